@@ -1,0 +1,68 @@
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+
+// Nest 12 is ESM-only and Jest cannot require ESM before Node 24.9 (jestjs/jest#15275): compile it like our own sources.
+const transform = {
+  '^.+\\.(ts|m?js)$': [
+    '@swc/jest',
+    {
+      jsc: {
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { legacyDecorator: true, decoratorMetadata: true },
+        target: 'es2022',
+      },
+      module: { type: 'commonjs' },
+      sourceMaps: 'inline',
+    },
+  ],
+};
+
+const typeorm03 = {
+  '^typeorm$': '<rootDir>/node_modules/typeorm-03',
+  '^typeorm/(.*)$': '<rootDir>/node_modules/typeorm-03/$1',
+};
+
+const moduleNameMapper = {
+  '^@holdfast-internal/test-support$': '<rootDir>/test/support/index.ts',
+  '^@holdfast/transport-([^/]+)$': '<rootDir>/packages/transports/$1/src/index.ts',
+  '^@holdfast/([^/]+)$': '<rootDir>/packages/$1/src/index.ts',
+  '^@holdfast/transport-([^/]+)/(.+)$': '<rootDir>/packages/transports/$1/src/$2/index.ts',
+  '^@holdfast/([^/]+)/(.+)$': '<rootDir>/packages/$1/src/$2/index.ts',
+  ...(process.env.HOLDFAST_TEST_TYPEORM === '0.3' ? typeorm03 : {}),
+  // `./x.js` in TypeScript means `./x.ts`; installed packages have the .js file and keep it.
+  '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'],
+};
+
+const common = {
+  rootDir: __dirname,
+  roots: ['packages', 'test', 'tools', 'samples', 'bench']
+    .filter((path) => existsSync(join(__dirname, path)))
+    .map((path) => `<rootDir>/${path}`),
+  testEnvironment: 'node',
+  transform,
+  transformIgnorePatterns: ['/node_modules/(?!(@nestjs|uid|@lukeed)/)'],
+  moduleNameMapper,
+  modulePathIgnorePatterns: ['<rootDir>/.*/dist/'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '<rootDir>/test/api/', '<rootDir>/test/packages/fixtures/'],
+  setupFiles: ['reflect-metadata'],
+};
+
+const withServers = {
+  globalSetup: '<rootDir>/test/support/global-setup.cjs',
+  globalTeardown: '<rootDir>/test/support/global-teardown.cjs',
+};
+
+module.exports = {
+  rootDir: __dirname,
+  // The workers share one PostgreSQL, and the machine that runs this may have two cores.
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  cacheDirectory: '<rootDir>/.cache/jest',
+  testSequencer: '<rootDir>/test/support/sequencer.cjs',
+  projects: [
+    { ...common, displayName: 'unit', testMatch: ['**/*.unit.spec.ts'] },
+    { ...common, displayName: 'int', testMatch: ['**/*.int.spec.ts'], ...withServers },
+    { ...common, displayName: 'e2e', testMatch: ['**/*.e2e.spec.ts'], ...withServers },
+    { ...common, displayName: 'crash', testMatch: ['**/*.crash.spec.ts'], ...withServers },
+  ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/.cache/jest' })),
+};

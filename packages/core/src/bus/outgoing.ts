@@ -1,0 +1,85 @@
+import { hfError } from '../errors/catalogue.js';
+import { encodeData } from '../message/codec.js';
+import { attributesOf, type Envelope } from '../message/envelope.js';
+import type { MessageLimits } from '../message/limits.js';
+import { describeMessage } from '../message/message-class.js';
+import { assertStorable, headersFrom } from '../message/storable.js';
+import { uuidv7 } from '../message/uuid.js';
+import type { LogRow } from '../outbox/log.store.port.js';
+import { slotOf } from '../outbox/lanes.js';
+import type { Clock } from '../time/clock.js';
+import { toMs } from '../time/duration.js';
+import type { Random } from '../time/random.js';
+import { currentDelivery } from '../delivery/delivery-context.js';
+import type { PublishOptions } from './message-bus.js';
+
+/** Longest ordering key, in characters. */
+const KEY_LENGTH = 255;
+
+/** A message on its way out: serialised, with all its attributes. */
+export interface Outgoing {
+  readonly envelope: Envelope;
+  readonly due: LogRow['due'];
+  /** The instance that was given, for tests that look at what was published. */
+  readonly message: object;
+  readonly options: PublishOptions;
+}
+
+/** What making an envelope needs. */
+export interface OutgoingContext {
+  readonly service: string;
+  readonly limits: MessageLimits;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Serialises a message and gives it its attributes, at the call. */
+export async function outgoing(context: OutgoingContext, message: object, options: PublishOptions, kind: Envelope['kind']): Promise<Outgoing> {
+  const description = describeMessage(message);
+  if (description.isCommand !== (kind === 'command')) {
+    const [verb, right] = kind === 'event' ? ['publish', 'send'] : ['send', 'publish'];
+    throw hfError('HF_MESSAGE_KIND', { type: description.type, verb, right });
+  }
+  const encoded = encodeData(message, description, context.limits);
+  const body = encoded instanceof Promise ? await encoded : encoded;
+  const delivery = currentDelivery();
+  const { key, headers } = options;
+  if (key !== undefined) assertStorable(key, 'key', KEY_LENGTH);
+  if (options.id !== undefined) assertStorable(options.id, 'id', context.limits.idLength);
+  if (options.correlationId !== undefined) assertStorable(options.correlationId, 'correlationId', context.limits.idLength);
+  const id = options.id ?? uuidv7(context.clock, context.random);
+  const envelope: Envelope = {
+    id,
+    source: context.service,
+    type: description.type,
+    version: description.version,
+    key,
+    time: context.clock.now(),
+    destination: options.destination ?? description.destination,
+    headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
+    correlationId: options.correlationId ?? delivery?.correlationId ?? id,
+    causationId: delivery?.id,
+    sagaId: delivery?.sagaId,
+    kind,
+    contentType: 'application/json',
+    body,
+  };
+  return { envelope, due: dueOf(options), message, options };
+}
+
+/** The row a message becomes in the log. */
+export function logRowOf({ envelope, due }: Outgoing): LogRow {
+  const { key, type, body } = envelope;
+  return { slot: key === undefined ? undefined : slotOf(key), type, key, attributes: attributesOf(envelope), body, due };
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
+function dueOf({ delay, at }: PublishOptions): LogRow['due'] {
+  if (delay !== undefined && at !== undefined) throw hfError('HF_CONFIG_INVALID', { problems: ['delay and at are both given; a message has one time, so give one of them'] });
+  if (at !== undefined) {
+    if (!(at instanceof Date) || Number.isNaN(at.getTime())) throw hfError('HF_CONFIG_DURATION', { option: 'at', value: at });
+    return { at };
+  }
+  return delay === undefined ? undefined : { delayMs: toMs(delay, 'delay') };
+}

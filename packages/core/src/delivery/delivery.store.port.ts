@@ -1,0 +1,38 @@
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { Failure } from './failure.js';
+import type { Incoming, Intake } from './intake.port.js';
+
+/** What is stored of a delivery that did not succeed. */
+export interface DeliveryRecord {
+  readonly subscriptionId: number;
+  readonly message: Incoming;
+  /** Identity of the message, where it could be read. */
+  readonly identity: { readonly source: string; readonly id: string } | undefined;
+  readonly key: string | undefined;
+  /** `retry` is due after `delayMs`; `waiting` behind an earlier one of its key; `dead` and `invalid` wait for a person. */
+  readonly state: 'retry' | 'waiting' | 'dead' | 'invalid';
+  readonly attempts: number;
+  readonly delayMs: number;
+  readonly failure: Failure | undefined;
+  /** Counted before it is handled, because a process died near it. */
+  readonly isSuspect: boolean;
+}
+
+/** Stored deliveries: what is to be tried again, what waits behind it, what is dead. */
+export interface DeliveryStore {
+  /** Writes records in `tx`: new rows, or the row a message came from. */
+  record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void>;
+  /**
+   * Locks the keys against each other until `tx` ends, and tells which of them have an unfinished delivery in this subscription;
+   * with `blocksKeys` a dead letter counts as one.
+   */
+  lockKeys(tx: Transaction, subscriptionId: number, keys: readonly string[], blocksKeys: boolean): Promise<ReadonlySet<string>>;
+  /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
+  close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
+  /** Lets the next waiting delivery of each key go. */
+  free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void>;
+  /** How long until the next stored delivery of each subscription is due (0: now); those without any are left out. One statement. */
+  due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */
+  intake(subscriptionId: number): Intake;
+}

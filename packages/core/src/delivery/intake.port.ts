@@ -1,0 +1,58 @@
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+
+/** A message as it came, not yet decoded. */
+export interface Incoming {
+  /** CloudEvents type, to choose the class. */
+  readonly type: string;
+  /** Attributes as flat JSON text (see `attributesOf`). */
+  readonly attributes: string;
+  readonly body: Uint8Array;
+  /** Where the source keeps it (`lane/id` in the log, the row of a stored delivery): equal means the same place, not the same message. */
+  readonly place: string;
+  /** Lane of the log, where it has one. */
+  readonly lane: number | undefined;
+  /** When the store wrote it, on the store's clock; undefined when it never was in a store. */
+  readonly writtenAt: Date | undefined;
+  /** Attempts finished or started before this one. */
+  readonly attempts: number;
+  /** True when it may have been handed over before. */
+  readonly isRedelivery: boolean;
+  /** An operator asked for it: the inbox's window does not count. */
+  readonly hasConsent: boolean;
+  /** The stored delivery it comes from; undefined for a first hand-over. */
+  readonly deliveryId: string | undefined;
+}
+
+/** What an intake gave. */
+export interface Taken {
+  readonly messages: readonly Incoming[];
+  /** True when the source looked and may have more right now. */
+  readonly hasMore: boolean;
+  /** A process died holding this place: its next message must be counted before it is handled. */
+  readonly isSuspect: boolean;
+  /** False when this subscription certainly has no stored deliveries, so that a success has none to close. */
+  readonly hasStored: boolean;
+}
+
+/** Messages that are ours for a time, outside any transaction. */
+export interface Lease extends Taken {
+  /** Keeps them for another term. @throws HF_LEASE_LOST when somebody else has them */
+  renew(): Promise<void>;
+  /** Consumes them, in `tx` where the source is a store. @throws HF_LEASE_LOST when somebody else has them */
+  finish(tx: Transaction | undefined): Promise<void>;
+  /** Gives them back at once. */
+  release(): Promise<void>;
+}
+
+/**
+ * Where the pipeline takes the messages of one subscription from: a place in the log, what a broker handed over, or the stored deliveries
+ * that are due. The same pipeline serves all of them, because it may take the same messages several times until one transaction commits.
+ */
+export interface Intake {
+  /** Takes up to `limit` messages inside `tx`: consumed when it commits, back when it does not. Nothing to take gives no messages. */
+  take(tx: Transaction, limit: number): Promise<Taken>;
+  /** Takes up to `limit` messages without a transaction of the caller's; undefined when there are none. */
+  lease(limit: number, ttlMs: number): Promise<Lease | undefined>;
+  /** After the commit (or lease end): what was consumed is gone for good, `requeue` gives back what was not. Nothing to do for a store. */
+  settle(messages: readonly Incoming[], outcome: 'ack' | 'requeue'): Promise<void>;
+}

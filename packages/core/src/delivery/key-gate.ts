@@ -1,0 +1,40 @@
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { DeliveryStore } from './delivery.store.port.js';
+import type { ReadableMessage } from './opened-message.js';
+import type { Subscription } from './subscription.js';
+
+/** Keeps the order of keys: a message whose key has an unfinished delivery waits behind it. Does nothing for unordered subscriptions. */
+export class KeyGate {
+  private readonly isOrdered: boolean;
+  private readonly blocksKeys: boolean;
+  private readonly subscriptionId: number;
+
+  constructor(
+    private readonly deliveries: DeliveryStore,
+    { spec, onDeadLetter }: Subscription,
+  ) {
+    this.isOrdered = spec.ordering === 'key';
+    this.blocksKeys = onDeadLetter === 'block';
+    this.subscriptionId = spec.id as number;
+  }
+
+  /** Locks the keys of these messages and lets through those whose turn it is; the others go to `hold`. A stored delivery that was taken is the first of its key. */
+  async admit(tx: Transaction, messages: readonly ReadableMessage[], hold: (message: ReadableMessage) => void): Promise<readonly ReadableMessage[]> {
+    if (!this.isOrdered || messages.length === 0) return messages;
+    const blocked = await this.lock(tx, messages.map(({ envelope }) => envelope.key as string));
+    return messages.filter((message) => {
+      const isFree = message.incoming.deliveryId !== undefined || !blocked.has(message.envelope.key as string);
+      if (!isFree) hold(message);
+      return isFree;
+    });
+  }
+
+  /** Locks a key; true when nothing of it is unfinished. */
+  async isFree(tx: Transaction, key: string): Promise<boolean> {
+    return !(await this.lock(tx, [key])).has(key);
+  }
+
+  private lock(tx: Transaction, keys: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.deliveries.lockKeys(tx, this.subscriptionId, keys, this.blocksKeys);
+  }
+}

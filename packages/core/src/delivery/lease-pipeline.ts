@@ -1,0 +1,183 @@
+import { hfError } from '../errors/catalogue.js';
+import { classify } from '../errors/classify.js';
+import type { InboxKey } from '../inbox/inbox.store.port.js';
+import { emit } from '../monitoring/events.js';
+import { failpoint } from '../testing/failpoints.js';
+import type { HandOver } from '../transport/transport.port.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { DeliveryRecord } from './delivery.store.port.js';
+import { FailureRecorder } from './failure-recorder.js';
+import { HandlerCall } from './handler-call.js';
+import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
+import type { Intake, Lease } from './intake.port.js';
+import { KeyGate } from './key-gate.js';
+import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import type { PipelineContext } from './pipeline-context.js';
+import type { Subscription } from './subscription.js';
+
+const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+
+/** Term of a lease; renewed at a third of it while the handler runs. */
+const LEASE_MS = 15_000;
+
+/**
+ * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
+ * after it. At least once; with `@Idempotent` a claim in the inbox keeps repeats away and its end is stored once.
+ */
+export class LeasePipeline {
+  private readonly recorder: FailureRecorder;
+  private readonly gate: KeyGate;
+
+  constructor(
+    private readonly context: PipelineContext,
+    private readonly subscription: Subscription,
+  ) {
+    this.recorder = new FailureRecorder(context, subscription);
+    this.gate = new KeyGate(context.store.deliveries, subscription);
+  }
+
+  async handle(intake: Intake): Promise<HandOver> {
+    const lease = await intake.lease(1, LEASE_MS);
+    if (lease === undefined) return 'idle';
+    failpoint('lease:after-take');
+    const [incoming] = lease.messages;
+    if (incoming === undefined) return 'idle';
+    const message = await openMessage(this.subscription, incoming);
+    const renewal = this.keep(lease);
+    try {
+      const outcome = await this.deal(lease, message);
+      await intake.settle(lease.messages, 'ack');
+      return outcome;
+    } catch (error) {
+      const isCancelled = classify(error).category === 'cancelled';
+      if (!isCancelled) this.context.logger.warn('a message could not be dealt with; it is tried again', { subscription: this.subscription.spec.name, error });
+      await lease.release().catch(() => undefined);
+      await intake.settle(lease.messages, 'requeue');
+      return 'blocked';
+    } finally {
+      renewal.stop();
+    }
+  }
+
+  private async deal(lease: Lease, message: OpenedMessage): Promise<HandOver> {
+    const [incoming] = lease.messages;
+    if (lease.isSuspect && incoming !== undefined) return this.count(lease, message);
+    if (!isReadable(message)) return this.store(lease, (tx) => this.recorder.record(tx, message, message.error));
+    if (await this.isHeldBack(lease, message)) return 'worked';
+    const call = new HandlerCall(this.context, this.subscription, message);
+    try {
+      await this.call(call, message);
+    } catch (error) {
+      if (classify(error).category === 'cancelled') throw error;
+      return this.store(lease, (tx) => this.recorder.record(tx, message, error));
+    }
+    failpoint('lease:after-handler');
+    const outcome = await this.succeed(lease, message);
+    call.succeeded();
+    return outcome;
+  }
+
+  private async succeed(lease: Lease, message: ReadableMessage): Promise<HandOver> {
+    const identity = identityOf(message);
+    if (!lease.hasStored || identity === undefined) await lease.finish(undefined);
+    else await this.store(lease, (tx) => this.context.store.deliveries.close(tx, this.subscription.spec.id as number, [identity]));
+    failpoint('lease:after-done');
+    return 'worked';
+  }
+
+  /** Runs the handler, under a claim when it is idempotent. */
+  private async call(call: HandlerCall, message: ReadableMessage): Promise<void> {
+    const { idempotency, spec } = this.subscription;
+    if (idempotency === undefined) return void (await call.run());
+    const { inbox } = this.context.store;
+    const key = idempotencyKeyOf(idempotency, message, call.delivery);
+    const claim = await inbox.claim(spec.id as number, key, idempotency.lockTtlMs, idempotency.ttlMs);
+    if (claim.state === 'held') throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
+    if (claim.state === 'done') {
+      emit('delivery:duplicate', () => call.facts());
+      return;
+    }
+    failpoint('inbox:after-insert');
+    await this.underClaim(key, claim.token, idempotency.lockTtlMs, call);
+  }
+
+  private async underClaim(key: InboxKey, token: string, lockTtlMs: number, call: HandlerCall): Promise<void> {
+    const { inbox } = this.context.store;
+    const subscriptionId = this.subscription.spec.id as number;
+    const renewal = this.every(lockTtlMs / 3, () => inbox.renew(subscriptionId, key, token, lockTtlMs), (error) => call.abort(error));
+    try {
+      await call.run();
+      renewal.stop();
+      await inbox.finish({ subscriptionId, key, token, done: { result: undefined } });
+    } catch (error) {
+      renewal.stop();
+      await inbox.finish({ subscriptionId, key, token, done: undefined }).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
+  private async isHeldBack(lease: Lease, message: ReadableMessage): Promise<boolean> {
+    const { idempotency, spec } = this.subscription;
+    if (idempotency !== undefined && isExpired(message, idempotency, this.context.clock)) {
+      const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
+      await this.store(lease, (tx) => this.context.store.deliveries.record(tx, [this.recorder.dead(message, error)]));
+      return true;
+    }
+    if (spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;
+    return this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+      const held: DeliveryRecord[] = [];
+      await this.gate.admit(tx, [message], () => held.push(this.recorder.waiting(message)));
+      if (held.length === 0) return false;
+      await lease.finish(tx);
+      await this.context.store.deliveries.record(tx, held);
+      return true;
+    });
+  }
+
+  private async count(lease: Lease, message: OpenedMessage): Promise<HandOver> {
+    const { attempts } = message.incoming;
+    const error = hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts });
+    const isDead = attempts >= this.subscription.retry.attempts;
+    const record = isDead ? this.recorder.dead(message, error) : this.recorder.counted(message, true);
+    await this.store(lease, (tx) => this.context.store.deliveries.record(tx, [record]));
+    failpoint('count:after-record');
+    return 'worked';
+  }
+
+  /** Ends the lease and writes what it came to, in one transaction. */
+  private async store(lease: Lease, write: (tx: Transaction) => Promise<void>): Promise<HandOver> {
+    await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+      await lease.finish(tx);
+      await write(tx);
+    });
+    this.context.onStored();
+    return 'worked';
+  }
+
+  private keep(lease: Lease): { stop(): void } {
+    // A lost lease is found by `finish`; until then the handler is only told by its own time-out.
+    return this.every(LEASE_MS / 3, () => lease.renew(), () => undefined);
+  }
+
+  private every(ms: number, work: () => Promise<void>, failed: (error: unknown) => void): { stop(): void } {
+    let timer = this.context.scheduler.after(ms, tick);
+    const { scheduler } = this.context;
+    let isStopped = false;
+    function tick(): void {
+      work().then(
+        () => {
+          if (!isStopped) timer = scheduler.after(ms, tick);
+        },
+        failed,
+      );
+    }
+    return {
+      stop: () => {
+        isStopped = true;
+        timer.cancel();
+      },
+    };
+  }
+}

@@ -1,0 +1,28 @@
+import type { Logger } from '../monitoring/logger.js';
+import type { Store } from '../store/store.port.js';
+import type { Clock } from '../time/clock.js';
+import type { Random } from '../time/random.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+
+/** Opens units of the framework's own, in a fresh root context. */
+export type RunUnit = <T>(options: UnitOptions, work: (tx: Transaction) => Promise<T>) => Promise<T>;
+
+/** What a call of a handler needs. */
+export interface HandlerCallContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly logger: Logger;
+  /** Aborted when stopping has reached its deadline: what is in work is given back. */
+  readonly stopping: AbortSignal;
+}
+
+/** What every part of the pipeline over a store uses. */
+export interface PipelineContext extends HandlerCallContext {
+  readonly store: Store;
+  readonly runUnit: RunUnit;
+  /** Deliveries were stored, and committed: their due times want to be looked at. */
+  readonly onStored: () => void;
+}

@@ -1,0 +1,65 @@
+import { classify } from '../errors/classify.js';
+import { isNonRetryableError } from '../errors/non-retryable-error.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { Random } from '../time/random.js';
+import type { Backoff, RetryOptions } from './policies.js';
+
+const DEFAULT_ATTEMPTS = 5;
+const DEFAULT_FACTOR = 2;
+const DEFAULT_DELAY: Duration = '200ms';
+const DEFAULT_MAX_DELAY: Duration = '30s';
+
+/** Retry options, checked and with their times in milliseconds. */
+export interface RetryPolicy {
+  /** The first included. */
+  readonly attempts: number;
+  /** Wait before attempt `attempt + 1`. */
+  readonly delayMs: (attempt: number, error: unknown, random: Random) => number;
+  readonly retryIf: ((error: unknown, attempt: number) => boolean) | undefined;
+}
+
+/** What a failed attempt leads to. */
+export type RetryDecision = { readonly kind: 'retry'; readonly delayMs: number } | { readonly kind: 'dead' };
+
+/**
+ * Reads what `@Retry` was given.
+ *
+ * @param where named in errors, such as the subscription
+ * @throws HF_CONFIG_DURATION, and RangeError text through `problem` for what is no length of time
+ */
+export function retryPolicy(options: number | false | RetryOptions | undefined, problem: (text: string) => void, where: string): RetryPolicy {
+  const given: RetryOptions = options === false ? { attempts: 1 } : typeof options === 'number' ? { attempts: options } : (options ?? {});
+  const attempts = given.attempts ?? DEFAULT_ATTEMPTS;
+  if (!Number.isInteger(attempts) || attempts < 1) problem(`${where}: attempts is ${String(given.attempts)}; it counts the first attempt, so use a whole number from 1`);
+  return { attempts, delayMs: delayOf(given.backoff, problem, where), retryIf: given.retryIf };
+}
+
+/** Decides what a failure means. Pure: the same error, attempt and random numbers give the same answer. */
+export function decideRetry(policy: RetryPolicy, error: unknown, attempt: number, random: Random): RetryDecision {
+  if (attempt >= policy.attempts || !mayRetry(policy, error, attempt)) return { kind: 'dead' };
+  return { kind: 'retry', delayMs: Math.max(0, policy.delayMs(attempt, error, random)) };
+}
+
+/** The user's word counts, except against his own NonRetryableError; a `retryIf` that throws is no word. */
+function mayRetry({ retryIf }: RetryPolicy, error: unknown, attempt: number): boolean {
+  if (isNonRetryableError(error)) return false;
+  if (retryIf === undefined) return classify(error).retryable;
+  try {
+    return retryIf(error, attempt);
+  } catch {
+    return classify(error).retryable;
+  }
+}
+
+function delayOf(backoff: RetryOptions['backoff'], problem: (text: string) => void, where: string): RetryPolicy['delayMs'] {
+  if (typeof backoff === 'function') return (attempt, error) => toMs(backoff(attempt, error), `${where}: backoff`);
+  const { delay = DEFAULT_DELAY, factor = DEFAULT_FACTOR, maxDelay = DEFAULT_MAX_DELAY, jitter = 'full' }: Partial<Backoff> = backoff ?? {};
+  const firstMs = toMs(delay, `${where}: backoff.delay`);
+  const maxMs = toMs(maxDelay, `${where}: backoff.maxDelay`);
+  if (!(factor >= 1)) problem(`${where}: backoff.factor is ${String(factor)}; a delay may not shrink, so use at least 1`);
+  return (attempt, _error, random) => {
+    const fullMs = Math.min(maxMs, firstMs * factor ** (attempt - 1));
+    if (jitter === 'none') return fullMs;
+    return Math.round(jitter === 'equal' ? fullMs / 2 + (random.next() * fullMs) / 2 : random.next() * fullMs);
+  };
+}

@@ -1,0 +1,130 @@
+import { describeMessages, type MessageDescription } from '../message/message-class.js';
+import type { MessageClass } from '../message/message.js';
+import type { MessageLimits } from '../message/limits.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { TransportCapabilities } from '../transport/transport.port.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { Delivery } from './delivery.js';
+import type { IdempotentOptions, RetryOptions } from './policies.js';
+import { retryPolicy } from './retry-policy.js';
+import type { IdempotencyPolicy, Subscription } from './subscription.js';
+import type { HandlerPolicies } from './subscription-options.js';
+
+const DEFAULT_CONCURRENCY = 10;
+const DEFAULT_TIMEOUT: Duration = '30s';
+const DEFAULT_TTL: Duration = '7d';
+const DEFAULT_LOCK_TTL: Duration = '60s';
+const NAME_LENGTH = 200;
+
+/** A handler as it was added, before it is checked. */
+export interface Registration {
+  readonly types: MessageClass | readonly MessageClass[];
+  readonly handler: (message: never, delivery: Delivery) => unknown;
+  readonly policies: HandlerPolicies<never>;
+}
+
+/** Everything a check needs to know. */
+export interface BuildContext {
+  readonly capabilities: TransportCapabilities;
+  readonly transport: string;
+  readonly hasStore: boolean;
+  /** Connections handlers may use; undefined when not yet known. */
+  readonly maxConcurrency: number | undefined;
+  readonly limits: MessageLimits;
+  readonly defaults: { readonly retry?: number | RetryOptions; readonly timeout?: Duration; readonly concurrency?: number };
+  /** Takes one sentence per thing that is wrong. */
+  readonly problem: (text: string) => void;
+}
+
+/** A subscription without its row. */
+export type UnregisteredSubscription = Omit<Subscription, 'spec'> & { readonly spec: Omit<Subscription['spec'], 'id'> };
+
+/** Checks a registration and turns its options into decisions. What is wrong goes to `problem`, all of it. */
+export function buildSubscription(context: BuildContext, { types, handler, policies }: Registration): UnregisteredSubscription | undefined {
+  const where = `subscription ${JSON.stringify(policies.name)}`;
+  const problem = (text: string) => context.problem(`${where}: ${text}`);
+  const messages = guarded(problem, () => describeMessages(types));
+  checkName(policies.name, problem);
+  checkClasses(messages ?? [], problem);
+  checkCombinations(context, policies, problem);
+  const { transactional } = policies;
+  const unit: UnitOptions | undefined = transactional === true ? {} : transactional === false ? undefined : transactional;
+  const retry = guarded(problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
+  const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
+  const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
+  const { concurrency, batchSize } = numbersOf(context, policies, problem);
+  if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
+  return {
+    messages,
+    handler,
+    retry,
+    idempotency,
+    unit,
+    timeoutMs,
+    onDeadLetter: policies.onDeadLetter ?? 'block',
+    formerly: policies.formerly === undefined ? [] : [policies.formerly].flat(),
+    limits: context.limits,
+    spec: {
+      name: policies.name,
+      types: messages.map(({ type }) => type),
+      from: policies.from ?? 'now',
+      ordering: policies.ordering ?? 'none',
+      concurrency,
+      batchSize,
+    },
+  };
+}
+
+/** Idempotency with its times in milliseconds. @throws HF_CONFIG_DURATION */
+export function idempotencyOf(options: boolean | IdempotentOptions<never> | undefined): IdempotencyPolicy | undefined {
+  if (options === undefined || options === false) return undefined;
+  const { key, ttl = DEFAULT_TTL, lockTtl = DEFAULT_LOCK_TTL, onExpired = 'park' }: IdempotentOptions<never> = options === true ? {} : options;
+  return { key: key as IdempotencyPolicy['key'], ttlMs: toMs(ttl, 'ttl'), lockTtlMs: toMs(lockTtl, 'lockTtl'), onExpired };
+}
+
+function numbersOf(context: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void) {
+  const { concurrency = context.defaults.concurrency, batchSize = 1 } = policies;
+  if (concurrency !== undefined && !isCount(concurrency)) problem(`concurrency is ${String(concurrency)}; use a whole number from 1`);
+  if (!isCount(batchSize)) problem(`batchSize is ${String(batchSize)}; use a whole number from 1`);
+  const { maxConcurrency } = context;
+  if (concurrency !== undefined && maxConcurrency !== undefined && concurrency > maxConcurrency) {
+    problem(`concurrency is ${concurrency}, and the pool has ${maxConcurrency} connections for handlers; lower it, or raise the pool's size`);
+  }
+  return { concurrency: concurrency ?? DEFAULT_CONCURRENCY, batchSize };
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 1;
+}
+
+function checkName(name: unknown, problem: (text: string) => void): void {
+  if (typeof name !== 'string' || name.trim() === '') problem('has no name; give it one that will survive refactoring, such as billing.charge');
+  else if (name.length > NAME_LENGTH || !/^[\x21-\x7e]+$/.test(name)) problem(`the name must be printable ASCII without blanks, at most ${NAME_LENGTH} characters`);
+}
+
+function checkClasses(messages: readonly MessageDescription[], problem: (text: string) => void): void {
+  for (const [index, { type, class: target }] of messages.entries()) {
+    const twin = messages.slice(0, index).find((other) => other.type === type);
+    if (twin !== undefined) problem(`${twin.class.name} and ${target.name} both are ${JSON.stringify(type)}; name one class per type`);
+  }
+}
+
+function checkCombinations({ capabilities, hasStore, transport }: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void): void {
+  const isOrdered = policies.ordering === 'key';
+  if (isOrdered && !policies.idempotent) problem("ordering: 'key' needs @Idempotent: repeats of older messages arrive late");
+  if (isOrdered && !capabilities.partitionedDelivery) problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
+  if (policies.onDeadLetter !== undefined && !isOrdered) problem("onDeadLetter needs ordering: 'key'");
+  if ((policies.batchSize ?? 1) > 1 && !policies.transactional) problem('batchSize needs @Transactional: a batch is one commit');
+  if (policies.from === 'earliest' && !capabilities.fromEarliest) problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing`);
+  if (!hasStore && policies.transactional) problem('@Transactional needs a store; add one to HoldfastModule.forRoot, such as store: typeorm()');
+  if (!hasStore && policies.idempotent) problem('@Idempotent needs a store that remembers; add one to HoldfastModule.forRoot, such as store: typeorm()');
+}
+
+function guarded<T>(problem: (text: string) => void, work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    problem(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}

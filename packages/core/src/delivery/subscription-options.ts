@@ -1,0 +1,61 @@
+import type { Command, MessageClass, MessageOf } from '../message/message.js';
+import type { Duration } from '../time/duration.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { Delivery } from './delivery.js';
+import type { IdempotentOptions, RetryOptions } from './policies.js';
+
+/** What a handler of M may return: for a command its reply. */
+export type HandlerResult<M> = M extends Command<infer R> ? ([R] extends [void] ? unknown : R | Promise<R>) : unknown;
+
+/** A function that handles M; for a command its result is the reply. */
+export type Handler<M> = (message: M, delivery: Delivery) => HandlerResult<M>;
+
+/** Limits and start position of a subscription. */
+export interface SubscriptionLimits {
+  /** Where a new subscription begins, on every broker alike: with what commits from now on, or with the oldest message kept; default 'now'. */
+  from?: 'now' | 'earliest';
+  /** Messages (with `batchSize`: batches) in work at once in this process, at least 1; default 10. Each holds one database connection. */
+  concurrency?: number;
+  /** Messages handled in one transaction, at least 1, those of one key one after another; needs `@Transactional`; default 1. */
+  batchSize?: number;
+  /** For one attempt; default '30s'. */
+  timeout?: Duration;
+  /** Names it had before; their backlog is taken over. */
+  formerly?: string | readonly string[];
+}
+
+/** How a subscription reads. */
+export type SubscriptionOptions = SubscriptionLimits &
+  (
+    | {
+        /** Default 'none'. */
+        ordering?: 'none';
+        onDeadLetter?: undefined;
+      }
+    | {
+        /** One message per key in work, later ones wait; needs `@Idempotent`, and a key on every message (HF_ORDERING_KEY_MISSING). */
+        ordering: 'key';
+        /** Whether a dead letter blocks its key or frees it; default 'block'. */
+        onDeadLetter?: 'block' | 'skip';
+      }
+  );
+
+/** Options of a handler: it needs a durable name; for one command, which has one owner, the command's type is the default. */
+export type OnMessageArgs<T> = T extends MessageClass<Command<unknown>>
+  ? [options?: SubscriptionOptions & { name?: string }]
+  : [options: SubscriptionOptions & { /** Durable name of the subscription, unique in the service; a changed one is a new subscription. */ name: string }];
+
+/** The same policies as the decorators, for handlers given as functions. */
+export type HandlerPolicies<M> = SubscriptionOptions & {
+  /** Durable name of the subscription, unique in the service. */
+  name: string;
+  retry?: number | false | RetryOptions;
+  idempotent?: boolean | IdempotentOptions<[message: M, delivery: Delivery]>;
+  transactional?: boolean | UnitOptions;
+};
+
+/** The classes a subscription names, as a list. */
+export type MessageClasses = readonly MessageClass[];
+
+/** The union of what a list of classes carries. */
+export type MessagesOf<T> = MessageOf<T>;

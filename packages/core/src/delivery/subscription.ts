@@ -1,0 +1,30 @@
+import type { MessageDescription } from '../message/message-class.js';
+import type { MessageLimits } from '../message/limits.js';
+import type { SubscriptionSpec } from '../transport/transport.port.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { Delivery } from './delivery.js';
+import type { RetryPolicy } from './retry-policy.js';
+
+/** Idempotency of a handler, with its times in milliseconds. */
+export interface IdempotencyPolicy {
+  /** Business key; undefined: source and message id. */
+  readonly key: ((message: object, delivery: Delivery) => string) | undefined;
+  readonly ttlMs: number;
+  readonly lockTtlMs: number;
+  readonly onExpired: 'park' | 'handle';
+}
+
+/** A handler with everything that was decided about it at start. */
+export interface Subscription {
+  readonly spec: SubscriptionSpec;
+  readonly messages: readonly MessageDescription[];
+  readonly handler: (message: never, delivery: Delivery) => unknown;
+  readonly retry: RetryPolicy;
+  readonly idempotency: IdempotencyPolicy | undefined;
+  /** Undefined: the handler runs outside any transaction. */
+  readonly unit: UnitOptions | undefined;
+  readonly timeoutMs: number;
+  readonly onDeadLetter: 'block' | 'skip';
+  readonly formerly: readonly string[];
+  readonly limits: MessageLimits;
+}

@@ -1,0 +1,228 @@
+import { hfError } from '../errors/catalogue.js';
+import { classify } from '../errors/classify.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import type { InboxKey } from '../inbox/inbox.store.port.js';
+import { emit } from '../monitoring/events.js';
+import { failpoint } from '../testing/failpoints.js';
+import type { HandOver } from '../transport/transport.port.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { DeliveryRecord } from './delivery.store.port.js';
+import { FailureRecorder } from './failure-recorder.js';
+import { HandlerCall } from './handler-call.js';
+import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
+import type { Intake, Taken } from './intake.port.js';
+import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import { KeyGate } from './key-gate.js';
+import type { PipelineContext } from './pipeline-context.js';
+import type { Subscription } from './subscription.js';
+
+/** Framework units: their own connection, and the inbox needs to see what others committed. */
+const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+
+/** What the framework's own statements of a delivery may take. */
+const FRAMEWORK_MS = 10_000;
+
+/** Thrown to undo a look: somebody else already dealt with the message. */
+class AlreadySettled extends Error {}
+
+/** What one attempt took, known also when it failed. */
+interface Attempt {
+  taken: Taken | undefined;
+  opened: readonly OpenedMessage[];
+  handled: readonly HandlerCallFor[];
+  hasStored: boolean;
+}
+
+/**
+ * Handles messages inside the transaction that consumes them: place, inbox, handler and outgoing messages are one commit.
+ * A batch that fails is undone and handled one by one, so that only the bad message pays.
+ */
+export class UnitPipeline {
+  private readonly recorder: FailureRecorder;
+  private readonly gate: KeyGate;
+  private readonly unit: UnitOptions;
+
+  constructor(
+    private readonly context: PipelineContext,
+    private readonly subscription: Subscription,
+  ) {
+    this.recorder = new FailureRecorder(context, subscription);
+    this.gate = new KeyGate(context.store.deliveries, subscription);
+    // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
+    const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
+    this.unit = { retries: 3, timeout, ...subscription.unit, propagation: 'REQUIRES_NEW' };
+  }
+
+  async handle(intake: Intake): Promise<HandOver> {
+    return this.attempt(intake, this.subscription.spec.batchSize);
+  }
+
+  private async attempt(intake: Intake, limit: number): Promise<HandOver> {
+    const attempt: Attempt = { taken: undefined, opened: [], handled: [], hasStored: false };
+    try {
+      await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, limit, attempt));
+    } catch (error) {
+      return this.afterFailure(intake, attempt, error);
+    }
+    const { taken } = attempt;
+    if (taken === undefined || taken.messages.length === 0) return taken?.hasMore ? 'worked' : 'idle';
+    await intake.settle(taken.messages, 'ack');
+    for (const { call } of attempt.handled) call.succeeded();
+    if (attempt.hasStored) this.context.onStored();
+    return taken.hasMore ? 'worked' : 'idle';
+  }
+
+  private async inUnit(tx: Transaction, intake: Intake, limit: number, attempt: Attempt): Promise<void> {
+    const taken = await intake.take(tx, limit);
+    attempt.taken = taken;
+    failpoint('claim:after-read');
+    if (taken.messages.length === 0) return;
+    const opened = await Promise.all(taken.messages.map((message) => openMessage(this.subscription, message)));
+    attempt.opened = opened;
+    if (taken.isSuspect) {
+      attempt.hasStored = true;
+      return this.count(tx, opened);
+    }
+    const records: DeliveryRecord[] = [];
+    const admitted = await this.gate.admit(tx, opened.filter(isReadable), (message) => records.push(this.recorder.waiting(message)));
+    const fresh = await this.remember(tx, admitted, records);
+    await this.runHandlers(fresh).catch((error: unknown) => {
+      // A handler that was given up may still have a statement running: only the end of the connection ends it.
+      if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
+      throw error;
+    });
+    attempt.handled = fresh;
+    if (taken.hasStored) {
+      await this.close(tx, admitted.filter(({ incoming }) => !records.some(({ message }) => message === incoming)));
+      attempt.hasStored = true;
+    }
+    for (const message of opened) if (!isReadable(message)) await this.recorder.record(tx, message, message.error);
+    if (records.length > 0) await this.context.store.deliveries.record(tx, records);
+    failpoint('cursor:after-move');
+  }
+
+  /** Of the messages, those that are new; all of them when the subscription is not idempotent. */
+  private async remember(tx: Transaction, messages: readonly ReadableMessage[], records: DeliveryRecord[]): Promise<readonly HandlerCallFor[]> {
+    const calls = messages.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
+    const { idempotency, spec } = this.subscription;
+    if (idempotency === undefined || calls.length === 0) return calls;
+    const provable = calls.filter(({ message }) => {
+      if (!isExpired(message, idempotency, this.context.clock)) return true;
+      const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
+      records.push(this.recorder.dead(message, error));
+      return false;
+    });
+    if (provable.length === 0) return [];
+    const keys: InboxKey[] = provable.map(({ message, call }) => idempotencyKeyOf(idempotency, message, call.delivery));
+    const isNew = await this.context.store.inbox.remember(tx, spec.id as number, keys, idempotency.ttlMs);
+    failpoint('inbox:after-insert');
+    return provable.filter(({ call }, index) => {
+      if (!isNew[index]) emit('delivery:duplicate', () => call.facts());
+      return isNew[index];
+    });
+  }
+
+  /** Messages of one key one after another, different keys side by side; all have settled before the first failure is told. */
+  private async runHandlers(calls: readonly HandlerCallFor[]): Promise<void> {
+    const [only] = calls;
+    if (calls.length === 1 && only !== undefined) {
+      await only.call.run();
+      return;
+    }
+    const chains = new Map<string, HandlerCallFor[]>();
+    for (const call of calls) {
+      const key = call.message.envelope.key === undefined ? `place ${call.message.incoming.place}` : `key ${call.message.envelope.key}`;
+      const chain = chains.get(key);
+      if (chain === undefined) chains.set(key, [call]);
+      else chain.push(call);
+    }
+    let failed: { error: unknown } | undefined;
+    const abort = (error: unknown) => {
+      failed ??= { error };
+      for (const { call } of calls) call.abort(error);
+    };
+    await Promise.all(
+      [...chains.values()].map(async (chain) => {
+        try {
+          for (const { call } of chain) if (failed === undefined) await call.run();
+        } catch (error) {
+          abort(error);
+        }
+      }),
+    );
+    if (failed !== undefined) throw (failed as { error: unknown }).error;
+  }
+
+  private async close(tx: Transaction, messages: readonly ReadableMessage[]): Promise<void> {
+    const identities = messages.flatMap((message) => identityOf(message) ?? []);
+    if (identities.length > 0) await this.context.store.deliveries.close(tx, this.subscription.spec.id as number, identities);
+  }
+
+  /** A process died at this place: what it may have died of becomes stored deliveries that are counted before they are handled. */
+  private async count(tx: Transaction, opened: readonly OpenedMessage[]): Promise<void> {
+    const keys = new Set<string>();
+    for (const message of opened) {
+      const { envelope, incoming } = message;
+      if (incoming.attempts >= this.subscription.retry.attempts) {
+        const error = hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: incoming.attempts });
+        await this.context.store.deliveries.record(tx, [this.recorder.dead(message, error)]);
+        continue;
+      }
+      const key = this.subscription.spec.ordering === 'key' && incoming.deliveryId === undefined ? envelope?.key : undefined;
+      const isFirst = key === undefined || (!keys.has(key) && (await this.gate.isFree(tx, key)));
+      if (key !== undefined) keys.add(key);
+      await this.context.store.deliveries.record(tx, [this.recorder.counted(message, isFirst)]);
+    }
+    failpoint('count:after-record');
+  }
+
+  private async afterFailure(intake: Intake, { taken, opened }: Attempt, error: unknown): Promise<HandOver> {
+    const category = classify(error).category;
+    if (category === 'cancelled' || taken === undefined || taken.messages.length === 0) {
+      await intake.settle(taken?.messages ?? [], 'requeue');
+      if (category !== 'cancelled') this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
+      return 'blocked';
+    }
+    // The outcome will show: whoever takes next sees the place moved, or not.
+    if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) return 'worked';
+    if (taken.messages.length > 1) return this.oneByOne(intake, taken.messages.length);
+    const [message] = opened;
+    return message === undefined ? 'blocked' : this.recordFailure(intake, message, error);
+  }
+
+  private async oneByOne(intake: Intake, count: number): Promise<HandOver> {
+    let last: HandOver = 'worked';
+    for (let done = 0; done < count && last === 'worked'; done += 1) last = await this.attempt(intake, 1);
+    return last === 'blocked' ? 'blocked' : 'worked';
+  }
+
+  /**
+   * Stores the failure in a transaction of its own, which takes the same place again: if somebody else moved past the message meanwhile,
+   * or the commit we were told had failed did succeed, there is nothing to store.
+   */
+  private async recordFailure(intake: Intake, message: OpenedMessage, error: unknown): Promise<HandOver> {
+    try {
+      await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+        const taken = await intake.take(tx, 1);
+        if (taken.messages[0]?.place !== message.incoming.place) throw new AlreadySettled();
+        await this.gate.admit(tx, isReadable(message) ? [message] : [], () => undefined);
+        await this.recorder.record(tx, message, error);
+      });
+    } catch (failure) {
+      if (failure instanceof AlreadySettled) return 'worked';
+      this.context.logger.warn('a failure could not be stored; the message stays where it is', { subscription: this.subscription.spec.name, error: failure });
+      await intake.settle([message.incoming], 'requeue');
+      return 'blocked';
+    }
+    await intake.settle([message.incoming], 'ack');
+    this.context.onStored();
+    return 'worked';
+  }
+}
+
+interface HandlerCallFor {
+  readonly message: ReadableMessage;
+  readonly call: HandlerCall;
+}
+

@@ -1,0 +1,90 @@
+import type { ErrorRows } from './row.js';
+
+/** Errors of messages and of the calls that publish them. */
+export const MESSAGE_ERRORS = {
+  HF_MESSAGE_UNDECLARED: {
+    category: 'permanent',
+    sentence: '{class} is not declared as a message.',
+    fix: "Put @Message('<type>') on the class itself; a declaration is not inherited.",
+  },
+  HF_MESSAGE_INVALID: {
+    category: 'contract',
+    sentence: 'The data of {type} is not valid: {issues}',
+    fix: 'Make the data fit the message class and its schema.',
+  },
+  HF_MESSAGE_TOO_LARGE: {
+    category: 'contract',
+    sentence: 'The body of {type} has {bytes} bytes, the limit is {limit}.',
+    fix: 'Keep the large part elsewhere and send a reference to it, or raise the limit bodyBytes on every service.',
+  },
+  HF_MESSAGE_VERSION: {
+    category: 'contract',
+    sentence: 'Version {version} of {type} cannot be brought to version {known}, the one {class} declares.',
+    fix: 'Add the missing upcast, or deploy the service that knows the newer version first.',
+  },
+  HF_MESSAGE_UNREADABLE: {
+    category: 'contract',
+    sentence: '{part} cannot be read: {reason}.',
+    fix: 'Send a JSON object in UTF-8 with CloudEvents attributes, or map foreign bodies with readForeign.',
+  },
+  HF_MESSAGE_UNKNOWN_TYPE: {
+    category: 'contract',
+    sentence: 'The type {type} is none of those this subscription handles: {known}',
+    fix: 'Name its class in the subscription, or stop routing it there.',
+  },
+  HF_MESSAGE_ID: {
+    category: 'contract',
+    sentence: '{part} cannot be used: {reason}. It is {value}.',
+    fix: 'Give a text of 1 to {limit} characters, with no NUL and no half of a surrogate pair in it.',
+  },
+  HF_MESSAGE_HEADERS: {
+    category: 'contract',
+    sentence: 'The headers of a message cannot be used: {reason}.',
+    fix: 'Send fewer or shorter headers, text only; what is large belongs in the body.',
+  },
+  HF_MESSAGE_TYPE_TAKEN: {
+    category: 'configuration',
+    sentence: 'Two classes of one subscription declare the type {type}: {classes}',
+    fix: 'Name only one of them, or make two subscriptions.',
+  },
+  HF_MESSAGE_KIND: {
+    category: 'permanent',
+    sentence: '{type} cannot be given to bus.{verb}().',
+    fix: 'Use bus.{right}(): events are published, commands (classes that extend Command) are sent.',
+  },
+  HF_PUBLISH_FAILED: {
+    category: 'transient',
+    sentence: '{type} {id} was not accepted by the broker: {outcome}.',
+    fix: 'Publish it again with the same id, or use a store so that Holdfast does.',
+  },
+  HF_DESTINATION_UNKNOWN: {
+    category: 'permanent',
+    sentence: 'The destination {destination} names a transport that is not registered; registered are: {known}',
+    fix: "Register the transport under that name, or write '<transport>:<address>' with one that is.",
+  },
+  HF_COMMAND_UNROUTABLE: {
+    category: 'permanent',
+    sentence: 'Nobody handles the command {type}.',
+    fix: 'Start the service that owns it at least once, so that its subscription exists.',
+  },
+  HF_REQUEST_TIMEOUT: {
+    category: 'transient',
+    sentence: 'No reply to {type} within {timeoutMs} ms.',
+    fix: 'The command may still be handled: ask again with the same id, or give a longer timeout.',
+  },
+  HF_REQUEST_REJECTED: {
+    category: 'permanent',
+    sentence: 'The handler of {type} refused for good: {reason}.',
+    fix: 'Correct what was asked; the details are those of the refusal.',
+  },
+  HF_REQUEST_IN_TRANSACTION: {
+    category: 'permanent',
+    sentence: 'A request was made inside a unit of work: {type}.',
+    fix: 'Ask before or after the unit, because the request leaves only with its commit; unit.detached() does it now and outside.',
+  },
+  HF_OUTSIDE_TRANSACTION: {
+    category: 'permanent',
+    sentence: '{type} was published outside any unit of work, after a write: {site}.',
+    fix: "Put @Transactional() on the method so that both commit together, or set outsideTransaction: 'allow'.",
+  },
+} as const satisfies ErrorRows;

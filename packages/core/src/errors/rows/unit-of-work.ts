@@ -1,0 +1,71 @@
+import type { ErrorRows } from './row.js';
+
+/** Errors of units of work. */
+export const UNIT_ERRORS = {
+  HF_UOW_ENDED: {
+    category: 'permanent',
+    sentence: 'A statement or a publish came after its unit of work had ended.',
+    fix: 'Await everything inside the unit, or use unit.detached() for what shall outlive it.',
+  },
+  HF_UOW_NONE: {
+    category: 'permanent',
+    sentence: '{call} was called outside any unit of work.',
+    fix: 'Put @Transactional() on the method, or use unit.run().',
+  },
+  HF_UOW_NOT_OWNED: {
+    category: 'permanent',
+    sentence: '{call} is not possible in a transaction that was opened outside Holdfast.',
+    fix: 'You commit, so do it after your own commit; or let unit.run() open the transaction.',
+  },
+  HF_UOW_JOIN_HANDLE: {
+    category: 'permanent',
+    sentence: 'What was given to unit.join() is no open transaction of this store: {value}.',
+    fix: 'Give the manager you got inside dataSource.transaction().',
+  },
+  HF_UOW_ROLLBACK_ONLY: {
+    category: 'transient',
+    sentence: 'The unit of work was rolled back instead of committed, because the database had given its transaction up: {reason}.',
+    fix: 'Do not swallow a database error inside a unit: let it through, or put the statement behind a savepoint (propagation NESTED).',
+  },
+  HF_UOW_COMMIT_UNKNOWN: {
+    category: 'outcome',
+    sentence:
+      'The connection broke during COMMIT on {dataSource}: the unit of work is committed or rolled back, and nobody here knows which.',
+    fix: 'Look at the rows before doing it again, or make the method idempotent.',
+  },
+  HF_UOW_TIMEOUT: {
+    category: 'transient',
+    sentence: 'The unit of work was rolled back after its time-out of {timeoutMs} ms.',
+    fix: 'Do slow calls to others outside the unit, or give it a longer timeout.',
+  },
+  HF_UOW_OPTIONS_DIFFER: {
+    category: 'permanent',
+    sentence: 'A unit of work cannot be joined with another {option}: it has {actual}, asked for was {wanted}.',
+    fix: "Give both methods the same option, or the inner one propagation: 'REQUIRES_NEW'.",
+  },
+  HF_UOW_PROPAGATION: {
+    category: 'permanent',
+    sentence: 'Propagation {propagation} refused the call: {reason}.',
+    fix: 'Call the method as its propagation asks, or change the propagation.',
+  },
+  HF_UOW_STREAM_RETURNED: {
+    category: 'permanent',
+    sentence: '{method} returned {value}, which would go on after its unit of work has ended.',
+    fix: 'Collect the rows and return them, or read the stream outside the unit.',
+  },
+  HF_UOW_READ_ONLY: {
+    category: 'permanent',
+    sentence: '{call} is not possible in a read-only unit of work.',
+    fix: 'Remove readOnly: true, or do the write in another unit.',
+  },
+  HF_UOW_DATA_SOURCE: {
+    category: 'configuration',
+    sentence: 'There is no DataSource named {dataSource}; known are: {known}',
+    fix: 'Use one of these names, or add it to the dataSources of the store.',
+  },
+  HF_UOW_RETRIES_JOINED: {
+    category: 'permanent',
+    sentence: 'The option retries was given to a method that joins a unit of work, where only the outermost method can run again.',
+    fix: "Move retries to the outermost method, or give this one propagation: 'REQUIRES_NEW'.",
+  },
+} as const satisfies ErrorRows;

@@ -1,0 +1,97 @@
+import { MessageBus } from './bus/message-bus.js';
+import type { AsyncMethod } from './delivery/policies.js';
+import type { MethodPolicies } from './delivery/guarded-method.js';
+import type { Delivery } from './delivery/delivery.js';
+import type { Handler, HandlerPolicies } from './delivery/subscription-options.js';
+import { hfError } from './errors/catalogue.js';
+import type { MessageClass, MessageOf } from './message/message.js';
+import type { DeadLetters, Outbox, Subscriptions } from './operations/operators.js';
+import type { HoldfastOptions } from './options.js';
+import { Assembly } from './set-up/assembly.js';
+import { Node } from './set-up/node.js';
+import { type Runtime, runtimeFrom } from './set-up/runtime.js';
+import { type Duration, toMs } from './time/duration.js';
+import type { UnitOfWork } from './unit-of-work/unit-of-work.js';
+
+/** The bus without Nest: add handlers, start, publish, stop. */
+export class Holdfast {
+  readonly bus: MessageBus;
+  readonly unitOfWork: UnitOfWork;
+  readonly deadLetters: DeadLetters;
+  readonly subscriptions: Subscriptions;
+  readonly outbox: Outbox;
+  private readonly assembly: Assembly;
+  private node: Node | undefined;
+  private stopping: Promise<void> | undefined;
+
+  /**
+   * @param options what is wrong with them is told by `start`, all of it together
+   * @param runtime clock, random numbers, timers and logger of your own
+   */
+  constructor(options: HoldfastOptions, runtime: Partial<Runtime> = {}) {
+    this.assembly = new Assembly(options, runtimeFrom(runtime), {
+      committed: (lanes, hasScheduled) => this.node?.committed(lanes, hasScheduled),
+      changed: () => this.node?.changed(),
+    });
+    const { bus, unitOfWork, deadLetters, subscriptions, outbox } = this.assembly;
+    this.bus = bus;
+    this.unitOfWork = unitOfWork;
+    this.deadLetters = deadLetters;
+    this.subscriptions = subscriptions;
+    this.outbox = outbox;
+  }
+
+  /** Adds a handler, before `start`. */
+  on<const T extends MessageClass | readonly MessageClass[]>(type: T, handler: Handler<MessageOf<T>>, policies: HandlerPolicies<MessageOf<T>>): this {
+    this.assertNotStarted('on()');
+    this.assembly.add({ types: type, handler: handler as (message: never, delivery: Delivery) => unknown, policies: policies as HandlerPolicies<never> });
+    return this;
+  }
+
+  /**
+   * Puts a plain method behind its policies: retry (in process, outside the transaction), idempotent, transactional.
+   *
+   * @param name durable: an idempotent method's keys belong to it
+   */
+  guard<F extends AsyncMethod>(name: string, policies: MethodPolicies<F>, method: F): F {
+    const guarded = this.assembly.guard(name, policies as MethodPolicies);
+    return function (this: unknown, ...args: never[]) {
+      return guarded.call(args, () => method.apply(this, args));
+    } as F;
+  }
+
+  /** Notes a configuration problem that a framework found; `start` tells all of them. */
+  problem(text: string): void {
+    this.assembly.problem(text);
+  }
+
+  /** Connects, checks everything, and begins to deliver. @throws HF_CONFIG_INVALID naming everything that is wrong, HF_SCHEMA_BEHIND, HF_SCHEMA_AHEAD, HF_SUBSCRIPTION_MISSING */
+  async start(): Promise<void> {
+    this.assertNotStarted('start()');
+    const node = new Node(this.assembly);
+    this.node = node;
+    try {
+      await node.start();
+    } catch (error) {
+      await node.stop(0).catch(() => undefined);
+      this.node = undefined;
+      throw error;
+    }
+  }
+
+  /** Stops the intake, finishes or returns what is in flight, and lets go of everything; calling it again waits for the same end. */
+  async stop(options: { timeout?: Duration } = {}): Promise<void> {
+    const timeoutMs = options.timeout === undefined ? this.assembly.settings.stopTimeoutMs : toMs(options.timeout, 'timeout');
+    this.stopping ??= this.node?.stop(timeoutMs) ?? Promise.resolve();
+    await this.stopping;
+  }
+
+  /** For tests: resolves when nothing is in flight and nothing is due. @throws HF_TEST_NOT_SETTLED after `timeoutMs` of real time */
+  async settled(timeoutMs: number): Promise<void> {
+    await this.node?.settled(timeoutMs);
+  }
+
+  private assertNotStarted(call: string): void {
+    if (this.node !== undefined) throw hfError('HF_ALREADY_STARTED', { call });
+  }
+}

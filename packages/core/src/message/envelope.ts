@@ -1,0 +1,42 @@
+export { attributesOf, envelopeFrom } from './attributes.js';
+
+/**
+ * A message as it travels and as it is stored: CloudEvents attributes and a body of bytes. Made once, when it is published, and never changed.
+ *
+ * Identity is `source` and `id` together. Names and meaning are those of CloudEvents 1.0, except that the version of the data is a number
+ * here and an address (`dataschema`) on the wire.
+ *
+ * @source CloudEvents 1.0.2 §"Context Attributes"; extensions `partitionkey` (Partitioning extension) and `traceparent` (Distributed Tracing)
+ */
+export interface Envelope {
+  /** Message id; unique together with `source`. */
+  readonly id: string;
+  /** Service (or foreign producer) that published it. */
+  readonly source: string;
+  /** CloudEvents type, as given to `@Message`. */
+  readonly type: string;
+  /** Version of the data in `body`, from 1. */
+  readonly version: number;
+  /** Ordering key; undefined: none. */
+  readonly key?: string;
+  /** When it was published, on the publisher's clock. */
+  readonly time: Date;
+  /** Where it goes, when that is not its type on the default transport. */
+  readonly destination?: string;
+  /** Application headers; without a prototype. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The conversation; the id of its first message unless given. */
+  readonly correlationId: string;
+  /** Id of the message whose handler published this one. */
+  readonly causationId?: string;
+  /** The saga it belongs to. */
+  readonly sagaId?: string;
+  /** W3C trace context of the publisher. */
+  readonly traceparent?: string;
+  /** Whether it states a fact to anyone or asks one owner to act. */
+  readonly kind: 'event' | 'command';
+  /** How `body` is written. */
+  readonly contentType: 'application/json';
+  /** The data, serialised once at the call. */
+  readonly body: Uint8Array;
+}

@@ -1,0 +1,52 @@
+import { hfError } from '../errors/catalogue.js';
+import type { MessageLimits } from './limits.js';
+
+// NUL, which PostgreSQL's text cannot hold, and halves of surrogate pairs, which have no UTF-8.
+const UNSTORABLE = /[\0\p{Surrogate}]/u;
+
+/**
+ * Checks a text that becomes a key or a column: an id, a source, an ordering key.
+ *
+ * @param text the value, of unknown origin
+ * @param part what it is, for the error: "The message id"
+ * @param maxLength most characters
+ * @throws HF_MESSAGE_ID when it is no text, empty, too long, or cannot be stored as UTF-8 text
+ */
+export function assertStorable(text: unknown, part: string, maxLength: number): asserts text is string {
+  const reason = reasonAgainst(text, maxLength);
+  if (reason !== undefined) throw hfError('HF_MESSAGE_ID', { part, value: text, reason, limit: maxLength });
+}
+
+/**
+ * Application headers, checked and copied into an object without a prototype.
+ *
+ * @param headers name → value, both text; undefined: none
+ * @throws HF_MESSAGE_HEADERS when there are too many, they are too large, or one is no text that can be stored
+ */
+export function headersFrom(headers: unknown, limits: MessageLimits): Readonly<Record<string, string>> {
+  const copy: Record<string, string> = Object.create(null);
+  if (headers === undefined) return copy;
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) throw badHeaders('they are no object of texts', headers);
+  const entries = Object.entries(headers);
+  if (entries.length > limits.headers) throw badHeaders(`there are ${entries.length}, the limit is ${limits.headers}`, headers);
+  let bytes = 0;
+  for (const [name, value] of entries) {
+    const reason = reasonAgainst(name, limits.headerBytes) ?? (value === '' ? undefined : reasonAgainst(value, limits.headerBytes));
+    if (reason !== undefined) throw badHeaders(`${JSON.stringify(name.slice(0, 100))}: ${reason}`, headers);
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value as string);
+    if (bytes > limits.headerBytes) throw badHeaders(`they have more than ${limits.headerBytes} bytes`, headers);
+    copy[name] = value as string;
+  }
+  return copy;
+}
+
+function reasonAgainst(text: unknown, maxLength: number): string | undefined {
+  if (typeof text !== 'string') return text === undefined || text === null ? 'it is missing' : `it is no text but ${typeof text}`;
+  if (text === '') return 'it is empty';
+  if (text.length > maxLength) return `it has ${text.length} characters`;
+  return UNSTORABLE.test(text) ? 'it has a NUL or half of a surrogate pair in it' : undefined;
+}
+
+function badHeaders(reason: string, headers: unknown): Error {
+  return hfError('HF_MESSAGE_HEADERS', { reason, headers });
+}

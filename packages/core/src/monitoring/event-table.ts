@@ -1,0 +1,156 @@
+import type { ErrorCategory } from '../errors/holdfast-error.js';
+
+/** Which message an event is about. */
+export interface MessageFacts {
+  /** Message id; unique together with `source`. */
+  readonly id: string;
+  readonly source: string;
+  /** CloudEvents type. */
+  readonly type: string;
+  /** Ordering key, if it has one. */
+  readonly key: string | undefined;
+}
+
+/** Which delivery an event is about. */
+export interface DeliveryFacts extends MessageFacts {
+  /** Durable name of the subscription. */
+  readonly subscription: string;
+  /** From 1. */
+  readonly attempt: number;
+}
+
+/** Why something failed, as it is grouped and stored. */
+export interface FailureFacts {
+  /** Code of the error, or its type where it has none. */
+  readonly code: string;
+  readonly category: ErrorCategory;
+  /** Equal for the same error from the same place. */
+  readonly fingerprint: string;
+  /** What was thrown. */
+  readonly error: unknown;
+}
+
+/** Which unit of work an event is about. */
+export interface UnitFacts {
+  /** Name of the DataSource. */
+  readonly dataSource: string;
+  /** From BEGIN to the end. */
+  readonly durationMs: number;
+}
+
+/** Which process an event is about. */
+export interface NodeFacts {
+  readonly service: string;
+  /** Id of the process, new at every start. */
+  readonly node: string;
+}
+
+/** Ids of a lane's log; both included. */
+export interface HoleFacts {
+  readonly lane: number;
+  readonly from: bigint;
+  readonly to: bigint;
+}
+
+/**
+ * All events of Holdfast by name, with what each one tells. They are hints for people and metrics: an event may be missed by a process that
+ * dies, so nothing may depend on one. Payloads are read-only and made only when somebody listens.
+ *
+ * @source Node.js `node:diagnostics_channel`; the channel of an event is `holdfast:<name>`
+ */
+export interface HoldfastEvents {
+  /** A publish or send was accepted: with a store it is in its unit, which may still be rolled back; without one the broker has confirmed it. */
+  'message:published': MessageFacts & {
+    readonly kind: 'event' | 'command';
+    /** Undefined: its type on the default transport. */
+    readonly destination: string | undefined;
+    /** Of the body. */
+    readonly bytes: number;
+  };
+  /** A message could not be read or is not valid; it was parked with its body. What could not be read is undefined. */
+  'message:invalid': Partial<MessageFacts> & FailureFacts & { readonly subscription: string | undefined };
+  /** The message rows of a unit were written, just before its COMMIT. */
+  'outbox:written': { readonly dataSource: string; readonly count: number; readonly lanes: readonly number[] };
+
+  /** A handler is about to be called. */
+  'delivery:started': DeliveryFacts & { readonly isRedelivery: boolean };
+  /** A handler ended well, and what it did is committed. `criticalTimeMs`: from the publish (publisher's clock) to now. */
+  'delivery:succeeded': DeliveryFacts & { readonly durationMs: number; readonly criticalTimeMs: number };
+  /** A handler failed, whatever happens next. */
+  'delivery:failed': DeliveryFacts & FailureFacts;
+  /** A failed delivery is stored and will be tried again. */
+  'delivery:retry-scheduled': DeliveryFacts & FailureFacts & { readonly delayMs: number };
+  /** A failed delivery is stored and waits for a person. */
+  'delivery:dead-lettered': DeliveryFacts & FailureFacts;
+  /** A message was recognised as handled before, and dropped. */
+  'delivery:duplicate': DeliveryFacts;
+
+  /** A unit of work was committed. `messages`: how many left with it. */
+  'unit:committed': UnitFacts & { readonly messages: number };
+  /** A unit of work was rolled back. */
+  'unit:rolled-back': UnitFacts & { readonly error: unknown };
+  /** The connection broke during COMMIT: a person or the failure path has to look. */
+  'unit:commit-unknown': UnitFacts & { readonly error: unknown };
+
+  /** Ids were skipped: their transactions have not ended yet, or were rolled back. */
+  'lane:hole-found': HoleFacts;
+  /** All transactions that could have filled these ids have ended without: they were rolled back. */
+  'lane:hole-dead': HoleFacts;
+  /** Rows that everybody has passed were deleted. */
+  'lane:trimmed': { readonly lane: number; readonly count: number; readonly trimmedTo: bigint };
+  /** The sequence of a lane stood behind what was already read, and was raised. */
+  'lane:sequence-raised': { readonly lane: number; readonly from: bigint; readonly to: bigint };
+
+  /** A subscription gets no deliveries: by an operator, or because most of them failed. `forMs` is undefined until resumed by hand. */
+  'subscription:paused': { readonly subscription: string; readonly reason: 'operator' | 'failures'; readonly forMs: number | undefined };
+  /** A paused subscription gets deliveries again. */
+  'subscription:resumed': { readonly subscription: string };
+  /** A known subscription has no handler in any live process. */
+  'subscription:missing': { readonly subscription: string };
+
+  /** This process has started. */
+  'node:started': NodeFacts;
+  /** This process has stopped. `returned`: deliveries that had to be handed back unfinished. */
+  'node:stopped': NodeFacts & { readonly returned: number };
+  /** Another process has not been heard of for too long; its work is taken over. */
+  'node:found-dead': NodeFacts & { readonly silentMs: number };
+
+  /** A message was published outside any unit of work after a write. `site`: file and line of the call. */
+  'process:outside-transaction': { readonly type: string; readonly site: string };
+  /** A hook of a unit threw after its end; it changed nothing. */
+  'hook:failed': { readonly hook: 'afterCommit' | 'afterRollback'; readonly error: unknown };
+  /** A look into the store or the broker failed, and is repeated after `delayMs`. `loop`: what for. */
+  'poll:failed': { readonly loop: string; readonly error: unknown; readonly delayMs: number };
+}
+
+/** The name of an event. */
+export type EventName = keyof HoldfastEvents;
+
+/** The names of all events; the compiler keeps it equal to the table. */
+export const EVENT_NAMES = Object.keys({
+  'message:published': true,
+  'message:invalid': true,
+  'outbox:written': true,
+  'delivery:started': true,
+  'delivery:succeeded': true,
+  'delivery:failed': true,
+  'delivery:retry-scheduled': true,
+  'delivery:dead-lettered': true,
+  'delivery:duplicate': true,
+  'unit:committed': true,
+  'unit:rolled-back': true,
+  'unit:commit-unknown': true,
+  'lane:hole-found': true,
+  'lane:hole-dead': true,
+  'lane:trimmed': true,
+  'lane:sequence-raised': true,
+  'subscription:paused': true,
+  'subscription:resumed': true,
+  'subscription:missing': true,
+  'node:started': true,
+  'node:stopped': true,
+  'node:found-dead': true,
+  'process:outside-transaction': true,
+  'hook:failed': true,
+  'poll:failed': true,
+} satisfies Record<EventName, true>) as readonly EventName[];

@@ -1,0 +1,103 @@
+import type { MessageRef } from '../message/message.js';
+
+/** Who does it and why; kept in the audit table. */
+export interface OperatorAction {
+  by: string;
+  reason?: string;
+}
+
+/** A page of a list. */
+export interface Page {
+  /** At most this many, 1 to 1000; default 100. */
+  limit?: number;
+  /** `next` of the page before. */
+  cursor?: string | undefined;
+}
+
+/** Items of one page, and where the next begins. */
+export interface Paged<T> {
+  readonly items: readonly T[];
+  /** Give it as `cursor` to get the page after; undefined on the last. */
+  readonly next: string | undefined;
+}
+
+/** A filter with at least one of its fields. */
+export type AtLeastOne<T> = { [K in keyof T]-?: Required<Pick<T, K>> & Partial<Omit<T, K>> }[keyof T];
+
+/** Which dead letters: every given field must match. */
+export interface DeadLetterFilter {
+  subscription?: string;
+  type?: string;
+  key?: string;
+  /** Error code. */
+  code?: string;
+  /** Same subscription and same error, as given by `groups`. */
+  group?: string;
+  since?: Date;
+  until?: Date;
+}
+
+/** Dead letters chosen by id or by a filter that names at least one thing. */
+export type DeadLetterChoice = string | AtLeastOne<DeadLetterFilter>;
+
+/** A message whose attempts are used up, or that nobody could read. */
+export interface DeadLetter {
+  readonly id: string;
+  readonly subscription: string;
+  readonly message: MessageRef & { readonly type: string; readonly key: string | undefined };
+  readonly attempts: number;
+  readonly error: { readonly code: string; readonly message: string; readonly stack: string | undefined };
+  readonly group: string;
+  readonly deadAt: Date;
+  readonly body: Uint8Array;
+}
+
+/** Dead letters as data; inject it by this class. */
+export abstract class DeadLetters {
+  /** One page, newest first. */
+  abstract list(filter?: DeadLetterFilter & Page): Promise<Paged<DeadLetter>>;
+  /** Counts per subscription and error, most first. */
+  abstract groups(filter?: DeadLetterFilter): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]>;
+  /** One dead letter; undefined when there is none of this id. */
+  abstract get(id: string): Promise<DeadLetter | undefined>;
+  /** Hands them to their own subscription again, with fresh attempts; the operator's word counts where a message is older than the inbox remembers. */
+  abstract redrive(which: DeadLetterChoice, action: OperatorAction): Promise<{ readonly count: number }>;
+  /** Gives them up for good. */
+  abstract discard(which: DeadLetterChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }>;
+}
+
+/** A durable interest of one handler, as operators see it. */
+export interface SubscriptionInfo {
+  readonly name: string;
+  readonly types: readonly string[];
+  readonly state: 'active' | 'paused' | 'missing' | 'retired';
+  /** Messages not yet handled; undefined where the transport cannot tell. */
+  readonly backlog: number | undefined;
+  /** Milliseconds since the oldest of them was written. */
+  readonly oldestAgeMs: number | undefined;
+  readonly deadLetters: number;
+}
+
+/** Subscriptions as rows; inject it by this class. */
+export abstract class Subscriptions {
+  abstract list(): Promise<readonly SubscriptionInfo[]>;
+  /** Stops deliveries on every node until resumed, also over restarts. @throws HF_SUBSCRIPTION_UNKNOWN */
+  abstract pause(name: string, action: OperatorAction): Promise<void>;
+  /** Lets a paused subscription go on from where it stands. @throws HF_SUBSCRIPTION_UNKNOWN */
+  abstract resume(name: string, action: OperatorAction): Promise<void>;
+  /** Says that a subscription without a handler is meant to be gone. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
+  abstract retire(name: string, action: OperatorAction): Promise<void>;
+}
+
+/** What waits to be sent; inject it by this class. */
+export abstract class Outbox {
+  abstract stats(): Promise<{
+    /** Rows not yet passed by the relay, or on the database transport by the slowest subscription. */
+    readonly backlog: number;
+    /** Milliseconds since the oldest of them was written. */
+    readonly oldestAgeMs: number;
+    readonly scheduled: number;
+    readonly parked: number;
+    readonly lanes: readonly { readonly lane: number; readonly owner: string | undefined; readonly backlog: number }[];
+  }>;
+}

@@ -1,0 +1,111 @@
+import { hfError } from '../errors/catalogue.js';
+import { emit } from '../monitoring/events.js';
+import type { Store } from '../store/store.port.js';
+import {
+  type DeadLetter,
+  type DeadLetterChoice,
+  type DeadLetterFilter,
+  DeadLetters,
+  type OperatorAction,
+  Outbox,
+  type Page,
+  type Paged,
+  type SubscriptionInfo,
+  Subscriptions,
+} from './operators.js';
+
+/** Dead letters of this service in a store. */
+export class StoredDeadLetters extends DeadLetters {
+  constructor(
+    private readonly store: Store,
+    private readonly changed: () => void,
+  ) {
+    super();
+  }
+
+  list(filter: DeadLetterFilter & Page = {}): Promise<Paged<DeadLetter>> {
+    return this.store.deadLetters.list(filter);
+  }
+
+  groups(filter: DeadLetterFilter = {}): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]> {
+    return this.store.deadLetters.groups(filter);
+  }
+
+  get(id: string): Promise<DeadLetter | undefined> {
+    return this.store.deadLetters.get(id);
+  }
+
+  async redrive(which: DeadLetterChoice, action: OperatorAction): Promise<{ readonly count: number }> {
+    assertAction('redrive', action);
+    assertChoice(which);
+    const count = await this.store.deadLetters.redrive(which, action);
+    if (count === 0 && typeof which === 'string') throw hfError('HF_DEAD_LETTER_UNKNOWN', { id: which });
+    this.changed();
+    return { count };
+  }
+
+  async discard(which: DeadLetterChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }> {
+    assertAction('discard', action);
+    if (!action.reason) throw hfError('HF_OPERATOR_REASON', { action: 'discard', field: 'reason' });
+    assertChoice(which);
+    const count = await this.store.deadLetters.discard(which, action);
+    if (count === 0 && typeof which === 'string') throw hfError('HF_DEAD_LETTER_UNKNOWN', { id: which });
+    this.changed();
+    return { count };
+  }
+}
+
+/** Subscriptions of this service in a store. */
+export class StoredSubscriptions extends Subscriptions {
+  constructor(
+    private readonly store: Store,
+    private readonly changed: () => void,
+  ) {
+    super();
+  }
+
+  list(): Promise<readonly SubscriptionInfo[]> {
+    return this.store.subscriptions.list();
+  }
+
+  async pause(name: string, action: OperatorAction): Promise<void> {
+    await this.set('pause', name, 'paused', action);
+    emit('subscription:paused', { subscription: name, reason: 'operator', forMs: undefined });
+  }
+
+  async resume(name: string, action: OperatorAction): Promise<void> {
+    await this.set('resume', name, 'active', action);
+    emit('subscription:resumed', { subscription: name });
+  }
+
+  retire(name: string, action: OperatorAction): Promise<void> {
+    return this.set('retire', name, 'retired', action);
+  }
+
+  private async set(verb: string, name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<void> {
+    assertAction(verb, action);
+    if (!(await this.store.subscriptions.setState(name, state, action))) throw hfError('HF_SUBSCRIPTION_UNKNOWN', { name });
+    this.changed();
+  }
+}
+
+/** The outbox in a store. */
+export class StoredOutbox extends Outbox {
+  constructor(private readonly store: Store) {
+    super();
+  }
+
+  async stats(): ReturnType<Outbox['stats']> {
+    const { backlog, oldestAgeMs, scheduled, lanes } = await this.store.log.stats();
+    return { backlog, oldestAgeMs, scheduled, parked: 0, lanes: lanes.map((lane) => ({ ...lane, owner: undefined })) };
+  }
+}
+
+function assertAction(action: string, { by }: OperatorAction): void {
+  if (!by) throw hfError('HF_OPERATOR_REASON', { action, field: 'by' });
+}
+
+function assertChoice(which: DeadLetterChoice): void {
+  const isEmpty = typeof which !== 'string' && Object.values(which).every((value) => value === undefined);
+  if (isEmpty) throw hfError('HF_OPERATOR_FILTER', {});
+}

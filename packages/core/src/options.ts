@@ -1,0 +1,48 @@
+import type { RetryOptions } from './delivery/policies.js';
+import type { MessageLimitOptions } from './message/limits.js';
+import type { StoreFactory } from './store/store.port.js';
+import type { Duration } from './time/duration.js';
+import type { TransportFactory } from './transport/transport.port.js';
+
+/** What a body without CloudEvents attributes means. */
+export interface ForeignMessage {
+  id: string;
+  source: string;
+  type: string;
+  key?: string;
+  time?: Date;
+  data: unknown;
+}
+
+/** Options that do not depend on the number of transports. */
+export interface CommonOptions {
+  /** Name of the service, `source` of its messages. */
+  service: string;
+  /** Default: none, so publishing waits for the broker and retries stay in process. */
+  store?: StoreFactory;
+  /** Allows an in-memory store or transport in production; else HF_CONFIG_IN_MEMORY. */
+  allowInMemory?: true;
+  /** Creates and upgrades the `holdfast_*` tables at start; default: true except in production. */
+  migrate?: boolean;
+  /** A publish outside any unit after a write in the same async context; default 'warn', once per call site. */
+  outsideTransaction?: 'warn' | 'throw' | 'allow';
+  /** Whether this process sends what is in the outbox; default true. */
+  relay?: boolean;
+  /** How long `stop` waits for work in flight before returning it; default '10s'. */
+  stopTimeout?: Duration;
+  /** Defaults of every handler. */
+  defaults?: { retry?: number | RetryOptions; timeout?: Duration; concurrency?: number };
+  /** Reads bodies that are not CloudEvents; undefined means "not mine", which parks it. */
+  readForeign?: (raw: { readonly address: string; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array }) => ForeignMessage | undefined;
+  /** What a message may weigh; a larger one is refused at publish (HF_MESSAGE_TOO_LARGE) and parked at delivery. */
+  limits?: MessageLimitOptions;
+  /** How long rows of the log are kept at least, also when every subscription has read them; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */
+  retention?: Duration;
+}
+
+/** Options of a service: one transport, or several by name of which one is the default. */
+export type HoldfastOptions = CommonOptions &
+  (
+    | { transport: TransportFactory; transports?: undefined }
+    | { transports: { readonly default: TransportFactory } & { readonly [name: string]: TransportFactory }; transport?: undefined }
+  );

@@ -1,0 +1,94 @@
+import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { Store } from '../store/store.port.js';
+import { Loop } from './loop.js';
+
+/** Time between two looks at holes, sequences and silent nodes. */
+const TICK_MS = 1000;
+/** Scheduled rows moved at a time: a move is a writer in many lanes, so live traffic must get its turn. */
+const SCHEDULED_BATCH = 500;
+/** Trimming need not be often. */
+const TRIM_EVERY_MS = 30_000;
+const INBOX_TRIM_BATCH = 5000;
+/** A process whose heartbeat is older is dead or frozen. */
+const SILENT_MS = 6000;
+
+/** What the house-keeper works with. */
+export interface HousekeeperContext {
+  readonly store: Store;
+  readonly service: string;
+  readonly nodeId: string;
+  readonly retentionMs: number;
+  readonly scheduler: Scheduler;
+  readonly logger: Logger;
+  /** Rows were moved into the log. */
+  readonly moved: () => void;
+}
+
+/** Duties that every process does in turn, whoever gets the lock: fence, scheduled rows, silent processes, trimming. */
+export class Housekeeper {
+  private readonly loops: readonly Loop[];
+  private readonly scheduled: Loop;
+
+  constructor(private readonly context: HousekeeperContext) {
+    const loop = (ms: number, what: string, work: () => Promise<boolean | number>) =>
+      new Loop(context.scheduler, ms, work, (error) => {
+        emit('poll:failed', () => ({ loop: what, error, failures: 1, delayMs: ms }));
+        context.logger.warn(`${what} failed; it is tried again`, { error });
+      });
+    this.scheduled = loop(TICK_MS, 'moving scheduled messages', () => this.moveScheduled());
+    this.loops = [
+      loop(TICK_MS, 'looking after nodes', () => this.beat()),
+      loop(TICK_MS, 'looking after holes', () => this.fence()),
+      this.scheduled,
+      loop(TRIM_EVERY_MS, 'trimming', () => this.trim()),
+    ];
+  }
+
+  start(): void {
+    for (const loop of this.loops) loop.start();
+  }
+
+  /** A message was scheduled. */
+  nudge(): void {
+    this.scheduled.nudge();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.loops.map((loop) => loop.stop()));
+  }
+
+  private async beat(): Promise<boolean> {
+    const { store, nodeId, logger } = this.context;
+    if (await store.nodes.heartbeat(nodeId)) logger.warn('this process was silent for so long that others took over its work; it goes on');
+    for (const dead of await store.nodes.reap(nodeId, SILENT_MS)) {
+      emit('node:found-dead', () => ({ service: this.context.service, node: dead, silentMs: SILENT_MS }));
+      logger.warn('a process stopped without saying so; its work is taken over', { node: dead });
+    }
+    return false;
+  }
+
+  private async fence(): Promise<boolean> {
+    const { store, logger } = this.context;
+    const raised = await store.upkeep.raiseSequences();
+    for (const { lane, from, to } of raised) {
+      emit('lane:sequence-raised', { lane, from, to });
+      logger.error('the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?', { lane, from, to });
+    }
+    await store.upkeep.fence();
+    return false;
+  }
+
+  private async moveScheduled(): Promise<boolean | number> {
+    const { moved, nextDueMs } = await this.context.store.upkeep.moveScheduled(SCHEDULED_BATCH);
+    if (moved > 0) this.context.moved();
+    return moved === SCHEDULED_BATCH ? true : (nextDueMs ?? false);
+  }
+
+  private async trim(): Promise<boolean> {
+    const rows = await this.context.store.upkeep.trim(this.context.retentionMs);
+    const remembered = await this.context.store.inbox.trim(INBOX_TRIM_BATCH);
+    return rows > 0 || remembered === INBOX_TRIM_BATCH;
+  }
+}

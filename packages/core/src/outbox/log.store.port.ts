@@ -1,0 +1,82 @@
+import type { Incoming, Lease, Taken } from '../delivery/intake.port.js';
+import type { IdRange, Position } from './position.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+
+/** A row for the log, before it has an id. */
+export interface LogRow {
+  readonly slot: number | undefined;
+  readonly type: string;
+  readonly key: string | undefined;
+  readonly attributes: string;
+  readonly body: Uint8Array;
+  /** When it may enter the log: milliseconds from now on the store's clock, or a moment; undefined: at once. */
+  readonly due: { readonly delayMs: number } | { readonly at: Date } | undefined;
+}
+
+/** Numbers for operators and metrics. */
+export interface LogStats {
+  readonly backlog: number;
+  readonly oldestAgeMs: number;
+  readonly scheduled: number;
+  readonly lanes: readonly { readonly lane: number; readonly backlog: number }[];
+}
+
+/** The outbox: an append-only log in lanes, each numbered by a sequence of its own. */
+export interface LogStore {
+  /**
+   * Writes the rows of one unit as its last statement: ids drawn late agree with every order the database enforced on the business rows.
+   * Gives back the lanes written to. Dooms the unit (HF_STORE_SEQUENCE_BEHIND) when a lane's sequence gave an id it had given before.
+   */
+  append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]>;
+  stats(): Promise<LogStats>;
+}
+
+/** A subscription's place in one lane. */
+export interface CursorKey {
+  readonly subscriptionId: number;
+  readonly lane: number;
+}
+
+/** Cursors of subscriptions that read the log themselves. */
+export interface CursorStore {
+  /** Makes the missing cursors of a subscription, all in one snapshot. */
+  create(subscriptionId: number, from: 'now' | 'earliest'): Promise<void>;
+  /** Which cursors of these subscriptions seem to have something to read, going by their places as last seen: one cheap statement, whatever their number. */
+  news(subscriptionIds: readonly number[]): Promise<readonly CursorKey[]>;
+  /** Looks where these cursors stand now, for when another process may have moved them; those that still have something to read. */
+  refresh(cursors: readonly CursorKey[]): Promise<readonly CursorKey[]>;
+  /** Locks the cursor (or gives nothing when somebody has it), reads on from it and moves it with the commit of `tx`: one statement reads. */
+  take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken>;
+  /** The same without a transaction: the cursor is ours until `finish` moves it or the lease ends. */
+  lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined>;
+}
+
+/** Rows of one lane, and the place they were read from. */
+export interface RelayBatch {
+  readonly lane: number;
+  readonly from: Position;
+  /** Ids above it that will never come. */
+  readonly dead: readonly IdRange[];
+  /** In id order. */
+  readonly rows: readonly (Incoming & { readonly id: bigint })[];
+}
+
+/** The relay's places. */
+export interface RelayStore {
+  /** Reads on from where the relay stands, over all lanes, at most `limit` rows: one statement. */
+  read(limit: number): Promise<readonly RelayBatch[]>;
+  /** Moves one lane past the first `count` rows of what was read, compare-and-set; false when somebody else moved it: forget what was read. */
+  advance(batch: RelayBatch, count: number): Promise<boolean>;
+}
+
+/** House-keeping of the log; each verb works on the lanes it can lock now and leaves the others to whoever has them. */
+export interface LogUpkeep {
+  /** Looks for holes whose transactions have all ended and writes them off; how many were. */
+  fence(): Promise<number>;
+  /** Moves scheduled rows that are due into their lanes, in bounded batches; how many, and how long until the next is due. */
+  moveScheduled(limit: number): Promise<{ readonly moved: number; readonly nextDueMs: number | undefined }>;
+  /** Deletes rows that everybody has passed and that are older than `retentionMs`, in bounded batches; how many. */
+  trim(retentionMs: number): Promise<number>;
+  /** Raises sequences that fell behind what was already read (a switch by logical replication does that); which lanes. */
+  raiseSequences(): Promise<readonly { readonly lane: number; readonly from: bigint; readonly to: bigint }[]>;
+}

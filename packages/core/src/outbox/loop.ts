@@ -1,0 +1,71 @@
+import type { Scheduler, Timer } from '../time/scheduler.js';
+
+/** Longest wait after failures. */
+const MAX_BACKOFF_MS = 5000;
+const FIRST_BACKOFF_MS = 100;
+
+/**
+ * Runs a piece of work again and again: at once while it says there is more, after `pollMs` when not, at once when nudged, with growing
+ * waits while it fails. Never two at a time.
+ */
+export class Loop {
+  private timer: Timer | undefined;
+  private running: Promise<void> | undefined;
+  private isNudged = false;
+  private isStopped = true;
+  private failures = 0;
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly pollMs: number,
+    private readonly work: () => Promise<boolean | number>,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  get isBusy(): boolean {
+    return this.running !== undefined || this.isNudged;
+  }
+
+  start(): void {
+    this.isStopped = false;
+    this.nudge();
+  }
+
+  nudge(): void {
+    if (this.isStopped) return;
+    if (this.running !== undefined) {
+      this.isNudged = true;
+      return;
+    }
+    this.timer?.cancel();
+    this.running = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.isNudged = false;
+    this.timer?.cancel();
+    await this.running;
+  }
+
+  /** Work may answer with a number: milliseconds until it wants to run again. */
+  private async run(): Promise<void> {
+    let waitMs = this.pollMs;
+    do {
+      this.isNudged = false;
+      try {
+        const more = await this.work();
+        this.failures = 0;
+        waitMs = typeof more === 'number' ? Math.min(more, this.pollMs) : this.pollMs;
+        if (more === true) this.isNudged = true;
+      } catch (error) {
+        this.isNudged = false;
+        waitMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.failures);
+        this.failures += 1;
+        this.failed(error);
+      }
+    } while (this.isNudged && !this.isStopped);
+    this.running = undefined;
+    if (!this.isStopped) this.timer = this.scheduler.after(waitMs, () => this.nudge());
+  }
+}

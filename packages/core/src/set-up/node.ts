@@ -1,0 +1,200 @@
+import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
+import { LeasePipeline } from '../delivery/lease-pipeline.js';
+import { Permits } from '../delivery/permits.js';
+import { type Handling, Pipeline } from '../delivery/pipeline.js';
+import type { PipelineContext } from '../delivery/pipeline-context.js';
+import { RetryRunner } from '../delivery/retry-runner.js';
+import type { Subscription } from '../delivery/subscription.js';
+import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
+import { UnitPipeline } from '../delivery/unit-pipeline.js';
+import { hfError } from '../errors/catalogue.js';
+import { emit } from '../monitoring/events.js';
+import { Housekeeper } from '../outbox/housekeeper.js';
+import { Relay } from '../outbox/relay.js';
+import type { Store } from '../store/store.port.js';
+import type { Transport } from '../transport/transport.port.js';
+import type { Assembly } from './assembly.js';
+
+/** Between the looks of `settled`, and how many in a row must find nothing. */
+const SETTLE_LOOK_MS = 5;
+const SETTLE_LOOKS = 3;
+/** Delivered messages that died because stopping could not wait get this long to be returned. */
+const RETURN_MS = 2000;
+
+/** A started bus: everything that runs, in the order in which it starts and, backwards, stops. */
+export class Node {
+  private readonly controller = new AbortController();
+  private pipelines: readonly Pipeline[] = [];
+  private relay: Relay | undefined;
+  private housekeeper: Housekeeper | undefined;
+  private retries: RetryRunner | undefined;
+  private isStopped = false;
+
+  constructor(private readonly assembly: Assembly) {}
+
+  async start(): Promise<void> {
+    const { assembly } = this;
+    const { store, settings, runtime } = assembly;
+    await this.openStore(store);
+    const built = this.build();
+    assembly.assertNoProblems();
+    const transport = assembly.transport as Transport;
+    const subscriptions = await this.register(store, built);
+    this.pipelines = this.pipelinesOf(subscriptions);
+    await transport.start({ subscriptions: subscriptions.map(({ spec }) => spec) });
+    if (store !== undefined) await this.startStoreLoops(store, transport);
+    for (const pipeline of this.pipelines) await transport.subscribe(pipeline.subscription.spec, pipeline);
+    emit('node:started', { service: settings.service, node: assembly.nodeId });
+    runtime.logger.info('started', {
+      service: settings.service,
+      store: store?.description ?? 'none: retries stay in this process, dead letters are logged',
+      transport: settings.transport?.transport,
+      subscriptions: subscriptions.map(({ spec }) => spec.name).join(', ') || 'none',
+    });
+  }
+
+  /** Rows were committed here: whoever reads them is told. */
+  committed(lanes: readonly number[], hasScheduled: boolean): void {
+    if (this.isStopped) return;
+    if (lanes.length > 0) {
+      this.assembly.transport?.nudge(lanes);
+      this.relay?.nudge();
+      this.assembly.store?.wakeups.notify(lanes);
+    }
+    if (hasScheduled) this.housekeeper?.nudge();
+  }
+
+  /** An operator changed a row that the loops look at. */
+  changed(): void {
+    this.retries?.nudge();
+    this.assembly.transport?.nudge([]);
+  }
+
+  /** Intake stops; what is in hand is finished, or after the time-out given back; then everything is let go. */
+  async stop(timeoutMs: number): Promise<void> {
+    if (this.isStopped) return;
+    const { store, transport, settings, runtime, nodeId } = this.assembly;
+    const deadline = runtime.scheduler.after(timeoutMs, () => this.controller.abort());
+    const intake = Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]);
+    await intake.catch((error: unknown) => runtime.logger.warn('the intake did not stop in good order', { error }));
+    deadline.cancel();
+    const returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
+    this.isStopped = true;
+    await this.relay?.stop();
+    await this.housekeeper?.stop();
+    if (store !== undefined) {
+      await store.nodes.leave(nodeId).catch(() => undefined);
+      await store.close();
+    }
+    emit('node:stopped', { service: settings.service, node: nodeId, returned });
+  }
+
+  async settled(timeoutMs: number): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    for (let quiet = 0; quiet < SETTLE_LOOKS; ) {
+      const busy = this.busy();
+      quiet = busy.length === 0 ? quiet + 1 : 0;
+      if (performance.now() > untilMs) throw hfError('HF_TEST_NOT_SETTLED', { timeoutMs, inFlight: busy });
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_LOOK_MS));
+    }
+  }
+
+  private busy(): string[] {
+    const inFlight = this.pipelines.filter((pipeline) => pipeline.inFlight > 0).map(({ subscription }) => subscription.spec.name);
+    const loops = [
+      this.relay?.isBusy ? ['the relay'] : [],
+      this.retries?.isBusy ? ['stored deliveries'] : [],
+      this.assembly.transport?.isBusy ? ['the transport'] : [],
+    ];
+    return [...inFlight, ...loops.flat()];
+  }
+
+  private async openStore(store: Store | undefined): Promise<void> {
+    if (store === undefined) return;
+    const { settings } = this.assembly;
+    await store.open();
+    const { found, wanted } = await store.schema.status();
+    if (found > wanted) throw hfError('HF_SCHEMA_AHEAD', { found, needed: wanted });
+    if (found < wanted && !settings.migrate) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
+    if (found < wanted) await store.schema.migrate();
+    await store.ready();
+    await store.nodes.join(this.assembly.nodeId);
+  }
+
+  /** Checks all handlers; what is wrong with them goes to the assembly's problems. */
+  private build(): readonly UnregisteredSubscription[] {
+    const { assembly } = this;
+    const { settings, store } = assembly;
+    if (settings.transport === undefined) return [];
+    const context = {
+      capabilities: settings.transport.capabilities,
+      transport: settings.transport.transport,
+      hasStore: store !== undefined,
+      maxConcurrency: store?.maxConcurrency,
+      limits: settings.limits,
+      defaults: settings.defaults,
+      problem: (text: string) => assembly.problem(text),
+    };
+    const names = new Map<string, number>();
+    for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
+    for (const [name, count] of names) if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
+    return assembly.registrations.flatMap((registration) => buildSubscription(context, registration) ?? []);
+  }
+
+  private async register(store: Store | undefined, built: readonly UnregisteredSubscription[]): Promise<readonly Subscription[]> {
+    const { assembly } = this;
+    if (store === undefined) return built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: undefined } }));
+    const methods = [...assembly.guarded].filter(([, guarded]) => guarded.isIdempotent);
+    const rows = await store.subscriptions.register(assembly.nodeId, [
+      ...built.map(({ spec, formerly }) => ({ name: spec.name, types: spec.types, formerly, ordering: spec.ordering, isHandler: true })),
+      ...methods.map(([name]) => ({ name, types: [], formerly: [], ordering: 'none' as const, isHandler: false })),
+    ]);
+    const ids = new Map(rows.map(({ name, id }) => [name, id]));
+    for (const [name, guarded] of methods) guarded.scopeId = ids.get(name);
+    const subscriptions = built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: ids.get(subscription.spec.name) } }));
+    if (assembly.settings.transport?.capabilities.readsLog) {
+      for (const { spec } of subscriptions) await store.cursors.create(spec.id as number, spec.from);
+    }
+    return subscriptions;
+  }
+
+  private pipelinesOf(subscriptions: readonly Subscription[]): readonly Pipeline[] {
+    const { store, units, runtime } = this.assembly;
+    const { clock, random, scheduler, logger } = runtime;
+    const call = { clock, random, scheduler, logger, stopping: this.controller.signal };
+    const handling = (subscription: Subscription): Handling => {
+      if (store === undefined || units === undefined) return new InProcessPipeline(call, subscription);
+      const context: PipelineContext = { ...call, store, runUnit: (options, work) => units.runFramework(options, work), onStored: () => this.retries?.nudge() };
+      return subscription.unit === undefined ? new LeasePipeline(context, subscription) : new UnitPipeline(context, subscription);
+    };
+    const permits = new Permits(store?.maxConcurrency ?? Number.POSITIVE_INFINITY);
+    return subscriptions.map((subscription) => {
+      const unexpected = (error: unknown) => logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
+      return new Pipeline(subscription, handling(subscription), permits, scheduler, unexpected);
+    });
+  }
+
+  private async startStoreLoops(store: Store, transport: Transport): Promise<void> {
+    const { assembly } = this;
+    const { settings, runtime, nodeId } = assembly;
+    const { scheduler, logger } = runtime;
+    const byId = new Map(this.pipelines.map((pipeline) => [pipeline.subscription.spec.id as number, pipeline]));
+    this.retries = new RetryRunner(store.deliveries, byId, scheduler, logger);
+    const moved = () => {
+      transport.nudge([]);
+      this.relay?.nudge();
+    };
+    this.housekeeper = new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
+    if (!transport.capabilities.readsLog && settings.relay) {
+      this.relay = new Relay({ store: store.relay, transport, scheduler, logger });
+      this.relay.start();
+    }
+    this.retries.start();
+    this.housekeeper.start();
+    await store.wakeups.listen((lanes) => {
+      transport.nudge(lanes);
+      this.relay?.nudge();
+    });
+  }
+}
+

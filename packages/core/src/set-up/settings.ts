@@ -1,0 +1,67 @@
+import type { RetryOptions } from '../delivery/policies.js';
+import { limitsFrom, type MessageLimits } from '../message/limits.js';
+import { assertStorable } from '../message/storable.js';
+import type { HoldfastOptions } from '../options.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { TransportFactory } from '../transport/transport.port.js';
+
+const SERVICE_LENGTH = 255;
+const DEFAULT_STOP: Duration = '10s';
+const DEFAULT_RETENTION: Duration = '1d';
+
+/** Options, checked and with their times in milliseconds. */
+export interface Settings {
+  readonly service: string;
+  readonly transport: TransportFactory | undefined;
+  readonly migrate: boolean;
+  readonly outsideTransaction: 'warn' | 'throw' | 'allow';
+  readonly relay: boolean;
+  readonly stopTimeoutMs: number;
+  readonly retentionMs: number;
+  readonly limits: MessageLimits;
+  readonly defaults: { readonly retry?: number | RetryOptions; readonly timeout?: Duration; readonly concurrency?: number };
+}
+
+/** Reads the options; what is wrong goes to `problem`, one sentence each, so that all of it is told together. */
+export function settingsFrom(options: HoldfastOptions, problem: (text: string) => void): Settings {
+  const isProduction = process.env.NODE_ENV === 'production';
+  const guarded = <T>(work: () => T, otherwise: T): T => {
+    try {
+      return work();
+    } catch (error) {
+      problem(error instanceof Error ? error.message : String(error));
+      return otherwise;
+    }
+  };
+  guarded(() => assertStorable(options.service, 'service', SERVICE_LENGTH), undefined);
+  const transport = transportOf(options, problem);
+  if (isProduction && options.allowInMemory !== true && transport !== undefined && !transport.capabilities.persistent) {
+    problem(`the transport ${transport.transport} keeps everything in memory and NODE_ENV is production; choose another, or agree to the loss with allowInMemory: true`);
+  }
+  const { outsideTransaction = 'warn' } = options;
+  if (!['warn', 'throw', 'allow'].includes(outsideTransaction)) problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
+  return {
+    service: options.service,
+    transport,
+    migrate: options.migrate ?? !isProduction,
+    outsideTransaction,
+    relay: options.relay ?? true,
+    stopTimeoutMs: guarded(() => toMs(options.stopTimeout ?? DEFAULT_STOP, 'stopTimeout'), 0),
+    retentionMs: guarded(() => toMs(options.retention ?? DEFAULT_RETENTION, 'retention'), 0),
+    limits: guarded(() => limitsFrom(options.limits), limitsFrom()),
+    defaults: options.defaults ?? {},
+  };
+}
+
+function transportOf(options: HoldfastOptions, problem: (text: string) => void): TransportFactory | undefined {
+  if (options.transport !== undefined && options.transports !== undefined) problem('transport and transports are both given; give one of them');
+  const names = Object.keys(options.transports ?? {}).filter((name) => name !== 'default');
+  if (names.length > 0) problem(`transports names ${names.join(', ')}; besides the default, further transports are not supported yet`);
+  const transport: TransportFactory | undefined = options.transport ?? options.transports?.default;
+  if (transport === undefined) problem('no transport is given; add one, such as transport: database()');
+  else if (typeof transport.create !== 'function') problem('transport is not a transport; call the function, as in transport: database()');
+  const { store } = options;
+  if (store !== undefined && typeof store.create !== 'function') problem('store is not a store; call the function, as in store: typeorm()');
+  if (transport?.capabilities?.withoutStore === false && store === undefined) problem(`the transport ${transport.transport} needs a store; add one, such as store: typeorm()`);
+  return transport;
+}

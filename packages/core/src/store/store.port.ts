@@ -1,0 +1,88 @@
+import type { Logger } from '../monitoring/logger.js';
+import type { Random } from '../time/random.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { Clock } from '../time/clock.js';
+import type { ScopeStorage } from '../unit-of-work/scope.js';
+import type { TransactionPort } from '../unit-of-work/transaction.port.js';
+import type { DeliveryStore } from '../delivery/delivery.store.port.js';
+import type { InboxStore } from '../inbox/inbox.store.port.js';
+import type { CursorStore, LogStore, LogUpkeep, RelayStore } from '../outbox/log.store.port.js';
+import type { DeadLetterStore } from '../operations/dead-letter.store.port.js';
+import type { SubscriptionStore } from '../delivery/subscription.store.port.js';
+import type { NodeStore } from '../store/node.store.port.js';
+
+/** State of the `holdfast_*` tables. */
+export interface SchemaStatus {
+  /** Version found; 0 when there are no tables. */
+  readonly found: number;
+  /** Version this code writes. */
+  readonly wanted: number;
+}
+
+/** Creates and checks the tables. */
+export interface SchemaPort {
+  status(): Promise<SchemaStatus>;
+  /** Brings the tables to `wanted`; safe to run on several nodes at once. */
+  migrate(): Promise<SchemaStatus>;
+  /** Statements `migrate` would run from version `from`, as text. */
+  sql(from: number): string;
+}
+
+/** Hints between processes. Polling finds everything without them. */
+export interface Wakeups {
+  /** Tells other processes which lanes were written to; coalesced, never in a business transaction. */
+  notify(lanes: readonly number[]): void;
+  /** Calls `wake` when another process told so, with no lanes when hints may have been missed; false when the database cannot. */
+  listen(wake: (lanes: readonly number[]) => void): Promise<boolean>;
+}
+
+/** A database and everything Holdfast keeps in it. */
+export interface Store {
+  /** For the start-up line, such as `postgres (typeorm)`. */
+  readonly description: string;
+  readonly transactions: TransactionPort;
+  readonly schema: SchemaPort;
+  readonly log: LogStore;
+  readonly cursors: CursorStore;
+  readonly relay: RelayStore;
+  readonly upkeep: LogUpkeep;
+  readonly inbox: InboxStore;
+  readonly deliveries: DeliveryStore;
+  readonly deadLetters: DeadLetterStore;
+  readonly subscriptions: SubscriptionStore;
+  readonly nodes: NodeStore;
+  readonly wakeups: Wakeups;
+  /** Connections a handler may use at once: the pool less a reserve. */
+  readonly maxConcurrency: number;
+  /** True when this asynchronous context wrote through the store's database outside any unit. */
+  hasWrittenOutsideUnit(): boolean;
+  /** Connects, checks the server (version, primary) and takes part in the ORM. */
+  open(): Promise<void>;
+  /** The tables are there: checks the sequence's lock and the lanes. */
+  ready(): Promise<void>;
+  /** Lets go of everything; the user's pool stays open. */
+  close(): Promise<void>;
+}
+
+/** What the engine gives a store. */
+export interface StoreContext {
+  readonly service: string;
+  /** This process, a UUID. */
+  readonly nodeId: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly logger: Logger;
+  readonly scopes: ScopeStorage;
+  /** The handles named by `tokens`, resolved by the framework; empty without one. */
+  readonly handles: Readonly<Record<string, unknown>>;
+}
+
+/** A database to use; made by the store packages. */
+export interface StoreFactory {
+  /** Its name, for the start-up line. */
+  readonly store: string;
+  /** Injection tokens of what it needs from a framework's container, by name; empty when it has everything. */
+  readonly tokens: Readonly<Record<string, unknown>>;
+  create(context: StoreContext): Store;
+}

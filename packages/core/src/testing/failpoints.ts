@@ -1,0 +1,129 @@
+import { hfError } from '../errors/catalogue.js';
+
+/**
+ * Places between two durable steps where a process may die, in the order in which a message passes them. A crash test arms one of them and
+ * then checks every promise; one test runs over this whole list.
+ */
+export const FAILPOINTS = [
+  // the publishing unit of work; the unit around a handler passes these again
+  'unit:before-outbox',
+  'unit:after-outbox',
+  'unit:before-commit',
+  'unit:after-commit',
+  // from the outbox to the broker
+  'scheduled:after-move',
+  'relay:after-read',
+  'relay:after-publish',
+  'relay:after-advance',
+  // taking messages: a stored delivery, the log inside a transaction, the log under a lease
+  'delivery:after-take',
+  'claim:after-lock',
+  'claim:after-read',
+  'lease:after-take',
+  // handling
+  'count:after-record',
+  'inbox:after-insert',
+  'handler:after',
+  'cursor:after-move',
+  'lease:after-handler',
+  'lease:after-done',
+  // when it failed
+  'failure:before-record',
+  'failure:after-record',
+  // house-keeping of the log
+  'fence:before-verdict',
+  'fence:after-verdict',
+  'trim:after-delete',
+] as const;
+
+/** The name of a failpoint. */
+export type FailpointName = (typeof FAILPOINTS)[number];
+
+/**
+ * What an armed failpoint does: `kill` ends the process as `kill -9` does, `throw` throws a FailpointError, `freezeMs` stops the whole
+ * process for that long as SIGSTOP does, a function is called.
+ */
+export type FailpointAction = 'kill' | 'throw' | { readonly freezeMs: number } | (() => void);
+
+/** Thrown by a failpoint armed with `throw`. A plain error, so that it is treated as any unknown one. */
+export class FailpointError extends Error {
+  override readonly name = 'FailpointError';
+}
+
+interface Armed {
+  readonly action: FailpointAction;
+  /** Hits still to pass before it strikes; it strikes once. */
+  hitsLeft: number;
+}
+
+const armed = new Map<FailpointName, Armed>();
+let isArmed = false;
+
+/** Marks a place between two durable steps. Does nothing, at the cost of one comparison, unless a test has armed it. */
+export function failpoint(name: FailpointName): void {
+  if (isArmed) hit(name);
+}
+
+/**
+ * Arms a failpoint of this process. It strikes once and is then disarmed.
+ *
+ * @param options `atHit`: strike at this hit, from 1; default 1
+ * @returns disarms it
+ */
+export function armFailpoint(name: FailpointName, action: FailpointAction, options: { readonly atHit?: number } = {}): () => void {
+  armed.set(name, { action, hitsLeft: options.atHit ?? 1 });
+  isArmed = true;
+  return () => disarm(name);
+}
+
+/** Disarms all failpoints of this process. */
+export function disarmFailpoints(): void {
+  armed.clear();
+  isArmed = false;
+}
+
+/**
+ * Arms what the environment variable HOLDFAST_FAILPOINT says, for child processes of crash tests. Read once, when this file is loaded.
+ *
+ * @param spec `name=kill`, `name=throw` or `name=freeze:<ms>`, each also with `@<hit>` after it, several separated by commas; undefined or empty: nothing
+ * @throws HF_CONFIG_INVALID naming every part that is not understood: a crash test with a typing error would pass without a crash
+ */
+export function armFromEnvironment(spec: string | undefined): void {
+  const parts = (spec ?? '').split(',').filter((part) => part.trim() !== '');
+  const entries = parts.map((part) => ({ part, parsed: parse(part.trim()) }));
+  const problems = entries.filter(({ parsed }) => !parsed).map(({ part }) => `HOLDFAST_FAILPOINT: ${part} is not understood`);
+  if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems, failpoints: FAILPOINTS });
+  for (const { parsed } of entries) if (parsed) armFailpoint(parsed.name, parsed.action, { atHit: parsed.atHit });
+}
+
+const SPEC = /^([\w:-]+)=(kill|throw|freeze:(\d{1,9}))(?:@([1-9]\d{0,8}))?$/;
+
+function parse(part: string): { name: FailpointName; action: FailpointAction; atHit: number } | undefined {
+  const [, name, verb, freezeMs, hits] = SPEC.exec(part) ?? [];
+  if (!FAILPOINTS.includes(name as FailpointName)) return undefined;
+  const action = freezeMs === undefined ? (verb as 'kill' | 'throw') : { freezeMs: Number(freezeMs) };
+  return { name: name as FailpointName, action, atHit: Number(hits ?? 1) };
+}
+
+function hit(name: FailpointName): void {
+  const point = armed.get(name);
+  if (!point) return;
+  point.hitsLeft -= 1;
+  if (point.hitsLeft > 0) return;
+  disarm(name);
+  strike(name, point.action);
+}
+
+function strike(name: FailpointName, action: FailpointAction): void {
+  if (typeof action === 'function') action();
+  else if (action === 'throw') throw new FailpointError(`failpoint ${name}`);
+  else if (action === 'kill') process.kill(process.pid, 'SIGKILL');
+  else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, action.freezeMs); // blocks the thread, timers and all
+}
+
+function disarm(name: FailpointName): void {
+  armed.delete(name);
+  isArmed = armed.size > 0;
+}
+
+armFromEnvironment(process.env.HOLDFAST_FAILPOINT);

@@ -1,0 +1,33 @@
+import type { EngineParts } from './engine-parts.js';
+import { joinedFailed, undoOpenParts } from './nested.js';
+import { refuseStream } from './returned-stream.js';
+import { Unit, type UnitSettings } from './unit.js';
+import { runBeforeHooks } from './unit-hooks.js';
+
+const SETTINGS: UnitSettings = { isolation: undefined, isReadOnly: false, retries: 0, isOwned: false };
+
+/**
+ * Runs `work` in a transaction the user opened: message rows are written when it ends, nothing is committed or rolled back. When it fails its
+ * messages are dropped, and its rows are the business of whoever rolls back.
+ */
+export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, handle: object, work: () => Promise<T>): Promise<T> {
+  const transaction = parts.transactions.adopt(handle);
+  const unit = new Unit<Outgoing>(transaction, SETTINGS);
+  try {
+    const value = await parts.scopes.with(transaction.dataSource, unit.root, async () => {
+      const result = await work();
+      refuseStream(result);
+      await runBeforeHooks(unit);
+      return result;
+    });
+    unit.end();
+    await undoOpenParts(unit.root);
+    if (unit.root.doomedBy) throw joinedFailed(unit.root.doomedBy.error);
+    const messages = unit.kept();
+    if (messages.length > 0) await parts.writeOutgoing(transaction, messages);
+    return value;
+  } finally {
+    unit.end();
+    transaction.letGo();
+  }
+}

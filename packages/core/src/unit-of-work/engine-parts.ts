@@ -1,0 +1,19 @@
+import type { Logger } from '../monitoring/logger.js';
+import type { Clock } from '../time/clock.js';
+import type { Random } from '../time/random.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { ScopeStorage } from './scope.js';
+import type { Transaction, TransactionPort } from './transaction.port.js';
+
+/** What the engine of units of work is made of. */
+export interface EngineParts<Outgoing> {
+  readonly transactions: TransactionPort;
+  /** Shared with the store, whose interception asks it for the scope in force. */
+  readonly scopes: ScopeStorage<Outgoing>;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Writes the messages of a unit as its last statement; never called with none. What it gives back is called when the commit is known. */
+  readonly writeOutgoing: (transaction: Transaction, messages: readonly Outgoing[]) => Promise<(() => void) | undefined>;
+}

@@ -1,0 +1,94 @@
+import { hfError } from '../errors/catalogue.js';
+import { refuseStream } from './returned-stream.js';
+import type { Scope, ScopeStorage } from './scope.js';
+import type { Savepoint } from './transaction.port.js';
+
+/**
+ * Runs `work` as a nested part of the unit, behind a savepoint of its own. When it fails, its rows, messages and hooks are undone and the unit
+ * can go on; its `afterRollback` hooks run when the unit has ended, because until then it holds its locks.
+ *
+ * Siblings under `Promise.all` take turns, and statements of the part around wait until this one is done.
+ */
+export async function runNested<Outgoing, T>(storage: ScopeStorage<Outgoing>, parent: Scope<Outgoing>, work: () => Promise<T>): Promise<T> {
+  const child = parent.part();
+  while (!parent.isActive()) await parent.unit.turn();
+  parent.unit.activate(child); // in one step with the look: nobody else may enter in between
+  try {
+    child.savepoint = await parent.transaction.savepoint();
+    child.assertLive();
+    const value = await storage.with(parent.dataSource, child, work);
+    refuseStream(value);
+    await keep(child);
+    return value;
+  } catch (error) {
+    await undo(child, error);
+    throw error;
+  }
+}
+
+/** Undoes the parts inside `scope` that nobody waited for; they are told HF_UOW_ENDED. */
+export async function undoOpenParts<Outgoing>(scope: Scope<Outgoing>): Promise<void> {
+  const { unit } = scope;
+  const open = partBelow(scope, unit.active);
+  if (!open) return;
+  await undoPart(open, hfError('HF_UOW_ENDED', {}));
+  unit.activate(scope);
+}
+
+async function keep<Outgoing>(child: Scope<Outgoing>): Promise<void> {
+  child.assertLive();
+  child.end();
+  await undoOpenParts(child);
+  if (child.doomedBy) throw joinedFailed(child.doomedBy.error);
+  const savepoint = takeSavepoint(child);
+  if (!savepoint) throw hfError('HF_UOW_ENDED', {}); // undone with the unit while we waited
+  await savepoint.release();
+  leave(child);
+}
+
+async function undo<Outgoing>(child: Scope<Outgoing>, error: unknown): Promise<void> {
+  // When the unit has ended meanwhile, its commit or rollback deals with this part.
+  if (child.parent?.ending) child.end();
+  else await undoPart(child, error);
+  leave(child);
+}
+
+async function undoPart<Outgoing>(part: Scope<Outgoing>, error: unknown): Promise<void> {
+  part.end();
+  // Without a savepoint there is nothing to undo: it was never made, or it is being released and its rows are kept.
+  const savepoint = takeSavepoint(part);
+  if (!savepoint) return;
+  part.undoneBy = { error };
+  try {
+    await savepoint.rollback();
+  } catch (failure) {
+    if (part.parent) part.parent.doomedBy ??= { error: failure };
+  }
+}
+
+/** The savepoint, for whoever ends it: exactly one does. */
+function takeSavepoint<Outgoing>(scope: Scope<Outgoing>): Savepoint | undefined {
+  const { savepoint } = scope;
+  scope.savepoint = undefined;
+  return savepoint;
+}
+
+/** Gives the turn back to the part around, unless somebody has taken it already. */
+function leave<Outgoing>(child: Scope<Outgoing>): void {
+  if (child.parent && isAround(child, child.unit.active)) child.unit.activate(child.parent);
+}
+
+/** Why a part or a unit cannot be kept although nothing was thrown out of it. */
+export function joinedFailed(cause: unknown): Error {
+  return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a method that had joined it failed' }, { cause });
+}
+
+function isAround<Outgoing>(scope: Scope<Outgoing>, inner: Scope<Outgoing>): boolean {
+  for (let each: Scope<Outgoing> | undefined = inner; each; each = each.parent) if (each === scope) return true;
+  return false;
+}
+
+function partBelow<Outgoing>(scope: Scope<Outgoing>, inner: Scope<Outgoing>): Scope<Outgoing> | undefined {
+  for (let each: Scope<Outgoing> | undefined = inner; each; each = each.parent) if (each.parent === scope) return each;
+  return undefined;
+}

@@ -1,0 +1,143 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { hfError } from '../errors/catalogue.js';
+import { runNested } from './nested.js';
+import { assertJoinable } from './propagation.js';
+import type { Savepoint, Transaction } from './transaction.port.js';
+import type { Unit } from './unit.js';
+import type { UnitOptions } from './unit-of-work.js';
+
+/**
+ * A place where statements of one unit run: the unit itself, or a nested part of it behind a savepoint.
+ *
+ * Only one scope of a unit is active at a time; statements of the others wait for their turn, so that siblings under `Promise.all`
+ * never interleave their savepoints.
+ */
+export class Scope<Outgoing = unknown> {
+  /** Set while the scope is a nested part whose savepoint exists. */
+  savepoint: Savepoint | undefined;
+  /** Why what was done here cannot be kept, although the scope still runs. */
+  doomedBy: { readonly error: unknown } | undefined;
+  /** Set when what was done here was undone while the unit goes on. */
+  undoneBy: { readonly error: unknown } | undefined;
+  private endedBy: Error | undefined;
+
+  constructor(
+    readonly unit: Unit<Outgoing>,
+    readonly parent: Scope<Outgoing> | undefined,
+  ) {}
+
+  get transaction(): Transaction {
+    return this.unit.transaction;
+  }
+
+  get dataSource(): string {
+    return this.unit.transaction.dataSource;
+  }
+
+  get isReadOnly(): boolean {
+    return this.unit.settings.isReadOnly;
+  }
+
+  /** From now on every statement and publish of this scope and of those inside it throws: work that outlives its unit must not reach its connection. */
+  end(reason: Error = hfError('HF_UOW_ENDED', {})): void {
+    this.endedBy ??= reason;
+  }
+
+  /** The end of this scope, or of one around it. */
+  get ending(): Error | undefined {
+    return this.endedBy ?? this.parent?.ending;
+  }
+
+  assertLive(): void {
+    const reason = this.ending;
+    if (reason) throw reason;
+  }
+
+  /** What made this scope or one around it undone. */
+  get undone(): { readonly error: unknown } | undefined {
+    return this.undoneBy ?? this.parent?.undone;
+  }
+
+  /**
+   * True when this scope may send a statement now: look and send in one synchronous step, because any await may give the turn away.
+   *
+   * @throws HF_UOW_ENDED, or why the unit ended
+   */
+  isActive(): boolean {
+    this.assertLive();
+    return this.unit.active === this;
+  }
+
+  /** Runs `work` as a part of this scope behind a savepoint, as NESTED does. @throws HF_UOW_ENDED, HF_UOW_OPTIONS_DIFFER, HF_UOW_RETRIES_JOINED */
+  async nested<T>(storage: ScopeStorage<Outgoing>, options: UnitOptions, work: () => Promise<T>): Promise<T> {
+    this.assertLive();
+    assertJoinable(options, this.unit.settings);
+    return runNested(storage, this, work);
+  }
+
+  /** A part of this scope, not yet entered. */
+  part(): Scope<Outgoing> {
+    return new Scope<Outgoing>(this.unit, this);
+  }
+
+  /** Buffers a message until the unit commits. @throws HF_UOW_ENDED, HF_UOW_READ_ONLY */
+  outgoing(message: Outgoing): void {
+    this.assertLive();
+    if (this.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'A publish' });
+    this.unit.buffer(this, message);
+  }
+}
+
+/** What an asynchronous context knows about one data source; the entries around it follow. */
+interface Entry<Outgoing> {
+  readonly dataSource: string;
+  /** Undefined: whatever is around is suspended. */
+  readonly scope: Scope<Outgoing> | undefined;
+  readonly outer: Entry<Outgoing> | undefined;
+}
+
+/**
+ * Where the scope in force lives. One storage per process and per store would let two applications see each other's units,
+ * so each engine creates its own.
+ */
+export class ScopeStorage<Outgoing = unknown> {
+  private readonly storage = new AsyncLocalStorage<Entry<Outgoing> | undefined>();
+
+  /** The scope in force for a data source; undefined outside any unit. */
+  current(dataSource: string): Scope<Outgoing> | undefined {
+    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+      if (entry.dataSource === dataSource) return entry.scope;
+    }
+    return undefined;
+  }
+
+  /** The scope entered last that is in force, whatever its data source. */
+  innermost(): Scope<Outgoing> | undefined {
+    const top = this.storage.getStore();
+    if (!top || top.scope) return top?.scope;
+    // The last step suspended a unit; one of another data source may still be in force.
+    for (let entry = top.outer; entry; entry = entry.outer) {
+      const scope = this.current(entry.dataSource);
+      if (scope) return scope;
+    }
+    return undefined;
+  }
+
+  /** The innermost scope of one transaction, also when another unit of its data source hides it. */
+  within(transaction: Transaction): Scope<Outgoing> | undefined {
+    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+      if (entry.scope?.transaction === transaction) return entry.scope;
+    }
+    return undefined;
+  }
+
+  /** Runs `work` with `scope` in force (undefined: with none) for this data source. */
+  with<T>(dataSource: string, scope: Scope<Outgoing> | undefined, work: () => T): T {
+    return this.storage.run({ dataSource, scope, outer: this.storage.getStore() }, work);
+  }
+
+  /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener, hook) starts here. */
+  root<T>(work: () => T): T {
+    return this.storage.run(undefined, work);
+  }
+}

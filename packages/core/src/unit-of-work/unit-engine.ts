@@ -1,0 +1,165 @@
+import { hfError } from '../errors/catalogue.js';
+import { type Duration, toMs } from '../time/duration.js';
+import { runAdopted } from './adopted-run.js';
+import type { EngineParts } from './engine-parts.js';
+import { assertJoinable, decideEntering } from './propagation.js';
+import { retryDelayMs } from './retry-delay.js';
+import { refuseStream } from './returned-stream.js';
+import type { Scope } from './scope.js';
+import type { Transaction } from './transaction.port.js';
+import type { Hook, RollbackHook, UnitSettings } from './unit.js';
+import { type TransactionHandles, UnitOfWork, type UnitOptions } from './unit-of-work.js';
+import { UnitRun } from './unit-run.js';
+
+/** The unit of work in scope, for the framework: its transaction, and a place for messages that leave with its commit. */
+export interface UnitInScope<Outgoing> {
+  readonly transaction: Transaction;
+  /** Name of its data source. */
+  readonly dataSource: string;
+  readonly isReadOnly: boolean;
+  /** Buffers a message until the commit; gone with the rollback of the unit or of the nested part in scope. @throws HF_UOW_ENDED, HF_UOW_READ_ONLY */
+  outgoing(message: Outgoing): void;
+}
+
+const DEFAULT_TIMEOUT: Duration = '30s';
+const DEFAULT_TIMEOUT_MS = toMs(DEFAULT_TIMEOUT, 'timeout');
+const NO_OPTIONS: UnitOptions = {};
+
+/**
+ * Opens, joins and ends units of work on the transactions of a store.
+ *
+ * What a joined method throws dooms its unit (or nested part) even when it is caught further out, as in Spring: that method promised all or
+ * nothing. `timeout` is for the whole call, all `retries` together.
+ */
+export class UnitEngine<Outgoing> extends UnitOfWork {
+  constructor(private readonly parts: EngineParts<Outgoing>) {
+    super();
+  }
+
+  get isActive(): boolean {
+    return this.parts.scopes.innermost() !== undefined;
+  }
+
+  run<T>(work: () => Promise<T>): Promise<T>;
+  run<T>(options: UnitOptions, work: () => Promise<T>): Promise<T>;
+  async run<T>(first: UnitOptions | (() => Promise<T>), second?: () => Promise<T>): Promise<T> {
+    const work = second ?? (first as () => Promise<T>);
+    return this.enter(second ? (first as UnitOptions) : NO_OPTIONS, work);
+  }
+
+  /** As `run`, in a fresh root context and with the transaction given to `work`: for the framework's own units. */
+  runFramework<T>(options: UnitOptions, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.parts.scopes.root(() => this.enter(options, () => work(this.inScope('runFramework()').transaction)));
+  }
+
+  /** The unit in scope of this data source, or the one entered last; undefined outside any. */
+  current(dataSource?: string): UnitInScope<Outgoing> | undefined {
+    return dataSource === undefined ? this.parts.scopes.innermost() : this.parts.scopes.current(dataSource);
+  }
+
+  /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener) starts here. */
+  runInRoot<T>(work: () => T): T {
+    return this.parts.scopes.root(work);
+  }
+
+  beforeCommit(hook: Hook): void {
+    const scope = this.inScope('beforeCommit()');
+    scope.unit.beforeCommit(scope, hook);
+  }
+
+  afterCommit(hook: Hook): void {
+    const scope = this.inScope('afterCommit()');
+    scope.unit.afterCommit(scope, hook);
+  }
+
+  afterRollback(hook: RollbackHook): void {
+    const scope = this.inScope('afterRollback()');
+    scope.unit.afterRollback(scope, hook);
+  }
+
+  async detached<T>(work: () => Promise<T>): Promise<T> {
+    return this.parts.scopes.root(work);
+  }
+
+  async join<T>(transaction: TransactionHandles[keyof TransactionHandles], work: () => Promise<T>): Promise<T> {
+    return runAdopted(this.parts, transaction, work);
+  }
+
+  private enter<T>(options: UnitOptions, work: () => Promise<T>): Promise<T> {
+    const dataSource = this.dataSourceOf(options);
+    const scope = this.parts.scopes.current(dataSource);
+    switch (decideEntering(options.propagation ?? 'REQUIRED', scope !== undefined)) {
+      case 'begin':
+        return this.begin(dataSource, options, work);
+      case 'join':
+        return this.inside(scope as Scope<Outgoing>, options, () => runJoined(scope as Scope<Outgoing>, work));
+      case 'nest':
+        return this.inside(scope as Scope<Outgoing>, options, () => (scope as Scope<Outgoing>).nested(this.parts.scopes, options, work));
+      case 'suspend':
+        return this.parts.scopes.with(dataSource, undefined, work);
+      case 'bare':
+        return work();
+    }
+  }
+
+  private begin<T>(dataSource: string, options: UnitOptions, work: () => Promise<T>): Promise<T> {
+    const { isolation, readOnly = false, retries = 0, timeout } = options;
+    const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout, 'timeout');
+    const settings: UnitSettings = { isolation, isReadOnly: readOnly, retries, isOwned: true };
+    if (retries === 0) return new UnitRun(this.parts, dataSource, settings, { timeoutMs, leftMs: timeoutMs }, work).start();
+    return this.beginRepeatedly(dataSource, settings, timeoutMs, work);
+  }
+
+  /** Runs the work again, in a fresh transaction and with fresh messages, after a serialization failure or deadlock. */
+  private async beginRepeatedly<T>(dataSource: string, settings: UnitSettings, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+    const { clock, scheduler, random, transactions } = this.parts;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    for (let run = 1; ; run += 1) {
+      try {
+        const leftMs = Math.max(0, deadlineMs - clock.monotonicMs());
+        return await new UnitRun(this.parts, dataSource, settings, { timeoutMs, leftMs }, work).start();
+      } catch (error) {
+        const delayMs = retryDelayMs(run, random);
+        const isWorthIt = run <= settings.retries && clock.monotonicMs() + delayMs < deadlineMs && transactions.isSerializationFailure(error);
+        if (!isWorthIt) throw error;
+        await scheduler.sleep(delayMs);
+      }
+    }
+  }
+
+  /** Runs within a unit that must be able to keep what the options promise; a `timeout` of its own ends the whole unit. */
+  private inside<T>(scope: Scope<Outgoing>, options: UnitOptions, run: () => Promise<T>): Promise<T> {
+    scope.assertLive();
+    assertJoinable(options, scope.unit.settings);
+    if (options.timeout === undefined) return run();
+    const timeoutMs = toMs(options.timeout, 'timeout');
+    const timer = this.parts.scheduler.after(timeoutMs, () => scope.unit.expire?.(timeoutMs));
+    return run().finally(() => timer.cancel());
+  }
+
+  /** @throws HF_UOW_NONE, HF_UOW_ENDED */
+  private inScope(call: string): Scope<Outgoing> {
+    const scope = this.parts.scopes.innermost();
+    if (!scope) throw hfError('HF_UOW_NONE', { call });
+    return scope;
+  }
+
+  private dataSourceOf({ dataSource }: UnitOptions): string {
+    const { dataSources } = this.parts.transactions;
+    if (dataSource === undefined) return dataSources[0];
+    if (!dataSources.includes(dataSource)) throw hfError('HF_UOW_DATA_SOURCE', { dataSource, known: dataSources });
+    return dataSource;
+  }
+}
+
+/** Runs in the scope as it is. What `work` throws dooms it: its method promised all or nothing, and half of it may be there. */
+async function runJoined<Outgoing, T>(scope: Scope<Outgoing>, work: () => Promise<T>): Promise<T> {
+  try {
+    const value = await work();
+    refuseStream(value);
+    return value;
+  } catch (error) {
+    scope.doomedBy ??= { error };
+    throw error;
+  }
+}

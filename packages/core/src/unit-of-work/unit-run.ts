@@ -1,0 +1,171 @@
+import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { emit } from '../monitoring/events.js';
+import { failpoint } from '../testing/failpoints.js';
+import type { Timer } from '../time/scheduler.js';
+import type { EngineParts } from './engine-parts.js';
+import { joinedFailed, undoOpenParts } from './nested.js';
+import { refuseStream } from './returned-stream.js';
+import type { Transaction } from './transaction.port.js';
+import { Unit, type UnitSettings } from './unit.js';
+import { runAfterHooks, runBeforeHooks } from './unit-hooks.js';
+
+/** How one run of a unit is bounded. */
+export interface RunLimits {
+  /** What the caller asked for, for the error. */
+  readonly timeoutMs: number;
+  /** What is left of it. */
+  readonly leftMs: number;
+}
+
+/**
+ * One run of a unit of work, from BEGIN to its end. `start` is called once.
+ *
+ * The stages: *opening* waits for a connection; *working* runs user code, statements go through scopes; *closing* has ended the scopes, only the
+ * framework uses the connection; *committing* has sent COMMIT; *ended*. A time-out rolls back in the first three; while committing it breaks
+ * the connection, and the outcome is unknown.
+ */
+export class UnitRun<Outgoing, T> {
+  private stage: 'opening' | 'working' | 'closing' | 'committing' | 'ended' = 'opening';
+  private unit: Unit<Outgoing> | undefined;
+  private timer: Timer | undefined;
+  private expiry: Error | undefined;
+  /** Resolves when the time-out has been dealt with. */
+  private expiring: Promise<void> | undefined;
+  private startedMs = 0;
+  private committed: (() => void) | undefined;
+  private reject: (error: unknown) => void = () => {};
+
+  constructor(
+    private readonly parts: EngineParts<Outgoing>,
+    private readonly dataSource: string,
+    private readonly settings: UnitSettings,
+    private readonly limits: RunLimits,
+    private readonly work: () => Promise<T>,
+  ) {}
+
+  start(): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.reject = reject;
+      this.startedMs = this.parts.clock.monotonicMs();
+      this.timer = this.parts.scheduler.after(this.limits.leftMs, () => this.expire(this.limits.timeoutMs));
+      this.execute().then(resolve, reject);
+    });
+  }
+
+  private async execute(): Promise<T> {
+    const transaction = await this.open();
+    const unit = new Unit<Outgoing>(transaction, this.settings);
+    unit.expire = (timeoutMs) => this.expire(timeoutMs);
+    this.unit = unit;
+    this.stage = 'working';
+    let value: T;
+    let messages: number;
+    try {
+      value = await this.parts.scopes.with(this.dataSource, unit.root, () => this.userCode(unit));
+      messages = await this.commit(unit);
+    } catch (error) {
+      if (this.expiring) await this.expiring;
+      else await this.fail(unit, error);
+      throw this.expiring ? this.expiry : error;
+    }
+    await this.succeeded(unit, messages);
+    return value;
+  }
+
+  private async open(): Promise<Transaction> {
+    const { isolation, isReadOnly } = this.settings;
+    try {
+      const transaction = await this.parts.transactions.begin({ dataSource: this.dataSource, isolation, readOnly: isReadOnly });
+      // It came too late: nobody waits for it any more.
+      if (this.expiry) await transaction.rollback();
+      else return transaction;
+    } catch (error) {
+      this.end();
+      throw this.expiry ?? error;
+    }
+    throw this.expiry;
+  }
+
+  private async userCode(unit: Unit<Outgoing>): Promise<T> {
+    const value = await this.work();
+    refuseStream(value);
+    await runBeforeHooks(unit);
+    return value;
+  }
+
+  /** Ends the scopes first, so that nothing comes after the message rows; those are the last statement before COMMIT. */
+  private async commit(unit: Unit<Outgoing>): Promise<number> {
+    unit.root.assertLive();
+    this.stage = 'closing';
+    unit.end();
+    await undoOpenParts(unit.root);
+    if (unit.root.doomedBy) throw joinedFailed(unit.root.doomedBy.error);
+    const messages = unit.kept();
+    if (messages.length > 0) {
+      failpoint('unit:before-outbox');
+      this.committed = await this.parts.writeOutgoing(unit.transaction, messages);
+      failpoint('unit:after-outbox');
+    }
+    if (this.expiring) throw this.expiry;
+    failpoint('unit:before-commit');
+    this.stage = 'committing';
+    await unit.transaction.commit();
+    failpoint('unit:after-commit');
+    return messages.length;
+  }
+
+  private async succeeded(unit: Unit<Outgoing>, messages: number): Promise<void> {
+    this.end();
+    this.committed?.();
+    emit('unit:committed', () => ({ ...this.facts(), messages }));
+    const hooks = unit.afterCommitted();
+    if (hooks.length > 0) await this.parts.scopes.root(() => runAfterHooks(hooks, 'afterCommit', this.parts.logger));
+  }
+
+  private async fail(unit: Unit<Outgoing>, error: unknown): Promise<void> {
+    this.end();
+    unit.end();
+    if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) {
+      emit('unit:commit-unknown', () => ({ ...this.facts(), error }));
+      return;
+    }
+    await unit.transaction.rollback();
+    await this.rolledBack(unit, error);
+  }
+
+  /** The time is up: the unit ends now, whatever its work is waiting for. */
+  private expire(timeoutMs: number): void {
+    if (this.stage === 'ended') return;
+    const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: this.dataSource });
+    this.expiry = reason;
+    // COMMIT is on its way: it alone tells the outcome.
+    if (this.stage === 'committing') void this.unit?.transaction.abort(reason);
+    else this.expiring = this.abort(reason);
+  }
+
+  private async abort(reason: Error): Promise<void> {
+    this.end();
+    if (this.unit) {
+      this.unit.end(reason);
+      await this.unit.transaction.abort(reason);
+      await this.rolledBack(this.unit, reason);
+    }
+    this.reject(reason);
+  }
+
+  private async rolledBack(unit: Unit<Outgoing>, error: unknown): Promise<void> {
+    emit('unit:rolled-back', () => ({ ...this.facts(), error }));
+    const hooks = unit.afterRolledBack(error);
+    if (hooks.length > 0) await this.parts.scopes.root(() => runAfterHooks(hooks, 'afterRollback', this.parts.logger));
+  }
+
+  private end(): void {
+    this.stage = 'ended';
+    this.timer?.cancel();
+  }
+
+  private facts(): { readonly dataSource: string; readonly durationMs: number } {
+    return { dataSource: this.dataSource, durationMs: this.parts.clock.monotonicMs() - this.startedMs };
+  }
+}

@@ -1,0 +1,79 @@
+import 'reflect-metadata';
+import { type Delivery } from '@holdfast/core';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { type ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core';
+import { isObservable, lastValueFrom } from 'rxjs';
+import { copyMethod } from '../policies/copy-method.js';
+import { HOLDFAST_CONTEXT } from './handler-params.js';
+
+type ContextId = ReturnType<typeof ContextIdFactory.create>;
+type Callback = (...args: unknown[]) => unknown;
+type Handle = (message: unknown, delivery: Delivery) => Promise<unknown>;
+
+/** Metadata key of `@UseFilters`. @source @nestjs/common, EXCEPTION_FILTERS_METADATA (no public entry point) */
+const FILTERS_METADATA = '__exceptionFilters__';
+
+/** What a filter written for HTTP throws when it finds no response to write to. */
+const PROGRAMMING_ERRORS: readonly unknown[] = [TypeError, ReferenceError, RangeError];
+
+/**
+ * Runs Nest's exception filters for handlers. A filter may look at an error, or throw another one in its place (or return an Observable that
+ * fails with it); whatever it returns, the message has failed: a catch-all filter must not acknowledge what was not handled.
+ */
+@Injectable()
+export class ExceptionFilters {
+  private readonly logger = new Logger('Holdfast');
+
+  constructor(
+    @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
+    @Inject(ModuleRef) private readonly modules: ModuleRef,
+  ) {}
+
+  /** `handle`, with its errors shown to the filters of the method, the class and the application. */
+  around(handle: Handle, instance: object, callback: Callback, contextId?: ContextId, inquirerId?: string): Handle {
+    const filtering = this.filtering(instance, callback, contextId, inquirerId);
+    return async (message, delivery) => {
+      try {
+        return await handle(message, delivery);
+      } catch (error) {
+        throw this.hasFilters(instance, callback) ? await this.mapped(error, () => filtering(message, delivery, error)) : error;
+      }
+    };
+  }
+
+  /** Nest's filters around a function that throws its third argument. */
+  private filtering(instance: object, callback: Callback, contextId?: ContextId, inquirerId?: string): Callback {
+    const thrower = (_message: unknown, _delivery: unknown, error: unknown): never => {
+      throw error;
+    };
+    copyMethod(callback, thrower);
+    const options = { guards: false, interceptors: false, filters: true };
+    // A method name of its own: Nest caches what it knows of a method's parameters by class and name, and these have none.
+    return this.contexts.create(instance, thrower as Callback, 'holdfast:filters', undefined, undefined, contextId, inquirerId, options, HOLDFAST_CONTEXT);
+  }
+
+  private async mapped(error: unknown, filter: Callback): Promise<unknown> {
+    try {
+      const returned = await filter();
+      if (isObservable(returned)) await lastValueFrom(returned, { defaultValue: undefined });
+      return error;
+    } catch (thrown) {
+      if (thrown === error || !PROGRAMMING_ERRORS.some((type) => thrown instanceof (type as typeof TypeError))) return thrown;
+      this.logger.warn(`An exception filter failed in a message handler, and its error is not used: ${String(thrown)}. Let it look at host.getType(), which is '${HOLDFAST_CONTEXT}' here.`);
+      return error;
+    }
+  }
+
+  /** Without a filter of the user's, Nest's default one would only log the error a second time. */
+  private hasFilters(instance: object, callback: Callback): boolean {
+    if (Reflect.hasMetadata(FILTERS_METADATA, callback) || Reflect.hasMetadata(FILTERS_METADATA, instance.constructor)) return true;
+    // There is no public way to ask for global filters; where this one is closed, they are taken to exist.
+    const config = (this.modules as unknown as { container?: { applicationConfig?: GlobalFilters } }).container?.applicationConfig;
+    return !config || config.getGlobalFilters().length > 0 || config.getGlobalRequestFilters().length > 0;
+  }
+}
+
+interface GlobalFilters {
+  getGlobalFilters(): readonly unknown[];
+  getGlobalRequestFilters(): readonly unknown[];
+}

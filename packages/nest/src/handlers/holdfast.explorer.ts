@@ -1,0 +1,55 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.accessor.js';
+
+/** What Nest's discovery gives: a provider or controller. */
+export type InstanceWrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+/** A class with decorated methods, once, however many modules provide it. */
+export interface DiscoveredClass {
+  readonly prototype: object;
+  /** The first provider or controller of this class. */
+  readonly wrapper: InstanceWrapper;
+  readonly handlers: readonly ClassMethod[];
+  /** All decorated methods, handlers included. */
+  readonly methods: readonly ClassMethod[];
+  /** What exists of it before anything is resolved: none for request scope and transients. */
+  readonly instances: readonly object[];
+}
+
+/** The only one who walks the container. */
+@Injectable()
+export class HoldfastExplorer {
+  constructor(
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(HoldfastMetadataAccessor) private readonly accessor: HoldfastMetadataAccessor,
+  ) {}
+
+  /** Classes of providers and controllers that have decorated methods. */
+  explore(): readonly DiscoveredClass[] {
+    const byClass = new Map<object, InstanceWrapper[]>();
+    for (const wrapper of [...this.discovery.getControllers(), ...this.discovery.getProviders()]) {
+      const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
+      if (prototype && this.accessor.methods(prototype).length > 0) byClass.set(prototype, [...(byClass.get(prototype) ?? []), wrapper]);
+    }
+    return [...byClass].map(([prototype, wrappers]) => ({
+      prototype,
+      wrapper: wrappers[0] as InstanceWrapper,
+      handlers: this.accessor.handlers(prototype),
+      methods: this.accessor.methods(prototype),
+      instances: wrappers.filter(isStatic).map((wrapper) => wrapper.instance as object),
+    }));
+  }
+}
+
+/** True when there is one instance for the whole application, which exists by now. */
+export function isStatic(wrapper: InstanceWrapper): boolean {
+  return wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
+}
+
+/** The prototype instances of a provider have: from its class, because an instance may be a proxy, or not there yet. */
+function prototypeOf({ inject, metatype, instance }: InstanceWrapper): object | undefined {
+  // A factory has no class to look at; a value has neither.
+  if (metatype && !inject) return metatype.prototype as object | undefined;
+  return typeof instance === 'object' && instance !== null ? (Object.getPrototypeOf(instance) as object | undefined) : undefined;
+}

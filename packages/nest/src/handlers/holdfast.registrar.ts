@@ -1,0 +1,77 @@
+import { describeMessage, type Handler, type HandlerPolicies, Holdfast, hfError, type MessageClass } from '@holdfast/core';
+import { Inject, Injectable } from '@nestjs/common';
+import { bindHost } from '../policies/method-wrapper.js';
+import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
+import { foreignDecorators } from './foreign-decorators.js';
+import { HandlerContext } from './handler-context.js';
+import { type DiscoveredClass, HoldfastExplorer } from './holdfast.explorer.js';
+import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.accessor.js';
+import { twinParameter } from './parameter-type.js';
+import { problemsOf } from './problems.js';
+
+/** Says when: brings what the explorer found to the engine, and what is wrong with it to the list of problems. */
+@Injectable()
+export class HoldfastRegistrar {
+  constructor(
+    @Inject(Holdfast) private readonly holdfast: Holdfast,
+    @Inject(HOLDFAST_HOST) private readonly host: MethodHost,
+    @Inject(HoldfastExplorer) private readonly explorer: HoldfastExplorer,
+    @Inject(HoldfastMetadataAccessor) private readonly accessor: HoldfastMetadataAccessor,
+    @Inject(HandlerContext) private readonly context: HandlerContext,
+  ) {}
+
+  /** Gives instances that Nest did not make (factories, values) the host their decorated methods need. */
+  bindInstances(): void {
+    for (const { prototype, instances } of this.explorer.explore()) {
+      for (const instance of instances) {
+        if (!bindHost(instance, this.host)) this.report([`an instance of ${prototype.constructor.name} is shared with another application of this process: make one for each`]);
+      }
+    }
+  }
+
+  /** Registers handlers and decorated methods; before the engine starts. */
+  async register(): Promise<void> {
+    const found = this.explorer.explore();
+    this.report(duplicates(found));
+    const names = new Map<string, string[]>();
+    for (const one of found) {
+      for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
+      this.report(this.host.prepare(one.prototype));
+      for (const method of one.handlers) await this.registerHandler(one, method, names);
+    }
+    for (const [name, handlers] of names) if (handlers.length > 1) this.report([hfError('HF_SUBSCRIPTION_DUPLICATE', { name, handlers })]);
+  }
+
+  private async registerHandler(found: DiscoveredClass, method: ClassMethod, names: Map<string, string[]>): Promise<void> {
+    const types = this.accessor.types(method);
+    try {
+      const twin = twinParameter(method.target, types, this.accessor.parameterTypes(method)?.[0]);
+      if (twin) this.report([twin]);
+      const policies = policiesOf(method, types);
+      const handlers = names.get(policies.name) ?? [];
+      names.set(policies.name, [...handlers, method.target]);
+      if (handlers.length === 0) this.holdfast.on(types, (await this.context.functionOf(found, method)) as Handler<object>, policies);
+    } catch (error) {
+      this.report([`${method.target}: ${problemsOf(error).join('; ')}`]);
+    }
+  }
+
+  private report(errors: readonly unknown[]): void {
+    for (const problem of errors.flatMap(problemsOf)) this.holdfast.problem(problem);
+  }
+}
+
+function policiesOf({ metadata }: ClassMethod, types: readonly MessageClass[]): HandlerPolicies<object> {
+  const { retry, idempotent, transactional, subscription } = metadata;
+  const options = subscription?.options;
+  const name = options?.name ?? describeMessage(types[0] as MessageClass).type;
+  return { ...options, name, retry, idempotent, transactional } as HandlerPolicies<object>;
+}
+
+/** Two classes of one name: what their methods remember would be taken for the same. */
+function duplicates(found: readonly DiscoveredClass[]): readonly string[] {
+  const remembering = found.filter(({ methods }) => methods.some(({ metadata }) => metadata.idempotent && !metadata.subscription));
+  const names = remembering.map(({ prototype }) => prototype.constructor.name);
+  const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
+  return [...twice].map((name) => `two classes named ${name} have @Idempotent methods, and what they remember is kept by the name: rename one of them`);
+}

@@ -1,0 +1,84 @@
+import { DeadLetters, Holdfast, hfError, type HoldfastOptions, MessageBus, Outbox, Subscriptions, UnitOfWork } from '@holdfast/core';
+import { type ConfigurableModuleAsyncOptions, ConfigurableModuleBuilder, type DynamicModule, type FactoryProvider, Inject, Module } from '@nestjs/common';
+import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { ExceptionFilters } from '../handlers/exception-filters.js';
+import { HandlerContext } from '../handlers/handler-context.js';
+import { HoldfastExplorer } from '../handlers/holdfast.explorer.js';
+import { HoldfastMetadataAccessor } from '../handlers/holdfast-metadata.accessor.js';
+import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
+import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
+import { HoldfastTesting } from '../testing/holdfast-testing.js';
+import { engineProvider } from './engine.provider.js';
+import { HoldfastLifecycle } from './holdfast.lifecycle.js';
+import { HOLDFAST_OPTIONS, HOLDFAST_SEAM } from './holdfast.tokens.js';
+
+const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<HoldfastOptions>({ optionsInjectionToken: HOLDFAST_OPTIONS })
+  .setClassMethodName('forRoot')
+  .setFactoryMethodName('createHoldfastOptions')
+  .build();
+
+/** One of the engine's facades, injectable by its abstract class. */
+function facade<T>(provide: abstract new () => T, of: (holdfast: Holdfast) => T): FactoryProvider<T> {
+  return { provide, inject: [Holdfast], useFactory: of };
+}
+
+const FACADES = [
+  facade(MessageBus, ({ bus }) => bus),
+  facade(UnitOfWork, ({ unitOfWork }) => unitOfWork),
+  facade(DeadLetters, ({ deadLetters }) => deadLetters),
+  facade(Subscriptions, ({ subscriptions }) => subscriptions),
+  facade(Outbox, ({ outbox }) => outbox),
+];
+
+/**
+ * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
+ * injected everywhere, and decorated methods of all providers and controllers work.
+ *
+ * It starts when all modules have initialised (`onApplicationBootstrap`) and stops in `beforeApplicationShutdown`, before any DataSource is
+ * destroyed; for that, call `app.enableShutdownHooks()` or `app.close()`.
+ */
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    { provide: HOLDFAST_SEAM, useValue: {} },
+    { provide: HOLDFAST_HOST, useClass: MethodHost },
+    engineProvider,
+    ...FACADES,
+    { provide: HoldfastTesting, useValue: null },
+    HoldfastMetadataAccessor,
+    HoldfastExplorer,
+    ExceptionFilters,
+    HandlerContext,
+    HoldfastRegistrar,
+    HoldfastLifecycle,
+  ],
+  exports: [HOLDFAST_HOST, Holdfast, ...FACADES],
+})
+export class HoldfastModule extends ConfigurableModuleClass {
+  /** @throws HF_CONFIG_INVALID when the application has it twice */
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    super();
+    const registered = [...modules.values()].filter(({ metatype }) => metatype === HoldfastModule);
+    if (registered.length > 1) {
+      throw hfError('HF_CONFIG_INVALID', { problems: [`HoldfastModule is registered ${registered.length} times in this application; it is global: keep the one in the root module`] });
+    }
+  }
+
+  /**
+   * Registers it with options known now.
+   *
+   * @param options all that is wrong with them, and with the decorated methods, is reported together as HF_CONFIG_INVALID before anything starts
+   */
+  static override forRoot(options: HoldfastOptions): DynamicModule {
+    return { ...super.forRoot(options), global: true };
+  }
+
+  /**
+   * Registers it with options that come from other providers.
+   *
+   * @param options `useFactory` with `inject`, or a HoldfastOptionsFactory by `useClass` or `useExisting`; `imports` gives what they need
+   */
+  static override forRootAsync(options: ConfigurableModuleAsyncOptions<HoldfastOptions, 'createHoldfastOptions'>): DynamicModule {
+    return { ...super.forRootAsync(options), global: true };
+  }
+}

@@ -1,0 +1,126 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type AsyncMethod, decoratedMethods, type Holdfast, hfError, methodMetadata, type MethodMetadata, type MethodPolicies, targetName } from '@holdfast/core';
+
+/** Injection token of an application's host, and name of the hidden property; the same in all copies of this package. */
+export const HOLDFAST_HOST = Symbol.for('holdfast.nest.host');
+
+/** A direct call of a decorated method. */
+export interface MethodCall {
+  readonly instance: object;
+  /** The prototype the method is declared on. */
+  readonly owner: object;
+  readonly name: string;
+  /** The method as it was written. */
+  readonly original: AsyncMethod;
+  readonly args: never[];
+}
+
+/** A call of a handler by the engine, which has already applied the policies. */
+interface HandlerCall {
+  readonly instance: object;
+  readonly name: string;
+  isTaken: boolean;
+}
+
+/**
+ * Applies the policies of decorated methods to direct calls, for one application. It depends on nothing, so that every provider may depend
+ * on it, also those the options of Holdfast are made of.
+ */
+export class MethodHost {
+  private engine: Holdfast | undefined;
+  /** By class, then by the prototype a method is declared on, then by its name. */
+  private readonly guarded = new Map<object, Map<object, Map<string, Guarded>>>();
+  private readonly handlerCalls = new AsyncLocalStorage<HandlerCall>();
+
+  /** True when its application has ended. */
+  isClosed = false;
+
+  /** Says which engine applies the policies. */
+  attach(engine: Holdfast): void {
+    this.engine = engine;
+  }
+
+  /** Calls a handler for the engine: the wrapper lets this call through, once, and applies the policies to any other. */
+  callHandler(instance: object, name: string, args: unknown[]): unknown {
+    const method = (instance as Record<string, (...args: unknown[]) => unknown>)[name] as (...args: unknown[]) => unknown;
+    return this.handlerCalls.run({ instance, name, isTaken: false }, () => method.apply(instance, args));
+  }
+
+  /** A direct call, as the wrapper of the method sees it. */
+  call(call: MethodCall): Promise<unknown> {
+    if (this.takeHandlerCall(call)) return call.original.apply(call.instance, call.args);
+    const metadata = methodMetadata(call.owner, call.name) ?? {};
+    // By hand a handler is no delivery: there is nothing to try again and nothing to remember, but its rows still belong together.
+    if (metadata.subscription && !metadata.transactional) return call.original.apply(call.instance, call.args);
+    return this.callGuarded(call, metadata);
+  }
+
+  /**
+   * Tells the engine about the decorated methods of a class that are no handlers, before it starts.
+   *
+   * @returns what is wrong with them
+   */
+  prepare(prototype: object): readonly unknown[] {
+    const errors: unknown[] = [];
+    for (const { name, metadata, owner } of decoratedMethods(prototype)) {
+      if (metadata.subscription) continue;
+      try {
+        this.guardedMethod(prototype, owner, name, metadata);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    return errors;
+  }
+
+  private async callGuarded(call: MethodCall, metadata: MethodMetadata): Promise<unknown> {
+    const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), call.owner, call.name, metadata);
+    guarded.original = call.original;
+    return guarded.run.apply(call.instance, call.args);
+  }
+
+  private guardedMethod(prototype: object, owner: object, name: string, metadata: MethodMetadata): Guarded {
+    const ofClass = entry(this.guarded, prototype, () => new Map<object, Map<string, Guarded>>());
+    const ofOwner = entry(ofClass, owner, () => new Map<string, Guarded>());
+    return entry(ofOwner, name, () => this.guard(durableName(prototype, owner, name), metadata));
+  }
+
+  private guard(name: string, { retry, idempotent, transactional, subscription }: MethodMetadata): Guarded {
+    if (!this.engine) throw hfError('HF_CONFIG_INVALID', { problems: [`${name} was called before HoldfastModule had its options`] });
+    const guarded: Guarded = { original: undefined, run: undefined as never };
+    const method = function (this: object, ...args: never[]): Promise<unknown> {
+      return (guarded.original as AsyncMethod).apply(this, args);
+    };
+    const policies = (subscription ? { transactional } : { retry, idempotent, transactional }) as MethodPolicies<AsyncMethod>;
+    guarded.run = this.engine.guard(name, policies, method);
+    return guarded;
+  }
+
+  private takeHandlerCall({ owner, name }: MethodCall): boolean {
+    const call = this.handlerCalls.getStore();
+    if (!call || call.isTaken || call.name !== name || !Object.prototype.isPrototypeOf.call(owner, call.instance)) return false;
+    call.isTaken = true;
+    return true;
+  }
+}
+
+/** A method with its policies around it, and the method as it was written: known when it is first called. */
+interface Guarded {
+  run: AsyncMethod;
+  original: AsyncMethod | undefined;
+}
+
+/** `Class.method` of the class it is called on; what only `super` reaches has its ancestor's name in it, because it is remembered apart. */
+function durableName(prototype: object, owner: object, name: string): string {
+  const text = targetName(prototype, name);
+  const isEffective = decoratedMethods(prototype).some((method) => method.owner === owner && method.name === name && method.isEffective);
+  return isEffective ? text : `${targetName(prototype, undefined)}.${targetName(owner, name)}`;
+}
+
+function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

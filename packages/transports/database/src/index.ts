@@ -1,0 +1,1 @@
+export { database, DATABASE_CAPABILITIES, type DatabaseOptions } from './database-transport.js';

@@ -1,0 +1,1 @@
+export { IN_MEMORY_CAPABILITIES, inMemory } from './in-memory-transport.js';

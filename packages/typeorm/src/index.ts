@@ -1,0 +1,1 @@
+export { typeorm, type TypeormStoreOptions } from './typeorm-store.js';

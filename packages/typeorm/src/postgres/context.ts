@@ -1,0 +1,15 @@
+import type { Clock } from '@holdfast/core';
+import type { Tables } from './schema/tables.js';
+import type { SqlPool } from './sql.js';
+
+/** What the PostgreSQL stores share. */
+export interface PostgresContext {
+  readonly service: string;
+  readonly tables: Tables;
+  readonly pool: SqlPool;
+  readonly clock: Clock;
+  /** Lanes of the log; read from the database at start. */
+  lanes: number;
+  /** Told of what this process wrote, so that others can be woken. */
+  nodeId: string;
+}

@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type CursorKey,
+  type CursorStore,
+  hfError,
+  type IdRange,
+  type Incoming,
+  type Lease,
+  type Position,
+  readOn,
+  type Taken,
+  type Transaction,
+} from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import { CursorNotes } from './cursor-notes.js';
+import { sessionName } from './node-store.js';
+import { formatMultirange, parseMultirange } from './multirange.js';
+import { prepared, type SqlRunner } from './sql.js';
+import { sqlOf } from './transaction-sql.js';
+
+/** Rows looked at in one take, at most: a subscription of rare types passes over many rows at a time. */
+const MAX_SCAN = 1000;
+
+interface TakenRow {
+  readonly position: string;
+  readonly holes: string;
+  readonly is_suspect: boolean;
+  readonly dead: string;
+  readonly has_stored: boolean;
+  readonly id: string | null;
+  readonly is_wanted: boolean;
+  readonly type: string;
+  readonly written_at: Date;
+  readonly attributes: string;
+  readonly body: Buffer;
+}
+
+interface Read extends Taken {
+  readonly position: Position;
+  readonly isMoved: boolean;
+}
+
+const NOTHING: Taken = { messages: [], hasMore: false, isSuspect: false, hasStored: false };
+
+/** Cursors in PostgreSQL: the lock on a cursor's row is the ownership, and its position commits with the handler's effect. */
+export class PostgresCursorStore implements CursorStore {
+  private readonly notes: CursorNotes;
+  /** Rows to look at per take, grown while a subscription finds little of what it wants. */
+  private readonly scans = new Map<string, number>();
+  private readonly takeStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    this.notes = new CursorNotes(context);
+    this.takeStatement = prepared(this.readSql());
+  }
+
+  async create(subscriptionId: number, from: 'now' | 'earliest'): Promise<void> {
+    const t = this.context.tables;
+    // FOR SHARE keeps the trimmer away until the cursor is there. One statement: highest id and what is missing below it in one snapshot.
+    const start =
+      from === 'earliest'
+        ? `select l.trimmed_to as position, '{}'::int8multirange as holes`
+        : `select coalesce(m.top, l.trimmed_to) as position, coalesce(m.missing, '{}'::int8multirange) - l.dead as holes`;
+    const missing =
+      from === 'earliest'
+        ? ''
+        : `left join lateral (
+             select max(o.id) as top, int8multirange(int8range(l.trimmed_to, max(o.id), '(]')) - range_agg(int8range(o.id, o.id, '[]')) as missing
+             from ${t.outbox} o where o.lane = l.lane and o.id > l.trimmed_to) m on true`;
+    await this.context.pool.transaction(async (sql) => {
+      await sql.run({ text: `select lane from ${t.lane} order by lane for share` });
+      await sql.run({
+        text: `insert into ${t.cursor} (subscription_id, lane, position, holes)
+               select $1, l.lane, s.position, s.holes from ${t.lane} l ${missing} cross join lateral (${start}) s on conflict do nothing`,
+        values: [subscriptionId],
+      });
+    });
+  }
+
+  news(subscriptionIds: readonly number[]): Promise<readonly CursorKey[]> {
+    return this.notes.news(subscriptionIds);
+  }
+
+  refresh(cursors: readonly CursorKey[]): Promise<readonly CursorKey[]> {
+    return this.notes.refresh(cursors);
+  }
+
+  async take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken> {
+    const sql = sqlOf(tx);
+    const read = await this.read(sql, cursor, limit);
+    if (read === undefined) return NOTHING;
+    if (read.isMoved) await sql.runLast(this.moveSql(cursor, read));
+    return read;
+  }
+
+  async lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined> {
+    const token = randomUUID();
+    return this.context.pool.transaction(async (sql) => {
+      const read = await this.read(sql, cursor, limit);
+      if (read === undefined) return undefined;
+      if (read.messages.length === 0) {
+        if (read.isMoved) await sql.run({ text: this.moveSql(cursor, read) });
+        return undefined;
+      }
+      await this.keep(sql, cursor, token, ttlMs, 'true');
+      return new CursorLease(read, {
+        renew: () => this.keep(this.context.pool, cursor, token, ttlMs, 'owner_token = $4'),
+        finish: (tx) => this.finish(tx, cursor, token, read),
+        release: () => this.release(cursor, token),
+      });
+    });
+  }
+
+  private async read(sql: SqlRunner, cursor: CursorKey, limit: number): Promise<Read | undefined> {
+    const id = `${cursor.subscriptionId}/${cursor.lane}`;
+    const scan = Math.max(limit, this.scans.get(id) ?? limit);
+    const { rows } = await sql.run<TakenRow>(this.takeStatement(cursor.subscriptionId, cursor.lane, scan, sessionName(this.context.nodeId)));
+    const [first] = rows;
+    if (first === undefined) return undefined;
+    const read = this.choose(cursor, first, rows, limit);
+    const isFull = rows.length >= scan;
+    this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : limit);
+    this.notes.saw(cursor, read.position);
+    return { ...read, hasMore: isFull || read.hasMore };
+  }
+
+  /** What of the rows is handed over, and where that leaves the cursor. */
+  private choose(cursor: CursorKey, first: TakenRow, rows: readonly TakenRow[], limit: number): Read {
+    const from: Position = { upTo: BigInt(first.position), holes: parseMultirange(first.holes) };
+    const found = first.id === null ? [] : rows.map((row) => ({ row, id: BigInt(row.id as string) }));
+    found.sort((a, b) => (a.id < b.id ? -1 : 1));
+    const cut = cutAfter(found, limit);
+    const dead: readonly IdRange[] = parseMultirange(first.dead);
+    const { position, count } = readOn(from, found.slice(0, cut).map(({ id }) => id), dead);
+    const messages = found.slice(0, count).filter(({ row }) => row.is_wanted).map(({ row }) => incoming(cursor.lane, row));
+    const shared = { hasMore: count < found.length, isSuspect: first.is_suspect, hasStored: first.has_stored };
+    return { messages, ...shared, position, isMoved: count > 0 };
+  }
+
+  private moveSql(cursor: CursorKey, { position: { upTo, holes }, isSuspect }: Read): string {
+    return `update ${this.context.tables.cursor}
+      set position = ${upTo}, holes = '${formatMultirange(holes)}', owner_token = null, lease_until = null${isSuspect ? ', is_suspect = false' : ''}
+      where subscription_id = ${cursor.subscriptionId} and lane = ${cursor.lane}`;
+  }
+
+  private async keep(sql: SqlRunner, cursor: CursorKey, token: string, ttlMs: number, condition: string): Promise<void> {
+    const { rowCount } = await sql.run({
+      text: `update ${this.context.tables.cursor} set owner_token = $4::uuid, lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+             where subscription_id = $1 and lane = $2 and ${condition.replace('$4', '$4::uuid')}`,
+      values: [cursor.subscriptionId, cursor.lane, ttlMs, token],
+    });
+    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
+  }
+
+  private async finish(tx: Transaction | undefined, cursor: CursorKey, token: string, read: Read): Promise<void> {
+    const sql = tx === undefined ? this.context.pool : sqlOf(tx);
+    const { rowCount } = await sql.run({
+      text: `${this.moveSql(cursor, read)} and owner_token = '${token}'`,
+    });
+    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
+  }
+
+  private async release(cursor: CursorKey, token: string): Promise<void> {
+    await this.context.pool.run({
+      text: `update ${this.context.tables.cursor} set owner_token = null, lease_until = null where subscription_id = $1 and lane = $2 and owner_token = $3`,
+      values: [cursor.subscriptionId, cursor.lane, token],
+    });
+  }
+
+  /**
+   * Locks the cursor and reads on from it: holes that turned up and what is above, in one statement and so in one snapshot. Every snapshot
+   * that shows a row shows the rows its transaction had to wait for, with smaller ids: that is the whole of the order promise.
+   */
+  private readSql(): string {
+    const t = this.context.tables;
+    const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at,
+      case when o.type = any(c.types) then o.attributes end as attributes, case when o.type = any(c.types) then o.body end as body`;
+    return `with c as materialized (
+        select c.position, c.holes, c.is_suspect, s.types
+        from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id
+        where c.subscription_id = $1 and c.lane = $2 and s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())
+        for update of c skip locked),
+      n as materialized (select set_config('application_name', $4, true))
+      select c.position, c.holes::text as holes, c.is_suspect, l.dead::text as dead,
+        exists (select from ${t.delivery} d where d.subscription_id = $1) as has_stored, r.*
+      from c cross join n
+      cross join lateral (select l.dead * int8multirange(int8range(c.position, null, '()')) as dead from ${t.lane} l where l.lane = $2) l
+      left join lateral (
+        (select ${row} from unnest(c.holes) h cross join lateral generate_series(lower(h), upper(h) - 1) g(id)
+           join ${t.outbox} o on o.lane = $2 and o.id = g.id order by o.id limit $3)
+        union all
+        (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit $3)
+      ) r on true`;
+  }
+}
+
+/** How many of the rows to consume so that at most `limit` are wanted. */
+function cutAfter(found: readonly { row: TakenRow }[], limit: number): number {
+  let wanted = 0;
+  for (const [index, { row }] of found.entries()) {
+    if (!row.is_wanted) continue;
+    if (wanted === limit) return index;
+    wanted += 1;
+  }
+  return found.length;
+}
+
+function incoming(lane: number, row: TakenRow): Incoming {
+  return {
+    type: row.type,
+    attributes: row.attributes,
+    body: row.body,
+    place: `${lane}/${row.id}`,
+    lane,
+    writtenAt: row.written_at,
+    attempts: 0,
+    isRedelivery: false,
+    hasConsent: false,
+    deliveryId: undefined,
+  };
+}
+
+/** A cursor that is ours for a time. */
+class CursorLease implements Lease {
+  readonly messages: readonly Incoming[];
+  readonly hasMore: boolean;
+  readonly isSuspect: boolean;
+  readonly hasStored: boolean;
+  readonly renew: Lease['renew'];
+  readonly finish: Lease['finish'];
+  readonly release: Lease['release'];
+
+  constructor(read: Taken, verbs: Pick<Lease, 'renew' | 'finish' | 'release'>) {
+    this.messages = read.messages;
+    this.hasMore = read.hasMore;
+    this.isSuspect = read.isSuspect;
+    this.hasStored = read.hasStored;
+    this.renew = verbs.renew;
+    this.finish = verbs.finish;
+    this.release = verbs.release;
+  }
+}

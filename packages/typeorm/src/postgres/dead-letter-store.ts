@@ -1,0 +1,167 @@
+import { type DeadLetter, type DeadLetterChoice, type DeadLetterFilter, type DeadLetterStore, hfError, type OperatorAction, type Page, type Paged } from '@holdfast/core';
+import { audit } from './audit.js';
+import type { PostgresContext } from './context.js';
+import type { SqlRunner } from './sql.js';
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1000;
+
+interface LetterRow {
+  readonly id: string;
+  readonly subscription: string;
+  readonly source: string | null;
+  readonly message_id: string | null;
+  readonly type: string;
+  readonly key: string | null;
+  readonly attempts: number;
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+  readonly error_stack: string | null;
+  readonly group: string;
+  readonly failed_at: Date;
+  readonly body: Buffer;
+}
+
+/** Dead letters and invalid messages of one service, as operators see and repair them. */
+export class PostgresDeadLetterStore implements DeadLetterStore {
+  private readonly columns: string;
+  private readonly from: string;
+
+  constructor(private readonly context: PostgresContext) {
+    const t = context.tables;
+    this.columns = `d.id, s.name as subscription, d.source, d.message_id, d.type, d.key, d.attempts, d.error_code, d.error_message, d.error_stack,
+      s.name || ':' || coalesce(d.fingerprint, d.error_code, '') as "group", d.failed_at, d.body`;
+    this.from = `from ${t.delivery} d join ${t.subscription} s on s.id = d.subscription_id where d.state in ('dead', 'invalid') and s.service = $1`;
+  }
+
+  async list({ limit = DEFAULT_LIMIT, cursor, ...filter }: DeadLetterFilter & Page): Promise<Paged<DeadLetter>> {
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw hfError('HF_OPERATOR_PAGE', { what: 'limit', value: limit });
+    const where = this.where(filter);
+    const { at, id } = readCursor(cursor);
+    if (at !== undefined) where.and(`(d.failed_at, d.id) < (${where.bind(at)}::timestamptz, ${where.bind(id)}::bigint)`);
+    const { rows } = await this.context.pool.run<LetterRow & { at: string }>({
+      text: `select ${this.columns}, d.failed_at::text as at ${this.from} ${where.text} order by d.failed_at desc, d.id desc limit ${limit + 1}`,
+      values: where.values,
+    });
+    const items = rows.slice(0, limit);
+    const last = items.at(-1);
+    return { items: items.map(letterOf), next: rows.length > limit && last !== undefined ? `${last.at}|${last.id}` : undefined };
+  }
+
+  async groups(filter: DeadLetterFilter): Promise<readonly { group: string; count: number; sample: DeadLetter }[]> {
+    const where = this.where(filter);
+    const { rows } = await this.context.pool.run<LetterRow & { count: string }>({
+      text: `select * from (select distinct on ("group") *, count(*) over (partition by "group") as count
+               from (select ${this.columns} ${this.from} ${where.text}) d order by "group", failed_at desc) g order by count desc, "group"`,
+      values: where.values,
+    });
+    return rows.map((row) => ({ group: row.group, count: Number(row.count), sample: letterOf(row) }));
+  }
+
+  async get(id: string): Promise<DeadLetter | undefined> {
+    if (!/^\d{1,18}$/.test(id)) return undefined;
+    const { rows } = await this.context.pool.run<LetterRow>({ text: `select ${this.columns} ${this.from} and d.id = $2`, values: [this.context.service, id] });
+    return rows[0] && letterOf(rows[0]);
+  }
+
+  redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
+    const t = this.context.tables;
+    const again = `state = 'retry', attempts = 0, has_consent = true, next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
+    return this.act('redrive', which, action, async (sql, ids) => {
+      // Within an ordered key only the first may run; the others wait behind it.
+      await sql.run({
+        text: `update ${t.delivery} d set ${again} from ${t.subscription} s where s.id = d.subscription_id and d.id = any($1::bigint[])
+               and (s.ordering = 'none' or d.key is null or not exists (
+                 select from ${t.delivery} e where e.subscription_id = d.subscription_id and e.key = d.key and e.id < d.id and (e.state <> 'dead' or e.id = any($1::bigint[]))))`,
+        values: [ids],
+      });
+      await sql.run({ text: `update ${t.delivery} set ${again.replace("'retry'", "'waiting'")} where id = any($1::bigint[]) and state in ('dead', 'invalid')`, values: [ids] });
+    });
+  }
+
+  discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
+    const t = this.context.tables;
+    return this.act('discard', which, action, async (sql, ids) => {
+      const { rows } = await sql.run<{ subscription_id: number; key: string | null }>({
+        text: `delete from ${t.delivery} where id = any($1::bigint[]) returning subscription_id, key`,
+        values: [ids],
+      });
+      for (const { subscription_id, key } of rows) {
+        if (key === null) continue;
+        await sql.run({
+          text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp()
+                 where state = 'waiting' and id = (select id from ${t.delivery} where subscription_id = $1 and key = $2 order by id limit 1)`,
+          values: [subscription_id, key],
+        });
+      }
+    });
+  }
+
+  private act(name: string, which: DeadLetterChoice, action: OperatorAction, work: (sql: SqlRunner, ids: readonly string[]) => Promise<void>): Promise<number> {
+    const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
+    return this.context.pool.transaction(async (sql) => {
+      const { rows } = await sql.run<{ id: string }>({ text: `select d.id ${this.from} ${where.text} order by d.id for update of d`, values: where.values });
+      const ids = rows.map(({ id }) => id);
+      if (ids.length > 0) await work(sql, ids);
+      await audit(sql, this.context, name, typeof which === 'string' ? which : JSON.stringify(which), action);
+      return ids.length;
+    });
+  }
+
+  private whereId(id: string): Conditions {
+    const where = new Conditions(this.context.service);
+    where.and(/^\d{1,18}$/.test(id) ? `d.id = ${where.bind(id)}::bigint` : 'false');
+    return where;
+  }
+
+  private where(filter: DeadLetterFilter): Conditions {
+    const where = new Conditions(this.context.service);
+    const { subscription, type, key, code, group, since, until } = filter;
+    if (subscription !== undefined) where.and(`s.name = ${where.bind(subscription)}`);
+    if (type !== undefined) where.and(`d.type = ${where.bind(type)}`);
+    if (key !== undefined) where.and(`d.key = ${where.bind(key)}`);
+    if (code !== undefined) where.and(`d.error_code = ${where.bind(code)}`);
+    if (group !== undefined) where.and(`s.name || ':' || coalesce(d.fingerprint, d.error_code, '') = ${where.bind(group)}`);
+    if (since !== undefined) where.and(`d.failed_at >= ${where.bind(since)}`);
+    if (until !== undefined) where.and(`d.failed_at < ${where.bind(until)}`);
+    return where;
+  }
+}
+
+/** Conditions joined by `and`, every value bound. */
+class Conditions {
+  readonly values: unknown[];
+  text = '';
+
+  constructor(service: string) {
+    this.values = [service];
+  }
+
+  bind(value: unknown): string {
+    return `$${this.values.push(value)}`;
+  }
+
+  and(condition: string): void {
+    this.text += ` and ${condition}`;
+  }
+}
+
+function readCursor(cursor: string | undefined): { at?: string; id?: string } {
+  if (cursor === undefined) return {};
+  const [at, id] = cursor.split('|');
+  if (at === undefined || id === undefined || Number.isNaN(Date.parse(at)) || !/^\d{1,18}$/.test(id)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
+  return { at, id };
+}
+
+function letterOf(row: LetterRow): DeadLetter {
+  return {
+    id: row.id,
+    subscription: row.subscription,
+    message: { id: row.message_id ?? '', source: row.source ?? '', type: row.type, key: row.key ?? undefined },
+    attempts: row.attempts,
+    error: { code: row.error_code ?? '', message: row.error_message ?? '', stack: row.error_stack ?? undefined },
+    group: row.group,
+    deadAt: row.failed_at,
+    body: row.body,
+  };
+}

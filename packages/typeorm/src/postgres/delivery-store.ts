@@ -1,0 +1,203 @@
+import { type DeliveryRecord, type DeliveryStore, hfError, type Incoming, type Intake, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import { prepared, type SqlRunner } from './sql.js';
+import { sqlOf } from './transaction-sql.js';
+
+interface DeliveryRow {
+  readonly id: string;
+  readonly type: string;
+  readonly attempts: number;
+  readonly is_suspect: boolean;
+  readonly has_consent: boolean;
+  readonly written_at: Date | null;
+  readonly attributes: string;
+  readonly body: Buffer;
+}
+
+/** Deliveries that did not succeed, as rows: due ones are an intake like any other. */
+export class PostgresDeliveryStore implements DeliveryStore {
+  private readonly insert;
+  private readonly update;
+  private readonly takeStatement;
+  private readonly keysStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    const t = context.tables;
+    const due = (ms: string) => `clock_timestamp() + ${ms} * interval '1 millisecond'`;
+    this.insert = prepared(
+      `insert into ${t.delivery} (subscription_id, state, source, message_id, type, key, attempts, next_attempt_at, is_suspect, has_consent, written_at,
+         error_code, error_type, error_message, error_stack, fingerprint, attributes, body)
+       values ($1, $2, $3, $4, $5, $6, $7, ${due('$8')}, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+    );
+    this.update = prepared(
+      `update ${t.delivery} set state = $2, attempts = $3, next_attempt_at = ${due('$4')}, is_suspect = $5, failed_at = clock_timestamp(),
+         error_code = coalesce($6, error_code), error_type = coalesce($7, error_type), error_message = coalesce($8, error_message),
+         error_stack = coalesce($9, error_stack), fingerprint = coalesce($10, fingerprint)
+       where id = $1`,
+    );
+    this.takeStatement = prepared(
+      `select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
+       where subscription_id = $1 and state = 'retry' and next_attempt_at <= ${due('$3')}
+       order by next_attempt_at, id limit $2 for update skip locked`,
+    );
+    this.keysStatement = prepared(`select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state <> 'dead' or $3)`);
+  }
+
+  async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
+    const sql = sqlOf(tx);
+    const ahead = this.context.clock.aheadOfDatabaseMs();
+    for (const { subscriptionId, message, identity, key, state, attempts, delayMs, failure, isSuspect } of records) {
+      const error = [failure?.code, failure?.errorType, failure?.message, failure?.stack, failure?.fingerprint].map((value) => value ?? null);
+      const due = delayMs + ahead;
+      await sql.run(
+        message.deliveryId === undefined
+          ? this.insert(
+              subscriptionId, state, identity?.source ?? null, identity?.id ?? null, message.type, key ?? null, attempts, due, isSuspect,
+              message.hasConsent, message.writtenAt ?? null, ...error, message.attributes, message.body,
+            )
+          : this.update(message.deliveryId, state, attempts, due, isSuspect, ...error),
+      );
+    }
+  }
+
+  async lockKeys(tx: Transaction, subscriptionId: number, keys: readonly string[], blocksKeys: boolean): Promise<ReadonlySet<string>> {
+    const sql = sqlOf(tx);
+    const sorted = [...new Set(keys)].sort();
+    // Two statements: the second one's snapshot must be younger than the locks.
+    await sql.run({
+      text: `select pg_advisory_xact_lock(h) from (select distinct hashtextextended(k, $1) as h from unnest($2::text[]) k order by 1) ordered`,
+      values: [subscriptionId, sorted],
+    });
+    const { rows } = await sql.run<{ key: string }>(this.keysStatement(subscriptionId, sorted, blocksKeys));
+    return new Set(rows.map(({ key }) => key));
+  }
+
+  async close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void> {
+    const t = this.context.tables;
+    const { rows } = await sqlOf(tx).run<{ key: string | null }>({
+      text: `delete from ${t.delivery} d using unnest($2::text[], $3::text[]) m(source, id)
+             where d.subscription_id = $1 and d.message_id = m.id and d.source = m.source returning d.key`,
+      values: [subscriptionId, messages.map(({ source }) => source), messages.map(({ id }) => id)],
+    });
+    await this.free(tx, subscriptionId, rows.flatMap(({ key }) => (key === null ? [] : [key])));
+  }
+
+  async free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    const t = this.context.tables;
+    await sqlOf(tx).run({
+      text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
+             where id in (select (select d.id from ${t.delivery} d where d.subscription_id = $1 and d.key = k and d.state <> 'dead' order by d.id limit 1)
+                          from unnest($2::text[]) k) and state = 'waiting'`,
+      values: [subscriptionId, [...new Set(keys)], this.context.clock.aheadOfDatabaseMs()],
+    });
+  }
+
+  async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    const t = this.context.tables;
+    const { rows } = await this.context.pool.run<{ id: number; ms: number | null }>({
+      text: `select s.id, extract(epoch from d.at - clock_timestamp()) * 1000 - $2::float8 as ms from unnest($1::int[]) s(id)
+             cross join lateral (select min(next_attempt_at) as at from ${t.delivery} where subscription_id = s.id and state = 'retry') d where d.at is not null`,
+      values: [subscriptionIds, this.context.clock.aheadOfDatabaseMs()],
+    });
+    return new Map(rows.map(({ id, ms }) => [id, Math.max(0, Math.ceil(Number(ms)))]));
+  }
+
+  intake(subscriptionId: number): Intake {
+    return new DueDeliveries((tx, limit) => this.take(tx, subscriptionId, limit), this.context, subscriptionId);
+  }
+
+  private async take(tx: Transaction, subscriptionId: number, limit: number): Promise<Taken> {
+    const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, limit, this.context.clock.aheadOfDatabaseMs()));
+    return takenOf(rows, limit);
+  }
+}
+
+function takenOf(rows: readonly DeliveryRow[], limit: number): Taken {
+  const isSuspect = rows.some((row) => row.is_suspect);
+  return { messages: rows.map(incoming), hasMore: rows.length === limit, isSuspect, hasStored: true };
+}
+
+function incoming(row: DeliveryRow): Incoming {
+  return {
+    type: row.type,
+    attributes: row.attributes,
+    body: row.body,
+    place: `delivery/${row.id}`,
+    lane: undefined,
+    writtenAt: row.written_at ?? undefined,
+    attempts: row.attempts,
+    isRedelivery: true,
+    hasConsent: row.has_consent,
+    deliveryId: row.id,
+  };
+}
+
+/** Stored deliveries of one subscription that are due. A taken row stays until the message succeeded (`close`) or failed again (`record`). */
+class DueDeliveries implements Intake {
+  constructor(
+    readonly take: Intake['take'],
+    private readonly context: PostgresContext,
+    private readonly subscriptionId: number,
+  ) {}
+
+  async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
+    const { delivery } = this.context.tables;
+    const { rows } = await this.context.pool.run<DeliveryRow & { lease: string }>({
+      text: `update ${delivery} d set next_attempt_at = clock_timestamp() + ($2 + $3) * interval '1 millisecond'
+             from (select id from ${delivery} where subscription_id = $1 and state = 'retry' and next_attempt_at <= clock_timestamp() + $3 * interval '1 millisecond'
+                   order by next_attempt_at, id limit 1 for update skip locked) due
+             where d.id = due.id
+             returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, d.attributes, d.body, d.next_attempt_at::text as lease`,
+      values: [this.subscriptionId, ttlMs, this.context.clock.aheadOfDatabaseMs()],
+    });
+    const [row] = rows;
+    return row && new DeliveryLease(this.context, row, row.lease, ttlMs);
+  }
+
+  async settle(): Promise<void> {
+    // A row is settled by the transaction that took it.
+  }
+}
+
+/** A stored delivery that is ours: its due time lies in the future, and that very time proves it. Whoever dies gives it back when it comes. */
+class DeliveryLease implements Lease {
+  readonly messages;
+  readonly hasMore = true;
+  readonly isSuspect;
+  readonly hasStored = true;
+
+  constructor(
+    private readonly context: PostgresContext,
+    private readonly row: DeliveryRow,
+    private lease: string,
+    private readonly ttlMs: number,
+  ) {
+    this.messages = [incoming(row)];
+    this.isSuspect = row.is_suspect;
+  }
+
+  renew(): Promise<void> {
+    return this.move(this.ttlMs, this.context.pool);
+  }
+
+  /** Only makes sure that it is still ours; what follows in `tx` closes or records it. */
+  finish(tx: Transaction | undefined): Promise<void> {
+    return this.move(this.ttlMs, tx === undefined ? this.context.pool : sqlOf(tx));
+  }
+
+  release(): Promise<void> {
+    return this.move(0, this.context.pool);
+  }
+
+  private async move(ms: number, sql: SqlRunner): Promise<void> {
+    const { rows } = await sql.run<{ lease: string }>({
+      text: `update ${this.context.tables.delivery} set next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
+             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz returning next_attempt_at::text as lease`,
+      values: [this.row.id, this.lease, ms + this.context.clock.aheadOfDatabaseMs()],
+    });
+    const [moved] = rows;
+    if (moved === undefined) throw hfError('HF_LEASE_LOST', { resource: `stored delivery ${this.row.id}` });
+    this.lease = moved.lease;
+  }
+}

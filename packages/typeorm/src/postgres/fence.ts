@@ -1,0 +1,133 @@
+import { emit, failpoint } from '@holdfast/core';
+import { lock } from './advisory-lock.js';
+import type { PostgresContext } from './context.js';
+import { parseMultirange } from './multirange.js';
+import type { SqlRunner } from './sql.js';
+
+/** Verdicts kept per lane, at most; the oldest are forgotten, which only means that a reader far behind asks for them again. */
+const MAX_DEAD_RANGES = 1000;
+
+/** Holes of a lane, and the transactions that may still fill them. */
+interface Watch {
+  /** Text of an int8multirange: the holes, seen missing before the holders were read. */
+  readonly holes: string;
+  /** Identities (`virtualtransaction`) of those that held the lane's sequence then. */
+  holders: ReadonlySet<string>;
+  /** The server's life they belong to: after a restart a prepared transaction has another identity. */
+  readonly life: string;
+}
+
+/**
+ * Decides that a hole will never be filled. `nextval` takes a lock on the sequence before it draws an id and keeps it to the end of the
+ * top transaction, also after a savepoint's rollback and after PREPARE. So the owner of a missing id either holds that lock now or has ended;
+ * when all that held it after the hole was seen have ended and the id is still missing in a new snapshot, it was rolled back.
+ */
+export class Fence {
+  private readonly watches = new Map<number, Watch>();
+
+  constructor(private readonly context: PostgresContext) {}
+
+  /** One look at every lane; how many ids were written off. */
+  async run(): Promise<number> {
+    const candidates = await this.candidates();
+    for (const lane of this.watches.keys()) if (!candidates.has(lane)) this.watches.delete(lane);
+    if (candidates.size === 0) return 0;
+    const { holders, life } = await this.holders();
+    let written = 0;
+    for (const [lane, holes] of candidates) {
+      const holding = holders.get(lane) ?? new Set<string>();
+      const watch = this.watched(lane, holes, holding, life);
+      watch.holders = new Set([...watch.holders].filter((holder) => holding.has(holder)));
+      if (watch.holders.size > 0) continue;
+      written += await this.writeOff(lane, watch.holes);
+      this.watches.delete(lane);
+    }
+    return written;
+  }
+
+  private watched(lane: number, holes: string, holders: ReadonlySet<string>, life: string): Watch {
+    const known = this.watches.get(lane);
+    if (known !== undefined && known.life === life) return known;
+    const watch = { holes, holders, life };
+    this.watches.set(lane, watch);
+    return watch;
+  }
+
+  /** Holes of any reader that have no verdict yet, by lane. */
+  private async candidates(): Promise<ReadonlyMap<number, string>> {
+    const t = this.context.tables;
+    const { rows } = await this.context.pool.run<{ lane: number; holes: string }>({
+      text: `select h.lane, (range_agg(h.holes) - l.dead)::text as holes from (
+               select lane, holes from ${t.cursor} where holes <> '{}' union all select lane, relay_holes from ${t.lane} where relay_holes <> '{}') h
+             join ${t.lane} l on l.lane = h.lane group by h.lane, l.dead`,
+    });
+    await this.clean(rows.filter(({ holes }) => holes === '{}').map(({ lane }) => lane));
+    return new Map(rows.filter(({ holes }) => holes !== '{}').map(({ lane, holes }) => [lane, holes]));
+  }
+
+  private async holders(): Promise<{ holders: ReadonlyMap<number, Set<string>>; life: string }> {
+    const t = this.context.tables;
+    const { rows } = await this.context.pool.run<{ lane: number | null; holder: string | null; life: string }>({
+      text: `select s.lane, l.virtualtransaction as holder, pg_postmaster_start_time()::text as life
+             from (select lane, ${t.sequenceOf('lane')}::oid as oid from ${t.lane}) s
+             left join pg_locks l on l.locktype = 'relation' and l.relation = s.oid and l.mode = 'RowExclusiveLock' and l.granted
+               and l.database = (select oid from pg_database where datname = current_database())`,
+    });
+    const holders = new Map<number, Set<string>>();
+    for (const { lane, holder } of rows) {
+      if (lane === null || holder === null) continue;
+      const of = holders.get(lane) ?? new Set();
+      holders.set(lane, of.add(holder));
+    }
+    return { holders, life: rows[0]?.life ?? '' };
+  }
+
+  /** Writes the verdict, once per lane, and takes the dead ids out of the cursors that are free just now. */
+  private writeOff(lane: number, holes: string): Promise<number> {
+    const t = this.context.tables;
+    return this.context.pool.transaction(async (sql) => {
+      if (!(await lock(sql, `${t.lane}/${lane}`))) return 0;
+      failpoint('fence:before-verdict');
+      const { rows } = await sql.run<{ dead: string; n: string }>({
+        text: `select (h.holes - coalesce(p.present, '{}'))::text as dead,
+                 (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(h.holes - coalesce(p.present, '{}')) r) as n
+               from (select $2::int8multirange as holes) h
+               cross join lateral (select range_agg(int8range(o.id, o.id, '[]')) as present from unnest(h.holes) r
+                 join ${t.outbox} o on o.lane = $1 and o.id >= lower(r) and o.id < upper(r)) p`,
+        values: [lane, holes],
+      });
+      const verdict = rows[0];
+      if (verdict === undefined || verdict.dead === '{}') return 0;
+      await sql.run({
+        text: `update ${t.lane} set relay_holes = relay_holes - $2::int8multirange, dead = (
+                 select coalesce(range_agg(r), '{}') from (select r from unnest(dead + $2::int8multirange) r order by r desc limit ${MAX_DEAD_RANGES}) newest)
+               where lane = $1`,
+        values: [lane, verdict.dead],
+      });
+      await this.takeOut(sql, lane, verdict.dead);
+      failpoint('fence:after-verdict');
+      for (const { from, to } of parseMultirange(verdict.dead)) emit('lane:hole-dead', { lane, from, to });
+      return Number(verdict.n);
+    });
+  }
+
+  /** Cursors whose holes all have their verdict already: they were locked when it was given. */
+  private async clean(lanes: readonly number[]): Promise<void> {
+    if (lanes.length === 0) return;
+    const t = this.context.tables;
+    await this.context.pool.transaction(async (sql) => {
+      const { rows } = await sql.run<{ lane: number; dead: string }>({ text: `select lane, dead::text as dead from ${t.lane} where lane = any($1::smallint[])`, values: [lanes] });
+      for (const { lane, dead } of rows) await this.takeOut(sql, lane, dead);
+    });
+  }
+
+  private async takeOut(sql: SqlRunner, lane: number, dead: string): Promise<void> {
+    const t = this.context.tables;
+    await sql.run({
+      text: `update ${t.cursor} c set holes = c.holes - $2::int8multirange
+             from (select subscription_id from ${t.cursor} where lane = $1 and holes && $2::int8multirange for update skip locked) free
+             where c.subscription_id = free.subscription_id and c.lane = $1`,
+      values: [lane, dead],
+    });
+  }
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { type ClaimEnd, hfError, type InboxClaim, type InboxKey, type InboxStore, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import { prepared } from './sql.js';
+import { sqlOf } from './transaction-sql.js';
+
+/** Remembered deliveries in PostgreSQL. Business rows and the memory of the message commit together. */
+export class PostgresInboxStore implements InboxStore {
+  private readonly rememberOne;
+  private readonly rememberMany;
+  private readonly look;
+
+  constructor(private readonly context: PostgresContext) {
+    const t = context.tables;
+    const expires = `clock_timestamp() + $4 * interval '1 millisecond'`;
+    this.rememberOne = prepared(
+      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at) values ($1, $2, $3, ${expires}) on conflict do nothing`,
+    );
+    this.rememberMany = prepared(
+      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
+       select $1, k.source, k.id, ${expires} from unnest($2::text[], $3::text[]) k(source, id) on conflict do nothing
+       returning source, message_id as id`,
+    );
+    this.look = prepared(
+      `select i.source, i.message_id as id, i.status from unnest($2::text[], $3::text[]) k(source, id)
+       join ${t.inbox} i on i.subscription_id = $1 and i.source = k.source and i.message_id = k.id`,
+    );
+  }
+
+  async remember(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[], ttlMs: number): Promise<readonly boolean[]> {
+    const sql = sqlOf(tx);
+    const [only] = keys;
+    if (only !== undefined && keys.length === 1) {
+      const { rowCount } = await sql.run(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
+      if (rowCount === 1) return [true];
+    }
+    const isNew = keys.length === 1 ? new Set<string>() : await this.insert(tx, subscriptionId, keys, ttlMs);
+    const known = keys.filter((key) => !isNew.has(idOf(key)));
+    if (known.length > 0) await this.assertHandled(tx, subscriptionId, known);
+    const left = new Set(isNew);
+    // A batch may hold one message twice: only its first copy is new.
+    return keys.map((key) => left.delete(idOf(key)));
+  }
+
+  async claim(subscriptionId: number, key: InboxKey, leaseMs: number, ttlMs: number): Promise<InboxClaim> {
+    const token = randomUUID();
+    const { rows } = await this.context.pool.run<{ status: string; result: string | null; token: string; ms: number | null }>({
+      text: `insert into ${this.context.tables.inbox} as i (subscription_id, source, message_id, status, expires_at, owner_token, lease_until)
+             values ($1, $2, $3, 'claimed', clock_timestamp() + $5 * interval '1 millisecond', $6, clock_timestamp() + ($4 + $7) * interval '1 millisecond')
+             on conflict (subscription_id, source, message_id) do update set
+               owner_token = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.owner_token else i.owner_token end,
+               lease_until = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.lease_until else i.lease_until end
+             returning status, result, owner_token as token, extract(epoch from lease_until - clock_timestamp()) * 1000 - $7 as ms`,
+      values: [subscriptionId, key.source, key.id, leaseMs, ttlMs + this.ahead(), token, this.ahead()],
+    });
+    const [row] = rows;
+    if (row === undefined) throw hfError('HF_INVARIANT', { fact: 'a claim gave no row' });
+    if (row.status === 'claimed') return row.token === token ? { state: 'claimed', token } : { state: 'held', forMs: Math.max(1, Math.ceil(Number(row.ms))) };
+    return { state: 'done', result: row.result ?? undefined };
+  }
+
+  async renew(subscriptionId: number, key: InboxKey, token: string, leaseMs: number): Promise<void> {
+    const { rowCount } = await this.context.pool.run({
+      text: `update ${this.context.tables.inbox} set lease_until = clock_timestamp() + $5 * interval '1 millisecond'
+             where subscription_id = $1 and source = $2 and message_id = $3 and owner_token = $4::uuid and status = 'claimed'`,
+      values: [subscriptionId, key.source, key.id, token, leaseMs + this.ahead()],
+    });
+    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `the claim of ${key.id}` });
+  }
+
+  async finish({ subscriptionId, key, token, done }: ClaimEnd, tx?: Transaction): Promise<void> {
+    const where = `where subscription_id = $1 and source = $2 and message_id = $3 and owner_token = $4::uuid and status = 'claimed'`;
+    const values = [subscriptionId, key.source, key.id, token];
+    const { inbox } = this.context.tables;
+    const sql = tx === undefined ? this.context.pool : sqlOf(tx);
+    const { rowCount } = await sql.run(
+      done === undefined
+        ? { text: `delete from ${inbox} ${where}`, values }
+        : { text: `update ${inbox} set status = 'done', owner_token = null, lease_until = null, result = $5 ${where}`, values: [...values, done.result ?? null] },
+    );
+    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `the claim of ${key.id}` });
+  }
+
+  async trim(limit: number): Promise<number> {
+    const { inbox } = this.context.tables;
+    const { rowCount } = await this.context.pool.run({
+      text: `delete from ${inbox} where ctid = any(array(
+               select ctid from ${inbox} where expires_at < clock_timestamp() + $2 * interval '1 millisecond' and status <> 'claimed' limit $1))`,
+      values: [limit, this.ahead()],
+    });
+    return rowCount;
+  }
+
+  /** Sorted, so that two nodes with the same messages wait for each other instead of deadlocking. */
+  private async insert(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[], ttlMs: number): Promise<Set<string>> {
+    const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+    const { rows } = await sqlOf(tx).run<InboxKey>(
+      this.rememberMany(subscriptionId, unique.map(({ source }) => source), unique.map(({ id }) => id), ttlMs + this.ahead()),
+    );
+    return new Set(rows.map(idOf));
+  }
+
+  /** A conflict says that a row is there, not what it means: a claim still in work is waited for. */
+  private async assertHandled(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[]): Promise<void> {
+    const { rows } = await sqlOf(tx).run<InboxKey & { status: string }>(
+      this.look(subscriptionId, keys.map(({ source }) => source), keys.map(({ id }) => id)),
+    );
+    const claimed = rows.find(({ status }) => status === 'claimed');
+    if (claimed !== undefined) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: claimed.id });
+  }
+
+  private ahead(): number {
+    return this.context.clock.aheadOfDatabaseMs();
+  }
+}
+
+function idOf({ source, id }: InboxKey): string {
+  return `${source}\n${id}`;
+}

@@ -1,0 +1,105 @@
+import { hfError, laneOfSlot, type LogRow, type LogStats, type LogStore, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import { prepared } from './sql.js';
+import { sqlOf } from './transaction-sql.js';
+
+/** The outbox in PostgreSQL: rows numbered by one sequence per lane, written as the last statement of a unit. */
+export class PostgresLogStore implements LogStore {
+  private readonly appendOne;
+  private readonly appendMany;
+  private readonly schedule;
+  /** Highest id this process was given in each lane. */
+  private readonly lastIds = new Map<number, bigint>();
+  private nextLane = 0;
+
+  constructor(private readonly context: PostgresContext) {
+    const t = context.tables;
+    // A reader must not deliver a commit that a crash can still take back (red team U3), so the row's transaction is made durable.
+    const durable = `(select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off')`;
+    const columns = '(lane, id, type, key, attributes, body)';
+    this.appendOne = prepared(
+      `with durable as materialized ${durable}
+       insert into ${t.outbox} ${columns} select $1, nextval($2::regclass), $3, $4, $5, $6 where (select count(*) from durable) >= 0
+       returning lane, id`,
+    );
+    this.appendMany = prepared(
+      `with durable as materialized ${durable},
+       rows as (select r.* from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+                with ordinality as r(lane, type, key, attributes, body, n) where (select count(*) from durable) >= 0)
+       insert into ${t.outbox} ${columns}
+       select lane, nextval(${t.sequenceOf('lane')}), type, key, attributes, body from rows
+       returning lane, id`,
+    );
+    this.schedule = prepared(
+      `insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
+       select coalesce(r.at, clock_timestamp() + ($7 + r.delay_ms) * interval '1 millisecond'), r.lane, r.type, r.key, r.attributes, r.body
+       from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $8::float8[])
+         as r(lane, type, key, attributes, body, at, delay_ms)`,
+    );
+  }
+
+  async append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
+    const now = rows.filter((row) => row.due === undefined);
+    const later = rows.filter((row) => row.due !== undefined);
+    if (later.length > 0) await this.appendScheduled(tx, later);
+    return now.length > 0 ? this.appendNow(tx, now) : [];
+  }
+
+  async stats(): Promise<LogStats> {
+    const t = this.context.tables;
+    const { rows } = await this.context.pool.run<{ lane: number; backlog: string; oldest: number | null }>({
+      text: `select l.lane, b.backlog, b.oldest
+             from ${t.lane} l
+             cross join lateral (select min(p) as low from (
+               select c.position as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired'
+               union all select l.relay_position) readers(p)) r
+             cross join lateral (select count(*) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
+               from ${t.outbox} o where o.lane = l.lane and o.id > r.low) b
+             order by l.lane`,
+    });
+    const scheduled = await this.context.pool.run<{ n: string }>({ text: `select count(*) as n from ${t.scheduled}` });
+    return {
+      backlog: rows.reduce((sum, row) => sum + Number(row.backlog), 0),
+      oldestAgeMs: Math.max(0, ...rows.map((row) => Math.round(Number(row.oldest ?? 0)))),
+      scheduled: Number(scheduled.rows[0]?.n),
+      lanes: rows.map((row) => ({ lane: row.lane, backlog: Number(row.backlog) })),
+    };
+  }
+
+  private async appendNow(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
+    const lanes = this.lanesFor(rows);
+    const before = lanes.map((lane) => this.lastIds.get(lane) ?? 0n);
+    const sql = sqlOf(tx);
+    const [row] = rows as [LogRow];
+    const { rows: given } = await sql.run<{ lane: number; id: string }>(
+      rows.length === 1
+        ? this.appendOne(lanes[0], this.context.tables.sequence(lanes[0] as number), row.type, row.key, row.attributes, row.body)
+        : this.appendMany(lanes, ...columnsOf(rows)),
+    );
+    for (const [index, lane] of lanes.entries()) this.checkId(lane, BigInt((given[index] as { id: string }).id), before[index] as bigint);
+    return lanes;
+  }
+
+  /** An id at or below one we had before the statement was sent means that the sequence was set back: readers would never see the row. */
+  private checkId(lane: number, id: bigint, before: bigint): void {
+    if (id <= before) throw hfError('HF_STORE_SEQUENCE_BEHIND', { lane, last: String(id), position: String(before) });
+    if (id > (this.lastIds.get(lane) ?? 0n)) this.lastIds.set(lane, id);
+  }
+
+  private async appendScheduled(tx: Transaction, rows: readonly LogRow[]): Promise<void> {
+    const at = rows.map(({ due }) => (due && 'at' in due ? due.at : null));
+    const delayMs = rows.map(({ due }) => (due && 'delayMs' in due ? due.delayMs : 0));
+    await sqlOf(tx).run(this.schedule(this.lanesFor(rows), ...columnsOf(rows), at, this.context.clock.aheadOfDatabaseMs(), delayMs));
+  }
+
+  /** A key's lane is fixed by its slot; messages without a key share one lane per unit, another each time. */
+  private lanesFor(rows: readonly LogRow[]): number[] {
+    const { lanes } = this.context;
+    this.nextLane = (this.nextLane + 1) % lanes;
+    return rows.map(({ slot }) => (slot === undefined ? this.nextLane : laneOfSlot(slot, lanes)));
+  }
+}
+
+function columnsOf(rows: readonly LogRow[]): [string[], (string | null)[], string[], Uint8Array[]] {
+  return [rows.map((row) => row.type), rows.map((row) => row.key ?? null), rows.map((row) => row.attributes), rows.map((row) => row.body)];
+}

@@ -1,0 +1,69 @@
+import type { NodeStore } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+
+/** Name a unit's session carries in `pg_stat_activity`, so that a frozen process can be cut off. */
+export function sessionName(nodeId: string): string {
+  return `holdfast ${nodeId}`;
+}
+
+/** Processes as rows: a row without a heartbeat is a process that died or froze. */
+export class PostgresNodeStore implements NodeStore {
+  constructor(private readonly context: PostgresContext) {}
+
+  async join(nodeId: string): Promise<void> {
+    await this.context.pool.run({
+      text: `insert into ${this.context.tables.node} (id, service) values ($1, $2) on conflict (id) do update set seen_at = clock_timestamp()`,
+      values: [nodeId, this.context.service],
+    });
+  }
+
+  async heartbeat(nodeId: string): Promise<boolean> {
+    const t = this.context.tables;
+    const { rowCount } = await this.context.pool.run({ text: `update ${t.node} set seen_at = clock_timestamp() where id = $1`, values: [nodeId] });
+    if (rowCount === 1) return false;
+    await this.join(nodeId);
+    return true;
+  }
+
+  reap(nodeId: string, silentForMs: number): Promise<readonly string[]> {
+    const t = this.context.tables;
+    return this.context.pool.transaction(async (sql) => {
+      const { rows } = await sql.run<{ id: string }>({
+        text: `delete from ${t.node} where id in (select id from ${t.node} where service = $1 and id <> $2
+                 and seen_at < clock_timestamp() - $3 * interval '1 millisecond' for update skip locked) returning id`,
+        values: [this.context.service, nodeId, silentForMs],
+      });
+      const ids = rows.map(({ id }) => id);
+      if (ids.length === 0) return ids;
+      // Frozen, not dead: its sessions still hold what it had in work.
+      await sql.run({ text: `select pg_terminate_backend(pid) from pg_stat_activity where application_name = any($1::text[])`, values: [ids.map(sessionName)] });
+      // What another process has in work is not where this one died, so locked rows are left alone.
+      const served = `select id from ${t.subscription} where service = $1 and served_by && $2::uuid[]`;
+      const values = [this.context.service, ids];
+      await sql.run({
+        text: `update ${t.cursor} c set is_suspect = true from (
+                 select subscription_id, lane from ${t.cursor} where subscription_id in (${served}) for update skip locked) free
+               where c.subscription_id = free.subscription_id and c.lane = free.lane`,
+        values,
+      });
+      await sql.run({
+        text: `update ${t.delivery} set is_suspect = true where id in (
+                 select id from ${t.delivery} where state = 'retry' and next_attempt_at <= clock_timestamp() and subscription_id in (${served}) for update skip locked)`,
+        values,
+      });
+      return ids;
+    });
+  }
+
+  async leave(nodeId: string): Promise<void> {
+    await this.context.pool.run({ text: `delete from ${this.context.tables.node} where id = $1`, values: [nodeId] });
+  }
+
+  async live(): Promise<readonly string[]> {
+    const { rows } = await this.context.pool.run<{ id: string }>({
+      text: `select id from ${this.context.tables.node} where service = $1 order by id`,
+      values: [this.context.service],
+    });
+    return rows.map(({ id }) => id);
+  }
+}

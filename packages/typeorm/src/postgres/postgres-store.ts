@@ -1,0 +1,121 @@
+import {
+  type CursorStore,
+  type DeadLetterStore,
+  type DeliveryStore,
+  hfError,
+  type InboxStore,
+  type LogStore,
+  type LogUpkeep,
+  type NodeStore,
+  type RelayStore,
+  type Store,
+  type StoreContext,
+  type SubscriptionStore,
+} from '@holdfast/core';
+import type { DataSource } from 'typeorm';
+import { connectRaw } from '../unit-of-work/connections.js';
+import { installInterception } from '../unit-of-work/interception.js';
+import { TypeormTransactions } from '../unit-of-work/typeorm-transactions.js';
+import type { PostgresContext } from './context.js';
+import { PostgresCursorStore } from './cursor-store.js';
+import { PostgresDeadLetterStore } from './dead-letter-store.js';
+import { PostgresDeliveryStore } from './delivery-store.js';
+import { PostgresInboxStore } from './inbox-store.js';
+import { PostgresLogStore } from './log-store.js';
+import { PostgresNodeStore } from './node-store.js';
+import { PostgresRelayStore } from './relay-store.js';
+import { PostgresSchema } from './schema/schema.js';
+import type { Tables } from './schema/tables.js';
+import { assertLanes, assertServer, assertSequenceLock } from './server-checks.js';
+import { type RawConnection, SqlPool } from './sql.js';
+import { PostgresSubscriptionStore } from './subscription-store.js';
+import { PostgresLogUpkeep } from './upkeep.js';
+import { PostgresWakeups } from './wakeups.js';
+
+/** Connections of the pool that handlers leave free: one for house-keeping, one for what listens. */
+const RESERVED_CONNECTIONS = 2;
+/** pg's own default. */
+const DEFAULT_POOL = 10;
+
+/** What the PostgreSQL store is made with. */
+export interface PostgresStoreOptions {
+  /** By name, the default first. */
+  readonly dataSources: Readonly<Record<string, DataSource>>;
+  readonly tables: Tables;
+  /** Lanes of a log that is made now. */
+  readonly lanes: number;
+  readonly isPreparing: boolean;
+}
+
+/** Everything Holdfast keeps in PostgreSQL, on the pool of a TypeORM DataSource. */
+export class PostgresStore implements Store {
+  readonly description: string;
+  readonly transactions: TypeormTransactions;
+  readonly schema: PostgresSchema;
+  readonly log: LogStore;
+  readonly cursors: CursorStore;
+  readonly relay: RelayStore;
+  readonly upkeep: LogUpkeep;
+  readonly inbox: InboxStore;
+  readonly deliveries: DeliveryStore;
+  readonly deadLetters: DeadLetterStore;
+  readonly subscriptions: SubscriptionStore;
+  readonly nodes: NodeStore;
+  readonly wakeups: PostgresWakeups;
+  readonly maxConcurrency: number;
+  private readonly context: PostgresContext;
+  private readonly main: DataSource;
+  private uninstall: (() => void)[] = [];
+
+  constructor(
+    private readonly options: PostgresStoreOptions,
+    private readonly given: StoreContext,
+  ) {
+    this.main = Object.values(options.dataSources)[0] as DataSource;
+    const connect = () => connectRaw(this.main) as Promise<RawConnection>;
+    const pool = new SqlPool(connect, options.isPreparing);
+    const { service, clock, nodeId, scheduler, logger } = given;
+    const context: PostgresContext = { service, tables: options.tables, pool, clock, lanes: options.lanes, nodeId };
+    this.context = context;
+    const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as { poolSize?: number };
+    this.maxConcurrency = Math.max(1, poolSize - RESERVED_CONNECTIONS);
+    this.description = `postgres (typeorm${options.tables.schema === undefined ? '' : `, schema ${options.tables.schema}`})`;
+    this.transactions = new TypeormTransactions(options.dataSources, given.scopes);
+    this.schema = new PostgresSchema(pool, options.tables, options.lanes);
+    this.log = new PostgresLogStore(context);
+    this.cursors = new PostgresCursorStore(context);
+    this.relay = new PostgresRelayStore(context);
+    this.upkeep = new PostgresLogUpkeep(context);
+    this.inbox = new PostgresInboxStore(context);
+    this.deliveries = new PostgresDeliveryStore(context);
+    this.deadLetters = new PostgresDeadLetterStore(context);
+    this.subscriptions = new PostgresSubscriptionStore(context);
+    this.nodes = new PostgresNodeStore(context);
+    this.wakeups = new PostgresWakeups(context, connect, scheduler, logger);
+  }
+
+  hasWrittenOutsideUnit(): boolean {
+    return false;
+  }
+
+  async open(): Promise<void> {
+    for (const [name, dataSource] of Object.entries(this.options.dataSources)) {
+      if (!dataSource.isInitialized) throw hfError('HF_STORE_UNSUPPORTED', { database: `the DataSource ${name}`, reason: 'it is not initialized; await dataSource.initialize() first' });
+      this.uninstall.push(installInterception(dataSource, this.given.scopes, name));
+    }
+    await assertServer(this.context.pool, this.main);
+  }
+
+  async ready(): Promise<void> {
+    this.context.lanes = await this.schema.laneCount();
+    await assertLanes(this.context);
+    await assertSequenceLock(this.context);
+    await this.upkeep.raiseSequences();
+  }
+
+  async close(): Promise<void> {
+    this.wakeups.close();
+    for (const uninstall of this.uninstall) uninstall();
+    this.uninstall = [];
+  }
+}

@@ -1,0 +1,151 @@
+import type { Tables } from './tables.js';
+
+/** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
+export interface Migration {
+  readonly version: number;
+  readonly name: string;
+  statements(tables: Tables, lanes: number): readonly string[];
+}
+
+/** All steps, oldest first. */
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, name: 'the log, cursors, inbox, stored deliveries, nodes', statements: initial },
+];
+
+/** Version this code reads and writes. */
+export const SCHEMA_VERSION = (MIGRATIONS.at(-1) as Migration).version;
+
+function initial(t: Tables, lanes: number): readonly string[] {
+  return [...log(t), ...lanesOf(t, lanes), ...subscriptions(t), ...deliveries(t), ...operations(t)];
+}
+
+function log(t: Tables): string[] {
+  return [
+    `create table ${t.lane} (
+      lane smallint primary key,
+      trimmed_to bigint not null default 0,
+      dead int8multirange not null default '{}',
+      relay_position bigint,
+      relay_holes int8multirange not null default '{}'
+    ) with (fillfactor = 50)`,
+    `create table ${t.outbox} (
+      lane smallint not null,
+      id bigint not null,
+      written_at timestamptz not null default clock_timestamp(),
+      type text not null,
+      key text,
+      attributes text not null,
+      body bytea not null,
+      primary key (lane, id)
+    )`,
+    `create table ${t.scheduled} (
+      id bigint generated always as identity primary key,
+      due_at timestamptz not null,
+      lane smallint not null,
+      type text not null,
+      key text,
+      attributes text not null,
+      body bytea not null
+    )`,
+    `create index on ${t.scheduled} (due_at, id)`,
+    `create sequence ${t.probe} cache 1`,
+  ];
+}
+
+function lanesOf(t: Tables, lanes: number): string[] {
+  const each = Array.from({ length: lanes }, (_, lane) => lane);
+  return [
+    ...each.map((lane) => `create sequence ${t.sequence(lane)} cache 1`),
+    `insert into ${t.lane} (lane) values ${each.map((lane) => `(${lane})`).join(', ')}`,
+  ];
+}
+
+function subscriptions(t: Tables): string[] {
+  return [
+    `create table ${t.subscription} (
+      id integer generated always as identity primary key,
+      service text not null,
+      name text not null,
+      types text[] not null,
+      state text not null default 'active' check (state in ('active', 'paused', 'retired')),
+      ordering text not null default 'none',
+      is_handler boolean not null default true,
+      served_by uuid[] not null default '{}',
+      created_at timestamptz not null default clock_timestamp(),
+      unique (service, name)
+    )`,
+    `create table ${t.cursor} (
+      subscription_id integer not null references ${t.subscription} (id) on delete cascade,
+      lane smallint not null,
+      position bigint not null,
+      holes int8multirange not null default '{}',
+      is_suspect boolean not null default false,
+      owner_token uuid,
+      lease_until timestamptz,
+      primary key (subscription_id, lane)
+    ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
+    `create table ${t.inbox} (
+      subscription_id integer not null,
+      source text not null,
+      message_id text not null,
+      status text not null default 'done' check (status in ('done', 'claimed', 'cancelled', 'compensated')),
+      expires_at timestamptz not null,
+      owner_token uuid,
+      lease_until timestamptz,
+      result text,
+      primary key (subscription_id, source, message_id)
+    )`,
+    `create index on ${t.inbox} using brin (expires_at) with (pages_per_range = 32)`,
+  ];
+}
+
+function deliveries(t: Tables): string[] {
+  return [
+    `create table ${t.delivery} (
+      id bigint generated always as identity primary key,
+      subscription_id integer not null references ${t.subscription} (id) on delete cascade,
+      state text not null check (state in ('retry', 'waiting', 'dead', 'invalid')),
+      source text,
+      message_id text,
+      type text not null,
+      key text,
+      attempts integer not null default 0,
+      next_attempt_at timestamptz not null,
+      is_suspect boolean not null default false,
+      has_consent boolean not null default false,
+      written_at timestamptz,
+      failed_at timestamptz not null default clock_timestamp(),
+      error_code text,
+      error_type text,
+      error_message text,
+      error_stack text,
+      fingerprint text,
+      attributes text not null,
+      body bytea not null
+    ) with (fillfactor = 70)`,
+    `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry'`,
+    `create index on ${t.delivery} (subscription_id, key, id) where key is not null`,
+    `create index on ${t.delivery} (subscription_id, message_id)`,
+    `create index on ${t.delivery} (failed_at) where state in ('dead', 'invalid')`,
+  ];
+}
+
+function operations(t: Tables): string[] {
+  return [
+    `create table ${t.node} (
+      id uuid primary key,
+      service text not null,
+      started_at timestamptz not null default clock_timestamp(),
+      seen_at timestamptz not null default clock_timestamp()
+    )`,
+    `create table ${t.audit} (
+      id bigint generated always as identity primary key,
+      at timestamptz not null default clock_timestamp(),
+      service text not null,
+      actor text not null,
+      action text not null,
+      target text not null,
+      reason text
+    )`,
+  ];
+}

@@ -1,0 +1,77 @@
+import { hfError, type SchemaPort, type SchemaStatus } from '@holdfast/core';
+import type { SqlPool, SqlRunner } from '../sql.js';
+import { MIGRATIONS, SCHEMA_VERSION } from './migrations.js';
+import type { Tables } from './tables.js';
+
+/** Waiting longer for a table's lock would make every writer behind us wait too (red team 2, H10). */
+const LOCK_TIMEOUT = '2s';
+const LOCK_NOT_AVAILABLE = '55P03';
+const MIGRATE_ATTEMPTS = 30;
+/** Any fixed number: it only has to be the same on every node. */
+const MIGRATION_LOCK = 7_205_759_403_792_793;
+
+/** Creates the tables, brings them up to date, and tells how they stand. */
+export class PostgresSchema implements SchemaPort {
+  constructor(
+    private readonly pool: SqlPool,
+    private readonly tables: Tables,
+    private readonly lanes: number,
+  ) {}
+
+  async status(): Promise<SchemaStatus> {
+    return { found: await this.found(this.pool), wanted: SCHEMA_VERSION };
+  }
+
+  async migrate(): Promise<SchemaStatus> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.migrateOnce();
+      } catch (error) {
+        if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MIGRATE_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  sql(from: number): string {
+    return [...this.statements(from)].map((statement) => `${statement};\n`).join('');
+  }
+
+  /** Lanes of the log, as its first migration fixed them. */
+  async laneCount(): Promise<number> {
+    const { rows } = await this.pool.run<{ value: string }>({ text: `select value from ${this.tables.meta} where name = 'lanes'` });
+    return Number(rows[0]?.value);
+  }
+
+  private migrateOnce(): Promise<SchemaStatus> {
+    return this.pool.transaction(async (sql) => {
+      await sql.run({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
+      await sql.run({ text: `select pg_advisory_xact_lock(${MIGRATION_LOCK})` });
+      const found = await this.found(sql);
+      if (found > SCHEMA_VERSION) throw hfError('HF_SCHEMA_AHEAD', { found, needed: SCHEMA_VERSION });
+      for (const statement of this.statements(found)) await sql.run({ text: statement });
+      return { found: SCHEMA_VERSION, wanted: SCHEMA_VERSION };
+    });
+  }
+
+  private *statements(from: number): Iterable<string> {
+    const { meta, schema } = this.tables;
+    if (from === 0) {
+      if (schema !== undefined) yield `create schema if not exists ${schema}`;
+      yield `create table ${meta} (name text primary key, value text not null)`;
+      yield `insert into ${meta} values ('version', '0'), ('lanes', '${this.lanes}')`;
+    }
+    for (const migration of MIGRATIONS) {
+      if (migration.version <= from) continue;
+      yield* migration.statements(this.tables, this.lanes);
+      yield `update ${meta} set value = '${migration.version}' where name = 'version'`;
+    }
+  }
+
+  private async found(sql: SqlRunner): Promise<number> {
+    const { meta } = this.tables;
+    const exists = await sql.run<{ found: string | null }>({ text: 'select to_regclass($1)::text as found', values: [meta] });
+    if (!exists.rows[0]?.found) return 0;
+    const { rows } = await sql.run<{ value: string }>({ text: `select value from ${meta} where name = 'version'` });
+    return Number(rows[0]?.value ?? 0);
+  }
+}

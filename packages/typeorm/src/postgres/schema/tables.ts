@@ -1,0 +1,46 @@
+import { hfError } from '@holdfast/core';
+
+/** Names of everything Holdfast keeps in a database, qualified by its schema. */
+export class Tables {
+  readonly meta: string;
+  readonly lane: string;
+  readonly outbox: string;
+  readonly scheduled: string;
+  readonly subscription: string;
+  readonly cursor: string;
+  readonly inbox: string;
+  readonly delivery: string;
+  readonly node: string;
+  readonly audit: string;
+  /** Only for the start-up self-test of the sequence's lock. */
+  readonly probe: string;
+
+  /** @throws HF_CONFIG_INVALID when the name is none PostgreSQL takes unquoted */
+  constructor(readonly schema: string | undefined) {
+    if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
+      throw hfError('HF_CONFIG_INVALID', { problems: [`schema ${JSON.stringify(schema)} is not a plain PostgreSQL name: use lower-case letters, digits and _, at most 63`] });
+    }
+    const at = (name: string) => (schema === undefined ? `holdfast_${name}` : `${schema}.holdfast_${name}`);
+    this.meta = at('meta');
+    this.lane = at('lane');
+    this.outbox = at('outbox');
+    this.scheduled = at('scheduled');
+    this.subscription = at('subscription');
+    this.cursor = at('cursor');
+    this.inbox = at('inbox');
+    this.delivery = at('delivery');
+    this.node = at('node');
+    this.audit = at('audit');
+    this.probe = at('probe');
+  }
+
+  /** The sequence that numbers a lane. */
+  sequence(lane: number): string {
+    return `${this.lane}_${lane}`;
+  }
+
+  /** The same as an SQL expression over the lane's number. */
+  sequenceOf(laneExpression: string): string {
+    return `('${this.lane}_' || ${laneExpression})::regclass`;
+  }
+}

@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+
+/** One parameterised statement; with a name the server prepares it once per connection. */
+export interface Statement {
+  readonly name?: string;
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
+/** Rows and how many there were. */
+export interface SqlResult<Row> {
+  readonly rows: Row[];
+  readonly rowCount: number;
+}
+
+/** Runs statements on one connection, or each on any. */
+export interface SqlRunner {
+  run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>>;
+}
+
+/** A raw connection of the pool. */
+export interface RawConnection {
+  readonly client: { query(statement: object | string): Promise<{ rows: unknown[]; rowCount: number | null }> };
+  /** Gives it back; with an error it is destroyed instead. */
+  release(error?: Error): void;
+}
+
+/** A statement prepared under a name made of its text, so that one name never means two texts. */
+export function prepared(text: string): (...values: readonly unknown[]) => Statement {
+  const name = `hf_${createHash('sha256').update(text).digest('base64url').slice(0, 16)}`;
+  return (...values) => ({ name, text, values });
+}
+
+/** Framework work outside any unit: single statements, and short transactions of its own. */
+export class SqlPool implements SqlRunner {
+  constructor(
+    private readonly connect: () => Promise<RawConnection>,
+    private readonly isPreparing: boolean,
+  ) {}
+
+  run<Row>(statement: Statement): Promise<SqlResult<Row>> {
+    return this.withConnection((sql) => sql.run<Row>(statement));
+  }
+
+  /** Runs `work` in a READ COMMITTED transaction, whatever the role's default is. */
+  transaction<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
+    return this.withConnection(async (sql) => {
+      await sql.run({ text: 'begin isolation level read committed' });
+      const result = await work(sql);
+      await sql.run({ text: 'commit' });
+      return result;
+    });
+  }
+
+  private async withConnection<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
+    const connection = await this.connect();
+    try {
+      const result = await work(new ConnectionRunner(connection, this.isPreparing));
+      connection.release();
+      return result;
+    } catch (error) {
+      // A connection that failed may hold an open transaction: ending it is the surest rollback.
+      connection.release(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+}
+
+class ConnectionRunner implements SqlRunner {
+  constructor(
+    private readonly connection: RawConnection,
+    private readonly isPreparing: boolean,
+  ) {}
+
+  async run<Row>(statement: Statement): Promise<SqlResult<Row>> {
+    const query = this.isPreparing ? statement : { text: statement.text, values: statement.values };
+    const { rows, rowCount } = await this.connection.client.query(query);
+    return { rows: rows as Row[], rowCount: rowCount ?? 0 };
+  }
+}

@@ -1,0 +1,119 @@
+import { emit, failpoint, type LogUpkeep } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import { lock } from './advisory-lock.js';
+import { Fence } from './fence.js';
+import { prepared } from './sql.js';
+
+/** Rows deleted per lane and pass, at most: a trim must never hold locks for long. */
+const TRIM_BATCH = 1000;
+
+/** House-keeping of the log in PostgreSQL. What several nodes must not do at once is guarded by transaction-level advisory locks, which every pooler keeps. */
+export class PostgresLogUpkeep implements LogUpkeep {
+  private readonly fences: Fence;
+  private readonly moveStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    this.fences = new Fence(context);
+    const t = context.tables;
+    const now = `(clock_timestamp() + $2 * interval '1 millisecond')`;
+    this.moveStatement = prepared(
+      `with due as (select id from ${t.scheduled} where due_at <= ${now} order by due_at, id limit $1 for update skip locked),
+       gone as (delete from ${t.scheduled} s using due where s.id = due.id returning s.*)
+       insert into ${t.outbox} (lane, id, type, key, attributes, body)
+       select lane, nextval(${t.sequenceOf('lane')}), type, key, attributes, body from (select * from gone order by due_at, id) ordered
+       returning lane`,
+    );
+  }
+
+  fence(): Promise<number> {
+    return this.fences.run();
+  }
+
+  async moveScheduled(limit: number): Promise<{ moved: number; nextDueMs: number | undefined }> {
+    const ahead = this.context.clock.aheadOfDatabaseMs();
+    const next = await this.nextDue(ahead);
+    if (next === undefined || next > 0) return { moved: 0, nextDueMs: next };
+    const moved = await this.context.pool.transaction(async (sql) => {
+      if (!(await lock(sql, `${this.context.tables.scheduled}`))) return 0;
+      const { rowCount } = await sql.run(this.moveStatement(limit, ahead));
+      failpoint('scheduled:after-move');
+      return rowCount;
+    });
+    return { moved, nextDueMs: await this.nextDue(ahead) };
+  }
+
+  async trim(retentionMs: number): Promise<number> {
+    let trimmed = 0;
+    for (let lane = 0; lane < this.context.lanes; lane += 1) trimmed += await this.trimLane(lane, retentionMs);
+    return trimmed;
+  }
+
+  async raiseSequences(): Promise<readonly { lane: number; from: bigint; to: bigint }[]> {
+    const t = this.context.tables;
+    const { rows } = await this.context.pool.run<{ lane: number; reached: string; last: string }>({
+      text: `select l.lane, r.reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last from ${t.lane} l
+             cross join lateral (select greatest(
+               (select max(c.position) from ${t.cursor} c where c.lane = l.lane), l.relay_position, l.trimmed_to,
+               (select o.id from ${t.outbox} o where o.lane = l.lane order by o.id desc limit 1)) as reached) r
+             where r.reached > coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0)`,
+    });
+    for (const { lane, reached } of rows) await this.raise(lane, reached);
+    return rows.map(({ lane, last, reached }) => ({ lane, from: BigInt(last), to: BigInt(reached) }));
+  }
+
+  private async raise(lane: number, reached: string): Promise<void> {
+    const t = this.context.tables;
+    await this.context.pool.transaction(async (sql) => {
+      await sql.run({ text: `select lane from ${t.lane} where lane = $1 for update`, values: [lane] });
+      await sql.run({
+        text: `select setval(${t.sequenceOf('$1::smallint')}, greatest($2::bigint, coalesce(pg_sequence_last_value(${t.sequenceOf('$1::smallint')}), 0)))`,
+        values: [lane, reached],
+      });
+    });
+  }
+
+  /** The lane's row is locked for update, so that no cursor is made at a place whose rows are going. */
+  private trimLane(lane: number, retentionMs: number): Promise<number> {
+    const t = this.context.tables;
+    const before = `clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond'`;
+    return this.context.pool.transaction(async (sql) => {
+      const { rows: locked } = await sql.run({ text: `select from ${t.lane} where lane = $1 for update skip locked`, values: [lane] });
+      if (locked.length === 0) return 0;
+      const { rows } = await sql.run<{ upto: string | null }>({
+        text: `select max(o.id) as upto from (
+                 select o.id, bool_and(o.written_at < ${before}) over (order by o.id) as is_old from (
+                   select o.id, o.written_at from ${t.outbox} o, ${t.lane} l,
+                     lateral (select min(least(c.position, coalesce(lower(c.holes) - 1, c.position))) as low
+                              from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = $1 and s.state <> 'retired') cursors
+                   where l.lane = $1 and o.lane = $1 and o.id > l.trimmed_to
+                     and o.id <= coalesce(cursors.low, o.id)
+                     and o.id <= coalesce(least(l.relay_position, lower(l.relay_holes) - 1), o.id)
+                   order by o.id limit ${TRIM_BATCH}) o) o
+               where o.is_old`,
+        values: [lane, this.context.clock.aheadOfDatabaseMs(), retentionMs],
+      });
+      const upTo = rows[0]?.upto;
+      if (upTo === null || upTo === undefined) return 0;
+      const { rowCount } = await sql.run({
+        text: `delete from ${t.outbox} o using ${t.lane} l where l.lane = $1 and o.lane = $1 and o.id > l.trimmed_to and o.id <= $2`,
+        values: [lane, upTo],
+      });
+      await sql.run({
+        text: `update ${t.lane} set trimmed_to = $2, dead = dead - int8multirange(int8range(null, $2, '(]')) where lane = $1`,
+        values: [lane, upTo],
+      });
+      failpoint('trim:after-delete');
+      emit('lane:trimmed', () => ({ lane, count: rowCount, trimmedTo: BigInt(upTo) }));
+      return rowCount;
+    });
+  }
+
+  private async nextDue(aheadMs: number): Promise<number | undefined> {
+    const { rows } = await this.context.pool.run<{ ms: number | null }>({
+      text: `select extract(epoch from min(due_at) - clock_timestamp()) * 1000 - $1::float8 as ms from ${this.context.tables.scheduled}`,
+      values: [aheadMs],
+    });
+    const ms = rows[0]?.ms;
+    return ms === null || ms === undefined ? undefined : Math.max(0, Math.ceil(Number(ms)));
+  }
+}

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import type { Logger, Scheduler, Wakeups } from '@holdfast/core';
+import type { PostgresContext } from './context.js';
+import type { RawConnection } from './sql.js';
+
+/** Least time between two notifications of one process: a NOTIFY takes a lock that all committing sessions share. */
+const NOTIFY_INTERVAL_MS = 10;
+/** Time before a lost listening connection is made again. */
+const RELISTEN_MS = 1000;
+
+interface ListeningClient {
+  query(text: string): Promise<unknown>;
+  on(event: 'notification', listener: (message: { channel: string; payload?: string }) => void): unknown;
+  on(event: 'error' | 'end', listener: () => void): unknown;
+}
+
+/** NOTIFY as a hint between processes: never in a business transaction, the first at once and then at most one per interval. */
+export class PostgresWakeups implements Wakeups {
+  private readonly channel: string;
+  private readonly lanes = new Set<number>();
+  private isWaiting = false;
+  private isClosed = false;
+  private connection: RawConnection | undefined;
+
+  constructor(
+    private readonly context: PostgresContext,
+    private readonly connect: () => Promise<RawConnection>,
+    private readonly scheduler: Scheduler,
+    private readonly logger: Logger,
+  ) {
+    this.channel = `holdfast_${createHash('sha256').update(context.tables.outbox).digest('hex').slice(0, 12)}`;
+  }
+
+  notify(lanes: readonly number[]): void {
+    for (const lane of lanes) this.lanes.add(lane);
+    if (!this.isWaiting) this.send();
+  }
+
+  async listen(wake: (lanes: readonly number[]) => void): Promise<boolean> {
+    try {
+      this.connection = await this.connect();
+      const client = this.connection.client as unknown as ListeningClient; // the pool's client also emits events
+      client.on('notification', ({ channel, payload }) => {
+        const [from, lanes] = (payload ?? '').split(' ');
+        if (channel === this.channel && from !== this.context.nodeId) wake((lanes ?? '').split(',').map(Number));
+      });
+      client.on('error', () => this.lost(wake));
+      client.on('end', () => this.lost(wake));
+      await client.query(`listen ${this.channel}`);
+      return true;
+    } catch (error) {
+      this.logger.warn('other processes cannot wake this one; it polls instead', { error: String(error) });
+      return false;
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    // Destroyed, not given back: it still listens.
+    this.connection?.release(new Error('closing'));
+    this.connection = undefined;
+  }
+
+  private lost(wake: (lanes: readonly number[]) => void): void {
+    const { connection } = this;
+    if (connection === undefined || this.isClosed) return;
+    this.connection = undefined;
+    connection.release(new Error('listening connection lost'));
+    this.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
+  }
+
+  private async relisten(wake: (lanes: readonly number[]) => void): Promise<void> {
+    if (this.isClosed) return;
+    if (await this.listen(wake)) wake([]);
+    else this.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
+  }
+
+  private send(): void {
+    if (this.lanes.size === 0 || this.isClosed) return;
+    const lanes = [...this.lanes].join(',');
+    this.lanes.clear();
+    this.isWaiting = true;
+    this.context.pool
+      .run({ name: 'hf_notify', text: 'select pg_notify($1, $2)', values: [this.channel, `${this.context.nodeId} ${lanes}`] })
+      // A lost hint costs one poll interval, nothing else.
+      .catch(() => undefined)
+      .finally(() => this.scheduler.after(NOTIFY_INTERVAL_MS, () => this.resume()));
+  }
+
+  private resume(): void {
+    this.isWaiting = false;
+    this.send();
+  }
+}

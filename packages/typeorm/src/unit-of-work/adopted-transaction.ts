@@ -1,0 +1,45 @@
+import { hfError, type ScopeStorage, type TransactionPort } from '@holdfast/core';
+import type { EntityManager } from 'typeorm';
+import type { PgClient } from './pg-client.js';
+import { PgTransaction } from './pg-transaction.js';
+import { turnTaking, type UnitRunner } from './unit-runner.js';
+
+/** A transaction the user opened, lent to a unit. While it is lent, his query runner takes turns with the scopes of the unit. */
+export class LentTransaction extends PgTransaction implements ReturnType<TransactionPort['adopt']> {
+  constructor(
+    dataSource: string,
+    readonly queryRunner: UnitRunner,
+    client: PgClient,
+    scopes: ScopeStorage,
+  ) {
+    super(dataSource, client, scopes);
+    queryRunner.databaseConnection = turnTaking(client, this);
+  }
+
+  /** The user's own manager. */
+  get manager(): EntityManager {
+    return this.queryRunner.manager;
+  }
+
+  /** Runs it at once: only the user knows when COMMIT comes. */
+  async runLast(sql: string): Promise<void> {
+    await this.run({ text: sql });
+  }
+
+  async commit(): Promise<void> {
+    throw hfError('HF_UOW_NOT_OWNED', { call: 'commit' });
+  }
+
+  async rollback(): Promise<void> {
+    throw hfError('HF_UOW_NOT_OWNED', { call: 'rollback' });
+  }
+
+  async abort(reason: Error): Promise<void> {
+    this.reason ??= reason;
+  }
+
+  letGo(): void {
+    this.isClosed = true;
+    this.queryRunner.databaseConnection = this.client;
+  }
+}

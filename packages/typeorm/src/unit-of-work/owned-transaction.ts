@@ -1,0 +1,150 @@
+import { hfError, type ScopeStorage, type Transaction } from '@holdfast/core';
+import type { DataSource, EntityManager } from 'typeorm';
+import { cancelRequest } from './cancel-request.js';
+import type { Connection } from './connections.js';
+import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
+import { PgTransaction } from './pg-transaction.js';
+import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
+
+/** How long a rollback waits for statements that nobody waits for any more. */
+const GRACE_MS = 1000;
+
+/**
+ * A transaction of ours, on a connection of its own. BEGIN, savepoints and COMMIT go straight to pg; TypeORM gets a query runner on the same
+ * connection when somebody asks for it.
+ *
+ * **Guarantee:** the connection goes back to its pool with no transaction open, or not at all.
+ */
+export class TypeormTransaction extends PgTransaction implements Transaction {
+  private runner: UnitRunner | undefined;
+  private readonly last: string[] = [];
+  private isSettled = false;
+
+  constructor(
+    dataSource: string,
+    private readonly source: DataSource,
+    private readonly connection: Connection,
+    scopes: ScopeStorage,
+  ) {
+    super(dataSource, connection.client, scopes);
+  }
+
+  /** TypeORM's manager on this transaction. */
+  get manager(): EntityManager {
+    return this.queryRunner.manager;
+  }
+
+  /** TypeORM's query runner on this transaction. */
+  get queryRunner(): UnitRunner {
+    this.runner ??= makeRunner(this.source, this, this.client);
+    return this.runner;
+  }
+
+  /** Sends `sql` (literals only, one statement) together with COMMIT, in one round trip. */
+  async runLast(sql: string): Promise<void> {
+    await this.assertUsable();
+    this.last.push(sql);
+  }
+
+  /** Opens it. */
+  async begin(sql: string): Promise<void> {
+    try {
+      await this.tell('BeforeTransactionStart');
+      await this.client.query(sql);
+      await this.tell('AfterTransactionStart');
+    } catch (error) {
+      this.settle(error);
+      throw error;
+    }
+  }
+
+  async commit(): Promise<void> {
+    if (this.reason) throw this.reason;
+    await this.tell('BeforeTransactionCommit');
+    this.isClosed = true;
+    if (this.failure) await this.catchUp();
+    const status = transactionStatus(this.client);
+    if (status === 'E' || status === 'I') throw await this.rolledBackWith(this.givenUp());
+    const results = await this.sendCommit();
+    const tag = (Array.isArray(results) ? results.at(-1) : results)?.command;
+    // In a transaction it has given up, PostgreSQL answers COMMIT with ROLLBACK and no error.
+    if (tag !== 'COMMIT') throw await this.rolledBackWith(this.givenUp());
+    this.settle();
+    await this.tell('AfterTransactionCommit').catch(() => {});
+  }
+
+  async rollback(): Promise<void> {
+    if (this.isSettled) return;
+    await this.tell('BeforeTransactionRollback').catch(() => {});
+    this.isClosed = true;
+    await this.rollBackWithin(GRACE_MS);
+    await this.tell('AfterTransactionRollback').catch(() => {});
+  }
+
+  async abort(reason: Error): Promise<void> {
+    if (this.isSettled) return;
+    this.reason ??= reason;
+    const wasCommitting = this.isClosed;
+    this.isClosed = true;
+    if (this.running === 0 && !wasCommitting) await this.rollBackWithin(GRACE_MS);
+    else await this.destroy(reason);
+  }
+
+  private async sendCommit(): Promise<PgResult | PgResult[]> {
+    try {
+      return await this.client.query([...this.last, 'COMMIT'].join('; '));
+    } catch (error) {
+      if (isRefusal(error)) throw await this.rolledBackWith(error);
+      this.settle(error);
+      throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.dataSource }, { cause: error });
+    }
+  }
+
+  private async rolledBackWith<E>(error: E): Promise<E> {
+    await this.rollBackWithin(GRACE_MS);
+    return error;
+  }
+
+  /** Statements still on their way come before the ROLLBACK; when they take too long, the connection goes with them. */
+  private async rollBackWithin(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const rollback = this.client.query('ROLLBACK');
+      const isDone =
+        this.running === 0
+          ? await rollback.then(() => true)
+          : await Promise.race([
+              rollback.then(() => true),
+              new Promise<false>((resolve) => {
+                timer = setTimeout(resolve, graceMs, false);
+              }),
+            ]);
+      if (!isDone) return await this.destroy(new Error('a statement was still running'));
+      this.settle(transactionStatus(this.client) === 'I' ? undefined : new Error('the transaction is still open'));
+    } catch (error) {
+      this.settle(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async destroy(error: Error): Promise<void> {
+    // The server does not notice a closed connection while it waits for a lock: it has to be told.
+    const told = cancelRequest(this.client);
+    this.settle(error);
+    await told;
+  }
+
+  private settle(error?: unknown): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
+    this.isClosed = true;
+    if (this.runner) endRunner(this.runner);
+    this.connection.release(error === undefined ? undefined : error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** Tells TypeORM's subscribers, who hear of the outermost transaction only. */
+  private async tell(event: Parameters<typeof tell>[1]): Promise<void> {
+    if (this.source.subscribers.length > 0) await tell(this.queryRunner, event);
+  }
+}

@@ -1,0 +1,64 @@
+/** What a pg client answers. */
+export interface PgResult {
+  readonly command: string;
+  readonly rows: unknown[];
+  readonly rowCount: number | null;
+}
+
+/** The part of a pg client that we use. A text with several statements answers with one result for each. */
+export interface PgClient {
+  query(statement: string | object, values?: readonly unknown[]): Promise<PgResult | PgResult[]>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Since pg 8.17. */
+  getTransactionStatus?(): string | null;
+  readonly connection?: { on(event: 'readyForQuery', listener: (message: { status?: string }) => void): unknown };
+  readonly host?: string;
+  readonly port?: number;
+  readonly processID?: number | null;
+  readonly secretKey?: number | null;
+}
+
+/** The server's own word on the transaction: idle, in a transaction, in one it has given up; undefined before the first answer. */
+export type TransactionStatus = 'I' | 'T' | 'E' | undefined;
+
+const watched = new WeakSet<PgClient>();
+const statuses = new WeakMap<PgClient, TransactionStatus>();
+
+/**
+ * Prepares a client of the pool, once in its life: while it is out of the pool nobody else listens for its errors, and an error without a
+ * listener ends the process. What was running is rejected anyway.
+ */
+export function watch(client: PgClient): void {
+  if (watched.has(client)) return;
+  watched.add(client);
+  client.on('error', () => {});
+  // Older pg: the answer is read from its connection.
+  if (!client.getTransactionStatus) client.connection?.on('readyForQuery', ({ status }) => statuses.set(client, status as TransactionStatus));
+}
+
+/**
+ * The status byte of the server's last answer.
+ *
+ * @source PostgreSQL documentation, "Message Formats", ReadyForQuery
+ */
+export function transactionStatus(client: PgClient): TransactionStatus {
+  return client.getTransactionStatus ? ((client.getTransactionStatus() ?? undefined) as TransactionStatus) : statuses.get(client);
+}
+
+/** True when the server itself refused, and lives: the transaction is certainly not committed. A lost connection or a dying server says nothing. */
+export function isRefusal(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'severity' in error && error.severity === 'ERROR' && 'code' in error;
+}
+
+const RETRYABLE: ReadonlySet<unknown> = new Set(['40001', '40P01']);
+const CAUSES = 8;
+
+/** True for a serialization failure or a deadlock, also when wrapped: the same work may succeed when it runs again. */
+export function isSerializationFailure(error: unknown): boolean {
+  let each: unknown = error;
+  for (let depth = 0; depth < CAUSES && typeof each === 'object' && each !== null; depth += 1) {
+    if ('code' in each && RETRYABLE.has(each.code)) return true;
+    each = 'driverError' in each ? each.driverError : 'cause' in each ? each.cause : undefined;
+  }
+  return false;
+}

@@ -1,0 +1,92 @@
+import { hfError, type Savepoint, type ScopeStorage } from '@holdfast/core';
+import type { SqlResult, Statement } from '../postgres/sql.js';
+import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
+
+/** An open transaction on one connection: what is the same for one we opened and for one that was lent to us. */
+export abstract class PgTransaction {
+  /** Set when it was ended from outside; every statement throws it. */
+  protected reason: Error | undefined;
+  /** The last statement that failed and was not undone by a savepoint. */
+  protected failure: { readonly error: unknown } | undefined;
+  /** Statements on their way. */
+  protected running = 0;
+  protected isClosed = false;
+  private savepoints = 0;
+  private wasEndedByUser = false;
+
+  constructor(
+    readonly dataSource: string,
+    protected readonly client: PgClient,
+    private readonly scopes: ScopeStorage,
+  ) {}
+
+  /**
+   * Runs a statement of the framework, without TypeORM and without waiting for a turn: the caller knows that nobody else uses the connection,
+   * or does not mind. A named statement is prepared once per connection.
+   */
+  async run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>> {
+    await this.assertUsable();
+    const result = (await this.send(statement)) as PgResult;
+    return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
+  }
+
+  async savepoint(): Promise<Savepoint> {
+    this.savepoints += 1;
+    const name = `hf_${this.savepoints}`; // never reused, so that one that was left open cannot be mistaken for another
+    await this.send(`SAVEPOINT ${name}`);
+    return {
+      release: async () => {
+        await this.send(`RELEASE SAVEPOINT ${name}`);
+      },
+      rollback: async () => {
+        await this.send(`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`);
+        this.failure = undefined;
+      },
+    };
+  }
+
+  /** Runs a statement of user code when it is the turn of the scope it comes from. */
+  async userQuery(args: Parameters<PgClient['query']>): Promise<unknown> {
+    const scope = this.scopes.within(this as never);
+    // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
+    while (scope && !scope.isActive()) await scope.unit.turn();
+    return this.send(...args);
+  }
+
+  /** Sends at once; what the server makes of it is noticed here. */
+  protected async send(...args: Parameters<PgClient['query']>): Promise<PgResult | PgResult[]> {
+    if (this.reason) throw this.reason;
+    if (this.isClosed) throw hfError('HF_UOW_ENDED', {});
+    if (this.wasEndedByUser) throw this.givenUp();
+    this.running += 1;
+    try {
+      const result = await this.client.query(...args);
+      if (transactionStatus(this.client) === 'I' && !this.isClosed) this.wasEndedByUser = true;
+      return result;
+    } catch (error) {
+      this.failure = { error };
+      throw this.reason ?? error;
+    } finally {
+      this.running -= 1;
+    }
+  }
+
+  /** @throws HF_UOW_ROLLBACK_ONLY when the server has no transaction of ours any more: a statement would be a transaction of its own */
+  protected async assertUsable(): Promise<void> {
+    if (this.failure) await this.catchUp();
+    if (this.wasEndedByUser || transactionStatus(this.client) === 'I') throw this.givenUp();
+  }
+
+  /** An error is told before the status that goes with it arrives; an empty statement waits for that. */
+  protected async catchUp(): Promise<void> {
+    await this.client.query('').catch(() => {});
+  }
+
+  /** Why the transaction cannot be committed. */
+  protected givenUp(): Error {
+    if (this.wasEndedByUser || transactionStatus(this.client) === 'I') {
+      return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'it had been committed or rolled back by a statement inside the unit' });
+    }
+    return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: this.failure?.error });
+  }
+}

@@ -1,0 +1,47 @@
+// Makes a fresh clone runnable: checks Node, installs the dependencies when they are missing or not those of the lockfile.
+// Imported by the other scripts before they import anything else; nothing here needs a dependency.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+export function ensureInstalled() {
+  checkNode();
+  if (isInstalled()) return;
+  console.log('Installing dependencies (npm ci) …');
+  const command = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+  const { status, error } = spawnSync(command, ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefer-offline'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  });
+  if (status !== 0) {
+    console.error(
+      `npm ci failed${error ? `: ${error.message}` : ''}. Holdfast needs its npm dependencies; check the registry of this machine.`,
+    );
+    process.exit(1);
+  }
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  console.error(`Holdfast needs Node.js 20.19 or newer (Nest 12 is loaded with require(esm)); this is ${process.versions.node}.`);
+  process.exit(1);
+}
+
+/** Compares versions, not times: switching branches back and forth installs nothing. */
+function isInstalled() {
+  const installedFile = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(installedFile)) return false;
+  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
+  return Object.entries(wanted).every(([path, entry]) => {
+    if (!path.includes('node_modules/') || entry.optional || entry.devOptional || entry.peer) return true;
+    return installed[path]?.version === entry.version;
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) ensureInstalled();

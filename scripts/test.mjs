@@ -1,0 +1,77 @@
+// `npm test`: everything that can be checked, one line of totals at the end. `npm test -- <jest arguments>`: only Jest.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureInstalled, root } from './ensure-installed.mjs';
+import { bin, build, runNode } from './run.mjs';
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const lines = [];
+
+ensureInstalled();
+const args = process.argv.slice(2);
+if (args.length > 0) quick();
+else everything();
+
+function quick() {
+  if (!build()) console.error('The build failed; the tests run on the sources all the same.');
+  process.exit(runNode([bin.jest, ...args]) ? 0 : 1);
+}
+
+function everything() {
+  check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
+  check('build', build);
+  jest('tests', []);
+  if (hasSpecs('packages/typeorm/src')) jest('tests on TypeORM 0.3', ['packages/typeorm', 'toolchain'], { HOLDFAST_TEST_TYPEORM: '0.3' });
+  check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
+  if (existsSync(join(root, 'test/api/tsconfig.json'))) {
+    check('test/api with TypeScript 7', () => runNode([bin.tsc, '-p', 'test/api/tsconfig.json']));
+    check('test/api with TypeScript 5.9', () => runNode([bin.tsc5, '-p', 'test/api/tsconfig.json']));
+  }
+  if (existsSync(join(root, 'test/packages/check.mjs'))) packages();
+  console.log(`\n${lines.join('\n')}\n`);
+  console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  process.exitCode = totals.failed > 0 ? 1 : 0;
+}
+
+function check(name, run) {
+  count(name, run() ? { passed: 1 } : { failed: 1 });
+}
+
+function jest(name, patterns, env = {}) {
+  const result = runWithReport(name, [bin.jest, '--json', '--passWithNoTests', ...patterns], env, '--outputFile=');
+  if (!result) return;
+  count(name, {
+    passed: result.numPassedTests,
+    failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
+    skipped: result.numPendingTests + result.numTodoTests,
+  });
+  // A run that fails for another reason (a global set-up, an open handle) has no failed test.
+  if (!result.success && result.numFailedTests + result.numRuntimeErrorTestSuites === 0) count(`${name}: the run itself`, { failed: 1 });
+}
+
+function packages() {
+  const result = runWithReport('packed packages', ['test/packages/check.mjs'], {}, '--report=');
+  if (result) count('packed packages', result);
+}
+
+function runWithReport(name, command, env, option) {
+  const file = join(root, '.cache', `report-${name.replaceAll(/\W+/g, '-')}.json`);
+  mkdirSync(join(root, '.cache'), { recursive: true });
+  rmSync(file, { force: true });
+  const ok = runNode([...command, `${option}${file}`], { env: { ...process.env, ...env } });
+  if (existsSync(file)) return { ok, ...JSON.parse(readFileSync(file, 'utf8')) };
+  count(`${name}: ended without a result`, { failed: 1 });
+  return undefined;
+}
+
+function count(name, { passed = 0, failed = 0, skipped = 0 }) {
+  totals.passed += passed;
+  totals.failed += failed;
+  totals.skipped += skipped;
+  lines.push(`${failed > 0 ? '✗' : '✓'} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+function hasSpecs(directory) {
+  const path = join(root, directory);
+  return existsSync(path) && readdirSync(path, { recursive: true }).some((file) => /\.(int|e2e|crash)\.spec\.ts$/.test(file));
+}

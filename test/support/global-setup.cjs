@@ -1,0 +1,27 @@
+// Runs in Jest's main process, once for each project with tests in the run; the workers inherit the environment.
+const { execFileSync } = require('node:child_process');
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+
+const root = join(__dirname, '..', '..');
+
+module.exports = async function globalSetup() {
+  if (globalThis.holdfastTestServer) return;
+  if (!existsSync(join(root, 'tools/embedded-postgres/dist/watchdog.js'))) {
+    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'tools/embedded-postgres'], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+  }
+  const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
+  const { describeServer, dropStaleDatabases, findExternalServer } = require('./find-servers.cjs');
+  const embedded = await EmbeddedPostgres.start();
+  globalThis.holdfastTestServer = embedded;
+  const external = await findExternalServer();
+  if (external) await dropStaleDatabases(external.url);
+  const servers = [
+    { ...(await describeServer(embedded.url)), isEmbedded: true },
+    ...(external ? [{ ...external, isEmbedded: false }] : []),
+  ];
+  process.env.HOLDFAST_TEST_SERVERS = JSON.stringify(servers);
+};

@@ -1,0 +1,5 @@
+module.exports = async function globalTeardown() {
+  const server = globalThis.holdfastTestServer;
+  globalThis.holdfastTestServer = undefined;
+  await server?.remove();
+};
