@@ -13,6 +13,18 @@ export type { Outgoing } from './bus/outgoing.js';
 export { createDelivery, Delivery, type DeliveryFields } from './delivery/delivery.js';
 export { currentDelivery } from './delivery/delivery-context.js';
 export type { AsyncMethod, Backoff, IdempotentOptions, MethodDescriptor, PolicyDecorator, RetryOptions } from './delivery/policies.js';
+export { Retry } from './delivery/retry.decorator.js';
+export {
+  adoptMethods,
+  declareMethod,
+  decoratedMethods,
+  type DecoratedMethod,
+  type Decoration,
+  type MethodAdopter,
+  type MethodMetadata,
+  methodMetadata,
+  targetName,
+} from './delivery/policy-metadata.js';
 export type { Handler, HandlerPolicies, HandlerResult, OnMessageArgs, SubscriptionLimits, SubscriptionOptions } from './delivery/subscription-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
 export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
@@ -44,6 +56,7 @@ export type { DeadLetterStore } from './operations/dead-letter.store.port.js';
 // errors
 export { type ErrorCode, type ErrorDetails, ERRORS, hfError } from './errors/catalogue.js';
 export { type ErrorCategory, HoldfastError, type HoldfastErrorFields, isHoldfastError } from './errors/holdfast-error.js';
+export { printable } from './errors/printable.js';
 export { NonRetryableError } from './errors/non-retryable-error.js';
 export { type Classification, classify } from './errors/classify.js';
 
@@ -64,5 +77,5 @@ export { VirtualTime } from './testing/virtual-time.js';
 
 // set-up
 export { Holdfast } from './holdfast.js';
-export type { CommonOptions, ForeignMessage, HoldfastOptions } from './options.js';
+export type { CommonOptions, HoldfastOptions } from './options.js';
 export type { CommittedMessage, Runtime } from './set-up/runtime.js';

@@ -4,16 +4,6 @@ import type { StoreFactory } from './store/store.port.js';
 import type { Duration } from './time/duration.js';
 import type { TransportFactory } from './transport/transport.port.js';
 
-/** What a body without CloudEvents attributes means. */
-export interface ForeignMessage {
-  id: string;
-  source: string;
-  type: string;
-  key?: string;
-  time?: Date;
-  data: unknown;
-}
-
 /** Options that do not depend on the number of transports. */
 export interface CommonOptions {
   /** Name of the service, `source` of its messages. */
@@ -32,8 +22,6 @@ export interface CommonOptions {
   stopTimeout?: Duration;
   /** Defaults of every handler. */
   defaults?: { retry?: number | RetryOptions; timeout?: Duration; concurrency?: number };
-  /** Reads bodies that are not CloudEvents; undefined means "not mine", which parks it. */
-  readForeign?: (raw: { readonly address: string; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array }) => ForeignMessage | undefined;
   /** What a message may weigh; a larger one is refused at publish (HF_MESSAGE_TOO_LARGE) and parked at delivery. */
   limits?: MessageLimitOptions;
   /** How long rows of the log are kept at least, also when every subscription has read them; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */

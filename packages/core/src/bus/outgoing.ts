@@ -31,6 +31,9 @@ export interface OutgoingContext {
   readonly limits: MessageLimits;
   readonly clock: Clock;
   readonly random: Random;
+  /** Names of the transports, the default first, and what the default is. */
+  readonly transports: readonly string[];
+  readonly transport: string;
 }
 
 /** Serialises a message and gives it its attributes, at the call. */
@@ -55,7 +58,7 @@ export async function outgoing(context: OutgoingContext, message: object, option
     version: description.version,
     key,
     time: context.clock.now(),
-    destination: options.destination ?? description.destination,
+    destination: destinationOf(context, options.destination ?? description.destination),
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? id,
     causationId: delivery?.id,
@@ -71,6 +74,14 @@ export async function outgoing(context: OutgoingContext, message: object, option
 export function logRowOf({ envelope, due }: Outgoing): LogRow {
   const { key, type, body } = envelope;
   return { slot: key === undefined ? undefined : slotOf(key), type, key, attributes: attributesOf(envelope), body, due };
+}
+
+/** Only `default:` so far: a transport that routes by type has no other addresses. @throws HF_DESTINATION_UNKNOWN, HF_CAPABILITY_UNSUPPORTED */
+function destinationOf({ transports, transport }: OutgoingContext, destination: string | undefined): string | undefined {
+  if (destination === undefined) return undefined;
+  const [name] = destination.split(':', 1) as [string];
+  if (name.length < destination.length && !transports.includes(name)) throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport: name, known: transports });
+  throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: `the destination ${destination} (messages go to the subscriptions of their type)`, provider: `the transport ${transport}` });
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));

@@ -18,8 +18,8 @@ import type { Subscription } from './subscription.js';
 
 const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
-/** Term of a lease; renewed at a third of it while the handler runs. */
-const LEASE_MS = 15_000;
+/** Term of a lease, renewed at a third of it while the handler runs: what a dead process held is free within 10 s. */
+const LEASE_MS = 9_000;
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves

@@ -1,4 +1,4 @@
-/** Bounds how much is in work at once; those who wait are served in order. */
+/** Something that bounds how much is in work at once; those who wait are served in order. */
 export class Permits {
   private readonly waiting: (() => void)[] = [];
 
@@ -15,4 +15,12 @@ export class Permits {
       else next();
     }
   }
+}
+
+/**
+ * How many hand-overs each of several subscriptions may have in work when they share `total` connections: what it asks for, but never so many
+ * that another one has none left.
+ */
+export function shareOf(total: number, wanted: number, subscriptions: number): number {
+  return Math.max(1, Math.min(wanted, total - (subscriptions - 1)));
 }

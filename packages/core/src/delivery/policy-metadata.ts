@@ -14,7 +14,10 @@ export interface MethodMetadata {
   /** Options of `@Transactional`, empty when none were given. */
   readonly transactional?: UnitOptions;
   /** What `@OnMessage` subscribes to: this method is a handler. */
-  readonly subscription?: { readonly types: MessageClass | readonly MessageClass[]; readonly options: SubscriptionOptions & { name?: string } };
+  readonly subscription?: {
+    readonly types: MessageClass | readonly MessageClass[];
+    readonly options: SubscriptionOptions & { name?: string };
+  };
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */
@@ -34,7 +37,11 @@ export interface Decoration<K extends keyof MethodMetadata = keyof MethodMetadat
  *
  * @param method `descriptor` is that of the decoration in progress, which may be changed; undefined when the class was complete before
  */
-export type MethodAdopter = (method: { readonly target: object; readonly name: string; readonly descriptor: PropertyDescriptor | undefined }) => void;
+export type MethodAdopter = (method: {
+  readonly target: object;
+  readonly name: string;
+  readonly descriptor: PropertyDescriptor | undefined;
+}) => void;
 
 // In the global symbol registry, so that all copies of this package read and write the same metadata.
 const TABLE = Symbol.for('holdfast.methods');
@@ -119,12 +126,14 @@ function whyMisplaced(target: unknown, name: unknown, descriptor: unknown): stri
   if (typeof descriptor === 'number') return 'it is a parameter';
   if (typeof target === 'function') return 'it is static, and there is no instance to find the application by';
   if (typeof name !== 'string') return 'its name is a symbol, which cannot be written down';
-  if (typeof descriptor !== 'object' || descriptor === null) return 'it is a property, and a function in it is made anew for each instance; write a method';
+  if (typeof descriptor !== 'object' || descriptor === null)
+    return 'it is a property, and a function in it is made anew for each instance; write a method';
   const { get, set, value } = descriptor as PropertyDescriptor;
   if (get || set) return 'it is a getter or setter';
   if (typeof value !== 'function') return 'it is not a method';
   const kind = (value as { readonly [Symbol.toStringTag]?: string })[Symbol.toStringTag];
-  if (kind === 'GeneratorFunction' || kind === 'AsyncGeneratorFunction') return 'it is a generator, which goes on after the call has returned; collect the values and return them';
+  if (kind === 'GeneratorFunction' || kind === 'AsyncGeneratorFunction')
+    return 'it is a generator, which goes on after the call has returned; collect the values and return them';
   return undefined;
 }
 

@@ -17,5 +17,12 @@ import { declareMethod } from './policy-metadata.js';
  */
 export function Retry(options: number | false | RetryOptions): PolicyDecorator {
   return (target, name, descriptor) =>
-    declareMethod({ decorator: 'Retry', kind: 'retry', value: options, target, name, descriptor: descriptor as PropertyDescriptor | undefined });
+    declareMethod({
+      decorator: 'Retry',
+      kind: 'retry',
+      value: options,
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
 }

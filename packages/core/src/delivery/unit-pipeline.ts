@@ -51,7 +51,7 @@ export class UnitPipeline {
     this.gate = new KeyGate(context.store.deliveries, subscription);
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
-    this.unit = { retries: 3, timeout, ...subscription.unit, propagation: 'REQUIRES_NEW' };
+    this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
   }
 
   async handle(intake: Intake): Promise<HandOver> {

@@ -32,6 +32,7 @@ describe('describeFailure', () => {
     expect(Buffer.byteLength(failure.message)).toBeGreaterThan(MESSAGE_BYTES - 4);
     expect(Buffer.byteLength(failure.stack as string)).toBeLessThanOrEqual(STACK_BYTES);
     expect(failure.message).toMatch(/^(ü🙂)+ü?$/u);
+    for (const lead of ['', 'x', 'xx', 'xxx']) expect(describeFailure(new Error(lead + '🙂'.repeat(5000))).message).toMatch(/^x*🙂+$/u);
   });
 
   it('keeps the frames of an error whose message is longer than a stack may be', () => {

@@ -128,7 +128,8 @@ function kindOf(value: unknown): Envelope['kind'] {
 
 function contentTypeOf(value: unknown): Envelope['contentType'] {
   // CloudEvents takes a missing content type for JSON.
-  if (value === undefined || value === null || (typeof value === 'string' && JSON_TYPE.test(value))) return 'application/json';
+  if (value === undefined || value === null || value === 'application/json') return 'application/json';
+  if (typeof value === 'string' && JSON_TYPE.test(value)) return 'application/json';
   throw unreadable('datacontenttype', value);
 }
 

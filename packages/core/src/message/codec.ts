@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { printable } from '../errors/printable.js';
@@ -83,19 +84,15 @@ function assertSize(body: Uint8Array, type: string, { bodyBytes }: MessageLimits
   if (body.byteLength > bodyBytes) throw hfError('HF_MESSAGE_TOO_LARGE', { type, bytes: body.byteLength, limit: bodyBytes });
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
 function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, limits: MessageLimits): object {
   assertSize(body, type, limits);
   const unreadable = (reason: string, cause?: unknown): Error =>
     hfError('HF_MESSAGE_UNREADABLE', { part: `The body of ${printable(type)}`, reason }, { cause });
-  let text = '';
+  if (!isUtf8(body)) throw unreadable('it is not UTF-8');
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+    .toString()
+    .replace(/^\ufeff/, '');
   let data: unknown;
-  try {
-    text = utf8.decode(body);
-  } catch (cause) {
-    throw unreadable('it is not UTF-8', cause);
-  }
   if (isNestedDeeper(text, limits.depth)) throw unreadable(`it is nested deeper than ${limits.depth}`);
   try {
     data = JSON.parse(text);
@@ -111,8 +108,8 @@ function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, limits: MessageL
 function upcast(data: object, from: number, description: MessageDescription): object {
   let current = data;
   for (let version = from; version !== description.version; version += 1) {
-    const step = Object.hasOwn(description.upcast, version) ? description.upcast[version] : undefined;
-    if (!step || version > description.version) {
+    const step = description.upcast[version];
+    if (!step) {
       throw hfError('HF_MESSAGE_VERSION', {
         type: description.type,
         version: from,

@@ -193,7 +193,7 @@ describe('decodeData', () => {
     ['an unknown type', { type: 'other' }, 1, 'HF_MESSAGE_UNKNOWN_TYPE'],
     ['an empty body', '', 1, 'HF_MESSAGE_UNREADABLE'],
     ['no JSON', '{"a":', 1, 'HF_MESSAGE_UNREADABLE'],
-    ['no UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 1, 'HF_MESSAGE_UNREADABLE'],
+    ['no UTF-8', Buffer.from('{"a":"\xff"}', 'latin1'), 1, 'HF_MESSAGE_UNREADABLE'],
     ['a list', '[1]', 1, 'HF_MESSAGE_UNREADABLE'],
     ['a text', '"x"', 1, 'HF_MESSAGE_UNREADABLE'],
     ['null', 'null', 1, 'HF_MESSAGE_UNREADABLE'],

@@ -44,6 +44,7 @@ describe('headersFrom', () => {
     const limits = limitsFrom({ headerBytes: 4 });
     expect(() => headersFrom({ a: 'xyz' }, limits)).not.toThrow();
     expect(() => headersFrom({ a: 'üü' }, limits)).toThrow('they have more than 4 bytes');
+    expect(() => headersFrom({ üü: 'x' }, limits)).toThrow('they have more than 4 bytes');
     expect(() => headersFrom({ a: 'x', b: 'xy' }, limits)).toThrow('they have more than 4 bytes');
   });
 });

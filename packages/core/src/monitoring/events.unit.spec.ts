@@ -5,9 +5,18 @@ const payload = { subscription: 'billing.charge' };
 
 describe('emit', () => {
   it('makes no payload when nobody listens', () => {
-    emit('subscription:resumed', () => {
-      throw new Error('the payload was made');
-    });
+    let made = 0;
+    const make = (): typeof payload => {
+      made += 1;
+      return payload;
+    };
+    emit('subscription:resumed', make);
+    expect(made).toBe(0);
+    const stop = subscribe('subscription:resumed', () => {});
+    emit('subscription:resumed', make);
+    stop();
+    emit('subscription:resumed', make);
+    expect(made).toBe(1);
   });
 
   it('tells every listener at once, with the payload or what its function gives', () => {

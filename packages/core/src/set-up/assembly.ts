@@ -116,7 +116,8 @@ export class Assembly {
     const { store, transport, units } = this;
     const { service, limits, outsideTransaction } = this.settings;
     const { clock, random, logger } = this.runtime;
-    const context = { service, limits, clock, random };
+    const transports = ['default'];
+    const context = { service, limits, clock, random, transports, transport: this.settings.transport?.transport ?? 'none' };
     if (store !== undefined && units !== undefined) {
       const outside = new OutsideTransaction(outsideTransaction, () => store.hasWrittenOutsideUnit(), logger);
       return new OutletBus(context, new OutboxOutlet(units, store.transactions.dataSources[0], outside));

@@ -1,6 +1,6 @@
 import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
 import { LeasePipeline } from '../delivery/lease-pipeline.js';
-import { Permits } from '../delivery/permits.js';
+import { Permits, shareOf } from '../delivery/permits.js';
 import { type Handling, Pipeline } from '../delivery/pipeline.js';
 import type { PipelineContext } from '../delivery/pipeline-context.js';
 import { RetryRunner } from '../delivery/retry-runner.js';
@@ -167,8 +167,11 @@ export class Node {
       const context: PipelineContext = { ...call, store, runUnit: (options, work) => units.runFramework(options, work), onStored: () => this.retries?.nudge() };
       return subscription.unit === undefined ? new LeasePipeline(context, subscription) : new UnitPipeline(context, subscription);
     };
-    const permits = new Permits(store?.maxConcurrency ?? Number.POSITIVE_INFINITY);
-    return subscriptions.map((subscription) => {
+    const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
+    const permits = new Permits(total);
+    return subscriptions.map((given) => {
+      const concurrency = shareOf(total, given.spec.concurrency, subscriptions.length);
+      const subscription = { ...given, spec: { ...given.spec, concurrency } };
       const unexpected = (error: unknown) => logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
       return new Pipeline(subscription, handling(subscription), permits, scheduler, unexpected);
     });

@@ -1,4 +1,5 @@
 import type { RetryOptions } from '../delivery/policies.js';
+import { hfError } from '../errors/catalogue.js';
 import { limitsFrom, type MessageLimits } from '../message/limits.js';
 import { assertStorable } from '../message/storable.js';
 import type { HoldfastOptions } from '../options.js';
@@ -36,7 +37,7 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
   guarded(() => assertStorable(options.service, 'service', SERVICE_LENGTH), undefined);
   const transport = transportOf(options, problem);
   if (isProduction && options.allowInMemory !== true && transport !== undefined && !transport.capabilities.persistent) {
-    problem(`the transport ${transport.transport} keeps everything in memory and NODE_ENV is production; choose another, or agree to the loss with allowInMemory: true`);
+    problem(hfError('HF_CONFIG_IN_MEMORY', { part: 'transport', name: transport.transport }).message);
   }
   const { outsideTransaction = 'warn' } = options;
   if (!['warn', 'throw', 'allow'].includes(outsideTransaction)) problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);

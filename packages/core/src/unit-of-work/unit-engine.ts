@@ -9,7 +9,7 @@ import type { Scope } from './scope.js';
 import type { Transaction } from './transaction.port.js';
 import type { Hook, RollbackHook, UnitSettings } from './unit.js';
 import { type TransactionHandles, UnitOfWork, type UnitOptions } from './unit-of-work.js';
-import { UnitRun } from './unit-run.js';
+import { type RunPlan, UnitRun } from './unit-run.js';
 
 /** The unit of work in scope, for the framework: its transaction, and a place for messages that leave with its commit. */
 export interface UnitInScope<Outgoing> {
@@ -106,21 +106,21 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     const { isolation, readOnly = false, retries = 0, timeout } = options;
     const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout, 'timeout');
     const settings: UnitSettings = { isolation, isReadOnly: readOnly, retries, isOwned: true };
-    if (retries === 0) return new UnitRun(this.parts, dataSource, settings, { timeoutMs, leftMs: timeoutMs }, work).start();
-    return this.beginRepeatedly(dataSource, settings, timeoutMs, work);
+    const plan: RunPlan = { dataSource, settings, timeoutMs, leftMs: timeoutMs };
+    return retries === 0 ? new UnitRun(this.parts, plan, work).start() : this.beginRepeatedly(plan, work);
   }
 
   /** Runs the work again, in a fresh transaction and with fresh messages, after a serialization failure or deadlock. */
-  private async beginRepeatedly<T>(dataSource: string, settings: UnitSettings, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  private async beginRepeatedly<T>(plan: RunPlan, work: () => Promise<T>): Promise<T> {
     const { clock, scheduler, random, transactions } = this.parts;
-    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    const deadlineMs = clock.monotonicMs() + plan.timeoutMs;
     for (let run = 1; ; run += 1) {
       try {
         const leftMs = Math.max(0, deadlineMs - clock.monotonicMs());
-        return await new UnitRun(this.parts, dataSource, settings, { timeoutMs, leftMs }, work).start();
+        return await new UnitRun(this.parts, { ...plan, leftMs }, work).start();
       } catch (error) {
         const delayMs = retryDelayMs(run, random);
-        const isWorthIt = run <= settings.retries && clock.monotonicMs() + delayMs < deadlineMs && transactions.isSerializationFailure(error);
+        const isWorthIt = run <= plan.settings.retries && clock.monotonicMs() + delayMs < deadlineMs && transactions.isSerializationFailure(error);
         if (!isWorthIt) throw error;
         await scheduler.sleep(delayMs);
       }

@@ -10,8 +10,10 @@ import type { Transaction } from './transaction.port.js';
 import { Unit, type UnitSettings } from './unit.js';
 import { runAfterHooks, runBeforeHooks } from './unit-hooks.js';
 
-/** How one run of a unit is bounded. */
-export interface RunLimits {
+/** What one run of a unit is to be. */
+export interface RunPlan {
+  readonly dataSource: string;
+  readonly settings: UnitSettings;
   /** What the caller asked for, for the error. */
   readonly timeoutMs: number;
   /** What is left of it. */
@@ -38,9 +40,7 @@ export class UnitRun<Outgoing, T> {
 
   constructor(
     private readonly parts: EngineParts<Outgoing>,
-    private readonly dataSource: string,
-    private readonly settings: UnitSettings,
-    private readonly limits: RunLimits,
+    private readonly plan: RunPlan,
     private readonly work: () => Promise<T>,
   ) {}
 
@@ -48,21 +48,21 @@ export class UnitRun<Outgoing, T> {
     return new Promise<T>((resolve, reject) => {
       this.reject = reject;
       this.startedMs = this.parts.clock.monotonicMs();
-      this.timer = this.parts.scheduler.after(this.limits.leftMs, () => this.expire(this.limits.timeoutMs));
+      this.timer = this.parts.scheduler.after(this.plan.leftMs, () => this.expire(this.plan.timeoutMs));
       this.execute().then(resolve, reject);
     });
   }
 
   private async execute(): Promise<T> {
     const transaction = await this.open();
-    const unit = new Unit<Outgoing>(transaction, this.settings);
+    const unit = new Unit<Outgoing>(transaction, this.plan.settings);
     unit.expire = (timeoutMs) => this.expire(timeoutMs);
     this.unit = unit;
     this.stage = 'working';
     let value: T;
     let messages: number;
     try {
-      value = await this.parts.scopes.with(this.dataSource, unit.root, () => this.userCode(unit));
+      value = await this.parts.scopes.with(this.plan.dataSource, unit.root, () => this.userCode(unit));
       messages = await this.commit(unit);
     } catch (error) {
       if (this.expiring) await this.expiring;
@@ -74,9 +74,9 @@ export class UnitRun<Outgoing, T> {
   }
 
   private async open(): Promise<Transaction> {
-    const { isolation, isReadOnly } = this.settings;
+    const { isolation, isReadOnly } = this.plan.settings;
     try {
-      const transaction = await this.parts.transactions.begin({ dataSource: this.dataSource, isolation, readOnly: isReadOnly });
+      const transaction = await this.parts.transactions.begin({ dataSource: this.plan.dataSource, isolation, readOnly: isReadOnly });
       // It came too late: nobody waits for it any more.
       if (this.expiry) await transaction.rollback();
       else return transaction;
@@ -137,7 +137,7 @@ export class UnitRun<Outgoing, T> {
   /** The time is up: the unit ends now, whatever its work is waiting for. */
   private expire(timeoutMs: number): void {
     if (this.stage === 'ended') return;
-    const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: this.dataSource });
+    const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: this.plan.dataSource });
     this.expiry = reason;
     // COMMIT is on its way: it alone tells the outcome.
     if (this.stage === 'committing') void this.unit?.transaction.abort(reason);
@@ -166,6 +166,6 @@ export class UnitRun<Outgoing, T> {
   }
 
   private facts(): { readonly dataSource: string; readonly durationMs: number } {
-    return { dataSource: this.dataSource, durationMs: this.parts.clock.monotonicMs() - this.startedMs };
+    return { dataSource: this.plan.dataSource, durationMs: this.parts.clock.monotonicMs() - this.startedMs };
   }
 }

@@ -32,8 +32,10 @@ import { PostgresSubscriptionStore } from './subscription-store.js';
 import { PostgresLogUpkeep } from './upkeep.js';
 import { PostgresWakeups } from './wakeups.js';
 
-/** Connections of the pool that handlers leave free: one for house-keeping, one for what listens. */
-const RESERVED_CONNECTIONS = 2;
+/** Connections of the pool that handlers leave free, at least: one listens, one keeps house, one serves callers. */
+const RESERVED_CONNECTIONS = 3;
+/** Share of a larger pool that is left to callers. */
+const CALLERS_SHARE = 0.25;
 /** pg's own default. */
 const DEFAULT_POOL = 10;
 
@@ -78,7 +80,7 @@ export class PostgresStore implements Store {
     const context: PostgresContext = { service, tables: options.tables, pool, clock, lanes: options.lanes, nodeId };
     this.context = context;
     const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as { poolSize?: number };
-    this.maxConcurrency = Math.max(1, poolSize - RESERVED_CONNECTIONS);
+    this.maxConcurrency = Math.max(1, poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE)));
     this.description = `postgres (typeorm${options.tables.schema === undefined ? '' : `, schema ${options.tables.schema}`})`;
     this.transactions = new TypeormTransactions(options.dataSources, given.scopes);
     this.schema = new PostgresSchema(pool, options.tables, options.lanes);

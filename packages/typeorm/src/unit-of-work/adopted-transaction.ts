@@ -1,18 +1,17 @@
-import { hfError, type ScopeStorage, type TransactionPort } from '@holdfast/core';
+import { hfError, type TransactionPort } from '@holdfast/core';
 import type { EntityManager } from 'typeorm';
 import type { PgClient } from './pg-client.js';
-import { PgTransaction } from './pg-transaction.js';
+import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { turnTaking, type UnitRunner } from './unit-runner.js';
 
 /** A transaction the user opened, lent to a unit. While it is lent, his query runner takes turns with the scopes of the unit. */
 export class LentTransaction extends PgTransaction implements ReturnType<TransactionPort['adopt']> {
   constructor(
-    dataSource: string,
+    place: TransactionPlace,
     readonly queryRunner: UnitRunner,
     client: PgClient,
-    scopes: ScopeStorage,
   ) {
-    super(dataSource, client, scopes);
+    super(place, client);
     queryRunner.databaseConnection = turnTaking(client, this);
   }
 

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { PgClient } from './pg-client.js';
 
 const CANCEL_CODE = 80877102;
-const PACKET_BYTES = 16;
+const REQUEST_BYTES = 16;
 const TIMEOUT_MS = 1000;
 
 /**
@@ -14,17 +14,17 @@ const TIMEOUT_MS = 1000;
 export function cancelRequest(client: PgClient): Promise<void> {
   const { host = 'localhost', port = 5432, processID, secretKey } = client;
   if (typeof processID !== 'number' || typeof secretKey !== 'number') return Promise.resolve();
-  const packet = Buffer.alloc(PACKET_BYTES);
-  packet.writeInt32BE(PACKET_BYTES, 0);
-  packet.writeInt32BE(CANCEL_CODE, 4);
-  packet.writeInt32BE(processID, 8);
-  packet.writeInt32BE(secretKey, 12);
+  const request = Buffer.alloc(REQUEST_BYTES);
+  request.writeInt32BE(REQUEST_BYTES, 0);
+  request.writeInt32BE(CANCEL_CODE, 4);
+  request.writeInt32BE(processID, 8);
+  request.writeInt32BE(secretKey, 12);
   return new Promise((resolve) => {
     const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
     socket.setTimeout(TIMEOUT_MS, () => socket.destroy());
     socket.on('error', () => {});
     socket.on('close', () => resolve());
-    socket.on('connect', () => socket.write(packet));
+    socket.on('connect', () => socket.write(request));
     socket.resume(); // the server says nothing and hangs up
   });
 }

@@ -23,7 +23,8 @@ export function outsideAnyContext<T>(work: () => T): T {
 
 /** Takes a connection to the primary out of the data source's own pool. The pool may open a new one for this, in no asynchronous context. */
 export async function connectRaw(dataSource: DataSource): Promise<Connection> {
-  const driver = dataSource.driver as unknown as PoolDriver; // the pool is not part of TypeORM's public Driver
+  // The pool is not part of TypeORM's public Driver.
+  const driver = dataSource.driver as unknown as PoolDriver;
   const [client, giveBack] = await outsideAnyContext(() => driver.obtainMasterConnection());
   watch(client);
   // Giving back may open a connection for whoever waits, so it happens outside too.

@@ -31,6 +31,7 @@ interface Intercepted {
  * @throws HF_REPOSITORY_PATCHED when another package does the same
  */
 export function installInterception(dataSource: DataSource, scopes: ScopeStorage, name: string): () => void {
+  // Our own property on somebody else's object.
   const intercepted = dataSource as unknown as Intercepted;
   if (!intercepted[PARTICIPANTS]) {
     refuseForeignPatches(dataSource);

@@ -1,9 +1,9 @@
-import { hfError, type ScopeStorage, type Transaction } from '@holdfast/core';
+import { hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
 import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
-import { PgTransaction } from './pg-transaction.js';
+import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
 /** How long a rollback waits for statements that nobody waits for any more. */
@@ -15,18 +15,17 @@ const GRACE_MS = 1000;
  *
  * **Guarantee:** the connection goes back to its pool with no transaction open, or not at all.
  */
-export class TypeormTransaction extends PgTransaction implements Transaction {
+export class TypeormTransaction extends PgTransaction {
   private runner: UnitRunner | undefined;
   private readonly last: string[] = [];
   private isSettled = false;
 
   constructor(
-    dataSource: string,
+    place: TransactionPlace,
     private readonly source: DataSource,
     private readonly connection: Connection,
-    scopes: ScopeStorage,
   ) {
-    super(dataSource, connection.client, scopes);
+    super(place, connection.client);
   }
 
   /** TypeORM's manager on this transaction. */

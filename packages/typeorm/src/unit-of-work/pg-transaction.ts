@@ -1,9 +1,18 @@
-import { hfError, type Savepoint, type ScopeStorage } from '@holdfast/core';
+import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 
+/** Where a transaction belongs. */
+export interface TransactionPlace {
+  /** Name of the data source. */
+  readonly name: string;
+  /** Where its statements find their scope. */
+  readonly scopes: ScopeStorage;
+}
+
 /** An open transaction on one connection: what is the same for one we opened and for one that was lent to us. */
-export abstract class PgTransaction {
+export abstract class PgTransaction implements Transaction {
+  readonly dataSource: string;
   /** Set when it was ended from outside; every statement throws it. */
   protected reason: Error | undefined;
   /** The last statement that failed and was not undone by a savepoint. */
@@ -13,12 +22,15 @@ export abstract class PgTransaction {
   protected isClosed = false;
   private savepoints = 0;
   private wasEndedByUser = false;
+  private readonly scopes: ScopeStorage;
 
   constructor(
-    readonly dataSource: string,
+    place: TransactionPlace,
     protected readonly client: PgClient,
-    private readonly scopes: ScopeStorage,
-  ) {}
+  ) {
+    this.dataSource = place.name;
+    this.scopes = place.scopes;
+  }
 
   /**
    * Runs a statement of the framework, without TypeORM and without waiting for a turn: the caller knows that nobody else uses the connection,
@@ -45,9 +57,13 @@ export abstract class PgTransaction {
     };
   }
 
+  abstract commit(): Promise<void>;
+  abstract rollback(): Promise<void>;
+  abstract abort(reason: Error): Promise<void>;
+
   /** Runs a statement of user code when it is the turn of the scope it comes from. */
   async userQuery(args: Parameters<PgClient['query']>): Promise<unknown> {
-    const scope = this.scopes.within(this as never);
+    const scope = this.scopes.within(this);
     // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
     while (scope && !scope.isActive()) await scope.unit.turn();
     return this.send(...args);

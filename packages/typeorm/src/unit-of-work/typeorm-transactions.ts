@@ -27,7 +27,7 @@ export class TypeormTransactions implements TransactionPort {
     const source = this.sources[options.dataSource];
     if (!source) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: options.dataSource, known: this.dataSources });
     const connection = await connectRaw(source);
-    const transaction = new TypeormTransaction(options.dataSource, source, connection, this.scopes);
+    const transaction = new TypeormTransaction({ name: options.dataSource, scopes: this.scopes }, source, connection);
     await transaction.begin(beginSql(options, source));
     return transaction;
   }
@@ -41,7 +41,7 @@ export class TypeormTransactions implements TransactionPort {
     if (!client || runner.isReleased || !runner.isTransactionActive) throw joinRefused('no transaction is open on it');
     watch(client);
     if (transactionStatus(client) === 'I') throw joinRefused('its transaction has ended');
-    return new LentTransaction(found[0], runner, client, this.scopes);
+    return new LentTransaction({ name: found[0], scopes: this.scopes }, runner, client);
   }
 
   isSerializationFailure(error: unknown): boolean {

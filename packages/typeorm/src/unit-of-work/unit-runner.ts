@@ -22,6 +22,7 @@ export function isUnitRunner(runner: object): boolean {
 
 /** A query runner on the connection of an open transaction. It cannot begin, end or release it: that is the unit's business. */
 export function makeRunner(source: DataSource, transaction: PgTransaction, client: PgClient): UnitRunner {
+  // Protected members of the class; the same on TypeORM 0.3 and 1.
   const runner = source.createQueryRunner('master') as unknown as UnitRunner;
   unitRunners.add(runner);
   // As after connect() and startTransaction(), so that save() opens no transaction of its own.
@@ -48,8 +49,7 @@ export function endRunner(runner: UnitRunner): void {
 
 /** Tells TypeORM's subscribers of a step of the transaction. */
 export async function tell(runner: UnitRunner, event: TransactionEvent): Promise<void> {
-  const { broadcaster } = runner as unknown as { broadcaster: { broadcast(event: TransactionEvent): Promise<void> } };
-  await broadcaster.broadcast(event);
+  await runner.broadcaster.broadcast(event);
 }
 
 /**
