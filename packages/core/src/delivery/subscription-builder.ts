@@ -1,4 +1,4 @@
-import { describeMessages, type MessageDescription } from '../message/message-class.js';
+import { describeMessages } from '../message/message-class.js';
 import type { MessageClass } from '../message/message.js';
 import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
@@ -45,7 +45,6 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   const problem = (text: string) => context.problem(`${where}: ${text}`);
   const messages = guarded(problem, () => describeMessages(types));
   checkName(policies.name, problem);
-  checkClasses(messages ?? [], problem);
   checkCombinations(context, policies, problem);
   const { transactional } = policies;
   const unit: UnitOptions | undefined = transactional === true ? {} : transactional === false ? undefined : transactional;
@@ -100,13 +99,6 @@ function isCount(value: unknown): boolean {
 function checkName(name: unknown, problem: (text: string) => void): void {
   if (typeof name !== 'string' || name.trim() === '') problem('has no name; give it one that will survive refactoring, such as billing.charge');
   else if (name.length > NAME_LENGTH || !/^[\x21-\x7e]+$/.test(name)) problem(`the name must be printable ASCII without blanks, at most ${NAME_LENGTH} characters`);
-}
-
-function checkClasses(messages: readonly MessageDescription[], problem: (text: string) => void): void {
-  for (const [index, { type, class: target }] of messages.entries()) {
-    const twin = messages.slice(0, index).find((other) => other.type === type);
-    if (twin !== undefined) problem(`${twin.class.name} and ${target.name} both are ${JSON.stringify(type)}; name one class per type`);
-  }
 }
 
 function checkCombinations({ capabilities, hasStore, transport }: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void): void {

@@ -66,6 +66,7 @@ export class Loop {
       }
     } while (this.isNudged && !this.isStopped);
     this.running = undefined;
-    if (!this.isStopped) this.timer = this.scheduler.after(waitMs, () => this.nudge());
+    if (this.isStopped) this.isNudged = false;
+    else this.timer = this.scheduler.after(waitMs, () => this.nudge());
   }
 }

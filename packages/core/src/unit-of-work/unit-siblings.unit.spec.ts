@@ -56,17 +56,19 @@ describe('stragglers', () => {
 
   it('that wait for their turn are told so', async () => {
     const { engine, statement, transcript } = recordingEngine();
-    let waiting: Promise<string> | undefined;
-    const run = engine.run(() =>
-      engine.run({ propagation: 'NESTED' }, async () => {
-        await statement('in the part');
-        waiting = engine.detached(() => Promise.resolve()).then(() => 'other');
-        throw new Error('early');
-      }),
-    );
+    let waiting: Promise<string>[] = [];
+    const run = engine.run(async () => {
+      const part = engine.run({ propagation: 'NESTED' }, async () => {
+        await statement('part');
+        await turns(50);
+      });
+      waiting = [part, statement('plain'), engine.run({ propagation: 'NESTED' }, () => statement('second part'))].map((each) => each.then(() => 'ran', codeOf));
+      await turns(5);
+      throw new Error('early');
+    });
     await expect(run).rejects.toThrow('early');
-    expect(await waiting).toBe('other');
-    expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 in the part', '1 ROLLBACK TO s1', '1 ROLLBACK']);
+    expect(await Promise.all(waiting)).toEqual(['HF_UOW_ENDED', 'HF_UOW_ENDED', 'HF_UOW_ENDED']);
+    expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 part', '1 ROLLBACK']);
   });
 
   it('may publish nothing', async () => {

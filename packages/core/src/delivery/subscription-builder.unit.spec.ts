@@ -1,0 +1,74 @@
+import { Message } from '../message/message.js';
+import { limitsFrom } from '../message/limits.js';
+import type { TransportCapabilities } from '../transport/transport.port.js';
+import { buildSubscription } from './subscription-builder.js';
+import type { HandlerPolicies } from './subscription-options.js';
+
+class Placed {}
+Message('order.placed')(Placed);
+class PlacedAgain {}
+Message('order.placed')(PlacedAgain);
+class Undeclared {}
+
+const ALL: TransportCapabilities = { persistent: true, readsLog: true, sharedSubscriptions: true, partitionedDelivery: true, fromEarliest: true, withoutStore: false };
+
+function build(policies: Partial<HandlerPolicies<never>>, given: { types?: never; capabilities?: Partial<TransportCapabilities>; hasStore?: boolean } = {}) {
+  const problems: string[] = [];
+  const subscription = buildSubscription(
+    { capabilities: { ...ALL, ...given.capabilities }, transport: 'test', hasStore: given.hasStore ?? true, maxConcurrency: 7, limits: limitsFrom(), defaults: {}, problem: (text) => problems.push(text) },
+    { types: given.types ?? Placed, handler: () => undefined, policies: { name: 'orders.book', ...policies } as HandlerPolicies<never> },
+  );
+  return { subscription, problems };
+}
+
+describe('a handler', () => {
+  it('gets the defaults', () => {
+    const { subscription, problems } = build({});
+    expect(problems).toEqual([]);
+    expect(subscription).toMatchObject({
+      timeoutMs: 30_000,
+      onDeadLetter: 'block',
+      unit: undefined,
+      idempotency: undefined,
+      spec: { name: 'orders.book', types: ['order.placed'], from: 'now', ordering: 'none', concurrency: 10, batchSize: 1 },
+    });
+  });
+
+  it.each<[string, Partial<HandlerPolicies<never>>, RegExp]>([
+    ['no name', { name: '' }, /has no name; give it one that will survive refactoring/],
+    ['a name with blanks', { name: 'my orders' }, /must be printable ASCII without blanks/],
+    ['an order without idempotency', { ordering: 'key' }, /ordering: 'key' needs @Idempotent/],
+    ['a batch without a transaction', { batchSize: 10 }, /batchSize needs @Transactional: a batch is one commit/],
+    ['a batch of nothing', { batchSize: 0, transactional: true }, /batchSize is 0; use a whole number from 1/],
+    ['no concurrency', { concurrency: 0 }, /concurrency is 0; use a whole number from 1/],
+    ['more concurrency than connections', { concurrency: 8 }, /concurrency is 8, and the pool has 7 connections for handlers; lower it, or raise the pool's size/],
+    ['a negative time-out', { timeout: -1 }, /timeout is not a length of time: -1/],
+    ['a malformed ttl', { idempotent: { ttl: '7 days' as never } }, /ttl is not a length of time: .*7 days/],
+    ['no attempts', { retry: 0 }, /attempts is 0/],
+  ])('with %s is refused with the value and the fix', (_what, policies, sentence) => {
+    expect(build(policies).problems.join('\n')).toMatch(sentence);
+  });
+
+  it('for two classes of one type is refused', () => {
+    expect(build({}, { types: [Placed, PlacedAgain] as never }).problems.join()).toMatch(/Two classes of one subscription declare the type order\.placed:[^]*PlacedAgain/);
+  });
+
+  it('for an undeclared class is refused', () => {
+    expect(build({}, { types: Undeclared as never }).problems.join()).toMatch(/Undeclared/);
+  });
+
+  it('is refused what its transport cannot keep', () => {
+    expect(build({ from: 'earliest' }, { capabilities: { fromEarliest: false } }).problems.join()).toMatch(/from: 'earliest' is not possible with test/);
+    expect(build({ ordering: 'key', idempotent: true }, { capabilities: { partitionedDelivery: false } }).problems.join()).toMatch(/ordering: 'key' is not possible with test/);
+  });
+
+  it('is refused what needs a store when there is none', () => {
+    const { problems } = build({ transactional: true, idempotent: true }, { hasStore: false });
+    expect(problems).toHaveLength(2);
+    expect(problems.join()).toMatch(/add one to HoldfastModule.forRoot, such as store: typeorm\(\)/);
+  });
+
+  it('is told everything that is wrong at once', () => {
+    expect(build({ name: '', batchSize: 0, timeout: -1, retry: 0 }).problems.length).toBeGreaterThanOrEqual(4);
+  });
+});
