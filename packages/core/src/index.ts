@@ -28,7 +28,7 @@ export {
 export type { Handler, HandlerPolicies, HandlerResult, OnMessageArgs, SubscriptionLimits, SubscriptionOptions } from './delivery/subscription-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
 export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
-export type { DeliveryRecord, DeliveryStore } from './delivery/delivery.store.port.js';
+export type { DeliveryRecord, DeliveryStore, DueTimes } from './delivery/delivery.store.port.js';
 export type { Failure } from './delivery/failure.js';
 export type { RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 

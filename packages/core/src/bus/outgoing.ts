@@ -47,9 +47,9 @@ export async function outgoing(context: OutgoingContext, message: object, option
   const body = encoded instanceof Promise ? await encoded : encoded;
   const delivery = currentDelivery();
   const { key, headers } = options;
-  if (key !== undefined) assertStorable(key, 'key', KEY_LENGTH);
-  if (options.id !== undefined) assertStorable(options.id, 'id', context.limits.idLength);
-  if (options.correlationId !== undefined) assertStorable(options.correlationId, 'correlationId', context.limits.idLength);
+  if (key !== undefined) assertStorable(key, 'The ordering key', KEY_LENGTH);
+  if (options.id !== undefined) assertStorable(options.id, 'The message id', context.limits.idLength);
+  if (options.correlationId !== undefined) assertStorable(options.correlationId, 'The correlation id', context.limits.idLength);
   const id = options.id ?? uuidv7(context.clock, context.random);
   const envelope: Envelope = {
     id,

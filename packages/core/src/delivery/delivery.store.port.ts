@@ -14,7 +14,7 @@ export interface DeliveryRecord {
   readonly attempts: number;
   readonly delayMs: number;
   readonly failure: Failure | undefined;
-  /** Counted before it is handled, because a process died near it. */
+  /** A process died near it: it is to be counted before it is handled, and handled alone. */
   readonly isSuspect: boolean;
 }
 
@@ -31,8 +31,20 @@ export interface DeliveryStore {
   close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
   /** Lets the next waiting delivery of each key go. */
   free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void>;
-  /** How long until the next stored delivery of each subscription is due (0: now); those without any are left out. One statement. */
-  due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  /** When the next stored deliveries of these subscriptions are due; subscriptions without any are left out. One statement. */
+  due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>>;
   /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */
   intake(subscriptionId: number): Intake;
+  /**
+   * Counts an attempt of one suspect delivery that is due, commits that, and gives it alone as an intake: when the process dies of it, the count
+   * stays. Nobody else gets it for `aloneMs`. Undefined when there is none.
+   */
+  countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined>;
+}
+
+/** Milliseconds until something is due, 0 for now; undefined when nothing waits. */
+export interface DueTimes {
+  readonly ms: number | undefined;
+  /** Of deliveries near which a process died. */
+  readonly suspectMs: number | undefined;
 }

@@ -1,3 +1,4 @@
+import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import { emit } from '../monitoring/events.js';
@@ -41,15 +42,20 @@ export class FailureRecorder {
     return { ...this.base(message), state: 'dead', attempts: message.incoming.attempts, delayMs: 0, failure: describeFailure(error), isSuspect: false };
   }
 
+  /** Its attempts were used up by processes that died of it. */
+  killed(message: OpenedMessage): DeliveryRecord {
+    return this.dead(message, hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: message.incoming.attempts }));
+  }
+
   /** Waits behind an unfinished delivery of its key. */
   waiting(message: OpenedMessage): DeliveryRecord {
     return { ...this.base(message), state: 'waiting', attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: false };
   }
 
-  /** Counted before it is handled, because a process died near it: if it did it, this is how we know. */
-  counted(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
-    const attempts = message.incoming.attempts + 1;
-    return { ...this.base(message), state: isFirstOfKey ? 'retry' : 'waiting', attempts: isFirstOfKey ? attempts : 0, delayMs: 0, failure: undefined, isSuspect: false };
+  /** Put aside because a process died near it: to be counted before it is handled, and handled alone. */
+  suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
+    const state = isFirstOfKey ? 'retry' : 'waiting';
+    return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
   }
 
   private failed(message: OpenedMessage, error: unknown): DeliveryRecord {

@@ -18,7 +18,7 @@ export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data }:
 /** A business key as the inbox keeps it: no source can be empty, so it never meets a message id. @throws HF_IDEMPOTENT_KEY_INVALID */
 export function businessKey(value: unknown, method: string): InboxKey {
   try {
-    assertStorable(value, 'idempotency key', KEY_LENGTH);
+    assertStorable(value, 'The idempotency key', KEY_LENGTH);
   } catch (cause) {
     throw hfError('HF_IDEMPOTENT_KEY_INVALID', { method, value, reason: cause instanceof Error ? cause.message : String(cause) }, { cause });
   }

@@ -61,9 +61,11 @@ export class LeasePipeline {
   }
 
   private async deal(lease: Lease, message: OpenedMessage): Promise<HandOver> {
-    const [incoming] = lease.messages;
-    if (lease.isSuspect && incoming !== undefined) return this.count(lease, message);
+    if (lease.isSuspect) return this.putAside(lease, message);
     if (!isReadable(message)) return this.store(lease, (tx) => this.recorder.record(tx, message, message.error));
+    if (message.incoming.attempts >= this.subscription.retry.attempts) {
+      return this.store(lease, (tx) => this.context.store.deliveries.record(tx, [this.recorder.killed(message)]));
+    }
     if (await this.isHeldBack(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
     try {
@@ -136,14 +138,13 @@ export class LeasePipeline {
     });
   }
 
-  private async count(lease: Lease, message: OpenedMessage): Promise<HandOver> {
-    const { attempts } = message.incoming;
-    const error = hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts });
-    const isDead = attempts >= this.subscription.retry.attempts;
-    const record = isDead ? this.recorder.dead(message, error) : this.recorder.counted(message, true);
-    await this.store(lease, (tx) => this.context.store.deliveries.record(tx, [record]));
-    failpoint('count:after-record');
-    return 'worked';
+  /** A process died at this place: what it may have died of is put aside, to be counted and handled alone. */
+  private putAside(lease: Lease, message: OpenedMessage): Promise<HandOver> {
+    return this.store(lease, async (tx) => {
+      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
+      const isFirst = key === undefined || (await this.gate.isFree(tx, key));
+      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
+    });
   }
 
   /** Ends the lease and writes what it came to, in one transaction. */

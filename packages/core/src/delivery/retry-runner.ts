@@ -1,19 +1,25 @@
 import type { Logger } from '../monitoring/logger.js';
 import { emit } from '../monitoring/events.js';
 import { Loop } from '../outbox/loop.js';
+import { failpoint } from '../testing/failpoints.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { DeliveryStore } from './delivery.store.port.js';
+import type { Intake } from './intake.port.js';
 import type { Pipeline } from './pipeline.js';
 
 const POLL_MS = 1000;
 /** Stored deliveries of one subscription in work at once, at most: they share its connections with what is new. */
 const MAX_AT_ONCE = 4;
+/** What a suspect delivery may take beyond its handler's time-out before another process counts and takes it. */
+const ALONE_MARGIN_MS = 5000;
 
 /** Hands stored deliveries over when they are due, to their own subscription only. */
 export class RetryRunner {
   private readonly loop: Loop;
   private readonly running = new Map<number, number>();
+  private readonly alone = new Set<number>();
   private readonly tasks = new Set<Promise<void>>();
+  private readonly failed: (error: unknown) => void;
   private isStopping = false;
 
   constructor(
@@ -22,10 +28,11 @@ export class RetryRunner {
     scheduler: Scheduler,
     logger: Logger,
   ) {
-    this.loop = new Loop(scheduler, POLL_MS, () => this.look(), (error) => {
-      emit('poll:failed', () => ({ loop: 'stored deliveries', error, failures: 1, delayMs: POLL_MS }));
+    this.failed = (error) => {
+      emit('poll:failed', { loop: 'stored deliveries', error, delayMs: POLL_MS });
       logger.warn('looking for stored deliveries failed; it is tried again', { error });
-    });
+    };
+    this.loop = new Loop(scheduler, POLL_MS, () => this.look(), this.failed);
   }
 
   get isBusy(): boolean {
@@ -51,8 +58,11 @@ export class RetryRunner {
   /** Starts what is due; milliseconds until the next is. */
   private async look(): Promise<number | false> {
     const due = await this.store.due([...this.pipelines.keys()]);
-    for (const [id, ms] of due) if (ms === 0) this.launch(id);
-    const later = [...due.values()].filter((ms) => ms > 0);
+    for (const [id, { ms, suspectMs }] of due) {
+      if (ms === 0) this.launch(id);
+      if (suspectMs === 0) this.launchSuspects(id);
+    }
+    const later = [...due.values()].flatMap(({ ms, suspectMs }) => [ms, suspectMs]).filter((ms) => ms !== undefined && ms > 0) as number[];
     return later.length > 0 ? Math.min(...later) : false;
   }
 
@@ -61,17 +71,35 @@ export class RetryRunner {
     const running = this.running.get(id) ?? 0;
     if (pipeline === undefined || running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) return;
     this.running.set(id, running + 1);
-    const task = this.drain(id, pipeline).finally(() => {
-      this.running.set(id, (this.running.get(id) ?? 1) - 1);
+    this.track(this.drain(pipeline, async () => this.store.intake(id)), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
+  }
+
+  /** One at a time and counted first, so that a message that ends the process is known by its count and takes no other with it. */
+  private launchSuspects(id: number): void {
+    const pipeline = this.pipelines.get(id);
+    if (pipeline === undefined || this.alone.has(id)) return;
+    this.alone.add(id);
+    const next = async () => {
+      const intake = await this.store.countSuspect(id, pipeline.subscription.timeoutMs + ALONE_MARGIN_MS);
+      failpoint('count:after-record');
+      return intake;
+    };
+    this.track(this.drain(pipeline, next), () => this.alone.delete(id));
+  }
+
+  private track(work: Promise<void>, done: () => void): void {
+    const task = work.catch(this.failed).finally(() => {
+      done();
       this.tasks.delete(task);
     });
     this.tasks.add(task);
   }
 
-  private async drain(id: number, pipeline: Pipeline): Promise<void> {
-    let outcome = await pipeline.handle(this.store.intake(id));
-    while (outcome === 'worked' && !this.isStopping) outcome = await pipeline.handle(this.store.intake(id));
+  private async drain(pipeline: Pipeline, next: () => Promise<Intake | undefined>): Promise<void> {
+    for (let intake = await next(); intake !== undefined && !this.isStopping; intake = await next()) {
+      if ((await pipeline.handle(intake)) === 'idle') break;
+    }
     // A look may have been refused while we were at work.
-    if (outcome === 'idle') this.loop.nudge();
+    this.loop.nudge();
   }
 }

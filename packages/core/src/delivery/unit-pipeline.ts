@@ -82,7 +82,7 @@ export class UnitPipeline {
     attempt.opened = opened;
     if (taken.isSuspect) {
       attempt.hasStored = true;
-      return this.count(tx, opened);
+      return this.putAside(tx, opened);
     }
     const records: DeliveryRecord[] = [];
     const admitted = await this.gate.admit(tx, opened.filter(isReadable), (message) => records.push(this.recorder.waiting(message)));
@@ -102,9 +102,14 @@ export class UnitPipeline {
     failpoint('cursor:after-move');
   }
 
-  /** Of the messages, those that are new; all of them when the subscription is not idempotent. */
+  /** Of the messages, those that are to be handled: not used up by dying processes, and new where the subscription is idempotent. */
   private async remember(tx: Transaction, messages: readonly ReadableMessage[], records: DeliveryRecord[]): Promise<readonly HandlerCallFor[]> {
-    const calls = messages.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
+    const alive = messages.filter((message) => {
+      const isUsedUp = message.incoming.attempts >= this.subscription.retry.attempts;
+      if (isUsedUp) records.push(this.recorder.killed(message));
+      return !isUsedUp;
+    });
+    const calls = alive.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
     const { idempotency, spec } = this.subscription;
     if (idempotency === undefined || calls.length === 0) return calls;
     const provable = calls.filter(({ message }) => {
@@ -159,22 +164,15 @@ export class UnitPipeline {
     if (identities.length > 0) await this.context.store.deliveries.close(tx, this.subscription.spec.id as number, identities);
   }
 
-  /** A process died at this place: what it may have died of becomes stored deliveries that are counted before they are handled. */
-  private async count(tx: Transaction, opened: readonly OpenedMessage[]): Promise<void> {
+  /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */
+  private async putAside(tx: Transaction, opened: readonly OpenedMessage[]): Promise<void> {
     const keys = new Set<string>();
     for (const message of opened) {
-      const { envelope, incoming } = message;
-      if (incoming.attempts >= this.subscription.retry.attempts) {
-        const error = hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: incoming.attempts });
-        await this.context.store.deliveries.record(tx, [this.recorder.dead(message, error)]);
-        continue;
-      }
-      const key = this.subscription.spec.ordering === 'key' && incoming.deliveryId === undefined ? envelope?.key : undefined;
+      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
       const isFirst = key === undefined || (!keys.has(key) && (await this.gate.isFree(tx, key)));
       if (key !== undefined) keys.add(key);
-      await this.context.store.deliveries.record(tx, [this.recorder.counted(message, isFirst)]);
+      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
     }
-    failpoint('count:after-record');
   }
 
   private async afterFailure(intake: Intake, { taken, opened }: Attempt, error: unknown): Promise<HandOver> {

@@ -1,4 +1,5 @@
 import { envelopeFrom } from '../message/envelope.js';
+import type { MessageLimits } from '../message/limits.js';
 import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { failpoint } from '../testing/failpoints.js';
@@ -18,6 +19,7 @@ export interface RelayContext {
   readonly transport: Transport;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
+  readonly limits: MessageLimits;
 }
 
 /**
@@ -64,7 +66,7 @@ export class Relay {
   private async send(batch: RelayBatch): Promise<boolean> {
     let sent = 0;
     for (const wave of wavesOf(batch)) {
-      const outcomes = await this.context.transport.publish(wave.map(({ attributes, body }) => envelopeFrom(attributes, body)));
+      const outcomes = await this.context.transport.publish(wave.map(({ attributes, body }) => envelopeFrom(attributes, body, { limits: this.context.limits })));
       failpoint('relay:after-publish');
       const confirmed = confirmedPrefix(outcomes, wave.map(({ attributes }) => attributes));
       sent += confirmed;

@@ -189,7 +189,7 @@ export class Node {
     };
     this.housekeeper = new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
     if (!transport.capabilities.readsLog && settings.relay) {
-      this.relay = new Relay({ store: store.relay, transport, scheduler, logger });
+      this.relay = new Relay({ store: store.relay, transport, scheduler, logger, limits: settings.limits });
       this.relay.start();
     }
     this.retries.start();

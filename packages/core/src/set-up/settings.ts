@@ -34,7 +34,7 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
       return otherwise;
     }
   };
-  guarded(() => assertStorable(options.service, 'service', SERVICE_LENGTH), undefined);
+  guarded(() => assertStorable(options.service, 'The name of the service', SERVICE_LENGTH), undefined);
   const transport = transportOf(options, problem);
   if (isProduction && options.allowInMemory !== true && transport !== undefined && !transport.capabilities.persistent) {
     problem(hfError('HF_CONFIG_IN_MEMORY', { part: 'transport', name: transport.transport }).message);

@@ -1,4 +1,4 @@
-import { type DeliveryRecord, type DeliveryStore, hfError, type Incoming, type Intake, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import { type DeliveryRecord, type DeliveryStore, type DueTimes, hfError, type Incoming, type Intake, type Lease, type Taken, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -12,6 +12,11 @@ interface DeliveryRow {
   readonly written_at: Date | null;
   readonly attributes: string;
   readonly body: Buffer;
+}
+
+interface LeasedRow extends DeliveryRow {
+  /** The due time that proves the lease, as text: a Date would lose microseconds. */
+  readonly lease: string;
 }
 
 /** Deliveries that did not succeed, as rows: due ones are an intake like any other. */
@@ -37,10 +42,11 @@ export class PostgresDeliveryStore implements DeliveryStore {
     );
     this.takeStatement = prepared(
       `select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
-       where subscription_id = $1 and state = 'retry' and next_attempt_at <= ${due('$3')}
+       where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$3')}
+         and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
        order by next_attempt_at, id limit $2 for update skip locked`,
     );
-    this.keysStatement = prepared(`select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state <> 'dead' or $3)`);
+    this.keysStatement = prepared(`select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state not in ('dead', 'invalid') or $3)`);
   }
 
   async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
@@ -87,24 +93,33 @@ export class PostgresDeliveryStore implements DeliveryStore {
     const t = this.context.tables;
     await sqlOf(tx).run({
       text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where id in (select (select d.id from ${t.delivery} d where d.subscription_id = $1 and d.key = k and d.state <> 'dead' order by d.id limit 1)
+             where id in (select (select d.id from ${t.delivery} d where d.subscription_id = $1 and d.key = k and d.state not in ('dead', 'invalid') order by d.id limit 1)
                           from unnest($2::text[]) k) and state = 'waiting'`,
       values: [subscriptionId, [...new Set(keys)], this.context.clock.aheadOfDatabaseMs()],
     });
   }
 
-  async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>> {
     const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ id: number; ms: number | null }>({
-      text: `select s.id, extract(epoch from d.at - clock_timestamp()) * 1000 - $2::float8 as ms from unnest($1::int[]) s(id)
-             cross join lateral (select min(next_attempt_at) as at from ${t.delivery} where subscription_id = s.id and state = 'retry') d where d.at is not null`,
+    const next = (condition: string) =>
+      `(select extract(epoch from d.next_attempt_at - clock_timestamp()) * 1000 - $2::float8 from ${t.delivery} d
+        where d.subscription_id = s.id and d.state = 'retry' and ${condition} order by d.next_attempt_at limit 1)`;
+    const { rows } = await this.context.pool.run<{ id: number; ms: number | null; suspect_ms: number | null }>({
+      text: `select * from (select s.id, ${next('not d.is_suspect')} as ms, ${next('d.is_suspect')} as suspect_ms
+               from ${t.subscription} s where s.id = any($1::int[]) and s.state = 'active') due where ms is not null or suspect_ms is not null`,
       values: [subscriptionIds, this.context.clock.aheadOfDatabaseMs()],
     });
-    return new Map(rows.map(({ id, ms }) => [id, Math.max(0, Math.ceil(Number(ms)))]));
+    return new Map(rows.map(({ id, ms, suspect_ms }) => [id, { ms: waitOf(ms), suspectMs: waitOf(suspect_ms) }]));
   }
 
   intake(subscriptionId: number): Intake {
     return new DueDeliveries((tx, limit) => this.take(tx, subscriptionId, limit), this.context, subscriptionId);
+  }
+
+  async countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined> {
+    const row = await leaseOne(this.context, subscriptionId, aloneMs, { condition: 'is_suspect', also: ', attempts = d.attempts + 1' });
+    // The attempt that was just counted is the one that follows.
+    return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 }, aloneMs);
   }
 
   private async take(tx: Transaction, subscriptionId: number, limit: number): Promise<Taken> {
@@ -113,9 +128,33 @@ export class PostgresDeliveryStore implements DeliveryStore {
   }
 }
 
+function waitOf(ms: number | null): number | undefined {
+  return ms === null ? undefined : Math.max(0, Math.ceil(Number(ms)));
+}
+
+/** Moves the due time of the first due delivery into the future, which makes it ours for that time; the new due time proves it. */
+async function leaseOne(
+  context: PostgresContext,
+  subscriptionId: number,
+  ms: number,
+  { condition, also }: { readonly condition: string; readonly also: string },
+): Promise<LeasedRow | undefined> {
+  const { delivery, subscription } = context.tables;
+  const { rows } = await context.pool.run<LeasedRow>({
+    text: `update ${delivery} d set next_attempt_at = clock_timestamp() + ($2 + $3) * interval '1 millisecond'${also}
+           from (select id from ${delivery} where subscription_id = $1 and state = 'retry' and ${condition}
+                   and next_attempt_at <= clock_timestamp() + $3 * interval '1 millisecond'
+                   and exists (select from ${subscription} s where s.id = $1 and s.state = 'active')
+                 order by next_attempt_at, id limit 1 for update skip locked) due
+           where d.id = due.id
+           returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, d.attributes, d.body, d.next_attempt_at::text as lease`,
+    values: [subscriptionId, ms, context.clock.aheadOfDatabaseMs()],
+  });
+  return rows[0];
+}
+
 function takenOf(rows: readonly DeliveryRow[], limit: number): Taken {
-  const isSuspect = rows.some((row) => row.is_suspect);
-  return { messages: rows.map(incoming), hasMore: rows.length === limit, isSuspect, hasStored: true };
+  return { messages: rows.map(incoming), hasMore: rows.length === limit, isSuspect: false, hasStored: true };
 }
 
 function incoming(row: DeliveryRow): Incoming {
@@ -142,17 +181,33 @@ class DueDeliveries implements Intake {
   ) {}
 
   async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
-    const { delivery } = this.context.tables;
-    const { rows } = await this.context.pool.run<DeliveryRow & { lease: string }>({
-      text: `update ${delivery} d set next_attempt_at = clock_timestamp() + ($2 + $3) * interval '1 millisecond'
-             from (select id from ${delivery} where subscription_id = $1 and state = 'retry' and next_attempt_at <= clock_timestamp() + $3 * interval '1 millisecond'
-                   order by next_attempt_at, id limit 1 for update skip locked) due
-             where d.id = due.id
-             returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, d.attributes, d.body, d.next_attempt_at::text as lease`,
-      values: [this.subscriptionId, ttlMs, this.context.clock.aheadOfDatabaseMs()],
+    const row = await leaseOne(this.context, this.subscriptionId, ttlMs, { condition: 'not is_suspect', also: '' });
+    return row && new DeliveryLease(this.context, row, ttlMs);
+  }
+
+  async settle(): Promise<void> {
+    // A row is settled by the transaction that took it.
+  }
+}
+
+/** One suspect delivery, already counted. */
+class CountedDelivery implements Intake {
+  constructor(
+    private readonly context: PostgresContext,
+    private readonly row: LeasedRow,
+    private readonly aloneMs: number,
+  ) {}
+
+  async take(tx: Transaction): Promise<Taken> {
+    const { rows } = await sqlOf(tx).run({
+      text: `select from ${this.context.tables.delivery} where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
+      values: [this.row.id, this.row.lease],
     });
-    const [row] = rows;
-    return row && new DeliveryLease(this.context, row, row.lease, ttlMs);
+    return takenOf(rows.length === 1 ? [this.row] : [], 1);
+  }
+
+  async lease(): Promise<Lease | undefined> {
+    return new DeliveryLease(this.context, this.row, this.aloneMs);
   }
 
   async settle(): Promise<void> {
@@ -164,17 +219,17 @@ class DueDeliveries implements Intake {
 class DeliveryLease implements Lease {
   readonly messages;
   readonly hasMore = true;
-  readonly isSuspect;
+  readonly isSuspect = false;
   readonly hasStored = true;
+  private lease: string;
 
   constructor(
     private readonly context: PostgresContext,
-    private readonly row: DeliveryRow,
-    private lease: string,
+    private readonly row: LeasedRow,
     private readonly ttlMs: number,
   ) {
     this.messages = [incoming(row)];
-    this.isSuspect = row.is_suspect;
+    this.lease = row.lease;
   }
 
   renew(): Promise<void> {

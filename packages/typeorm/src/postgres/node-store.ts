@@ -47,8 +47,9 @@ export class PostgresNodeStore implements NodeStore {
         values,
       });
       await sql.run({
-        text: `update ${t.delivery} set is_suspect = true where id in (
-                 select id from ${t.delivery} where state = 'retry' and next_attempt_at <= clock_timestamp() and subscription_id in (${served}) for update skip locked)`,
+        text: `update ${t.delivery} set is_suspect = true, next_attempt_at = least(next_attempt_at, clock_timestamp()) where id in (
+                 select id from ${t.delivery} where state = 'retry' and (is_suspect or next_attempt_at <= clock_timestamp()) and subscription_id in (${served})
+                 for update skip locked)`,
         values,
       });
       return ids;

@@ -76,7 +76,7 @@ export class TypeormTransaction extends PgTransaction {
     if (this.isSettled) return;
     await this.tell('BeforeTransactionRollback').catch(() => {});
     this.isClosed = true;
-    await this.rollBackWithin(GRACE_MS);
+    await this.rollBack();
     await this.tell('AfterTransactionRollback').catch(() => {});
   }
 
@@ -85,7 +85,7 @@ export class TypeormTransaction extends PgTransaction {
     this.reason ??= reason;
     const wasCommitting = this.isClosed;
     this.isClosed = true;
-    if (this.running === 0 && !wasCommitting) await this.rollBackWithin(GRACE_MS);
+    if (!this.isBusy && !wasCommitting) await this.rollBack();
     else await this.destroy(reason);
   }
 
@@ -100,30 +100,19 @@ export class TypeormTransaction extends PgTransaction {
   }
 
   private async rolledBackWith<E>(error: E): Promise<E> {
-    await this.rollBackWithin(GRACE_MS);
+    await this.rollBack();
     return error;
   }
 
-  /** Statements still on their way come before the ROLLBACK; when they take too long, the connection goes with them. */
-  private async rollBackWithin(graceMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
+  /** A statement still on its way comes before the ROLLBACK; when it takes too long, the connection goes with it. */
+  private async rollBack(): Promise<void> {
     try {
       const rollback = this.client.query('ROLLBACK');
-      const isDone =
-        this.running === 0
-          ? await rollback.then(() => true)
-          : await Promise.race([
-              rollback.then(() => true),
-              new Promise<false>((resolve) => {
-                timer = setTimeout(resolve, graceMs, false);
-              }),
-            ]);
-      if (!isDone) return await this.destroy(new Error('a statement was still running'));
+      if (this.isBusy && !(await settlesWithin(rollback, GRACE_MS))) return await this.destroy(new Error('a statement was still running'));
+      await rollback;
       this.settle(transactionStatus(this.client) === 'I' ? undefined : new Error('the transaction is still open'));
     } catch (error) {
       this.settle(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -146,4 +135,15 @@ export class TypeormTransaction extends PgTransaction {
   private async tell(event: Parameters<typeof tell>[1]): Promise<void> {
     if (this.source.subscribers.length > 0) await tell(this.queryRunner, event);
   }
+}
+
+/** Whether `promise` settles in time. */
+async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  const isInTime = await Promise.race([late, promise.then(() => true, () => true)]);
+  clearTimeout(timer);
+  return isInTime;
 }

@@ -2,6 +2,8 @@ import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@h
 import type { SqlResult, Statement } from '../postgres/sql.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 
+type QueryArgs = Parameters<PgClient['query']>;
+
 /** Where a transaction belongs. */
 export interface TransactionPlace {
   /** Name of the data source. */
@@ -17,9 +19,10 @@ export abstract class PgTransaction implements Transaction {
   protected reason: Error | undefined;
   /** The last statement that failed and was not undone by a savepoint. */
   protected failure: { readonly error: unknown } | undefined;
-  /** Statements on their way. */
-  protected running = 0;
+  /** True while a statement is on its way. */
+  protected isBusy = false;
   protected isClosed = false;
+  private readonly line: (() => void)[] = [];
   private savepoints = 0;
   private wasEndedByUser = false;
   private readonly scopes: ScopeStorage;
@@ -62,35 +65,61 @@ export abstract class PgTransaction implements Transaction {
   abstract abort(reason: Error): Promise<void>;
 
   /** Runs a statement of user code when it is the turn of the scope it comes from. */
-  async userQuery(args: Parameters<PgClient['query']>): Promise<unknown> {
+  async userQuery(args: QueryArgs): Promise<unknown> {
     const scope = this.scopes.within(this);
     // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
     while (scope && !scope.isActive()) await scope.unit.turn();
     return this.send(...args);
   }
 
-  /** Sends at once; what the server makes of it is noticed here. */
-  protected async send(...args: Parameters<PgClient['query']>): Promise<PgResult | PgResult[]> {
-    if (this.reason) throw this.reason;
-    if (this.isClosed) throw hfError('HF_UOW_ENDED', {});
-    if (this.wasEndedByUser) throw this.givenUp();
-    this.running += 1;
+  /** Hands pg something that it drives itself (COPY); at once or not at all, because it is used at once. */
+  userSubmit(submittable: object): unknown {
+    const scope = this.scopes.within(this);
+    this.assertOpen();
+    if (this.isBusy || (scope && !scope.isActive())) throw hfError('HF_UOW_STREAM_RETURNED', { method: 'query()', value: 'a stream' });
+    return this.client.query(submittable);
+  }
+
+  /**
+   * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because pg calls it deprecated
+   * to have several on their way, and because what waits can still be refused when the transaction ends.
+   */
+  protected async send(...args: QueryArgs): Promise<PgResult | PgResult[]> {
+    if (this.isBusy) await new Promise<void>((resolve) => this.line.push(resolve));
+    this.isBusy = true;
     try {
+      this.assertOpen();
       const result = await this.client.query(...args);
-      if (transactionStatus(this.client) === 'I' && !this.isClosed) this.wasEndedByUser = true;
+      this.notice();
       return result;
     } catch (error) {
-      this.failure = { error };
+      this.failure ??= { error };
       throw this.reason ?? error;
     } finally {
-      this.running -= 1;
+      const next = this.line.shift();
+      if (next) next();
+      else this.isBusy = false;
     }
   }
 
-  /** @throws HF_UOW_ROLLBACK_ONLY when the server has no transaction of ours any more: a statement would be a transaction of its own */
+  /** @throws HF_UOW_ENDED, why it was ended from outside, HF_UOW_ROLLBACK_ONLY when a statement inside ended it */
+  private assertOpen(): void {
+    if (this.reason) throw this.reason;
+    if (this.isClosed) throw hfError('HF_UOW_ENDED', {});
+    if (this.wasEndedByUser) throw this.givenUp();
+  }
+
+  private notice(): void {
+    const status = transactionStatus(this.client);
+    if (status === 'I') this.wasEndedByUser = true;
+    else if (status === 'T') this.failure = undefined; // a savepoint of the user's has undone it
+  }
+
+  /** @throws HF_UOW_ROLLBACK_ONLY when the server has no working transaction of ours: a statement would fail, or be a transaction of its own */
   protected async assertUsable(): Promise<void> {
     if (this.failure) await this.catchUp();
-    if (this.wasEndedByUser || transactionStatus(this.client) === 'I') throw this.givenUp();
+    const status = transactionStatus(this.client);
+    if (this.wasEndedByUser || status === 'I' || status === 'E') throw this.givenUp();
   }
 
   /** An error is told before the status that goes with it arrives; an empty statement waits for that. */

@@ -57,7 +57,8 @@ export async function tell(runner: UnitRunner, event: TransactionEvent): Promise
  * awaits between that call and the client's, and a sibling's savepoint could slip in between.
  */
 export function turnTaking(client: PgClient, transaction: PgTransaction): PgClient {
-  const query = (...args: Parameters<PgClient['query']>) => transaction.userQuery(args);
+  const query = (...args: Parameters<PgClient['query']>): unknown =>
+    typeof args[0] === 'object' && 'submit' in args[0] ? transaction.userSubmit(args[0]) : transaction.userQuery(args);
   return new Proxy(client, {
     get(target, property) {
       if (property === 'query') return query;

@@ -123,7 +123,8 @@ function deliveries(t: Tables): string[] {
       attributes text not null,
       body bytea not null
     ) with (fillfactor = 70)`,
-    `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry'`,
+    `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry' and not is_suspect`,
+    `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry' and is_suspect`,
     `create index on ${t.delivery} (subscription_id, key, id) where key is not null`,
     `create index on ${t.delivery} (subscription_id, message_id)`,
     `create index on ${t.delivery} (failed_at) where state in ('dead', 'invalid')`,
