@@ -26,8 +26,10 @@ export interface Incoming {
 /** What an intake gave. */
 export interface Taken {
   readonly messages: readonly Incoming[];
-  /** True when the source looked and may have more right now. */
+  /** True when the source knows of more right now. */
   readonly hasMore: boolean;
+  /** True when the commit moves the place on, also without messages: rows of other types were passed. */
+  readonly isMoved: boolean;
   /** A process died holding this place: its next message must be counted before it is handled. */
   readonly isSuspect: boolean;
   /** False when this subscription certainly has no stored deliveries, so that a success has none to close. */

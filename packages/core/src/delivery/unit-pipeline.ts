@@ -23,6 +23,9 @@ const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'R
 /** What the framework's own statements of a delivery may take. */
 const FRAMEWORK_MS = 10_000;
 
+/** Thrown to undo a look that found nothing. */
+class NothingTaken extends Error {}
+
 /** Thrown to undo a look: somebody else already dealt with the message. */
 class AlreadySettled extends Error {}
 
@@ -63,7 +66,7 @@ export class UnitPipeline {
     try {
       await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, limit, attempt));
     } catch (error) {
-      return this.afterFailure(intake, attempt, error);
+      return error instanceof NothingTaken ? 'idle' : this.afterFailure(intake, attempt, error);
     }
     const { taken } = attempt;
     if (taken === undefined || taken.messages.length === 0) return taken?.hasMore ? 'worked' : 'idle';
@@ -77,7 +80,11 @@ export class UnitPipeline {
     const taken = await intake.take(tx, limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
-    if (taken.messages.length === 0) return;
+    if (taken.messages.length === 0) {
+      // A rollback is cheaper than a commit that has to be flushed for nothing.
+      if (!taken.isMoved) throw new NothingTaken();
+      return;
+    }
     const opened = await Promise.all(taken.messages.map((message) => openMessage(this.subscription, message)));
     attempt.opened = opened;
     if (taken.isSuspect) {

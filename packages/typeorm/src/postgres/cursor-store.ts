@@ -37,10 +37,9 @@ interface TakenRow {
 
 interface Read extends Taken {
   readonly position: Position;
-  readonly isMoved: boolean;
 }
 
-const NOTHING: Taken = { messages: [], hasMore: false, isSuspect: false, hasStored: false };
+const NOTHING: Taken = { messages: [], hasMore: false, isMoved: false, isSuspect: false, hasStored: false };
 
 /** Cursors in PostgreSQL: the lock on a cursor's row is the ownership, and its position commits with the handler's effect. */
 export class PostgresCursorStore implements CursorStore {
@@ -113,15 +112,16 @@ export class PostgresCursorStore implements CursorStore {
 
   private async read(sql: SqlRunner, cursor: CursorKey, limit: number): Promise<Read | undefined> {
     const id = `${cursor.subscriptionId}/${cursor.lane}`;
-    const scan = Math.max(limit, this.scans.get(id) ?? limit);
+    // One more than wanted shows whether there is more.
+    const scan = Math.max(limit, this.scans.get(id) ?? limit) + 1;
     const { rows } = await sql.run<TakenRow>(this.takeStatement(cursor.subscriptionId, cursor.lane, scan, sessionName(this.context.nodeId)));
     const [first] = rows;
     if (first === undefined) return undefined;
-    const read = this.choose(cursor, first, rows, limit);
     const isFull = rows.length >= scan;
+    const read = this.choose(cursor, first, orderly(first, rows, scan), limit);
     this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : limit);
     this.notes.saw(cursor, read.position);
-    return { ...read, hasMore: isFull || read.hasMore };
+    return isFull ? { ...read, hasMore: true } : read;
   }
 
   /** What of the rows is handed over, and where that leaves the cursor. */
@@ -194,6 +194,13 @@ export class PostgresCursorStore implements CursorStore {
   }
 }
 
+/** While more holes turned up than were read, nothing above the position may overtake those that are left. */
+function orderly(first: TakenRow, rows: readonly TakenRow[], scan: number): readonly TakenRow[] {
+  if (first.id === null) return rows;
+  const turnedUp = rows.filter(({ id }) => BigInt(id as string) <= BigInt(first.position));
+  return turnedUp.length >= scan ? turnedUp : rows;
+}
+
 /** How many of the rows to consume so that at most `limit` are wanted. */
 function cutAfter(found: readonly { row: TakenRow }[], limit: number): number {
   let wanted = 0;
@@ -224,6 +231,7 @@ function incoming(lane: number, row: TakenRow): Incoming {
 class CursorLease implements Lease {
   readonly messages: readonly Incoming[];
   readonly hasMore: boolean;
+  readonly isMoved: boolean;
   readonly isSuspect: boolean;
   readonly hasStored: boolean;
   readonly renew: Lease['renew'];
@@ -233,6 +241,7 @@ class CursorLease implements Lease {
   constructor(read: Taken, verbs: Pick<Lease, 'renew' | 'finish' | 'release'>) {
     this.messages = read.messages;
     this.hasMore = read.hasMore;
+    this.isMoved = read.isMoved;
     this.isSuspect = read.isSuspect;
     this.hasStored = read.hasStored;
     this.renew = verbs.renew;

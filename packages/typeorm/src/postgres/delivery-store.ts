@@ -154,7 +154,7 @@ async function leaseOne(
 }
 
 function takenOf(rows: readonly DeliveryRow[], limit: number): Taken {
-  return { messages: rows.map(incoming), hasMore: rows.length === limit, isSuspect: false, hasStored: true };
+  return { messages: rows.map(incoming), hasMore: rows.length === limit, isMoved: false, isSuspect: false, hasStored: true };
 }
 
 function incoming(row: DeliveryRow): Incoming {
@@ -219,6 +219,7 @@ class CountedDelivery implements Intake {
 class DeliveryLease implements Lease {
   readonly messages;
   readonly hasMore = true;
+  readonly isMoved = false;
   readonly isSuspect = false;
   readonly hasStored = true;
   private lease: string;

@@ -40,10 +40,11 @@ export class PostgresRelayStore implements RelayStore {
   }
 
   async read(limit: number): Promise<readonly RelayBatch[]> {
-    const { rows } = await this.context.pool.run<RelayRow>(this.readStatement(Math.ceil(limit / 4), limit));
+    const perLane = Math.ceil(limit / 4);
+    const { rows } = await this.context.pool.run<RelayRow>(this.readStatement(perLane, limit));
     const lanes = new Map<number, RelayRow[]>();
     for (const row of rows) lanes.set(row.lane, [...(lanes.get(row.lane) ?? []), row]);
-    return [...lanes.values()].map(batchOf);
+    return [...lanes.values()].map((rowsOfLane) => batchOf(rowsOfLane, perLane));
   }
 
   async advance(batch: RelayBatch, count: number): Promise<boolean> {
@@ -55,8 +56,11 @@ export class PostgresRelayStore implements RelayStore {
   }
 }
 
-function batchOf(rows: readonly RelayRow[]): RelayBatch {
-  const [first] = rows as [RelayRow];
+function batchOf(read: readonly RelayRow[], perLane: number): RelayBatch {
+  const [first] = read as [RelayRow];
+  // While more holes turned up than were read, nothing above the position may overtake those that are left.
+  const turnedUp = read.filter(({ id }) => BigInt(id) <= BigInt(first.position));
+  const rows = turnedUp.length >= perLane ? turnedUp : read;
   const ids = rows.map(({ id }) => BigInt(id));
   const from: Position = { upTo: BigInt(first.position), holes: parseMultirange(first.holes) };
   const dead: readonly IdRange[] = parseMultirange(first.dead);
