@@ -28,7 +28,7 @@ export {
 export type { Handler, HandlerPolicies, HandlerResult, OnMessageArgs, SubscriptionLimits, SubscriptionOptions } from './delivery/subscription-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
 export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
-export type { DeliveryRecord, DeliveryStore, DueTimes } from './delivery/delivery.store.port.js';
+export type { DeliveryRecord, DeliveryStore, DueTimes, KeyLock } from './delivery/delivery.store.port.js';
 export type { Failure } from './delivery/failure.js';
 export type { RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 
@@ -40,9 +40,9 @@ export { Scope, ScopeStorage } from './unit-of-work/scope.js';
 // the log and its readers
 export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/lanes.js';
 export { type IdRange, MAX_HOLES, type Position, readOn, type Step, without } from './outbox/position.js';
-export { Loop } from './outbox/loop.js';
+export { Loop, type LoopParts } from './outbox/loop.js';
 export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, RelayBatch, RelayStore } from './outbox/log.store.port.js';
-export type { ClaimEnd, InboxClaim, InboxKey, InboxStore } from './inbox/inbox.store.port.js';
+export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory } from './inbox/inbox.store.port.js';
 
 // stores and transports
 export type { SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
@@ -79,3 +79,4 @@ export { VirtualTime } from './testing/virtual-time.js';
 export { Holdfast } from './holdfast.js';
 export type { CommonOptions, HoldfastOptions } from './options.js';
 export type { CommittedMessage, Runtime } from './set-up/runtime.js';
+export { type StoreTools, storeTools } from './set-up/store-tools.js';

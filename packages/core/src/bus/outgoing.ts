@@ -37,7 +37,11 @@ export interface OutgoingContext {
 }
 
 /** Serialises a message and gives it its attributes, at the call. */
-export async function outgoing(context: OutgoingContext, message: object, options: PublishOptions, kind: Envelope['kind']): Promise<Outgoing> {
+export async function outgoing(
+  context: OutgoingContext,
+  message: object,
+  { options, kind }: { readonly options: PublishOptions; readonly kind: Envelope['kind'] },
+): Promise<Outgoing> {
   const description = describeMessage(message);
   if (description.isCommand !== (kind === 'command')) {
     const [verb, right] = kind === 'event' ? ['publish', 'send'] : ['send', 'publish'];

@@ -28,7 +28,7 @@ export class OutletBus extends MessageBus {
   }
 
   private async dispatch(message: object, options: PublishOptions, kind: Envelope['kind']): Promise<MessageRef> {
-    const made = await outgoing(this.context, message, options, kind);
+    const made = await outgoing(this.context, message, { options, kind });
     await this.outlet.accept(made);
     const { id, source, type, key, destination = type, body } = made.envelope;
     emit('message:published', () => ({ id, source, type, key, kind, destination, bytes: body.byteLength }));

@@ -18,6 +18,14 @@ export interface DeliveryRecord {
   readonly isSuspect: boolean;
 }
 
+/** Keys of an ordered subscription that are to be looked at while nobody changes them. */
+export interface KeyLock {
+  readonly subscriptionId: number;
+  readonly keys: readonly string[];
+  /** Whether a dead letter counts as unfinished. */
+  readonly blocksKeys: boolean;
+}
+
 /** Stored deliveries: what is to be tried again, what waits behind it, what is dead. */
 export interface DeliveryStore {
   /** Writes records in `tx`: new rows, or the row a message came from. */
@@ -26,7 +34,7 @@ export interface DeliveryStore {
    * Locks the keys against each other until `tx` ends, and tells which of them have an unfinished delivery in this subscription;
    * with `blocksKeys` a dead letter counts as one.
    */
-  lockKeys(tx: Transaction, subscriptionId: number, keys: readonly string[], blocksKeys: boolean): Promise<ReadonlySet<string>>;
+  lockKeys(tx: Transaction, lock: KeyLock): Promise<ReadonlySet<string>>;
   /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
   close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
   /** Lets the next waiting delivery of each key go. */

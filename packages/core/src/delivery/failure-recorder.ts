@@ -64,7 +64,7 @@ export class FailureRecorder {
     if (classify(error).category === 'conflict') {
       return { ...this.base(message), state: 'retry', attempts, delayMs: CONFLICT_DELAY_MS, failure, isSuspect: false };
     }
-    const decision = decideRetry(this.subscription.retry, error, attempts + 1, this.context.random);
+    const decision = decideRetry(this.subscription.retry, { error, attempt: attempts + 1 }, this.context.random);
     const delayMs = decision.kind === 'retry' ? decision.delayMs : 0;
     return { ...this.base(message), state: decision.kind, attempts: attempts + 1, delayMs, failure, isSuspect: false };
   }

@@ -1,6 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import type { InboxKey } from '../inbox/inbox.store.port.js';
+import type { ClaimTerm } from '../inbox/inbox.store.port.js';
 import type { Store } from '../store/store.port.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
@@ -38,14 +38,19 @@ const WAIT_MS = 50;
 export class GuardedMethod {
   /** Number of its scope in the inbox, known once started. */
   scopeId: number | undefined;
+  private readonly retry: RetryPolicy | undefined;
+  private readonly idempotency: IdempotencyPolicy | undefined;
+  private readonly unit: UnitOptions | undefined;
 
   constructor(
     private readonly context: GuardContext,
     private readonly name: string,
-    private readonly retry: RetryPolicy | undefined,
-    private readonly idempotency: IdempotencyPolicy | undefined,
-    private readonly unit: UnitOptions | undefined,
-  ) {}
+    { retry, idempotency, unit }: { readonly retry: RetryPolicy | undefined; readonly idempotency: IdempotencyPolicy | undefined; readonly unit: UnitOptions | undefined },
+  ) {
+    this.retry = retry;
+    this.idempotency = idempotency;
+    this.unit = unit;
+  }
 
   get isIdempotent(): boolean {
     return this.idempotency !== undefined;
@@ -58,7 +63,7 @@ export class GuardedMethod {
       try {
         return await this.once(args, method);
       } catch (error) {
-        const decision = decideRetry(this.retry, error, attempt, this.context.random);
+        const decision = decideRetry(this.retry, { error, attempt }, this.context.random);
         if (decision.kind === 'dead') throw error;
         await this.context.scheduler.sleep(decision.delayMs);
       }
@@ -79,18 +84,18 @@ export class GuardedMethod {
     if (inbox === undefined || subscriptionId === undefined || key === undefined) throw hfError('HF_NOT_STARTED', { call: this.name });
     const business = businessKey((key as (...values: readonly unknown[]) => unknown)(...args), this.name);
     for (;;) {
-      const claim = await inbox.claim(subscriptionId, business, lockTtlMs, ttlMs);
+      const claim = await inbox.claim({ subscriptionId, key: business, leaseMs: lockTtlMs, ttlMs });
       if (claim.state === 'done') return claim.result === undefined ? undefined : JSON.parse(claim.result);
-      if (claim.state === 'claimed') return this.owned({ subscriptionId, key: business, token: claim.token }, lockTtlMs, method);
+      if (claim.state === 'claimed') return this.owned({ subscriptionId, key: business, token: claim.token, leaseMs: lockTtlMs }, method);
       // Holding our own connection while another call wants one could stop both.
       if (this.context.unitOfWork.isActive) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: business.id });
       await this.context.scheduler.sleep(Math.min(WAIT_MS, claim.forMs));
     }
   }
 
-  private async owned(claim: { subscriptionId: number; key: InboxKey; token: string }, lockTtlMs: number, method: () => Promise<unknown>): Promise<unknown> {
+  private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
     const inbox = (this.context.store as Store).inbox;
-    const renewal = setRenewal(this.context.scheduler, lockTtlMs / 3, () => inbox.renew(claim.subscriptionId, claim.key, claim.token, lockTtlMs));
+    const renewal = setRenewal(this.context.scheduler, claim.leaseMs / 3, () => inbox.renew(claim));
     try {
       return await this.inUnit(async () => {
         const value = await method();

@@ -39,7 +39,7 @@ export class InProcessPipeline {
     for (let attempts = 0; ; attempts += 1) {
       const error = await this.attempt({ ...message, incoming: { ...incoming, attempts, isRedelivery: attempts > 0 } });
       if (error === undefined) return;
-      const decision = decideRetry(this.subscription.retry, error.thrown, attempts + 1, this.context.random);
+      const decision = decideRetry(this.subscription.retry, { error: error.thrown, attempt: attempts + 1 }, this.context.random);
       if (decision.kind === 'dead') return this.giveUp(incoming, error.thrown);
       await this.context.scheduler.sleep(decision.delayMs, this.context.stopping);
     }

@@ -35,6 +35,6 @@ export class KeyGate {
   }
 
   private lock(tx: Transaction, keys: readonly string[]): Promise<ReadonlySet<string>> {
-    return this.deliveries.lockKeys(tx, this.subscriptionId, keys, this.blocksKeys);
+    return this.deliveries.lockKeys(tx, { subscriptionId: this.subscriptionId, keys, blocksKeys: this.blocksKeys });
   }
 }

@@ -1,6 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
-import type { InboxKey } from '../inbox/inbox.store.port.js';
+import type { ClaimTerm } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
@@ -94,27 +94,26 @@ export class LeasePipeline {
     if (idempotency === undefined) return void (await call.run());
     const { inbox } = this.context.store;
     const key = idempotencyKeyOf(idempotency, message, call.delivery);
-    const claim = await inbox.claim(spec.id as number, key, idempotency.lockTtlMs, idempotency.ttlMs);
+    const claim = await inbox.claim({ subscriptionId: spec.id as number, key, leaseMs: idempotency.lockTtlMs, ttlMs: idempotency.ttlMs });
     if (claim.state === 'held') throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
     if (claim.state === 'done') {
       emit('delivery:duplicate', () => call.facts());
       return;
     }
     failpoint('inbox:after-insert');
-    await this.underClaim(key, claim.token, idempotency.lockTtlMs, call);
+    await this.underClaim({ subscriptionId: spec.id as number, key, token: claim.token, leaseMs: idempotency.lockTtlMs }, call);
   }
 
-  private async underClaim(key: InboxKey, token: string, lockTtlMs: number, call: HandlerCall): Promise<void> {
+  private async underClaim(claim: ClaimTerm, call: HandlerCall): Promise<void> {
     const { inbox } = this.context.store;
-    const subscriptionId = this.subscription.spec.id as number;
-    const renewal = this.every(lockTtlMs / 3, () => inbox.renew(subscriptionId, key, token, lockTtlMs), (error) => call.abort(error));
+    const renewal = this.every(claim.leaseMs / 3, () => inbox.renew(claim), (error) => call.abort(error));
     try {
       await call.run();
       renewal.stop();
-      await inbox.finish({ subscriptionId, key, token, done: { result: undefined } });
+      await inbox.finish({ ...claim, done: { result: undefined } });
     } catch (error) {
       renewal.stop();
-      await inbox.finish({ subscriptionId, key, token, done: undefined }).catch(() => undefined);
+      await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
       throw error;
     }
   }

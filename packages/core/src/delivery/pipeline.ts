@@ -19,25 +19,23 @@ export class Pipeline implements Sink {
   constructor(
     readonly subscription: Subscription,
     private readonly handling: Handling,
-    private readonly permits: Permits,
-    private readonly scheduler: Scheduler,
-    private readonly unexpected: (error: unknown) => void,
+    private readonly context: { readonly permits: Permits; readonly scheduler: Scheduler; readonly unexpected: (error: unknown) => void },
   ) {}
 
   handle(intake: Intake): Promise<HandOver> {
-    return this.permits.run(() => this.handleNow(intake));
+    return this.context.permits.run(() => this.handleNow(intake));
   }
 
   private async handleNow(intake: Intake): Promise<HandOver> {
     this.inFlight += 1;
     try {
       const outcome = await this.handling.handle(intake);
-      if (outcome === 'blocked') await this.scheduler.sleep(BLOCKED_MS);
+      if (outcome === 'blocked') await this.context.scheduler.sleep(BLOCKED_MS);
       return outcome;
     } catch (error) {
       // Nothing was consumed: the message is still where it was.
-      this.unexpected(error);
-      await this.scheduler.sleep(BLOCKED_MS);
+      this.context.unexpected(error);
+      await this.context.scheduler.sleep(BLOCKED_MS);
       return 'blocked';
     } finally {
       this.inFlight -= 1;

@@ -34,8 +34,15 @@ export function retryPolicy(options: number | false | RetryOptions | undefined, 
   return { attempts, delayMs: delayOf(given.backoff, problem, where), retryIf: given.retryIf };
 }
 
+/** An attempt that failed. */
+export interface FailedAttempt {
+  readonly error: unknown;
+  /** From 1. */
+  readonly attempt: number;
+}
+
 /** Decides what a failure means. Pure: the same error, attempt and random numbers give the same answer. */
-export function decideRetry(policy: RetryPolicy, error: unknown, attempt: number, random: Random): RetryDecision {
+export function decideRetry(policy: RetryPolicy, { error, attempt }: FailedAttempt, random: Random): RetryDecision {
   if (attempt >= policy.attempts || !mayRetry(policy, error, attempt)) return { kind: 'dead' };
   return { kind: 'retry', delayMs: Math.max(0, policy.delayMs(attempt, error, random)) };
 }

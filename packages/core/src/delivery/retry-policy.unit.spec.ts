@@ -8,7 +8,7 @@ const policy = (options: Parameters<typeof retryPolicy>[0]) => {
   const problems: string[] = [];
   return { policy: retryPolicy(options, (text) => problems.push(text), 'subscription "s"'), problems };
 };
-const decide = (options: Parameters<typeof retryPolicy>[0], error: unknown, attempt: number) => decideRetry(policy(options).policy, error, attempt, random);
+const decide = (options: Parameters<typeof retryPolicy>[0], error: unknown, attempt: number) => decideRetry(policy(options).policy, { error, attempt }, random);
 
 describe('the decision after a failure', () => {
   it('is another attempt until they are used up', () => {

@@ -25,14 +25,13 @@ export class RetryRunner {
   constructor(
     private readonly store: DeliveryStore,
     private readonly pipelines: ReadonlyMap<number, Pipeline>,
-    scheduler: Scheduler,
-    logger: Logger,
+    { scheduler, logger }: { readonly scheduler: Scheduler; readonly logger: Logger },
   ) {
     this.failed = (error) => {
       emit('poll:failed', { loop: 'stored deliveries', error, delayMs: POLL_MS });
       logger.warn('looking for stored deliveries failed; it is tried again', { error });
     };
-    this.loop = new Loop(scheduler, POLL_MS, () => this.look(), this.failed);
+    this.loop = new Loop({ scheduler, pollMs: POLL_MS, work: () => this.look(), failed: this.failed });
   }
 
   get isBusy(): boolean {

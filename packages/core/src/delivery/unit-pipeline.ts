@@ -31,6 +31,7 @@ class AlreadySettled extends Error {}
 
 /** What one attempt took, known also when it failed. */
 interface Attempt {
+  readonly limit: number;
   taken: Taken | undefined;
   opened: readonly OpenedMessage[];
   handled: readonly HandlerCallFor[];
@@ -62,9 +63,9 @@ export class UnitPipeline {
   }
 
   private async attempt(intake: Intake, limit: number): Promise<HandOver> {
-    const attempt: Attempt = { taken: undefined, opened: [], handled: [], hasStored: false };
+    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false };
     try {
-      await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, limit, attempt));
+      await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, attempt));
     } catch (error) {
       return error instanceof NothingTaken ? 'idle' : this.afterFailure(intake, attempt, error);
     }
@@ -76,8 +77,8 @@ export class UnitPipeline {
     return taken.hasMore ? 'worked' : 'idle';
   }
 
-  private async inUnit(tx: Transaction, intake: Intake, limit: number, attempt: Attempt): Promise<void> {
-    const taken = await intake.take(tx, limit);
+  private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
+    const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
     if (taken.messages.length === 0) {
@@ -127,7 +128,7 @@ export class UnitPipeline {
     });
     if (provable.length === 0) return [];
     const keys: InboxKey[] = provable.map(({ message, call }) => idempotencyKeyOf(idempotency, message, call.delivery));
-    const isNew = await this.context.store.inbox.remember(tx, spec.id as number, keys, idempotency.ttlMs);
+    const isNew = await this.context.store.inbox.remember(tx, { subscriptionId: spec.id as number, keys, ttlMs: idempotency.ttlMs });
     failpoint('inbox:after-insert');
     return provable.filter(({ call }, index) => {
       if (!isNew[index]) emit('delivery:duplicate', () => call.facts());

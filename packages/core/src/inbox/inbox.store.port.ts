@@ -14,6 +14,21 @@ export type InboxClaim =
   | { readonly state: 'done'; readonly result: string | undefined }
   | { readonly state: 'held'; readonly forMs: number };
 
+/** What is to be remembered. */
+export interface Memory {
+  readonly subscriptionId: number;
+  readonly keys: readonly InboxKey[];
+  readonly ttlMs: number;
+}
+
+/** A claim and how long it holds from now. */
+export interface ClaimTerm {
+  readonly subscriptionId: number;
+  readonly key: InboxKey;
+  readonly token: string;
+  readonly leaseMs: number;
+}
+
 /** How a claim ends: done with its result (JSON), or (undefined) given back. */
 export interface ClaimEnd {
   readonly subscriptionId: number;
@@ -28,11 +43,11 @@ export interface InboxStore {
    * Remembers the keys in `tx`, in one statement sorted by key; which of them are new, in the order given. Waits for a concurrent
    * transaction with the same key, and gives up with a retryable error after a short while.
    */
-  remember(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[], ttlMs: number): Promise<readonly boolean[]>;
+  remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]>;
   /** Takes a claim with a lease, outside any transaction; an ended lease is taken over. */
-  claim(subscriptionId: number, key: InboxKey, leaseMs: number, ttlMs: number): Promise<InboxClaim>;
+  claim(wanted: Omit<ClaimTerm, 'token'> & { readonly ttlMs: number }): Promise<InboxClaim>;
   /** Keeps a claim for another term. @throws HF_LEASE_LOST */
-  renew(subscriptionId: number, key: InboxKey, token: string, leaseMs: number): Promise<void>;
+  renew(claim: ClaimTerm): Promise<void>;
   /** Ends a claim, in `tx` when given. @throws HF_LEASE_LOST when somebody took it over */
   finish(claim: ClaimEnd, tx?: Transaction): Promise<void>;
   /** Deletes what is older than its ttl, a bounded number; how many. */

@@ -69,21 +69,21 @@ export class StoredSubscriptions extends Subscriptions {
   }
 
   async pause(name: string, action: OperatorAction): Promise<void> {
-    await this.set('pause', name, 'paused', action);
+    await this.set(name, 'paused', action);
     emit('subscription:paused', { subscription: name, reason: 'operator', forMs: undefined });
   }
 
   async resume(name: string, action: OperatorAction): Promise<void> {
-    await this.set('resume', name, 'active', action);
+    await this.set(name, 'active', action);
     emit('subscription:resumed', { subscription: name });
   }
 
   retire(name: string, action: OperatorAction): Promise<void> {
-    return this.set('retire', name, 'retired', action);
+    return this.set(name, 'retired', action);
   }
 
-  private async set(verb: string, name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<void> {
-    assertAction(verb, action);
+  private async set(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<void> {
+    assertAction({ active: 'resume', paused: 'pause', retired: 'retire' }[state], action);
     if (!(await this.store.subscriptions.setState(name, state, action))) throw hfError('HF_SUBSCRIPTION_UNKNOWN', { name });
     this.changed();
   }

@@ -33,9 +33,14 @@ export class Housekeeper {
 
   constructor(private readonly context: HousekeeperContext) {
     const loop = (ms: number, what: string, work: () => Promise<boolean | number>) =>
-      new Loop(context.scheduler, ms, work, (error) => {
-        emit('poll:failed', () => ({ loop: what, error, failures: 1, delayMs: ms }));
-        context.logger.warn(`${what} failed; it is tried again`, { error });
+      new Loop({
+        scheduler: context.scheduler,
+        pollMs: ms,
+        work,
+        failed: (error) => {
+          emit('poll:failed', () => ({ loop: what, error, failures: 1, delayMs: ms }));
+          context.logger.warn(`${what} failed; it is tried again`, { error });
+        },
       });
     this.scheduled = loop(TICK_MS, 'moving scheduled messages', () => this.moveScheduled());
     this.loops = [

@@ -4,6 +4,16 @@ import type { Scheduler, Timer } from '../time/scheduler.js';
 const MAX_BACKOFF_MS = 5000;
 const FIRST_BACKOFF_MS = 100;
 
+/** What a loop does, and how. */
+export interface LoopParts {
+  readonly scheduler: Scheduler;
+  /** Wait after a run that found nothing. */
+  readonly pollMs: number;
+  /** True when there is more to do at once; a number: milliseconds until there is. */
+  readonly work: () => Promise<boolean | number>;
+  readonly failed: (error: unknown) => void;
+}
+
 /**
  * Runs a piece of work again and again: at once while it says there is more, after `pollMs` when not, at once when nudged, with growing
  * waits while it fails. Never two at a time.
@@ -15,12 +25,7 @@ export class Loop {
   private isStopped = true;
   private failures = 0;
 
-  constructor(
-    private readonly scheduler: Scheduler,
-    private readonly pollMs: number,
-    private readonly work: () => Promise<boolean | number>,
-    private readonly failed: (error: unknown) => void,
-  ) {}
+  constructor(private readonly parts: LoopParts) {}
 
   get isBusy(): boolean {
     return this.running !== undefined || this.isNudged;
@@ -50,23 +55,27 @@ export class Loop {
 
   /** Work may answer with a number: milliseconds until it wants to run again. */
   private async run(): Promise<void> {
-    let waitMs = this.pollMs;
+    const { pollMs, work, failed, scheduler } = this.parts;
+    let waitMs = pollMs;
+    let atLatestMs = Number.POSITIVE_INFINITY;
     do {
       this.isNudged = false;
       try {
-        const more = await this.work();
+        const more = await work();
         this.failures = 0;
-        waitMs = typeof more === 'number' ? Math.min(more, this.pollMs) : this.pollMs;
+        atLatestMs = typeof more === 'number' ? more : Number.POSITIVE_INFINITY;
+        waitMs = Math.min(atLatestMs, pollMs);
         if (more === true) this.isNudged = true;
       } catch (error) {
         this.isNudged = false;
         waitMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.failures);
+        atLatestMs = waitMs;
         this.failures += 1;
-        this.failed(error);
+        failed(error);
       }
     } while (this.isNudged && !this.isStopped);
     this.running = undefined;
     if (this.isStopped) this.isNudged = false;
-    else this.timer = this.scheduler.after(waitMs, () => this.nudge());
+    else this.timer = scheduler.after(waitMs, () => this.nudge(), { atLatestMs });
   }
 }

@@ -4,7 +4,7 @@ import { Loop } from './loop.js';
 const make = (work: () => Promise<boolean | number>) => {
   const time = new VirtualTime();
   const failures: unknown[] = [];
-  return { time, failures, loop: new Loop(time, 1000, work, (error) => failures.push(error)) };
+  return { time, failures, loop: new Loop({ scheduler: time, pollMs: 1000, work, failed: (error) => failures.push(error) }) };
 };
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 

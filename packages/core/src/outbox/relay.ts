@@ -30,9 +30,14 @@ export class Relay {
   private readonly loop: Loop;
 
   constructor(private readonly context: RelayContext) {
-    this.loop = new Loop(context.scheduler, POLL_MS, () => this.once(), (error) => {
-      emit('poll:failed', () => ({ loop: 'relay', error, failures: 1, delayMs: POLL_MS }));
-      context.logger.warn('the relay could not send; it tries again', { error });
+    this.loop = new Loop({
+      scheduler: context.scheduler,
+      pollMs: POLL_MS,
+      work: () => this.once(),
+      failed: (error) => {
+        emit('poll:failed', () => ({ loop: 'relay', error, failures: 1, delayMs: POLL_MS }));
+        context.logger.warn('the relay could not send; it tries again', { error });
+      },
     });
   }
 

@@ -90,7 +90,7 @@ export class Assembly {
     const { scheduler, random } = this.runtime;
     const currentTransaction = () => this.units?.current()?.transaction;
     const context = { store: this.store, unitOfWork: this.unitOfWork, currentTransaction, scheduler, random };
-    const guarded = new GuardedMethod(context, name, policy, idempotency, unit);
+    const guarded = new GuardedMethod(context, name, { retry: policy, idempotency, unit });
     this.guarded.set(name, guarded);
     return guarded;
   }
@@ -105,9 +105,12 @@ export class Assembly {
       random,
       logger,
       writeOutgoing: (tx, messages) =>
-        writeOutgoing(store.log, tx, messages, (lanes, hasScheduled) => {
-          onCommitted?.(messages);
-          this.events.committed(lanes, hasScheduled);
+        writeOutgoing(store.log, tx, {
+          messages,
+          committed: (lanes, hasScheduled) => {
+            onCommitted?.(messages);
+            this.events.committed(lanes, hasScheduled);
+          },
         }),
     });
   }

@@ -173,7 +173,7 @@ export class Node {
       const concurrency = shareOf(total, given.spec.concurrency, subscriptions.length);
       const subscription = { ...given, spec: { ...given.spec, concurrency } };
       const unexpected = (error: unknown) => logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
-      return new Pipeline(subscription, handling(subscription), permits, scheduler, unexpected);
+      return new Pipeline(subscription, handling(subscription), { permits, scheduler, unexpected });
     });
   }
 
@@ -182,7 +182,7 @@ export class Node {
     const { settings, runtime, nodeId } = assembly;
     const { scheduler, logger } = runtime;
     const byId = new Map(this.pipelines.map((pipeline) => [pipeline.subscription.spec.id as number, pipeline]));
-    this.retries = new RetryRunner(store.deliveries, byId, scheduler, logger);
+    this.retries = new RetryRunner(store.deliveries, byId, { scheduler, logger });
     const moved = () => {
       transport.nudge([]);
       this.relay?.nudge();

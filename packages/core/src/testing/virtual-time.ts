@@ -16,6 +16,8 @@ export interface VirtualTimeOptions {
 
 interface Waiting {
   readonly dueMs: number;
+  /** The clock stops here for it; later than its due time for a poll. */
+  readonly stopMs: number;
   readonly task: () => void;
 }
 
@@ -26,7 +28,8 @@ const SETTLE_ROUNDS = 10;
  * Time that stands still until it is told to move: a Clock and a Scheduler for tests and simulations.
  *
  * **Guarantee:** timers run in the order of their due times, those due at once in the order they were made, each with the clock at its due
- * time and with the promises it set off settled before the next one. A timer of 0 ms needs no `advance`: it runs in the next round of the
+ * time and with the promises it set off settled before the next one. A poll (`atLatestMs`) does not stop the clock on the way: it has one
+ * look at the end of each `advance`, so that a day costs no more than an hour. A timer of 0 ms needs no `advance`: it runs in the next round of the
  * event loop. Timers never keep the process alive, whatever they ask for.
  */
 export class VirtualTime implements Clock, Scheduler {
@@ -59,8 +62,10 @@ export class VirtualTime implements Clock, Scheduler {
   }
 
   /** Runs `task` when the time has been advanced to it. */
-  after(ms: number, task: () => void, _options?: TimerOptions): Timer {
-    const timer: Waiting = { dueMs: this.advancedMs + Math.max(0, ms), task };
+  after(ms: number, task: () => void, options: TimerOptions = {}): Timer {
+    const waitMs = Math.max(0, ms);
+    const stopMs = this.advancedMs + Math.max(waitMs, options.atLatestMs ?? waitMs);
+    const timer: Waiting = { dueMs: this.advancedMs + waitMs, stopMs, task };
     this.timers.add(timer);
     if (timer.dueMs === this.advancedMs) setImmediate(() => this.run(timer));
     return { cancel: () => this.timers.delete(timer) };
@@ -86,17 +91,25 @@ export class VirtualTime implements Clock, Scheduler {
   private async moveTo(targetMs: number): Promise<void> {
     await this.settle();
     for (let timer = this.nextUntil(targetMs); timer; timer = this.nextUntil(targetMs)) {
-      this.advancedMs = Math.max(this.advancedMs, timer.dueMs);
+      this.advancedMs = Math.max(this.advancedMs, timer.stopMs);
       this.run(timer);
       await this.settle();
     }
     this.advancedMs = targetMs;
     await this.settle();
+    await this.runOverduePolls();
+  }
+
+  /** What the clock did not stop for has its look now, once, however long the way was. */
+  private async runOverduePolls(): Promise<void> {
+    const overdue = [...this.timers].filter(({ dueMs }) => dueMs <= this.advancedMs);
+    for (const timer of overdue) this.run(timer);
+    if (overdue.length > 0) await this.settle();
   }
 
   private nextUntil(targetMs: number): Waiting | undefined {
     let next: Waiting | undefined;
-    for (const timer of this.timers) if (timer.dueMs <= targetMs && (!next || timer.dueMs < next.dueMs)) next = timer;
+    for (const timer of this.timers) if (timer.stopMs <= targetMs && (!next || timer.stopMs < next.stopMs)) next = timer;
     return next;
   }
 

@@ -138,3 +138,27 @@ describe('VirtualTime', () => {
     );
   });
 });
+
+describe('a poll', () => {
+  it('does not stop the clock on its way, and has one look at the end of it', async () => {
+    const time = new VirtualTime({ startsAt: new Date(0) });
+    const looks: number[] = [];
+    const look = () => {
+      looks.push(time.monotonicMs());
+      time.after(1000, look, { atLatestMs: Number.POSITIVE_INFINITY });
+    };
+    time.after(1000, look, { atLatestMs: Number.POSITIVE_INFINITY });
+    await time.advance('1d');
+    expect(looks).toEqual([86_400_000]);
+  });
+
+  it('stops it when it knows of something due', async () => {
+    const time = new VirtualTime();
+    const looks: number[] = [];
+    time.after(1000, () => looks.push(time.monotonicMs()), { atLatestMs: 5000 });
+    await time.advance('500ms');
+    expect(looks).toEqual([]);
+    await time.advance('1m');
+    expect(looks).toEqual([5000]);
+  });
+});

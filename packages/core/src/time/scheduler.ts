@@ -8,6 +8,11 @@ export interface Timer {
 export interface TimerOptions {
   /** Whether the process stays alive for it; default false, because work in flight keeps its connections and those keep the process. */
   readonly keepsProcessAlive?: boolean;
+  /**
+   * For a look at something that tells of itself, or is known not to be due before: milliseconds within which nothing is missed. A time that
+   * is moved by hand stops for the timer only then. Real time pays no heed to it. Default: its own `ms`.
+   */
+  readonly atLatestMs?: number;
 }
 
 /** Puts work off, as the engine sees it: a port, so that a test or a simulation decides when time passes. */

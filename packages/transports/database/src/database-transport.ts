@@ -74,9 +74,14 @@ class DatabaseTransport implements Transport {
     private readonly store: Store,
     pollMs: number,
   ) {
-    this.poll = new Loop(context.scheduler, pollMs, () => this.look(), (error) => {
-      emit('poll:failed', () => ({ loop: 'log', error, failures: 1, delayMs: pollMs }));
-      context.logger.warn('looking at the log failed; it is tried again', { error });
+    this.poll = new Loop({
+      scheduler: context.scheduler,
+      pollMs,
+      work: () => this.look(),
+      failed: (error) => {
+        emit('poll:failed', () => ({ loop: 'log', error, failures: 1, delayMs: pollMs }));
+        context.logger.warn('looking at the log failed; it is tried again', { error });
+      },
     });
   }
 

@@ -101,10 +101,10 @@ export class PostgresCursorStore implements CursorStore {
         if (read.isMoved) await sql.run({ text: this.moveSql(cursor, read) });
         return undefined;
       }
-      await this.keep(sql, cursor, token, ttlMs, 'true');
+      await this.keep(sql, cursor, { token, ttlMs, condition: 'true' });
       return new CursorLease(read, {
-        renew: () => this.keep(this.context.pool, cursor, token, ttlMs, 'owner_token = $4'),
-        finish: (tx) => this.finish(tx, cursor, token, read),
+        renew: () => this.keep(this.context.pool, cursor, { token, ttlMs, condition: 'owner_token = $4::uuid' }),
+        finish: (tx) => this.finish(tx, cursor, { token, read }),
         release: () => this.release(cursor, token),
       });
     });
@@ -118,14 +118,15 @@ export class PostgresCursorStore implements CursorStore {
     const [first] = rows;
     if (first === undefined) return undefined;
     const isFull = rows.length >= scan;
-    const read = this.choose(cursor, first, orderly(first, rows, scan), limit);
+    const read = this.choose(cursor, orderly(rows as [TakenRow, ...TakenRow[]], scan), limit);
     this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : limit);
     this.notes.saw(cursor, read.position);
     return isFull ? { ...read, hasMore: true } : read;
   }
 
   /** What of the rows is handed over, and where that leaves the cursor. */
-  private choose(cursor: CursorKey, first: TakenRow, rows: readonly TakenRow[], limit: number): Read {
+  private choose(cursor: CursorKey, rows: readonly [TakenRow, ...TakenRow[]], limit: number): Read {
+    const [first] = rows;
     const from: Position = { upTo: BigInt(first.position), holes: parseMultirange(first.holes) };
     const found = first.id === null ? [] : rows.map((row) => ({ row, id: BigInt(row.id as string) }));
     found.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -143,16 +144,20 @@ export class PostgresCursorStore implements CursorStore {
       where subscription_id = ${cursor.subscriptionId} and lane = ${cursor.lane}`;
   }
 
-  private async keep(sql: SqlRunner, cursor: CursorKey, token: string, ttlMs: number, condition: string): Promise<void> {
+  private async keep(
+    sql: SqlRunner,
+    cursor: CursorKey,
+    { token, ttlMs, condition }: { readonly token: string; readonly ttlMs: number; readonly condition: string },
+  ): Promise<void> {
     const { rowCount } = await sql.run({
       text: `update ${this.context.tables.cursor} set owner_token = $4::uuid, lease_until = clock_timestamp() + $3 * interval '1 millisecond'
-             where subscription_id = $1 and lane = $2 and ${condition.replace('$4', '$4::uuid')}`,
+             where subscription_id = $1 and lane = $2 and ${condition}`,
       values: [cursor.subscriptionId, cursor.lane, ttlMs, token],
     });
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
   }
 
-  private async finish(tx: Transaction | undefined, cursor: CursorKey, token: string, read: Read): Promise<void> {
+  private async finish(tx: Transaction | undefined, cursor: CursorKey, { token, read }: { readonly token: string; readonly read: Read }): Promise<void> {
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
     const { rowCount } = await sql.run({
       text: `${this.moveSql(cursor, read)} and owner_token = '${token}'`,
@@ -195,10 +200,11 @@ export class PostgresCursorStore implements CursorStore {
 }
 
 /** While more holes turned up than were read, nothing above the position may overtake those that are left. */
-function orderly(first: TakenRow, rows: readonly TakenRow[], scan: number): readonly TakenRow[] {
+function orderly(rows: readonly [TakenRow, ...TakenRow[]], scan: number): readonly [TakenRow, ...TakenRow[]] {
+  const [first] = rows;
   if (first.id === null) return rows;
   const turnedUp = rows.filter(({ id }) => BigInt(id as string) <= BigInt(first.position));
-  return turnedUp.length >= scan ? turnedUp : rows;
+  return turnedUp.length >= scan ? (turnedUp as [TakenRow, ...TakenRow[]]) : rows;
 }
 
 /** How many of the rows to consume so that at most `limit` are wanted. */

@@ -67,7 +67,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
     const again = `state = 'retry', attempts = 0, has_consent = true, next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
-    return this.act('redrive', which, action, async (sql, ids) => {
+    return this.act(which, { ...action, name: 'redrive' }, async (sql, ids) => {
       // Within an ordered key only the first may run; the others wait behind it.
       await sql.run({
         text: `update ${t.delivery} d set ${again} from ${t.subscription} s where s.id = d.subscription_id and d.id = any($1::bigint[])
@@ -81,7 +81,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
-    return this.act('discard', which, action, async (sql, ids) => {
+    return this.act(which, { ...action, name: 'discard' }, async (sql, ids) => {
       const { rows } = await sql.run<{ subscription_id: number; key: string | null }>({
         text: `delete from ${t.delivery} where id = any($1::bigint[]) returning subscription_id, key`,
         values: [ids],
@@ -97,13 +97,17 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     });
   }
 
-  private act(name: string, which: DeadLetterChoice, action: OperatorAction, work: (sql: SqlRunner, ids: readonly string[]) => Promise<void>): Promise<number> {
+  private act(
+    which: DeadLetterChoice,
+    { name, ...action }: OperatorAction & { readonly name: string },
+    work: (sql: SqlRunner, ids: readonly string[]) => Promise<void>,
+  ): Promise<number> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<{ id: string }>({ text: `select d.id ${this.from} ${where.text} order by d.id for update of d`, values: where.values });
       const ids = rows.map(({ id }) => id);
       if (ids.length > 0) await work(sql, ids);
-      await audit(sql, this.context, name, typeof which === 'string' ? which : JSON.stringify(which), action);
+      await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
       return ids.length;
     });
   }

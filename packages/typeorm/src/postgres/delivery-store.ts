@@ -1,4 +1,4 @@
-import { type DeliveryRecord, type DeliveryStore, type DueTimes, hfError, type Incoming, type Intake, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import { type DeliveryRecord, type DeliveryStore, type DueTimes, hfError, type Incoming, type Intake, type KeyLock, type Lease, type Taken, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -66,7 +66,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
     }
   }
 
-  async lockKeys(tx: Transaction, subscriptionId: number, keys: readonly string[], blocksKeys: boolean): Promise<ReadonlySet<string>> {
+  async lockKeys(tx: Transaction, { subscriptionId, keys, blocksKeys }: KeyLock): Promise<ReadonlySet<string>> {
     const sql = sqlOf(tx);
     const sorted = [...new Set(keys)].sort();
     // Two statements: the second one's snapshot must be younger than the locks.
@@ -117,7 +117,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
   }
 
   async countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined> {
-    const row = await leaseOne(this.context, subscriptionId, aloneMs, { condition: 'is_suspect', also: ', attempts = d.attempts + 1' });
+    const row = await leaseOne(this.context, { subscriptionId, ms: aloneMs, condition: 'is_suspect', also: ', attempts = d.attempts + 1' });
     // The attempt that was just counted is the one that follows.
     return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 }, aloneMs);
   }
@@ -135,9 +135,7 @@ function waitOf(ms: number | null): number | undefined {
 /** Moves the due time of the first due delivery into the future, which makes it ours for that time; the new due time proves it. */
 async function leaseOne(
   context: PostgresContext,
-  subscriptionId: number,
-  ms: number,
-  { condition, also }: { readonly condition: string; readonly also: string },
+  { subscriptionId, ms, condition, also }: { readonly subscriptionId: number; readonly ms: number; readonly condition: string; readonly also: string },
 ): Promise<LeasedRow | undefined> {
   const { delivery, subscription } = context.tables;
   const { rows } = await context.pool.run<LeasedRow>({
@@ -181,7 +179,7 @@ class DueDeliveries implements Intake {
   ) {}
 
   async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
-    const row = await leaseOne(this.context, this.subscriptionId, ttlMs, { condition: 'not is_suspect', also: '' });
+    const row = await leaseOne(this.context, { subscriptionId: this.subscriptionId, ms: ttlMs, condition: 'not is_suspect', also: '' });
     return row && new DeliveryLease(this.context, row, ttlMs);
   }
 

@@ -36,7 +36,7 @@ export class Fence {
     let written = 0;
     for (const [lane, holes] of candidates) {
       const holding = holders.get(lane) ?? new Set<string>();
-      const watch = this.watched(lane, holes, holding, life);
+      const watch = this.watched(lane, { holes, holders: holding, life });
       watch.holders = new Set([...watch.holders].filter((holder) => holding.has(holder)));
       if (watch.holders.size > 0) continue;
       written += await this.writeOff(lane, watch.holes);
@@ -45,12 +45,11 @@ export class Fence {
     return written;
   }
 
-  private watched(lane: number, holes: string, holders: ReadonlySet<string>, life: string): Watch {
+  private watched(lane: number, seen: Watch): Watch {
     const known = this.watches.get(lane);
-    if (known !== undefined && known.life === life) return known;
-    const watch = { holes, holders, life };
-    this.watches.set(lane, watch);
-    return watch;
+    if (known !== undefined && known.life === seen.life) return known;
+    this.watches.set(lane, seen);
+    return seen;
   }
 
   /** Holes of any reader that have no verdict yet, by lane. */

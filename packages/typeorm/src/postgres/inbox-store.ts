@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ClaimEnd, hfError, type InboxClaim, type InboxKey, type InboxStore, type Transaction } from '@holdfast/core';
+import { type ClaimEnd, type ClaimTerm, hfError, type InboxClaim, type InboxKey, type InboxStore, type Memory, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -27,14 +27,15 @@ export class PostgresInboxStore implements InboxStore {
     );
   }
 
-  async remember(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[], ttlMs: number): Promise<readonly boolean[]> {
+  async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
+    const { subscriptionId, keys, ttlMs } = memory;
     const sql = sqlOf(tx);
     const [only] = keys;
     if (only !== undefined && keys.length === 1) {
       const { rowCount } = await sql.run(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
       if (rowCount === 1) return [true];
     }
-    const isNew = keys.length === 1 ? new Set<string>() : await this.insert(tx, subscriptionId, keys, ttlMs);
+    const isNew = keys.length === 1 ? new Set<string>() : await this.insert(tx, memory);
     const known = keys.filter((key) => !isNew.has(idOf(key)));
     if (known.length > 0) await this.assertHandled(tx, subscriptionId, known);
     const left = new Set(isNew);
@@ -42,7 +43,7 @@ export class PostgresInboxStore implements InboxStore {
     return keys.map((key) => left.delete(idOf(key)));
   }
 
-  async claim(subscriptionId: number, key: InboxKey, leaseMs: number, ttlMs: number): Promise<InboxClaim> {
+  async claim({ subscriptionId, key, leaseMs, ttlMs }: Omit<ClaimTerm, 'token'> & { readonly ttlMs: number }): Promise<InboxClaim> {
     const token = randomUUID();
     const { rows } = await this.context.pool.run<{ status: string; result: string | null; token: string; ms: number | null }>({
       text: `insert into ${this.context.tables.inbox} as i (subscription_id, source, message_id, status, expires_at, owner_token, lease_until)
@@ -59,7 +60,7 @@ export class PostgresInboxStore implements InboxStore {
     return { state: 'done', result: row.result ?? undefined };
   }
 
-  async renew(subscriptionId: number, key: InboxKey, token: string, leaseMs: number): Promise<void> {
+  async renew({ subscriptionId, key, token, leaseMs }: ClaimTerm): Promise<void> {
     const { rowCount } = await this.context.pool.run({
       text: `update ${this.context.tables.inbox} set lease_until = clock_timestamp() + $5 * interval '1 millisecond'
              where subscription_id = $1 and source = $2 and message_id = $3 and owner_token = $4::uuid and status = 'claimed'`,
@@ -92,7 +93,7 @@ export class PostgresInboxStore implements InboxStore {
   }
 
   /** Sorted, so that two nodes with the same messages wait for each other instead of deadlocking. */
-  private async insert(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[], ttlMs: number): Promise<Set<string>> {
+  private async insert(tx: Transaction, { subscriptionId, keys, ttlMs }: Memory): Promise<Set<string>> {
     const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
     const { rows } = await sqlOf(tx).run<InboxKey>(
       this.rememberMany(subscriptionId, unique.map(({ source }) => source), unique.map(({ id }) => id), ttlMs + this.ahead()),

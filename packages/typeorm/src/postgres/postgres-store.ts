@@ -93,7 +93,7 @@ export class PostgresStore implements Store {
     this.deadLetters = new PostgresDeadLetterStore(context);
     this.subscriptions = new PostgresSubscriptionStore(context);
     this.nodes = new PostgresNodeStore(context);
-    this.wakeups = new PostgresWakeups(context, connect, scheduler, logger);
+    this.wakeups = new PostgresWakeups(context, connect, { scheduler, logger });
   }
 
   hasWrittenOutsideUnit(): boolean {

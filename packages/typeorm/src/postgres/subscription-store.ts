@@ -22,7 +22,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       await sql.run({ text: `lock table ${t.subscription} in share row exclusive mode` });
       const known = await this.known(sql, nodeId);
       const registered: RegisteredSubscription[] = [];
-      for (const declaration of declarations) registered.push(await this.registerOne(sql, nodeId, declaration, known));
+      for (const declaration of declarations) registered.push(await this.registerOne(sql, declaration, { nodeId, known }));
       const served = new Set(registered.map(({ id }) => id));
       const missing = known.filter((row) => row.is_handler && row.state !== 'retired' && !row.is_served && !served.has(row.id));
       if (missing.length > 0) throw hfError('HF_SUBSCRIPTION_MISSING', { name: missing.map(({ name }) => name).join(', ') });
@@ -67,7 +67,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       await sql.run({ text: `update ${t.subscription} set state = $2 where id = $1`, values: [row.id, state] });
       // A retired subscription must not hold back the log.
       if (state === 'retired') await sql.run({ text: `delete from ${t.cursor} where subscription_id = $1`, values: [row.id] });
-      await audit(sql, this.context, { active: 'resume', paused: 'pause', retired: 'retire' }[state], name, action);
+      await audit(sql, this.context, { ...action, action: { active: 'resume', paused: 'pause', retired: 'retire' }[state], target: name });
       return true;
     });
   }
@@ -90,7 +90,11 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
     return rows;
   }
 
-  private async registerOne(sql: SqlRunner, nodeId: string, wanted: SubscriptionDeclaration, known: readonly KnownRow[]): Promise<RegisteredSubscription> {
+  private async registerOne(
+    sql: SqlRunner,
+    wanted: SubscriptionDeclaration,
+    { nodeId, known }: { readonly nodeId: string; readonly known: readonly KnownRow[] },
+  ): Promise<RegisteredSubscription> {
     const t = this.context.tables;
     const row = known.find(({ name }) => name === wanted.name) ?? known.find(({ name }) => wanted.formerly.includes(name));
     const { rows } = await sql.run<{ id: number }>(

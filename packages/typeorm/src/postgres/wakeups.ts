@@ -25,8 +25,7 @@ export class PostgresWakeups implements Wakeups {
   constructor(
     private readonly context: PostgresContext,
     private readonly connect: () => Promise<RawConnection>,
-    private readonly scheduler: Scheduler,
-    private readonly logger: Logger,
+    private readonly ports: { readonly scheduler: Scheduler; readonly logger: Logger },
   ) {
     this.channel = `holdfast_${createHash('sha256').update(context.tables.outbox).digest('hex').slice(0, 12)}`;
   }
@@ -49,7 +48,7 @@ export class PostgresWakeups implements Wakeups {
       await client.query(`listen ${this.channel}`);
       return true;
     } catch (error) {
-      this.logger.warn('other processes cannot wake this one; it polls instead', { error: String(error) });
+      this.ports.logger.warn('other processes cannot wake this one; it polls instead', { error: String(error) });
       return false;
     }
   }
@@ -66,13 +65,13 @@ export class PostgresWakeups implements Wakeups {
     if (connection === undefined || this.isClosed) return;
     this.connection = undefined;
     connection.release(new Error('listening connection lost'));
-    this.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
+    this.ports.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
   }
 
   private async relisten(wake: (lanes: readonly number[]) => void): Promise<void> {
     if (this.isClosed) return;
     if (await this.listen(wake)) wake([]);
-    else this.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
+    else this.ports.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
   }
 
   private send(): void {
@@ -84,7 +83,7 @@ export class PostgresWakeups implements Wakeups {
       .run({ name: 'hf_notify', text: 'select pg_notify($1, $2)', values: [this.channel, `${this.context.nodeId} ${lanes}`] })
       // A lost hint costs one poll interval, nothing else.
       .catch(() => undefined)
-      .finally(() => this.scheduler.after(NOTIFY_INTERVAL_MS, () => this.resume()));
+      .finally(() => this.ports.scheduler.after(NOTIFY_INTERVAL_MS, () => this.resume()));
   }
 
   private resume(): void {
