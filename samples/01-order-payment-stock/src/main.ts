@@ -1,0 +1,54 @@
+// `npm start`: order → payment → stock as three processes, a kill in the middle, and the account of every order at the end.
+import { isRight, totalOf } from './supervisor/account.js';
+import { type Options, optionsFrom, USAGE } from './supervisor/options.js';
+import { Progress } from './supervisor/progress.js';
+import { Scenario } from './supervisor/scenario.js';
+
+/** By a signal: the exit code is the one a shell expects. */
+class Interrupted extends Error {
+  constructor(readonly exitCode: number) {
+    super('interrupted');
+  }
+}
+
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const [name, number] of Object.entries(SIGNALS)) process.on(name, () => reject(new Interrupted(128 + number)));
+  });
+}
+
+/** The exit code. */
+async function play({ orders }: Options): Promise<number> {
+  const interrupted = interruption();
+  const progress = new Progress(process.stdout);
+  progress.say('Holdfast: order → payment → stock. Three Nest services, three processes, one PostgreSQL, no broker.\n');
+  const scenario = new Scenario(orders, progress);
+  const story = scenario.run();
+  try {
+    const account = await Promise.race([story, interrupted, scenario.failed]);
+    await scenario.end();
+    progress.say(`\n${totalOf(account)}`);
+    return isRight(account) ? 0 : 1;
+  } catch (error) {
+    // Interrupted or failed: what the story still does must not end the process before everything is cleaned up.
+    story.catch(() => undefined);
+    progress.say(error instanceof Interrupted ? '\nStopping …' : `\n${error instanceof Error ? error.message : String(error)}`);
+    await scenario.end();
+    return error instanceof Interrupted ? error.exitCode : 1;
+  }
+}
+
+async function main(): Promise<void> {
+  try {
+    const options = optionsFrom(process.argv.slice(2));
+    if (options.wantsHelp) console.log(USAGE);
+    else process.exit(await play(options));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 1;
+  }
+}
+
+void main();

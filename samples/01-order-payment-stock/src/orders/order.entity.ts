@@ -1,0 +1,8 @@
+import { Column, CreateDateColumn, Entity, PrimaryColumn } from 'typeorm';
+
+@Entity()
+export class Order {
+  @PrimaryColumn('uuid') id!: string;
+  @Column('int') amount!: number;
+  @CreateDateColumn({ type: 'timestamptz' }) placedAt!: Date;
+}

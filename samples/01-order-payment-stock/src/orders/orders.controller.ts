@@ -1,0 +1,13 @@
+import { Body, Controller, Post } from '@nestjs/common';
+import type { Order } from './order.entity.js';
+import { Orders } from './orders.js';
+
+@Controller('orders')
+export class OrdersController {
+  constructor(private readonly orders: Orders) {}
+
+  @Post()
+  place(@Body('amount') amount: number): Promise<Order> {
+    return this.orders.place(amount);
+  }
+}

@@ -1,0 +1,17 @@
+import { HoldfastModule } from '@holdfast/nest';
+import { database } from '@holdfast/transport-database';
+import { typeorm } from '@holdfast/typeorm';
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Payment } from './payment.entity.js';
+import { Payments } from './payments.js';
+
+@Module({
+  imports: [
+    TypeOrmModule.forRoot({ type: 'postgres', url: process.env.DATABASE_URL, schema: 'payments', entities: [Payment], synchronize: true }),
+    TypeOrmModule.forFeature([Payment]),
+    HoldfastModule.forRoot({ service: 'payments', transport: database(), store: typeorm() }),
+  ],
+  providers: [Payments],
+})
+export class PaymentsModule {}

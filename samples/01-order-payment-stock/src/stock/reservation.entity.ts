@@ -1,0 +1,9 @@
+import { Column, CreateDateColumn, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+
+// No unique index on the order: nothing but the bus keeps an order from being reserved twice.
+@Entity()
+export class Reservation {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column('uuid') @Index() orderId!: string;
+  @CreateDateColumn({ type: 'timestamptz' }) reservedAt!: Date;
+}
