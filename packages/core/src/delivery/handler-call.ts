@@ -12,7 +12,9 @@ import type { Subscription } from './subscription.js';
 export class HandlerCall {
   readonly delivery: Delivery;
   private durationMs = 0;
-  private readonly controller = new AbortController();
+  /** Made when the handler first looks at its signal: most never do. */
+  private controller: AbortController | undefined;
+  private abortedBy: { readonly reason: unknown } | undefined;
 
   constructor(
     private readonly context: HandlerCallContext,
@@ -25,41 +27,59 @@ export class HandlerCall {
       attempt: message.incoming.attempts + 1,
       isRedelivery: message.incoming.isRedelivery,
       deadlineAt: new Date(context.clock.now().getTime() + subscription.timeoutMs),
-      signal: () => this.controller.signal,
+      signal: () => this.signal(),
     });
   }
 
   /** Tells the handler that what it does is not wanted any more. */
   abort(reason: unknown): void {
-    this.controller.abort(reason);
+    this.abortedBy ??= { reason };
+    this.controller?.abort(this.abortedBy.reason);
+  }
+
+  private signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.abortedBy !== undefined) this.controller.abort(this.abortedBy.reason);
+    return this.controller.signal;
   }
 
   /** Runs the handler; settles at its time-out or when stopping gives it up, even when the handler never does. */
   async run(): Promise<unknown> {
-    const { stopping } = this.context;
-    const { name } = this.subscription.spec;
-    const startedMs = this.context.clock.monotonicMs();
+    const { clock } = this.context;
+    const startedMs = clock.monotonicMs();
     emit('delivery:started', () => ({ ...this.facts(), isRedelivery: this.delivery.isRedelivery }));
-    const given = await new Promise<unknown>((resolve, reject) => {
-      const giveUp = (error: Error) => {
-        this.abort(error);
-        reject(error);
-      };
-      const onStop = () => giveUp(hfError('HF_STOPPING', { activity: `a delivery of ${name}` }));
-      const timer = this.context.scheduler.after(this.subscription.timeoutMs, () =>
-        giveUp(hfError('HF_HANDLER_TIMEOUT', { subscription: name, timeoutMs: this.subscription.timeoutMs })),
-      );
-      stopping.addEventListener('abort', onStop, { once: true });
-      const settled = () => {
-        timer.cancel();
-        stopping.removeEventListener('abort', onStop);
-      };
-      this.call().then(resolve, reject).finally(settled);
-      if (stopping.aborted) onStop();
-    });
+    const given = await new Promise<unknown>((resolve, reject) => this.start(resolve, reject));
     failpoint('handler:after');
-    this.durationMs = this.context.clock.monotonicMs() - startedMs;
+    this.durationMs = clock.monotonicMs() - startedMs;
     return given;
+  }
+
+  private start(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+    const { scheduler, inHand } = this.context;
+    const { timeoutMs, spec } = this.subscription;
+    const stopping = () => giveUp(hfError('HF_STOPPING', { activity: `a delivery of ${spec.name}` }));
+    const timer = scheduler.after(timeoutMs, () => giveUp(hfError('HF_HANDLER_TIMEOUT', { subscription: spec.name, timeoutMs })));
+    const done = () => {
+      timer.cancel();
+      inHand.remove(stopping);
+    };
+    const giveUp = (error: Error) => {
+      done();
+      this.abort(error);
+      reject(error);
+    };
+    inHand.add(stopping);
+    if (inHand.isGivenUp) return stopping();
+    this.call().then(
+      (value) => {
+        done();
+        resolve(value);
+      },
+      (error: unknown) => {
+        done();
+        reject(error);
+      },
+    );
   }
 
   /** What it did is committed. */

@@ -41,7 +41,7 @@ export class InProcessPipeline {
       if (error === undefined) return;
       const decision = decideRetry(this.subscription.retry, { error: error.thrown, attempt: attempts + 1 }, this.context.random);
       if (decision.kind === 'dead') return this.giveUp(incoming, error.thrown);
-      await this.context.scheduler.sleep(decision.delayMs, this.context.stopping);
+      await this.context.scheduler.sleep(decision.delayMs, this.context.inHand.signal);
     }
   }
 

@@ -3,6 +3,7 @@ import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
+import type { WorkInHand } from './work-in-hand.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 
@@ -15,8 +16,8 @@ export interface HandlerCallContext {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
-  /** Aborted when stopping has reached its deadline: what is in work is given back. */
-  readonly stopping: AbortSignal;
+  /** Calls in work: given up, and their messages given back, when stopping has reached its deadline. */
+  readonly inHand: WorkInHand;
 }
 
 /** What every part of the pipeline over a store uses. */

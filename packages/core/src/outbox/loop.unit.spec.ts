@@ -18,7 +18,7 @@ describe('a loop', () => {
     loop.start();
     await settle();
     expect(runs).toBe(1);
-    await time.advance(3000);
+    for (let seconds = 1; seconds <= 3; seconds += 1) await time.advance(1000);
     expect(runs).toBe(4);
     await loop.stop();
   });

@@ -8,6 +8,7 @@ import type { Subscription } from '../delivery/subscription.js';
 import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
 import { UnitPipeline } from '../delivery/unit-pipeline.js';
 import { hfError } from '../errors/catalogue.js';
+import { WorkInHand } from '../delivery/work-in-hand.js';
 import { emit } from '../monitoring/events.js';
 import { Housekeeper } from '../outbox/housekeeper.js';
 import { Relay } from '../outbox/relay.js';
@@ -23,7 +24,7 @@ const RETURN_MS = 2000;
 
 /** A started bus: everything that runs, in the order in which it starts and, backwards, stops. */
 export class Node {
-  private readonly controller = new AbortController();
+  private readonly inHand = new WorkInHand();
   private pipelines: readonly Pipeline[] = [];
   private relay: Relay | undefined;
   private housekeeper: Housekeeper | undefined;
@@ -74,7 +75,7 @@ export class Node {
   async stop(timeoutMs: number): Promise<void> {
     if (this.isStopped) return;
     const { store, transport, settings, runtime, nodeId } = this.assembly;
-    const deadline = runtime.scheduler.after(timeoutMs, () => this.controller.abort());
+    const deadline = runtime.scheduler.after(timeoutMs, () => this.inHand.giveUp());
     const intake = Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]);
     await intake.catch((error: unknown) => runtime.logger.warn('the intake did not stop in good order', { error }));
     deadline.cancel();
@@ -161,7 +162,7 @@ export class Node {
   private pipelinesOf(subscriptions: readonly Subscription[]): readonly Pipeline[] {
     const { store, units, runtime } = this.assembly;
     const { clock, random, scheduler, logger } = runtime;
-    const call = { clock, random, scheduler, logger, stopping: this.controller.signal };
+    const call = { clock, random, scheduler, logger, inHand: this.inHand };
     const handling = (subscription: Subscription): Handling => {
       if (store === undefined || units === undefined) return new InProcessPipeline(call, subscription);
       const context: PipelineContext = { ...call, store, runUnit: (options, work) => units.runFramework(options, work), onStored: () => this.retries?.nudge() };
