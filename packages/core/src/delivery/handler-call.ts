@@ -1,5 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
-import { type DeliveryFacts } from '../monitoring/event-table.js';
+import { classify } from '../errors/classify.js';
+import { describeFailure } from '../errors/describe-failure.js';
+import type { DeliveryFacts, FailureFacts } from '../monitoring/event-table.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import { createDelivery, type Delivery } from './delivery.js';
@@ -7,6 +9,12 @@ import { withDelivery } from './delivery-context.js';
 import type { ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
+
+/** What events tell of a failure. */
+export function failureFacts(error: unknown): FailureFacts {
+  const { code, fingerprint } = describeFailure(error);
+  return { code, category: classify(error).category, fingerprint, error };
+}
 
 /** One call of a handler: its delivery, its time-out, its abort signal. */
 export class HandlerCall {
@@ -48,10 +56,17 @@ export class HandlerCall {
     const { clock } = this.context;
     const startedMs = clock.monotonicMs();
     emit('delivery:started', () => ({ ...this.facts(), isRedelivery: this.delivery.isRedelivery }));
-    const given = await new Promise<unknown>((resolve, reject) => this.start(resolve, reject));
-    failpoint('handler:after');
-    this.durationMs = clock.monotonicMs() - startedMs;
-    return given;
+    try {
+      const given = await new Promise<unknown>((resolve, reject) => this.start(resolve, reject));
+      failpoint('handler:after');
+      return given;
+    } catch (error) {
+      const durationMs = clock.monotonicMs() - startedMs;
+      emit('delivery:failed', () => ({ ...this.facts(), ...failureFacts(error), durationMs }));
+      throw error;
+    } finally {
+      this.durationMs = clock.monotonicMs() - startedMs;
+    }
   }
 
   private start(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {

@@ -17,7 +17,6 @@ export const FAILPOINTS = [
   'relay:after-advance',
   // taking messages: a stored delivery, the log inside a transaction, the log under a lease
   'delivery:after-take',
-  'claim:after-lock',
   'claim:after-read',
   'lease:after-take',
   // handling

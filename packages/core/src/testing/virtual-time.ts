@@ -12,6 +12,11 @@ export interface VirtualTimeOptions {
    * answers of a server.
    */
   readonly settle?: () => Promise<void>;
+  /**
+   * Does not stop for polls (`atLatestMs`) on the way: each has one look at the end of an `advance`, so that a day costs no more than an hour.
+   * Default: false, they run as often as they would.
+   */
+  readonly skipsPolls?: boolean;
 }
 
 interface Waiting {
@@ -28,14 +33,14 @@ const SETTLE_ROUNDS = 10;
  * Time that stands still until it is told to move: a Clock and a Scheduler for tests and simulations.
  *
  * **Guarantee:** timers run in the order of their due times, those due at once in the order they were made, each with the clock at its due
- * time and with the promises it set off settled before the next one. A poll (`atLatestMs`) does not stop the clock on the way: it has one
- * look at the end of each `advance`, so that a day costs no more than an hour. A timer of 0 ms needs no `advance`: it runs in the next round of the
+ * time and with the promises it set off settled before the next one. A timer of 0 ms needs no `advance`: it runs in the next round of the
  * event loop. Timers never keep the process alive, whatever they ask for.
  */
 export class VirtualTime implements Clock, Scheduler {
   private advancedMs = 0;
   private readonly startMs: number;
   private readonly settle: () => Promise<void>;
+  private readonly skipsPolls: boolean;
   /** In the order they were made. */
   private readonly timers = new Set<Waiting>();
   private moves: Promise<void> = Promise.resolve();
@@ -44,6 +49,7 @@ export class VirtualTime implements Clock, Scheduler {
   constructor(options: VirtualTimeOptions = {}) {
     this.startMs = (options.startsAt ?? new Date()).getTime();
     this.settle = options.settle ?? settlePromises;
+    this.skipsPolls = options.skipsPolls ?? false;
   }
 
   /** The start, plus what it was advanced by. */
@@ -64,7 +70,7 @@ export class VirtualTime implements Clock, Scheduler {
   /** Runs `task` when the time has been advanced to it. */
   after(ms: number, task: () => void, options: TimerOptions = {}): Timer {
     const waitMs = Math.max(0, ms);
-    const stopMs = this.advancedMs + Math.max(waitMs, options.atLatestMs ?? waitMs);
+    const stopMs = this.advancedMs + (this.skipsPolls ? Math.max(waitMs, options.atLatestMs ?? waitMs) : waitMs);
     const timer: Waiting = { dueMs: this.advancedMs + waitMs, stopMs, task };
     this.timers.add(timer);
     if (timer.dueMs === this.advancedMs) setImmediate(() => this.run(timer));

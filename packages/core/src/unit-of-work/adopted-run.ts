@@ -1,5 +1,5 @@
 import type { EngineParts } from './engine-parts.js';
-import { joinedFailed, undoOpenParts } from './nested.js';
+import { undoOpenParts } from './nested.js';
 import { refuseStream } from './returned-stream.js';
 import { Unit, type UnitSettings } from './unit.js';
 import { runBeforeHooks } from './unit-hooks.js';
@@ -22,7 +22,7 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
     });
     unit.end();
     await undoOpenParts(unit.root);
-    if (unit.root.doomedBy) throw joinedFailed(unit.root.doomedBy.error);
+    if (unit.root.doomedBy) throw unit.root.doomedBy;
     const messages = unit.kept();
     if (messages.length > 0) await parts.writeOutgoing(transaction, messages);
     return value;

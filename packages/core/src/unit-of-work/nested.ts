@@ -28,18 +28,15 @@ export async function runNested<Outgoing, T>(storage: ScopeStorage<Outgoing>, pa
 
 /** Undoes the parts inside `scope` that nobody waited for; they are told HF_UOW_ENDED. */
 export async function undoOpenParts<Outgoing>(scope: Scope<Outgoing>): Promise<void> {
-  const { unit } = scope;
-  const open = partBelow(scope, unit.active);
-  if (!open) return;
-  await undoPart(open, hfError('HF_UOW_ENDED', {}));
-  unit.activate(scope);
+  const open = partBelow(scope, scope.unit.active);
+  if (open) await undoPart(open, hfError('HF_UOW_ENDED', {}));
 }
 
 async function keep<Outgoing>(child: Scope<Outgoing>): Promise<void> {
   child.assertLive();
   child.end();
   await undoOpenParts(child);
-  if (child.doomedBy) throw joinedFailed(child.doomedBy.error);
+  if (child.doomedBy) throw child.doomedBy;
   const savepoint = takeSavepoint(child);
   if (!savepoint) throw hfError('HF_UOW_ENDED', {}); // undone with the unit while we waited
   await savepoint.release();
@@ -62,7 +59,7 @@ async function undoPart<Outgoing>(part: Scope<Outgoing>, error: unknown): Promis
   try {
     await savepoint.rollback();
   } catch (failure) {
-    if (part.parent) part.parent.doomedBy ??= { error: failure };
+    part.parent?.doom('a nested part of it could not be undone', failure);
   }
 }
 
@@ -76,11 +73,6 @@ function takeSavepoint<Outgoing>(scope: Scope<Outgoing>): Savepoint | undefined 
 /** Gives the turn back to the part around, unless somebody has taken it already. */
 function leave<Outgoing>(child: Scope<Outgoing>): void {
   if (child.parent && isAround(child, child.unit.active)) child.unit.activate(child.parent);
-}
-
-/** Why a part or a unit cannot be kept although nothing was thrown out of it. */
-export function joinedFailed(cause: unknown): Error {
-  return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a method that had joined it failed' }, { cause });
 }
 
 function isAround<Outgoing>(scope: Scope<Outgoing>, inner: Scope<Outgoing>): boolean {

@@ -34,7 +34,13 @@ class RecordingTransaction implements AdoptedTransaction {
     this.savepoints += 1;
     const name = `s${this.savepoints}`;
     await this.send(`SAVEPOINT ${name}`);
-    return { release: () => this.send(`RELEASE ${name}`), rollback: () => this.send(`ROLLBACK TO ${name}`) };
+    return {
+      release: () => this.send(`RELEASE ${name}`),
+      rollback: async () => {
+        await this.send(`ROLLBACK TO ${name}`);
+        if (this.store.undoFailsWith) throw this.store.undoFailsWith;
+      },
+    };
   }
 
   async abort(reason: Error): Promise<void> {
@@ -59,6 +65,8 @@ export class RecordingTransactions implements TransactionPort {
   readonly transcript: Transcript = [];
   /** What the next COMMITs answer; empty: they succeed. */
   readonly commitFailsWith: (Error | undefined)[] = [];
+  /** What ROLLBACK TO answers; undefined: it succeeds. */
+  undoFailsWith: Error | undefined;
   /** Resolves when a connection is free. */
   free: Promise<void> = Promise.resolve();
   commitAnswer: Promise<void> = Promise.resolve();
@@ -98,15 +106,32 @@ export function recordingEngine() {
   const { transcript } = transactions;
   const scopes = new ScopeStorage<string>();
   const time = new VirtualTime();
+  const written: string[] = [];
+  let timers = 0;
   const logged: [string, unknown][] = [];
   const engine = new UnitEngine<string>({
     transactions,
     scopes,
     clock: time,
-    scheduler: time,
+    scheduler: {
+      after: (ms, task) => {
+        timers += 1;
+        const timer = time.after(ms, () => {
+          timers -= 1;
+          task();
+        });
+        return {
+          cancel: () => {
+            if (timer.cancel() as unknown) timers -= 1;
+          },
+        };
+      },
+      sleep: (ms, signal) => time.sleep(ms, signal),
+    },
     random: seededRandom(1),
     logger: { ...silentLogger, error: (message, fields) => void logged.push([message, fields?.error]) },
     writeOutgoing: async (transaction, messages) => {
+      written.push(...messages);
       await (transaction as RecordingTransaction).send(`OUTBOX ${messages.join(' ')}`);
       if (messages.includes('fails')) throw new Error('outbox');
     },
@@ -118,6 +143,10 @@ export function recordingEngine() {
     scopes,
     time,
     logged,
+    /** Messages that were to be written, whether or not they were. */
+    written,
+    /** Timers that would still strike. */
+    pendingTimers: () => timers,
     /** What a repository does: a statement in the unit in scope, when it is its turn, or in none. */
     async statement(text: string, dataSource = 'default'): Promise<void> {
       const scope = scopes.current(dataSource);

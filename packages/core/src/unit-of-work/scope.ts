@@ -16,7 +16,7 @@ export class Scope<Outgoing = unknown> {
   /** Set while the scope is a nested part whose savepoint exists. */
   savepoint: Savepoint | undefined;
   /** Why what was done here cannot be kept, although the scope still runs. */
-  doomedBy: { readonly error: unknown } | undefined;
+  doomedBy: Error | undefined;
   /** Set when what was done here was undone while the unit goes on. */
   undoneBy: { readonly error: unknown } | undefined;
   private endedBy: Error | undefined;
@@ -46,6 +46,11 @@ export class Scope<Outgoing = unknown> {
   /** The end of this scope, or of one around it. */
   get ending(): Error | undefined {
     return this.endedBy ?? this.parent?.ending;
+  }
+
+  /** What was done here shall not be kept, whatever becomes of the work. */
+  doom(reason: string, cause: unknown): void {
+    this.doomedBy ??= hfError('HF_UOW_ROLLBACK_ONLY', { reason }, { cause });
   }
 
   assertLive(): void {

@@ -53,20 +53,25 @@ describe('timeout', () => {
   });
 
   it('ends work that swallows it: nothing is committed', async () => {
-    const { engine, statement, transcript, time } = recordingEngine();
+    const { engine, statement, publish, transcript, time, written } = recordingEngine();
     const run = engine.run({ timeout: '1s' }, async () => {
+      publish('m');
+      engine.afterRollback((error) => void transcript.push(`after rollback: ${codeOf(error as Error)}`));
       await time.sleep(1500);
       await statement('swallowed').catch(() => {});
     });
     await Promise.all([time.advance('3s'), expect(run).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' })]);
-    expect(transcript).toEqual(['1 BEGIN', '1 ABORT']);
+    expect(transcript).toEqual(['1 BEGIN', '1 ABORT', 'after rollback: HF_UOW_TIMEOUT']);
+    expect(written).toEqual([]);
   });
 
   it('is over with the unit', async () => {
-    const { engine, transcript, time } = recordingEngine();
-    await engine.run({ timeout: '1s' }, async () => {});
+    const { engine, transcript, time, pendingTimers } = recordingEngine();
+    await engine.run({ timeout: '1s' }, () => engine.run({ timeout: '1s' }, async () => {}));
+    await engine.run(() => Promise.reject(new Error('no'))).catch(() => {});
+    expect(pendingTimers()).toBe(0);
     await time.advance('1m');
-    expect(transcript).toEqual(['1 BEGIN', '1 COMMIT']);
+    expect(transcript).toEqual(['1 BEGIN', '1 COMMIT', '2 BEGIN', '2 ROLLBACK']);
   });
 
   it('gives up waiting for a connection; one that comes too late is given back', async () => {

@@ -159,7 +159,7 @@ async function runJoined<Outgoing, T>(scope: Scope<Outgoing>, work: () => Promis
     refuseStream(value);
     return value;
   } catch (error) {
-    scope.doomedBy ??= { error };
+    scope.doom('a method that had joined it failed, and half of it may be there', error);
     throw error;
   }
 }

@@ -20,6 +20,8 @@ describe('what a unit commits', () => {
       await part('kept');
       publish('b');
       await part('undone', new Error('no')).catch(() => {});
+      const around = engine.run({ propagation: 'NESTED' }, () => part('kept in what is undone').then(() => Promise.reject(new Error('no'))));
+      await around.catch(() => {});
       await engine.run({ propagation: 'NESTED' }, async () => {
         publish('c');
         await part('deep', new Error('no')).catch(() => {});
@@ -143,6 +145,21 @@ describe('hooks', () => {
     expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 ROLLBACK TO s1', '1 COMMIT', 'part: Error: no']);
   });
 
+  it('of a part that was undone have its own error also when the unit rolls back', async () => {
+    const { engine, transcript } = recordingEngine();
+    const run = engine.run(async () => {
+      engine.afterRollback((error) => void transcript.push(`unit: ${error}`));
+      const part = engine.run({ propagation: 'NESTED' }, async () => {
+        engine.afterRollback((error) => void transcript.push(`part: ${error}`));
+        throw new Error('first');
+      });
+      await part.catch(() => {});
+      throw new Error('second');
+    });
+    await expect(run).rejects.toThrow('second');
+    expect(transcript.slice(-2)).toEqual(['unit: Error: second', 'part: Error: first']);
+  });
+
   it('do not run when the outcome of COMMIT is unknown', async () => {
     const { engine, transactions, transcript } = recordingEngine();
     transactions.commitFailsWith.push(hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }));
@@ -225,6 +242,16 @@ describe('joining', () => {
   });
 });
 
+describe('a part that cannot be undone', () => {
+  it('takes its unit with it', async () => {
+    const { engine, transactions, transcript } = recordingEngine();
+    transactions.undoFailsWith = new Error('gone');
+    const run = engine.run(() => engine.run({ propagation: 'NESTED' }, () => Promise.reject(new Error('no'))).catch(() => {}));
+    await expect(run).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY', cause: transactions.undoFailsWith });
+    expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 ROLLBACK TO s1', '1 ROLLBACK']);
+  });
+});
+
 describe('detached work', () => {
   it('is in no unit and may outlive it', async () => {
     const { engine, statement, transcript } = recordingEngine();
@@ -264,6 +291,15 @@ describe('what goes on after its unit', () => {
     const run = engine.run(() => engine.run({ propagation: 'NESTED' }, async () => value));
     await expect(run).rejects.toMatchObject({ code: 'HF_UOW_STREAM_RETURNED' });
     expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 ROLLBACK TO s1', '1 ROLLBACK']);
+  });
+
+  it('is refused from a joined method too, whatever its caller returns', async () => {
+    const { engine, transcript } = recordingEngine();
+    const run = engine.run(async () => {
+      await engine.run(async () => generator());
+    });
+    await expect(run).rejects.toMatchObject({ code: 'HF_UOW_STREAM_RETURNED' });
+    expect(transcript).toEqual(['1 BEGIN', '1 ROLLBACK']);
   });
 
   it.each([[undefined], [null], [0], [[1, 2]], [new Map([[1, 2]])], [new Date()], [Buffer.from('x')], ['text']])('%p is a result', async (value) => {

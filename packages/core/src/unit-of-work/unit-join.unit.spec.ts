@@ -45,12 +45,17 @@ describe('join', () => {
     await expect(run).rejects.toMatchObject({ code: 'HF_UOW_NOT_OWNED', details: { call: `${name}()` } });
   });
 
-  it('ends the scope with the work', async () => {
+  it.each([
+    ['ended', async () => {}],
+    ['failed', () => Promise.reject(new Error('no'))],
+  ])('ends the scope with the work that has %s', async (_, end) => {
     const { engine, statement, transcript } = recordingEngine();
     let late: Promise<unknown> | undefined;
-    await engine.join(handle, async () => {
+    const joined = engine.join(handle, async () => {
       late = new Promise((resolve) => setTimeout(resolve, 5)).then(() => statement('late'));
+      await end();
     });
+    await joined.catch(() => {});
     await expect(late).rejects.toMatchObject({ code: 'HF_UOW_ENDED' });
     expect(transcript).toEqual(["user's let go"]);
   });

@@ -4,7 +4,7 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Timer } from '../time/scheduler.js';
 import type { EngineParts } from './engine-parts.js';
-import { joinedFailed, undoOpenParts } from './nested.js';
+import { undoOpenParts } from './nested.js';
 import { refuseStream } from './returned-stream.js';
 import type { Transaction } from './transaction.port.js';
 import { Unit, type UnitSettings } from './unit.js';
@@ -67,7 +67,7 @@ export class UnitRun<Outgoing, T> {
     } catch (error) {
       if (this.expiring) await this.expiring;
       else await this.fail(unit, error);
-      throw this.expiring ? this.expiry : error;
+      throw error; // after a time-out nobody hears it: the caller has been told of that
     }
     await this.succeeded(unit, messages);
     return value;
@@ -100,14 +100,13 @@ export class UnitRun<Outgoing, T> {
     this.stage = 'closing';
     unit.end();
     await undoOpenParts(unit.root);
-    if (unit.root.doomedBy) throw joinedFailed(unit.root.doomedBy.error);
+    if (unit.root.doomedBy) throw unit.root.doomedBy;
     const messages = unit.kept();
     if (messages.length > 0) {
       failpoint('unit:before-outbox');
       this.committed = await this.parts.writeOutgoing(unit.transaction, messages);
       failpoint('unit:after-outbox');
     }
-    if (this.expiring) throw this.expiry;
     failpoint('unit:before-commit');
     this.stage = 'committing';
     await unit.transaction.commit();

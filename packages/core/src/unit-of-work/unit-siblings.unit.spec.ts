@@ -60,14 +60,15 @@ describe('stragglers', () => {
     const run = engine.run(async () => {
       const part = engine.run({ propagation: 'NESTED' }, async () => {
         await statement('part');
-        await turns(50);
+        await new Promise(() => {});
       });
-      waiting = [part, statement('plain'), engine.run({ propagation: 'NESTED' }, () => statement('second part'))].map((each) => each.then(() => 'ran', codeOf));
+      part.catch(() => {});
+      waiting = [statement('plain'), engine.run({ propagation: 'NESTED' }, () => statement('second part'))].map((each) => each.then(() => 'ran', codeOf));
       await turns(5);
       throw new Error('early');
     });
     await expect(run).rejects.toThrow('early');
-    expect(await Promise.all(waiting)).toEqual(['HF_UOW_ENDED', 'HF_UOW_ENDED', 'HF_UOW_ENDED']);
+    expect(await Promise.all(waiting)).toEqual(['HF_UOW_ENDED', 'HF_UOW_ENDED']);
     expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 part', '1 ROLLBACK']);
   });
 
@@ -103,12 +104,14 @@ describe('stragglers', () => {
   });
 
   it('in a part that has only just begun never begin', async () => {
-    const { engine, statement, transcript } = recordingEngine();
+    const { engine, transcript } = recordingEngine();
+    const work = jest.fn(() => Promise.resolve());
     let forgotten: Promise<string> | undefined;
     await engine.run(async () => {
-      forgotten = engine.run({ propagation: 'NESTED' }, () => statement('never')).then(() => 'kept', codeOf);
+      forgotten = engine.run({ propagation: 'NESTED' }, work).then(() => 'kept', codeOf);
     });
     expect(await forgotten).toBe('HF_UOW_ENDED');
+    expect(work).not.toHaveBeenCalled();
     expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 COMMIT']);
   });
 
@@ -128,28 +131,49 @@ describe('stragglers', () => {
         await turns(4);
       });
       await statement('unit');
+      await forgotten;
+      await statement('still');
     });
     expect(await forgotten).toBe('HF_UOW_ENDED');
     expect(transcript).toEqual([
       '1 BEGIN',
       ...['1 SAVEPOINT s1', '1 part', '1 SAVEPOINT s2', '1 half', '1 ROLLBACK TO s2', '1 RELEASE s1'],
-      ...['1 unit', '1 COMMIT'],
+      ...['1 unit', '1 still', '1 COMMIT'],
     ]);
   });
 
-  it('that join or nest after the end are refused, and a new unit is not', async () => {
+  it('in a part that is just ending when the unit does are told what became of it', async () => {
     const { engine, statement, transcript } = recordingEngine();
+    let part: Promise<string> | undefined;
+    await engine.run(async () => {
+      part = engine
+        .run({ propagation: 'NESTED' }, async () => {
+          engine.run({ propagation: 'NESTED' }, () => statement('inner').then(() => turns(20))).catch(() => {});
+          await turns(5);
+        })
+        .then(() => 'kept', codeOf);
+      await turns(6);
+    });
+    // The part was undoing its own straggler when the unit ended, so the unit undid the part.
+    expect(await part).toBe('HF_UOW_ENDED');
+    expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 SAVEPOINT s2', '1 inner', '1 ROLLBACK TO s2', '1 ROLLBACK TO s1', '1 COMMIT']);
+  });
+
+  it('that join or nest after the end are refused, and a new unit is not', async () => {
+    const { engine, transcript } = recordingEngine();
     const late: Promise<string>[] = [];
+    const ran: string[] = [];
     await engine.run(async () => {
       for (const propagation of ['REQUIRED', 'NESTED', 'MANDATORY', 'SUPPORTS', 'REQUIRES_NEW'] as const) {
         late.push(
           turns(4)
-            .then(() => engine.run({ propagation }, () => statement(propagation)))
+            .then(() => engine.run({ propagation }, async () => void ran.push(propagation)))
             .then(() => 'ran', codeOf),
         );
       }
     });
     expect(await Promise.all(late)).toEqual(['HF_UOW_ENDED', 'HF_UOW_ENDED', 'HF_UOW_ENDED', 'HF_UOW_ENDED', 'ran']);
-    expect(transcript).toEqual(['1 BEGIN', '1 COMMIT', '2 BEGIN', '2 REQUIRES_NEW', '2 COMMIT']);
+    expect(ran).toEqual(['REQUIRES_NEW']);
+    expect(transcript).toEqual(['1 BEGIN', '1 COMMIT', '2 BEGIN', '2 COMMIT']);
   });
 });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import {
   type CursorKey,
   type CursorStore,
+  emit,
   hfError,
   type IdRange,
   type Incoming,
@@ -10,6 +11,7 @@ import {
   readOn,
   type Taken,
   type Transaction,
+  without,
 } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { CursorNotes } from './cursor-notes.js';
@@ -133,6 +135,7 @@ export class PostgresCursorStore implements CursorStore {
     const cut = cutAfter(found, limit);
     const dead: readonly IdRange[] = parseMultirange(first.dead);
     const { position, count } = readOn(from, found.slice(0, cut).map(({ id }) => id), dead);
+    tellHoles(cursor.lane, from, position);
     const messages = found.slice(0, count).filter(({ row }) => row.is_wanted).map(({ row }) => incoming(cursor.lane, row));
     const shared = { hasMore: count < found.length, isSuspect: first.is_suspect, hasStored: first.has_stored };
     return { messages, ...shared, position, isMoved: count > 0 };
@@ -197,6 +200,11 @@ export class PostgresCursorStore implements CursorStore {
         (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit $3)
       ) r on true`;
   }
+}
+
+function tellHoles(lane: number, from: Position, to: Position): void {
+  if (to.holes === from.holes) return;
+  for (const hole of without(to.holes, from.holes)) emit('lane:hole-found', { lane, from: hole.from, to: hole.to });
 }
 
 /** While more holes turned up than were read, nothing above the position may overtake those that are left. */

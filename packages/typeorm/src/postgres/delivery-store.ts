@@ -1,4 +1,4 @@
-import { type DeliveryRecord, type DeliveryStore, type DueTimes, hfError, type Incoming, type Intake, type KeyLock, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import { type DeliveryRecord, type DeliveryStore, type DueTimes, failpoint, hfError, type Incoming, type Intake, type KeyLock, type Lease, type Taken, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -124,6 +124,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
 
   private async take(tx: Transaction, subscriptionId: number, limit: number): Promise<Taken> {
     const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, limit, this.context.clock.aheadOfDatabaseMs()));
+    failpoint('delivery:after-take');
     return takenOf(rows, limit);
   }
 }

@@ -1,4 +1,4 @@
-import { hfError, type OperatorAction, type RegisteredSubscription, type SubscriptionDeclaration, type SubscriptionInfo, type SubscriptionStore } from '@holdfast/core';
+import { emit, hfError, type OperatorAction, type RegisteredSubscription, type SubscriptionDeclaration, type SubscriptionInfo, type SubscriptionStore } from '@holdfast/core';
 import { audit } from './audit.js';
 import type { PostgresContext } from './context.js';
 import type { SqlRunner } from './sql.js';
@@ -25,6 +25,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       for (const declaration of declarations) registered.push(await this.registerOne(sql, declaration, { nodeId, known }));
       const served = new Set(registered.map(({ id }) => id));
       const missing = known.filter((row) => row.is_handler && row.state !== 'retired' && !row.is_served && !served.has(row.id));
+      for (const { name } of missing) emit('subscription:missing', { subscription: name });
       if (missing.length > 0) throw hfError('HF_SUBSCRIPTION_MISSING', { name: missing.map(({ name }) => name).join(', ') });
       return registered;
     });

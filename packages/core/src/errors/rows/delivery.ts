@@ -57,11 +57,6 @@ export const DELIVERY_ERRORS = {
     sentence: 'There is no subscription named {name}.',
     fix: 'Look at subscriptions.list() for the names there are.',
   },
-  HF_SUBSCRIPTION_NAME: {
-    category: 'configuration',
-    sentence: '{name} cannot be the name of a subscription: {reason}.',
-    fix: "Use letters, digits, '.', '-' and '_', such as 'billing.charge'.",
-  },
   HF_STOPPING: {
     category: 'cancelled',
     sentence: 'Holdfast is stopping: {activity} was given up.',

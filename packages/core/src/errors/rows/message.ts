@@ -62,26 +62,6 @@ export const MESSAGE_ERRORS = {
     sentence: 'The destination {destination} names a transport that is not registered; registered are: {known}',
     fix: "Register the transport under that name, or write '<transport>:<address>' with one that is.",
   },
-  HF_COMMAND_UNROUTABLE: {
-    category: 'permanent',
-    sentence: 'Nobody handles the command {type}.',
-    fix: 'Start the service that owns it at least once, so that its subscription exists.',
-  },
-  HF_REQUEST_TIMEOUT: {
-    category: 'transient',
-    sentence: 'No reply to {type} within {timeoutMs} ms.',
-    fix: 'The command may still be handled: ask again with the same id, or give a longer timeout.',
-  },
-  HF_REQUEST_REJECTED: {
-    category: 'permanent',
-    sentence: 'The handler of {type} refused for good: {reason}.',
-    fix: 'Correct what was asked; the details are those of the refusal.',
-  },
-  HF_REQUEST_IN_TRANSACTION: {
-    category: 'permanent',
-    sentence: 'A request was made inside a unit of work: {type}.',
-    fix: 'Ask before or after the unit, because the request leaves only with its commit; unit.detached() does it now and outside.',
-  },
   HF_OUTSIDE_TRANSACTION: {
     category: 'permanent',
     sentence: '{type} was published outside any unit of work, after a write: {site}.',

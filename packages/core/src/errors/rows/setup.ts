@@ -42,11 +42,6 @@ export const SETUP_ERRORS = {
     sentence: '{target} needs Holdfast, and no HoldfastModule is registered in this application.',
     fix: 'Add HoldfastModule.forRoot({{ ... }}) to the imports of the root module.',
   },
-  HF_NEST_SUBSCRIPTION_NAME: {
-    category: 'configuration',
-    sentence: 'The @EventPattern handler {target} has no durable name.',
-    fix: "Put @Durable({{ name: '...' }}) on it.",
-  },
   HF_ALREADY_STARTED: {
     category: 'configuration',
     sentence: '{call} was called after the bus had started.',

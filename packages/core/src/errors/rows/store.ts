@@ -38,11 +38,6 @@ export const STORE_ERRORS = {
     sentence: '{database} cannot be the store: {reason}.',
     fix: 'Use a database and version from the list in the documentation.',
   },
-  HF_POSITION_LOST: {
-    category: 'conflict',
-    sentence: 'Somebody else has moved the position of {reader} in lane {lane}.',
-    fix: 'Nothing to do: it is read again from the database.',
-  },
   HF_LEASE_LOST: {
     category: 'conflict',
     sentence: 'The lease on {resource} belongs to another node now.',
