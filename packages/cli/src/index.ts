@@ -1,1 +1,3 @@
-export {};
+export { holdfast } from './holdfast.js';
+export type { ExitCode } from './command.js';
+export type { Terminal } from './terminal.js';

@@ -1,0 +1,160 @@
+import { type DeadLetter, type DeadLetterChoice, type DeadLetterFilter, hfError, printable } from '@holdfast/core';
+import { type Call, type Command, EXIT, type ExitCode } from './command.js';
+import { withOperators } from './connection.js';
+import { letterText } from './letter-text.js';
+import { actionOf } from './operator.js';
+import { type OptionName, required, time, wholeNumber } from './options.js';
+import { table } from './table.js';
+import { UsageError } from './usage-error.js';
+
+const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
+const FILTER_OPTIONS = ['subscription', 'type', 'key', 'code', 'group', 'since', 'until'] as const satisfies readonly OptionName[];
+
+/** Operators' commands about dead letters. */
+export const DEAD_LETTER_COMMANDS: readonly Command[] = [
+  {
+    words: ['dead-letters', 'list'],
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'limit', 'cursor', 'json'],
+    summary: 'lists dead letters, newest first',
+    run: list,
+  },
+  {
+    words: ['dead-letters', 'groups'],
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'json'],
+    summary: 'counts dead letters by subscription and error, most first',
+    run: groups,
+  },
+  {
+    words: ['dead-letters', 'show'],
+    argument: { name: 'id', isRequired: true },
+    options: [...STORE_OPTIONS, 'json'],
+    summary: 'shows one with its error and its body',
+    run: show,
+  },
+  {
+    words: ['dead-letters', 'redrive'],
+    argument: { name: 'id', isRequired: false },
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'by', 'reason'],
+    summary: 'hands one, or all that match, to their subscription again',
+    run: redrive,
+  },
+  {
+    words: ['dead-letters', 'discard'],
+    argument: { name: 'id', isRequired: false },
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'by', 'reason'],
+    summary: 'gives one, or all that match, up for good; needs --reason',
+    run: discard,
+  },
+];
+
+function list(call: Call): Promise<ExitCode> {
+  const { terminal, values } = call;
+  const filter = { ...filterOf(call), limit: wholeNumber(values, 'limit'), cursor: values.cursor };
+  return withOperators(call, async ({ deadLetters }, service) => {
+    const { items, next } = await deadLetters.list(filter);
+    if (values.json) terminal.write(json({ items: items.map(({ body: _, ...letter }) => letter), next }));
+    else if (items.length === 0) terminal.write(`The service ${printable(service)} has no such dead letters.\n`);
+    else {
+      const rows = items.map(({ id, deadAt, subscription, message, attempts, error }) => [
+        id,
+        deadAt,
+        subscription,
+        message.type,
+        message.key,
+        attempts,
+        error.code,
+        error.message,
+      ]);
+      terminal.write(table(['ID', 'DEAD SINCE', 'SUBSCRIPTION', 'TYPE', 'KEY', 'ATTEMPTS', 'CODE', 'ERROR'], rows));
+      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
+    }
+    return EXIT.done;
+  });
+}
+
+function groups(call: Call): Promise<ExitCode> {
+  const { terminal, values } = call;
+  const filter = filterOf(call);
+  return withOperators(call, async ({ deadLetters }, service) => {
+    const all = await deadLetters.groups(filter);
+    if (values.json) terminal.write(json(all.map(({ sample: { body: _, ...sample }, ...group }) => ({ ...group, sample }))));
+    else if (all.length === 0) terminal.write(`The service ${printable(service)} has no such dead letters.\n`);
+    else {
+      const rows = all.map(({ group, count, sample }) => [
+        count,
+        group,
+        sample.message.type,
+        sample.error.code,
+        sample.id,
+        sample.error.message,
+      ]);
+      terminal.write(table(['COUNT', 'GROUP', 'TYPE', 'CODE', 'NEWEST', 'ERROR'], rows));
+    }
+    return EXIT.done;
+  });
+}
+
+function show(call: Call): Promise<ExitCode> {
+  const id = call.argument as string;
+  return withOperators(call, async ({ deadLetters }) => {
+    const letter = await deadLetters.get(id);
+    if (letter === undefined) throw hfError('HF_DEAD_LETTER_UNKNOWN', { id });
+    call.terminal.write(call.values.json ? json(withBody(letter)) : letterText(letter));
+    return EXIT.done;
+  });
+}
+
+function redrive(call: Call): Promise<ExitCode> {
+  const which = choiceOf(call);
+  const action = actionOf(call);
+  return withOperators(call, async ({ deadLetters }) => {
+    const { count } = await deadLetters.redrive(which, action);
+    call.terminal.write(`${counted(count)} handed to ${count === 1 ? 'its' : 'their'} subscription again.\n`);
+    return EXIT.done;
+  });
+}
+
+function discard(call: Call): Promise<ExitCode> {
+  const which = choiceOf(call);
+  const action = { ...actionOf(call), reason: required(call.values, 'reason') };
+  return withOperators(call, async ({ deadLetters }) => {
+    const { count } = await deadLetters.discard(which, action);
+    call.terminal.write(`${counted(count)} discarded.\n`);
+    return EXIT.done;
+  });
+}
+
+function counted(count: number): string {
+  return count === 1 ? '1 dead letter was' : `${count} dead letters were`;
+}
+
+function filterOf({ values }: Call): DeadLetterFilter {
+  const { subscription, type, key, code, group } = values;
+  const filter = { subscription, type, key, code, group, since: time(values, 'since'), until: time(values, 'until') };
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}
+
+function choiceOf(call: Call): DeadLetterChoice {
+  const filter = filterOf(call);
+  const names = Object.keys(filter);
+  const { argument } = call;
+  if (argument === undefined && names.length === 0) {
+    throw new UsageError(
+      'No dead letter is named.',
+      `Give its id, or at least one of: ${FILTER_OPTIONS.map((name) => `--${name}`).join(', ')}.`,
+    );
+  }
+  if (argument !== undefined && names.length > 0) {
+    throw new UsageError(`Both the id ${printable(argument)} and --${names[0]} are given.`, 'Give the id, or a filter.');
+  }
+  // Not empty, as was just seen.
+  return argument ?? (filter as DeadLetterChoice);
+}
+
+function withBody(letter: DeadLetter): object {
+  return { ...letter, body: Buffer.from(letter.body).toString('base64') };
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

@@ -1,0 +1,34 @@
+import { isUtf8 } from 'node:buffer';
+import { type DeadLetter, printable } from '@holdfast/core';
+
+const NAME_WIDTH = 14;
+/** Longest body that is printed; all of it is in the JSON output. */
+const BODY_LENGTH = 64 * 1024;
+
+/** A dead letter as a person reads it: its facts, its error, its body. Everything in it came from outside and is made printable. */
+export function letterText({ id, subscription, message, attempts, deadAt, group, error, body }: DeadLetter): string {
+  const facts = {
+    id,
+    subscription,
+    type: message.type,
+    'message id': message.id,
+    source: message.source,
+    key: message.key,
+    attempts,
+    'dead since': deadAt,
+    group,
+    error: error.code,
+  };
+  const lines = Object.entries(facts)
+    .filter(([, value]) => value !== undefined && value !== '')
+    .map(([name, value]) => `${name.padEnd(NAME_WIDTH)}${printable(value)}`);
+  const stack = (error.stack ?? error.message).split('\n').map((line) => `  ${printable(line, BODY_LENGTH)}`);
+  return `${[...lines, ...stack, `body (${body.byteLength} bytes)`, `  ${bodyText(body)}`].join('\n')}\n`;
+}
+
+function bodyText(body: Uint8Array): string {
+  const bytes = Buffer.from(body);
+  return isUtf8(bytes)
+    ? printable(bytes.toString('utf8'), BODY_LENGTH)
+    : `not text; base64: ${printable(bytes.toString('base64'), BODY_LENGTH)}`;
+}

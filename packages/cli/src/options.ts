@@ -1,0 +1,83 @@
+import { UsageError } from './usage-error.js';
+
+interface OptionRow {
+  readonly type: 'string' | 'boolean';
+  readonly short?: string;
+  /** What stands for the value in the help. */
+  readonly value?: string;
+  /** Environment variable that is read when the option is not given. */
+  readonly env?: string;
+  readonly says: string;
+}
+
+/** All options of all commands; a command names those it takes. */
+export const OPTIONS = {
+  'data-source': {
+    type: 'string',
+    short: 'd',
+    value: '<file>',
+    env: 'HOLDFAST_DATA_SOURCE',
+    says: 'file that exports your TypeORM DataSource, CommonJS or ESM',
+  },
+  schema: { type: 'string', value: '<name>', env: 'HOLDFAST_SCHEMA', says: "schema of the holdfast tables; default: the connection's" },
+  lanes: { type: 'string', value: '<n>', says: 'lanes of the log, 1 to 64, fixed by the first migration; default 32' },
+  from: { type: 'string', value: '<version>', says: 'version the tables have now; default 0: there are none' },
+  service: {
+    type: 'string',
+    value: '<name>',
+    env: 'HOLDFAST_SERVICE',
+    says: 'the service it is about, as in HoldfastModule.forRoot({ service })',
+  },
+  by: { type: 'string', value: '<name>', says: 'who does it, for the audit table; default: the user of the operating system' },
+  reason: { type: 'string', value: '<text>', says: 'why, for the audit table' },
+  subscription: { type: 'string', value: '<name>', says: 'only of this subscription' },
+  type: { type: 'string', value: '<type>', says: 'only messages of this type' },
+  key: { type: 'string', value: '<key>', says: 'only messages with this ordering key' },
+  code: { type: 'string', value: '<code>', says: 'only failures with this error code' },
+  group: { type: 'string', value: '<group>', says: 'only the same error of the same subscription, as named by dead-letters groups' },
+  since: { type: 'string', value: '<time>', says: 'only dead since then, such as 2026-01-31 or 2026-01-31T08:00:00Z' },
+  until: { type: 'string', value: '<time>', says: 'only dead before then' },
+  limit: { type: 'string', value: '<n>', says: 'at most so many, 1 to 1000; default 100' },
+  cursor: { type: 'string', value: '<text>', says: 'goes on where the page before ended' },
+  json: { type: 'boolean', says: 'JSON instead of a table' },
+  help: { type: 'boolean', short: 'h', says: 'this text' },
+  version: { type: 'boolean', short: 'v', says: 'the version of this command' },
+} as const satisfies Readonly<Record<string, OptionRow>>;
+
+/** The name of an option. */
+export type OptionName = keyof typeof OPTIONS;
+
+/** The options of one call, as they were written. */
+export type OptionValues = { readonly [Name in OptionName]?: (typeof OPTIONS)[Name]['type'] extends 'boolean' ? boolean : string };
+
+/** The row of an option, with the fields that not every option has. */
+export function optionRow(name: OptionName): OptionRow {
+  return OPTIONS[name];
+}
+
+/** A whole number that is not negative. @throws UsageError */
+export function wholeNumber(values: OptionValues, name: 'lanes' | 'from' | 'limit'): number | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} is ${JSON.stringify(text)}.`, 'Give a whole number.');
+  return Number(text);
+}
+
+/** A point in time. @throws UsageError */
+export function time(values: OptionValues, name: 'since' | 'until'): Date | undefined {
+  const text = values[name];
+  if (text === undefined) return undefined;
+  const date = new Date(text);
+  if (!/^\d{4}-\d\d-\d\d/.test(text) || Number.isNaN(date.getTime())) {
+    throw new UsageError(`--${name} is ${JSON.stringify(text)}, which is no time.`, 'Write it as 2026-01-31 or 2026-01-31T08:00:00Z.');
+  }
+  return date;
+}
+
+/** An option the command cannot do without. @throws UsageError saying what it is for */
+export function required(values: OptionValues, name: 'data-source' | 'service' | 'reason'): string {
+  const text = values[name];
+  if (text) return text;
+  const { value, env, says } = optionRow(name);
+  throw new UsageError(`--${name} is missing: the ${says}.`, `Add --${name} ${value}${env === undefined ? '' : `, or set ${env}`}.`);
+}
