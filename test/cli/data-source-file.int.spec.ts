@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { fixture, runHoldfast, withClient } from './support.js';
 
+// Each run is a process of its own.
+jest.setTimeout(120_000);
+
 let database: TestDatabase;
 
 beforeAll(async () => {

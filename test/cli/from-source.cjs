@@ -1,11 +1,12 @@
 // Preloaded into the processes these tests start: runs our TypeScript sources as they are, so that no build has to be fresh. It hooks into the loader
 // of .js files and leaves .ts unregistered, so that a program finds the TypeScript support of plain Node.js: none, or what the test adds.
-const { existsSync, readFileSync } = require('node:fs');
+const { createHash } = require('node:crypto');
+const { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
 const Module = require('node:module');
 const { dirname, join, resolve } = require('node:path');
-const { transformSync } = require('@swc/core');
 
 const root = resolve(__dirname, '../..');
+const cache = join(root, '.cache/cli');
 const resolveFilename = Module._resolveFilename;
 const loadJavaScript = Module._extensions['.js'];
 
@@ -28,8 +29,12 @@ function sourceOf(request, importer) {
   return existsSync(source) ? source : undefined;
 }
 
+/** Compiled once for every content: these tests start dozens of processes. */
 function compile(file) {
-  const { code } = transformSync(readFileSync(file, 'utf8'), {
+  const source = readFileSync(file, 'utf8');
+  const cached = join(cache, createHash('sha256').update(`${file}\n${source}`).digest('hex').slice(0, 32));
+  if (existsSync(cached)) return readFileSync(cached, 'utf8');
+  const { code } = require('@swc/core').transformSync(source, {
     filename: file,
     jsc: {
       parser: { syntax: 'typescript', decorators: true },
@@ -39,6 +44,10 @@ function compile(file) {
     module: { type: 'commonjs', ignoreDynamic: true },
     sourceMaps: 'inline',
   });
+  mkdirSync(cache, { recursive: true });
+  // Others may be reading it: it appears whole or not at all.
+  writeFileSync(`${cached}.${process.pid}`, code);
+  renameSync(`${cached}.${process.pid}`, cached);
   return code;
 }
 

@@ -49,7 +49,7 @@ export async function findTools({ values, terminal }: Call, service = NO_SERVICE
 export async function withTools<T>(call: Call, work: (tools: ConnectedTools) => Promise<T>, service?: string): Promise<T> {
   const { tools, found } = await findTools(call, service);
   const { dataSource, file } = found;
-  await connect(dataSource, file);
+  const isOurs = await connect(dataSource, file);
   try {
     await tools.store.open();
     return await work({
@@ -58,7 +58,7 @@ export async function withTools<T>(call: Call, work: (tools: ConnectedTools) => 
     });
   } finally {
     await tools.store.close();
-    await dataSource.destroy();
+    if (isOurs) await dataSource.destroy();
   }
 }
 
@@ -73,12 +73,13 @@ export function withOperators<T>(call: Call, work: (tools: ConnectedTools, servi
   return withTools(call, checked, service);
 }
 
-async function connect(dataSource: DataSourceLike, file: string): Promise<void> {
-  // A file may export a DataSource that it has already initialized.
-  if (dataSource.isInitialized) return;
+/** Connects, unless the file has done so itself; true when it was done here. */
+async function connect(dataSource: DataSourceLike, file: string): Promise<boolean> {
+  if (dataSource.isInitialized) return false;
   dataSource.setOptions(HANDS_OFF);
   try {
     await dataSource.initialize();
+    return true;
   } catch (error) {
     throw new Error(
       `The DataSource of ${pathText(file)} could not connect: ${describe(error)}. Check its address, its credentials, and that the server runs.`,

@@ -12,7 +12,8 @@ import type { Terminal } from './terminal.js';
 const COMMANDS = [...SCHEMA_COMMANDS, ...SUBSCRIPTION_COMMANDS, ...DEAD_LETTER_COMMANDS];
 
 /**
- * The command `holdfast` as a function, for a program that wants to run it in its own process.
+ * The command `holdfast` as a function, for a program that wants to run it in its own process. The DataSource of the file is used up by it: unless
+ * it was initialized before, it is left with neither entities nor migrations, and closed.
  *
  * @param args what is typed after `holdfast`
  * @param terminal what it reads and writes besides the database

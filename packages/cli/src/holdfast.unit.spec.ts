@@ -1,0 +1,76 @@
+import { holdfast } from './holdfast.js';
+import { OPTIONS } from './options.js';
+
+async function run(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+  const texts = { out: '', error: '' };
+  const terminal = {
+    cwd: __dirname,
+    env: {},
+    write: (text: string) => {
+      texts.out += text;
+    },
+    writeError: (text: string) => {
+      texts.error += text;
+    },
+    user: () => undefined,
+  };
+  return { code: await holdfast(args, terminal), ...texts };
+}
+
+describe('the help', () => {
+  it('names every command, on the output when asked for and as an error when nothing is', async () => {
+    const asked = await run('--help');
+    expect([asked.code, asked.error]).toEqual([0, '']);
+    const lines = asked.out.split('\n').filter((line) => line.startsWith('  '));
+    expect(lines.map((line) => line.trim().split(/ {2,}/)[0])).toEqual([
+      'migrate',
+      'status',
+      'sql',
+      'subscriptions list',
+      'subscriptions pause <name>',
+      'subscriptions resume <name>',
+      'subscriptions retire <name>',
+      'dead-letters list',
+      'dead-letters groups',
+      'dead-letters show <id>',
+      'dead-letters redrive [<id>]',
+      'dead-letters discard [<id>]',
+    ]);
+    expect(await run()).toEqual({ code: 2, out: '', error: asked.out });
+  });
+
+  it('of a command names its options, also where its argument is left out', async () => {
+    const { code, out } = await run('dead-letters', 'show', '-h');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Usage: holdfast dead-letters show <id> \[options\]\n/);
+    expect([...out.matchAll(/ --([a-z-]+)/g)].map(([, name]) => name)).toEqual(['data-source', 'schema', 'service', 'json', 'help']);
+    expect(out).toContain('-d, --data-source <file>');
+    expect(out).toContain('(or HOLDFAST_DATA_SOURCE)');
+  });
+
+  it('has a text for every option', () => {
+    expect(Object.values(OPTIONS).filter(({ says }) => says.length < 5)).toEqual([]);
+  });
+
+  it('tells the version', async () => {
+    expect(await run('--version')).toEqual({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/), error: '' });
+  });
+});
+
+describe('a call that cannot be carried out', () => {
+  it.each([
+    [['migrat'], 'There is no command "migrat". Use one of: migrate, status, sql, subscriptions, dead-letters.'],
+    [['subscriptions'], 'holdfast subscriptions is no whole command. Use one of: list, pause, resume, retire.'],
+    [['dead-letters', 'delete'], 'holdfast dead-letters has no verb "delete". Use one of: list, groups, show, redrive, discard.'],
+    [['status', '--lanes', '3'], 'holdfast status takes no --lanes. It takes: --data-source, --schema, --help, --version.'],
+    [['status', '--verbose'], "Unknown option '--verbose'. See holdfast --help."],
+    [['status', '-d'], "Option '-d, --data-source <value>' argument missing. See holdfast --help."],
+    [['status', 'now'], '"now" is one argument too many. Write holdfast status.'],
+    [['subscriptions', 'retire'], 'holdfast subscriptions retire needs a name. Write holdfast subscriptions retire <name>.'],
+    [['subscriptions', 'retire', 'a', 'b'], '"b" is one argument too many. Write holdfast subscriptions retire <name>.'],
+    [['--schema', 'x'], 'holdfast without a command takes no --schema. It takes: --help, --version.'],
+    [['subscriptions', 'pause', 'a'], 'It is not known who does this, and the audit table needs a name. Add --by <name>.'],
+  ])('ends with 2 and says what to write: %j', async (args, message) => {
+    expect(await run(...args)).toEqual({ code: 2, out: '', error: `holdfast: ${message}\n` });
+  });
+});
