@@ -140,7 +140,7 @@ async function leaseOne(
 ): Promise<LeasedRow | undefined> {
   const { delivery, subscription } = context.tables;
   const { rows } = await context.pool.run<LeasedRow>({
-    text: `update ${delivery} d set next_attempt_at = clock_timestamp() + ($2 + $3) * interval '1 millisecond'${also}
+    text: `update ${delivery} d set next_attempt_at = clock_timestamp() + ($2::float8 + $3::float8) * interval '1 millisecond'${also}
            from (select id from ${delivery} where subscription_id = $1 and state = 'retry' and ${condition}
                    and next_attempt_at <= clock_timestamp() + $3 * interval '1 millisecond'
                    and exists (select from ${subscription} s where s.id = $1 and s.state = 'active')

@@ -47,7 +47,7 @@ export class PostgresInboxStore implements InboxStore {
     const token = randomUUID();
     const { rows } = await this.context.pool.run<{ status: string; result: string | null; token: string; ms: number | null }>({
       text: `insert into ${this.context.tables.inbox} as i (subscription_id, source, message_id, status, expires_at, owner_token, lease_until)
-             values ($1, $2, $3, 'claimed', clock_timestamp() + $5 * interval '1 millisecond', $6, clock_timestamp() + ($4 + $7) * interval '1 millisecond')
+             values ($1, $2, $3, 'claimed', clock_timestamp() + $5 * interval '1 millisecond', $6, clock_timestamp() + ($4::float8 + $7::float8) * interval '1 millisecond')
              on conflict (subscription_id, source, message_id) do update set
                owner_token = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.owner_token else i.owner_token end,
                lease_until = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.lease_until else i.lease_until end

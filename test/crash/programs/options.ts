@@ -1,0 +1,98 @@
+/** What one message asks of its handler. */
+export type Kind =
+  | 'ok'
+  | 'slow'
+  | 'throw'
+  | 'throw-once'
+  | 'hang'
+  | 'pg-sleep'
+  | 'kill'
+  | 'kill-once'
+  | 'spin'
+  | 'conflict'
+  | 'heed'
+  | 'forward';
+
+/** Messages to publish; each in a unit of its own beside a row of the business, as a service does. */
+export interface Publishing {
+  /** First part of the ids: unique per call and run. */
+  readonly prefix: string;
+  /** Undefined: until the process stops. */
+  readonly count?: number;
+  /** Units at once; default 4. */
+  readonly concurrency?: number;
+  /** Units per second, all together; default: as fast as it goes. */
+  readonly perSecond?: number;
+  /** Ordering keys in use; default 8; 0: no key. */
+  readonly keys?: number;
+  /** Share of units that are rolled back, half of them before the message has its id and half at COMMIT, which leaves a hole; default 0.03. */
+  readonly rollbackShare?: number;
+  /** What the messages ask for, in turn; default 'ok'. */
+  readonly kinds?: readonly Kind[];
+  /** For 'slow', 'spin' and 'kill': how long. */
+  readonly ms?: number;
+  /** Every message is published so much later. */
+  readonly delayMs?: number;
+  /** Message id, instead of one of its own: copies of one message. */
+  readonly copyOf?: string;
+  /** Bytes added to every message. */
+  readonly ballast?: number;
+}
+
+/** One subscription of the program; its handler writes one row of `effect` per call. */
+export interface Subscribing {
+  readonly name: string;
+  /** Default true. */
+  readonly isTransactional?: boolean;
+  /** Default true. */
+  readonly isIdempotent?: boolean;
+  readonly isolation?: 'SERIALIZABLE';
+  readonly isOrdered?: boolean;
+  readonly onDeadLetter?: 'block' | 'skip';
+  readonly concurrency?: number;
+  readonly batchSize?: number;
+  readonly timeoutMs?: number;
+  readonly attempts?: number;
+  /** Wait between attempts; default 50. */
+  readonly retryDelayMs?: number;
+  readonly lockTtlMs?: number;
+  readonly ttlMs?: number;
+  /** Added to every call. */
+  readonly slowMs?: number;
+}
+
+/** What the program is told when it starts. */
+export interface ProgramOptions {
+  readonly url: string;
+  readonly service?: string;
+  readonly poolSize?: number;
+  readonly lanes?: number;
+  /** 'spool' is a broker that keeps its messages; default 'database'. */
+  readonly transport?: 'database' | 'spool';
+  readonly subscriptions: readonly Subscribing[];
+  /** Begins at once. */
+  readonly publishing?: Publishing;
+  readonly retentionMs?: number;
+  readonly stopTimeoutMs?: number;
+  /** Tells its memory so often. */
+  readonly memoryEveryMs?: number;
+  /** Publishing goes on until the bus has stopped, as requests do that arrive while a service stops. */
+  readonly publishesToTheEnd?: boolean;
+}
+
+/** What the program says, one line of JSON each. */
+export type Line =
+  | { readonly e: 'ready' }
+  | { readonly e: 'attempted' | 'acknowledged'; readonly id: string }
+  | { readonly e: 'refused' | 'unknown'; readonly id: string; readonly code: string }
+  | { readonly e: 'published'; readonly prefix: string; readonly ms: number }
+  | { readonly e: 'log'; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
+  | { readonly e: 'memory'; readonly mib: number }
+  | { readonly e: 'aborted'; readonly id: string; readonly code: string }
+  | { readonly e: 'stopping' }
+  | { readonly e: 'stopped'; readonly ms: number }
+  | { readonly e: 'failed'; readonly error: string };
+
+/** What the program is told on its standard input. */
+export type Order = { readonly publish: Publishing } | { readonly stop: true };

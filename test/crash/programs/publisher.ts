@@ -1,0 +1,94 @@
+import { isHoldfastError, type Holdfast } from '@holdfast/core';
+import type { DataSource } from 'typeorm';
+import { Work } from './messages.js';
+import type { Publishing } from './options.js';
+import { say } from './report.js';
+
+/** Thrown by units that are meant to fail. */
+class Unwanted extends Error {
+  readonly code = 'UNWANTED';
+}
+
+/** Publishes as a service does: business row and message in one unit. */
+export class Publisher {
+  private isStopped = false;
+  private readonly tasks = new Set<Promise<void>>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly bus: Holdfast,
+  ) {}
+
+  /** Publishes all of it, and says so. */
+  async publish(publishing: Publishing): Promise<void> {
+    const started = performance.now();
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (!this.isStopped && next < (publishing.count ?? Number.POSITIVE_INFINITY)) {
+        const index = next;
+        next += 1;
+        if (publishing.perSecond !== undefined) await sleep(started + (index * 1000) / publishing.perSecond - performance.now());
+        if (!this.isStopped) await this.one(publishing, index);
+      }
+    };
+    const task = Promise.all(Array.from({ length: publishing.concurrency ?? 4 }, worker)).then(() => {
+      say({ e: 'published', prefix: publishing.prefix, ms: Math.round(performance.now() - started) });
+    });
+    this.tasks.add(task);
+    await task;
+  }
+
+  /** Begins nothing more, and waits for what has begun. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await Promise.allSettled(this.tasks);
+  }
+
+  private async one(publishing: Publishing, index: number): Promise<void> {
+    const id = `${publishing.prefix}-${index}`;
+    say({ e: 'attempted', id });
+    try {
+      await this.bus.unitOfWork.run({ timeout: '10s' }, () => this.unit(id, publishing, index));
+      say({ e: 'acknowledged', id });
+    } catch (error) {
+      const code = String((error as { code?: unknown }).code ?? error);
+      say({ e: isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? 'unknown' : 'refused', id, code });
+      // A database that is away comes back.
+      if (code !== 'UNWANTED' && code !== '23503') await sleep(50);
+    }
+  }
+
+  private async unit(id: string, publishing: Publishing, index: number): Promise<void> {
+    const { keys = 8, kinds = ['ok'], ms = 0, ballast = 0, delayMs, rollbackShare = 0.03, copyOf } = publishing;
+    const key = keys === 0 ? undefined : `key-${(index * 7) % keys}`;
+    const seq = key === undefined ? index : await this.nextOf(key);
+    const kind = kinds[index % kinds.length] ?? 'ok';
+    await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [
+      id,
+      copyOf ?? id,
+      key,
+      seq,
+      kind,
+    ]);
+    const when = delayMs === undefined ? {} : { delay: delayMs };
+    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: copyOf ?? id, key, ...when });
+    const chance = Math.random();
+    if (chance < rollbackShare / 2) throw new Unwanted('rolled back on purpose');
+    // Refused at COMMIT, when the message row has its id.
+    if (chance < rollbackShare) await this.dataSource.query('insert into veto (parent) values (-1)');
+  }
+
+  /** Under a row lock that is held to the end of the unit: who comes later waited for who came before. */
+  private async nextOf(key: string): Promise<number> {
+    const [row] = (await this.dataSource.query(
+      'insert into counter (key, n) values ($1, 1) on conflict (key) do update set n = counter.n + 1 returning n',
+      [key],
+    )) as [{ n: number }];
+    return row.n;
+  }
+}
+
+/** Resolves after so many milliseconds; at once when they are over. */
+export function sleep(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}

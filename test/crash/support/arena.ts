@@ -1,0 +1,54 @@
+import { createTestDatabase } from '@holdfast-internal/test-support';
+import { Pool } from 'pg';
+
+const TABLES = `
+  create table intent (id text primary key, message_id text not null, key text, seq int not null, kind text not null, at timestamptz not null default clock_timestamp());
+  create table counter (key text primary key, n int not null) with (fillfactor = 50);
+  create table effect (n bigserial primary key, subscription text not null, message_id text not null, key text, seq int, attempt int, pid int,
+    at timestamptz not null default clock_timestamp());
+  create table victim (message_id text primary key);
+  create table parent (id int primary key);
+  create table veto (parent int references parent deferrable initially deferred);
+  create table spool (n bigserial primary key, subscription text not null, type text not null, attributes text not null, body bytea not null, was_taken boolean not null default false);
+`;
+
+/** A database with the tables of the business, and a window on it. */
+export interface Arena {
+  readonly url: string;
+  /** Seen from outside, past the bus; waits while the server is away. */
+  look<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+/** Makes one on the server all tests share, or in a database that is given. */
+export async function openArena(url?: string): Promise<Arena> {
+  const database = url === undefined ? await createTestDatabase() : undefined;
+  const address = url ?? (database?.url as string);
+  const pool = new Pool({ connectionString: address, max: 3 });
+  // A connection that breaks while it is idle: the next look opens another one.
+  pool.on('error', () => undefined);
+  await pool.query(TABLES);
+  // Where only processes die, nothing depends on a flush; units with messages ask for theirs (red team U3).
+  if (database !== undefined) await pool.query(`alter database "${database.name}" set synchronous_commit = off`);
+  return {
+    url: address,
+    look: async <Row>(sql: string, values?: unknown[]) => (await persistently(() => pool.query(sql, values))).rows as Row[],
+    close: async () => {
+      await pool.end();
+      await database?.drop();
+    },
+  };
+}
+
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const code = (error as { code?: string }).code ?? '';
+      const isAway = ['ECONNREFUSED', 'ECONNRESET', '57P01', '57P02', '57P03', ''].includes(code);
+      if (!isAway || attempt === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
