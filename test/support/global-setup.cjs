@@ -15,7 +15,8 @@ module.exports = async function globalSetup() {
   }
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
   const { describeServer, dropStaleDatabases, findExternalServer } = require('./find-servers.cjs');
-  const embedded = await EmbeddedPostgres.start();
+  // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
+  const embedded = await EmbeddedPostgres.start({ fsync: false });
   globalThis.holdfastTestServer = embedded;
   const external = await findExternalServer();
   if (external) await dropStaleDatabases(external.url);
