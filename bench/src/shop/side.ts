@@ -1,0 +1,67 @@
+import { HandShop } from '../hand/hand-shop.js';
+import type { Bench } from '../runner/bench.js';
+import { NestShop, type NestShopOptions } from './nest-shop.js';
+import { Ledger, newOrder, type Order, type Shop } from './shop.js';
+
+/** Orders per transaction when a log is filled. */
+const FILL_UNIT = 50;
+
+/** A shop on a database of its own, and the account of what it was given. */
+export interface Side<S extends Shop> {
+  readonly shop: S;
+  readonly url: string;
+  readonly ledger: Ledger;
+  /** Orders placed so far; whoever places some adds them. */
+  orders: number;
+  /** Checks that every order has exactly one payment, and lets go. */
+  end(): Promise<void>;
+}
+
+/** Opens a shop on Holdfast; `before` sees the database first. */
+export async function oursIn(
+  bench: Bench,
+  options: Omit<NestShopOptions, 'url'>,
+  before: (url: string, ledger: Ledger) => Promise<void> = async () => undefined,
+): Promise<Side<NestShop>> {
+  const url = await bench.database();
+  const ledger = await ledgerOf(url);
+  await before(url, ledger);
+  return sideOf(await NestShop.open({ url, ...options }), url, ledger);
+}
+
+/** Opens a shop by hand. */
+export async function handIn(bench: Bench): Promise<Side<HandShop>> {
+  const url = await bench.database();
+  const ledger = await ledgerOf(url);
+  const shop = new HandShop(url);
+  await shop.createTables();
+  return sideOf(shop, url, ledger);
+}
+
+/** Places `count` orders, many in a transaction, without waiting for payments. */
+export async function fill(count: number, placeAll: (orders: readonly Order[]) => Promise<void>): Promise<void> {
+  for (let done = 0; done < count; done += FILL_UNIT) {
+    await placeAll(Array.from({ length: Math.min(FILL_UNIT, count - done) }, newOrder));
+  }
+}
+
+async function ledgerOf(url: string): Promise<Ledger> {
+  const ledger = new Ledger(url);
+  await ledger.createTables();
+  return ledger;
+}
+
+function sideOf<S extends Shop & { close(): Promise<void> }>(shop: S, url: string, ledger: Ledger): Side<S> {
+  const side: Side<S> = {
+    shop,
+    url,
+    ledger,
+    orders: 0,
+    end: async () => {
+      await shop.close();
+      await ledger.check(side.orders);
+      await ledger.close();
+    },
+  };
+  return side;
+}
