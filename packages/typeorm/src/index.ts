@@ -1,1 +1,2 @@
 export { typeorm, type TypeormStoreOptions } from './typeorm-store.js';
+export { type HoldfastMigrationsOptions, holdfastMigrations, type MigrationClass } from './migration/holdfast-migrations.js';

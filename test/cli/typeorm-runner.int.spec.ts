@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { fixture, runHoldfast } from './support.js';
+
+// Each run is a process of its own.
+jest.setTimeout(120_000);
+
+const run = promisify(execFile);
+const CLI = require.resolve('typeorm').replace(/index\.js$/, 'cli.js');
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterAll(() => database.drop());
+
+/** TypeORM's own command line, over the same DataSource file. */
+function typeormCli(...args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const file = ['-d', fixture('migrations.cjs')];
+  return run(process.execPath, ['--require', join(__dirname, 'from-source.cjs'), CLI, ...args, ...file], {
+    env: { ...process.env, DATABASE_URL: database.url },
+  });
+}
+
+it("runs as part of the application's own migrations, with holdfast status behind before and content after", async () => {
+  const status = () => runHoldfast(['status', '-d', fixture('migrations.cjs')], { DATABASE_URL: database.url });
+  expect((await status()).code).toBe(1);
+  const { stdout } = await typeormCli('migration:run');
+  expect(stdout.indexOf('AddThing1767225600000 has been')).toBeGreaterThan(0);
+  expect(stdout.indexOf('HoldfastVersion1_1767225600001 has been')).toBeGreaterThan(stdout.indexOf('AddThing1767225600000 has been'));
+  expect(await status()).toMatchObject({ code: 0, error: '' });
+});
+
+it('is refused when reverted, and steps aside with --fake', async () => {
+  await expect(typeormCli('migration:revert')).rejects.toMatchObject({ stderr: expect.stringContaining('cannot be reverted') });
+  await typeormCli('migration:revert', '--fake');
+  const { stdout } = await typeormCli('migration:revert');
+  expect(stdout).toContain('AddThing1767225600000 has been');
+  expect((await runHoldfast(['status', '-d', fixture('migrations.cjs')], { DATABASE_URL: database.url })).code).toBe(0);
+});
