@@ -115,6 +115,10 @@ class SpoolIntake implements Intake {
     return { messages: this.isSettled ? [] : [this.incoming], hasMore: false, isMoved: false, isSuspect: false, hasStored: true };
   }
 
+  async retake(): Promise<boolean> {
+    return !this.isSettled;
+  }
+
   async lease(): Promise<Lease | undefined> {
     const nothing = async (): Promise<undefined> => undefined;
     return { ...(await this.take()), renew: nothing, finish: nothing, release: nothing };

@@ -53,6 +53,8 @@ export interface Lease extends Taken {
 export interface Intake {
   /** Takes up to `limit` messages inside `tx`: consumed when it commits, back when it does not. Nothing to take gives no messages. */
   take(tx: Transaction, limit: number): Promise<Taken>;
+  /** Takes this very message again inside `tx`, to store what became of it; false when somebody else has dealt with it meanwhile. */
+  retake(tx: Transaction, message: Incoming): Promise<boolean>;
   /** Takes up to `limit` messages without a transaction of the caller's; undefined when there are none. */
   lease(limit: number, ttlMs: number): Promise<Lease | undefined>;
   /** After the commit (or lease end): what was consumed is gone for good, `requeue` gives back what was not. Nothing to do for a store. */

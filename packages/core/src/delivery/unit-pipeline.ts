@@ -210,8 +210,7 @@ export class UnitPipeline {
   private async recordFailure(intake: Intake, message: OpenedMessage, error: unknown): Promise<HandOver> {
     try {
       await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
-        const taken = await intake.take(tx, 1);
-        if (taken.messages[0]?.place !== message.incoming.place) throw new AlreadySettled();
+        if (!(await intake.retake(tx, message.incoming))) throw new AlreadySettled();
         await this.gate.admit(tx, isReadable(message) ? [message] : [], () => undefined);
         await this.recorder.record(tx, message, error);
       });

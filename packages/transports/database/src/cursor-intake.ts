@@ -1,4 +1,4 @@
-import type { CursorKey, CursorStore, Intake, Lease, Taken, Transaction } from '@holdfast/core';
+import type { CursorKey, CursorStore, Incoming, Intake, Lease, Taken, Transaction } from '@holdfast/core';
 
 /** One lane of the log as a subscription reads it. */
 export class CursorIntake implements Intake {
@@ -9,6 +9,12 @@ export class CursorIntake implements Intake {
 
   take(tx: Transaction, limit: number): Promise<Taken> {
     return this.cursors.take(tx, this.cursor, limit);
+  }
+
+  /** The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. */
+  async retake(tx: Transaction, message: Incoming): Promise<boolean> {
+    const { messages } = await this.take(tx, 1);
+    return messages[0]?.place === message.place;
   }
 
   lease(limit: number, ttlMs: number): Promise<Lease | undefined> {

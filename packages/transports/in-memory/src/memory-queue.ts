@@ -44,6 +44,10 @@ export class MemoryIntake implements Intake {
     return this.look(limit);
   }
 
+  async retake(_tx: unknown, message: Incoming): Promise<boolean> {
+    return this.messages.includes(message);
+  }
+
   async lease(limit: number): Promise<Lease | undefined> {
     if (this.messages.length === 0) return undefined;
     const nothing = async () => undefined;

@@ -42,9 +42,9 @@ export class PostgresDeliveryStore implements DeliveryStore {
     );
     this.takeStatement = prepared(
       `select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
-       where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$3')}
+       where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$2')}
          and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
-       order by next_attempt_at, id limit $2 for update skip locked`,
+       order by next_attempt_at, id limit 1 for update skip locked`,
     );
     this.keysStatement = prepared(`select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state not in ('dead', 'invalid') or $3)`);
   }
@@ -113,7 +113,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
   }
 
   intake(subscriptionId: number): Intake {
-    return new DueDeliveries((tx, limit) => this.take(tx, subscriptionId, limit), this.context, subscriptionId);
+    return new DueDeliveries((tx) => this.take(tx, subscriptionId), this.context, subscriptionId);
   }
 
   async countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined> {
@@ -122,10 +122,11 @@ export class PostgresDeliveryStore implements DeliveryStore {
     return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 }, aloneMs);
   }
 
-  private async take(tx: Transaction, subscriptionId: number, limit: number): Promise<Taken> {
-    const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, limit, this.context.clock.aheadOfDatabaseMs()));
+  /** One at a time: what has failed before would undo the others of its batch. */
+  private async take(tx: Transaction, subscriptionId: number): Promise<Taken> {
+    const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, this.context.clock.aheadOfDatabaseMs()));
     failpoint('delivery:after-take');
-    return takenOf(rows, limit);
+    return takenOf(rows);
   }
 }
 
@@ -152,8 +153,8 @@ async function leaseOne(
   return rows[0];
 }
 
-function takenOf(rows: readonly DeliveryRow[], limit: number): Taken {
-  return { messages: rows.map(incoming), hasMore: rows.length === limit, isMoved: false, isSuspect: false, hasStored: true };
+function takenOf(rows: readonly DeliveryRow[]): Taken {
+  return { messages: rows.map(incoming), hasMore: rows.length > 0, isMoved: false, isSuspect: false, hasStored: true };
 }
 
 function incoming(row: DeliveryRow): Incoming {
@@ -171,6 +172,15 @@ function incoming(row: DeliveryRow): Incoming {
   };
 }
 
+/** Locks a stored delivery, unless somebody has handled it or counted a failure of it since we took it. */
+async function isStillOurs(tx: Transaction, { tables }: PostgresContext, { id, attempts }: { readonly id: string; readonly attempts: number }): Promise<boolean> {
+  const { rows } = await sqlOf(tx).run({
+    text: `select from ${tables.delivery} where id = $1 and state = 'retry' and attempts = $2 for update`,
+    values: [id, attempts],
+  });
+  return rows.length === 1;
+}
+
 /** Stored deliveries of one subscription that are due. A taken row stays until the message succeeded (`close`) or failed again (`record`). */
 class DueDeliveries implements Intake {
   constructor(
@@ -178,6 +188,10 @@ class DueDeliveries implements Intake {
     private readonly context: PostgresContext,
     private readonly subscriptionId: number,
   ) {}
+
+  retake(tx: Transaction, message: Incoming): Promise<boolean> {
+    return isStillOurs(tx, this.context, { id: message.deliveryId as string, attempts: message.attempts });
+  }
 
   async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
     const row = await leaseOne(this.context, { subscriptionId: this.subscriptionId, ms: ttlMs, condition: 'not is_suspect', also: '' });
@@ -202,7 +216,12 @@ class CountedDelivery implements Intake {
       text: `select from ${this.context.tables.delivery} where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
       values: [this.row.id, this.row.lease],
     });
-    return takenOf(rows.length === 1 ? [this.row] : [], 1);
+    return takenOf(rows.length === 1 ? [this.row] : []);
+  }
+
+  retake(tx: Transaction): Promise<boolean> {
+    // The row counts the attempt that has just failed.
+    return isStillOurs(tx, this.context, { id: this.row.id, attempts: this.row.attempts + 1 });
   }
 
   async lease(): Promise<Lease | undefined> {
