@@ -29,12 +29,12 @@ async function play({ orders }: Options): Promise<number> {
   try {
     const account = await Promise.race([story, interrupted, scenario.failed]);
     await scenario.end();
-    progress.say(`\n${totalOf(account)}`);
+    progress.close(totalOf(account));
     return isRight(account) ? 0 : 1;
   } catch (error) {
     // Interrupted or failed: what the story still does must not end the process before everything is cleaned up.
     story.catch(() => undefined);
-    progress.say(error instanceof Interrupted ? '\nStopping …' : `\n${error instanceof Error ? error.message : String(error)}`);
+    progress.close(error instanceof Interrupted ? 'Stopping …' : String(error));
     await scenario.end();
     return error instanceof Interrupted ? error.exitCode : 1;
   }

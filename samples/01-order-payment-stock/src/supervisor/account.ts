@@ -2,8 +2,6 @@
 export interface Facts {
   /** Ids of the orders that were answered with 201. */
   readonly accepted: readonly string[];
-  /** Orders that were answered with 422, and so rolled back. */
-  readonly refused: number;
   /** Ids in the table of orders. */
   readonly orders: readonly string[];
   /** Order of each row in the table of payments. */

@@ -7,50 +7,51 @@ const CUSTOMERS = 8;
 
 /** People who place orders, and write down what they were answered. */
 export class Customers {
+  /** Ids of the orders that were answered with 201. */
   readonly accepted: string[] = [];
+  /** Orders that were answered with 422. */
   refused = 0;
-  private nextAttempt = 0;
+  private attempts = 0;
   private asked = 0;
+  private isClosed = false;
 
   /**
    * @param url of the orders service
    * @param wanted orders that shall be accepted
-   * @param onAccepted told how many are by now
    */
   constructor(
     private readonly url: string,
     private readonly wanted: number,
-    private readonly onAccepted: (count: number) => void,
   ) {}
 
+  /** Resolves when every order is answered. @throws when an answer is neither 201 nor 422 */
   async placeAll(): Promise<void> {
     await Promise.all(Array.from({ length: CUSTOMERS }, () => this.placeSome()));
   }
 
+  /** The shop closes: nobody orders any more. */
+  close(): void {
+    this.isClosed = true;
+  }
+
   private async placeSome(): Promise<void> {
-    while (this.asked < this.wanted) {
-      this.nextAttempt += 1;
-      if (this.nextAttempt % REFUSED_EVERY === 0) {
-        await this.place(TOO_MUCH);
-      } else {
-        this.asked += 1;
-        await this.place(AMOUNT);
-      }
+    while (this.asked < this.wanted && !this.isClosed) {
+      this.attempts += 1;
+      const isTooMuch = this.attempts % REFUSED_EVERY === 0;
+      if (!isTooMuch) this.asked += 1;
+      await this.place(isTooMuch ? TOO_MUCH : AMOUNT);
     }
   }
 
   private async place(amount: number): Promise<void> {
-    const response = await fetch(new URL('orders', `${this.url}/`), {
+    const response = await fetch(new URL('orders', this.url), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ amount }),
     });
-    if (response.status === 422) {
-      this.refused += 1;
-      return;
-    }
-    if (response.status !== 201) throw new Error(`orders answered ${response.status}: ${await response.text()}`);
-    this.accepted.push(((await response.json()) as { id: string }).id);
-    this.onAccepted(this.accepted.length);
+    if (response.status !== 201 && response.status !== 422) throw new Error(`orders answered ${response.status}: ${await response.text()}`);
+    const answer = (await response.json()) as { id: string };
+    if (response.status === 201) this.accepted.push(answer.id);
+    else this.refused += 1;
   }
 }

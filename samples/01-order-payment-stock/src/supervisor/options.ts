@@ -7,7 +7,7 @@ export interface Options {
   readonly wantsHelp: boolean;
 }
 
-const DEFAULT_ORDERS = 400;
+const DEFAULT_ORDERS = 300;
 const MAX_ORDERS = 5000;
 
 export const USAGE = `npm start -- [--orders ${DEFAULT_ORDERS}]

@@ -1,42 +1,66 @@
 const REDRAW_MS = 100;
-const LINE_MS = 1000;
+const REPEAT_MS = 1000;
 
-/** Prints lines that stay and one line of progress: redrawn on a terminal, elsewhere repeated every second. */
+/** Prints lines that stay, and one line of progress: redrawn on a terminal, elsewhere repeated every second. */
 export class Progress {
+  private readonly startedMs = performance.now();
+  private readonly isTerminal: boolean;
   private current = '';
   private shownMs = Number.NEGATIVE_INFINITY;
-  private readonly isTerminal: boolean;
+  private isSilent = false;
 
   constructor(private readonly out: NodeJS.WriteStream) {
     this.isTerminal = out.isTTY === true;
   }
 
-  say(line = ''): void {
-    if (!this.isTerminal) {
-      this.out.write(`${line}\n`);
-      return;
-    }
-    this.out.write(`${this.clear()}${line}\n${this.current}`);
+  /** A line that stays. */
+  say(line: string): void {
+    if (!this.isSilent) this.out.write(`${this.erase()}${line}\n${this.current}`);
   }
 
+  /** A line that stays, with its time. */
+  event(line: string): void {
+    this.say(`${this.clock()}  ${line}`);
+  }
+
+  /** The line of progress, not more often than anybody can read. */
   show(line: string): void {
     const nowMs = performance.now();
-    if (nowMs - this.shownMs < (this.isTerminal ? REDRAW_MS : LINE_MS)) return;
+    if (nowMs - this.shownMs < (this.isTerminal ? REDRAW_MS : REPEAT_MS)) return;
     this.shownMs = nowMs;
-    if (this.isTerminal) this.out.write(`${this.clear()}${line}`);
-    else this.out.write(`${line}\n`);
-    this.current = line;
+    this.write(line);
   }
 
-  /** The line of progress stays as it is; what comes goes below it. */
+  /** The last line of progress: it stays. */
   finish(line: string): void {
-    this.shownMs = Number.NEGATIVE_INFINITY;
-    this.show(line);
-    if (this.isTerminal) this.out.write('\n');
+    this.write(line);
+    if (this.isTerminal && !this.isSilent) this.out.write('\n');
     this.current = '';
   }
 
-  private clear(): string {
+  /** The last line: whatever still happens is not shown. */
+  close(line: string): void {
+    this.out.write(`${this.current === '' ? '' : '\n'}\n${line}\n`);
+    this.isSilent = true;
+  }
+
+  private write(line: string): void {
+    if (this.isSilent) return;
+    const text = `${this.clock()}  ${line}`;
+    this.out.write(this.isTerminal ? `${this.erase()}${text}` : `${text}\n`);
+    if (this.isTerminal) this.current = text;
+  }
+
+  private erase(): string {
     return this.current === '' ? '' : '\r\x1b[2K';
   }
+
+  private clock(): string {
+    return `${seconds(performance.now() - this.startedMs).padStart(5)} s`;
+  }
+}
+
+/** Seconds with one decimal. */
+export function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1);
 }
