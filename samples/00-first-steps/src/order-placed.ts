@@ -1,0 +1,9 @@
+import { Message } from '@holdfast/nest';
+
+@Message('order.placed')
+export class OrderPlaced {
+  constructor(
+    readonly orderId: number,
+    readonly customer: string,
+  ) {}
+}
