@@ -87,7 +87,7 @@ const CHAINS: readonly Chain[] = [
 ];
 
 /** Lets a process come to its end. */
-async function die(arena: Arena, options: ProgramOptions, { at, hit = 1, publishing }: Death): Promise<Program> {
+async function die(options: ProgramOptions, { at, hit = 1, publishing }: Death): Promise<Program> {
   const program = new Program(options, { failpoint: `${at}=kill@${hit}` });
   const work = program.ready().then(() => program.publish({ count: 30, ...publishing }));
   await Promise.race([work.catch(() => undefined), program.ended]);
@@ -122,7 +122,7 @@ describe('kill -9 at every failpoint', () => {
       const programs: Program[] = [];
       for (const death of deaths) {
         if (death.isAfterDeathInWork) programs.push(await dieInWork(arena, full));
-        programs.push(await die(arena, { ...full, ...death.options }, death));
+        programs.push(await die({ ...full, ...death.options }, death));
       }
       const last = await new Program(full).ready();
       await last.publish({ count: 20 });

@@ -12,7 +12,9 @@ describe.each(pages())('%s', (page) => {
   it('shows only code that is compiled and tested', () => {
     const wrong = codeBlocksOf(text).flatMap(({ line, source, code }) => {
       if (source === undefined) return [`${page}:${line} names no source: write <!-- code: path#part --> above it`];
-      return code === codeFrom(source) ? [] : [`${page}:${line} differs from ${source}: HOLDFAST_UPDATE_DOCS=1 npm test -- test/samples/docs`];
+      return code === codeFrom(source)
+        ? []
+        : [`${page}:${line} differs from ${source}: HOLDFAST_UPDATE_DOCS=1 npm test -- test/samples/docs`];
     });
     expect(wrong).toEqual([]);
   });
@@ -28,7 +30,9 @@ describe.each(pages())('%s', (page) => {
   });
 
   it('never says "exactly once" without what it means', () => {
-    const claims = text.split('\n').filter((line) => /exactly[ -]once/i.test(line) && !/effect, inside the window, in this database/.test(line));
+    const claims = text
+      .split('\n')
+      .filter((line) => /exactly[ -]once/i.test(line) && !/effect, inside the window, in this database/.test(line));
     expect(claims).toEqual([]);
   });
 });

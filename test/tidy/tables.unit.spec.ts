@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { ERRORS, EVENT_NAMES, FAILPOINTS } from '@holdfast/core';
 
 const packages = join(__dirname, '../../packages');
-const isSource = (path: string) => /[\\/]src[\\/].*\.ts$/.test(path) && !/\.spec\.ts$|[\\/](dist|node_modules)[\\/]|errors[\\/]rows[\\/]/.test(path);
+const isSource = (path: string) =>
+  /[\\/]src[\\/].*\.ts$/.test(path) && !/\.spec\.ts$|[\\/](dist|node_modules)[\\/]|errors[\\/]rows[\\/]/.test(path);
 const sources = (readdirSync(packages, { recursive: true }) as string[])
   .filter(isSource)
   .map((path) => readFileSync(join(packages, path), 'utf8'))

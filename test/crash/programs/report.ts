@@ -4,7 +4,16 @@ import type { Line } from './options.js';
 
 /** Says a line, written before this returns: whatever was said happened, also when the process dies next. */
 export function say(line: Line): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
+  const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(1, bytes, written);
+    } catch (error) {
+      // Whoever listens is slow.
+      if ((error as { code?: string }).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
 
 function log(level: string) {

@@ -19,13 +19,20 @@ export class Account {
   @PrimaryColumn() id!: string;
   @Column('int', { default: 0 }) balance!: number;
   @DeleteDateColumn() deletedAt?: Date;
-  @OneToMany(() => Entry, (entry) => entry.account, { cascade: true, lazy: true }) entries!: Promise<Entry[]>;
+  @OneToMany(() => Entry, (entry) => entry.account, { lazy: true }) entries!: Promise<Entry[]>;
+  @OneToMany(() => Line, (line) => line.account, { cascade: true }) lines!: Line[];
 }
 
 @Entity()
 export class Entry {
   @PrimaryColumn() id!: string;
   @ManyToOne(() => Account, (account) => account.entries, { lazy: true }) account!: Promise<Account>;
+}
+
+@Entity()
+export class Line {
+  @PrimaryColumn() id!: string;
+  @ManyToOne(() => Account, (account) => account.lines) account!: Account;
 }
 
 /** Written by the subscriber below. */
@@ -61,16 +68,28 @@ export class EntrySubscriber implements EntitySubscriberInterface<Entry> {
   }
 
   beforeTransactionStart(): void {
-    EntrySubscriber.told.push('beforeTransactionStart');
+    EntrySubscriber.told.push('before start');
+  }
+
+  afterTransactionStart(): void {
+    EntrySubscriber.told.push('after start');
+  }
+
+  beforeTransactionCommit(): void {
+    EntrySubscriber.told.push('before commit');
   }
 
   afterTransactionCommit(): void {
-    EntrySubscriber.told.push('afterTransactionCommit');
+    EntrySubscriber.told.push('after commit');
+  }
+
+  beforeTransactionRollback(): void {
+    EntrySubscriber.told.push('before rollback');
   }
 
   afterTransactionRollback(): void {
-    EntrySubscriber.told.push('afterTransactionRollback');
+    EntrySubscriber.told.push('after rollback');
   }
 }
 
-export const ENTITIES = [Account, Entry, Audit, Note, Category];
+export const ENTITIES = [Account, Entry, Line, Audit, Note, Category];

@@ -14,7 +14,8 @@ export interface Units {
   readonly engine: UnitEngine<string>;
   readonly scopes: ScopeStorage<string>;
   readonly transactions: TypeormTransactions;
-  readonly uninstall: () => void;
+  uninstall(): void;
+  reinstall(): void;
   /** Seen from a connection of its own. */
   look<Row = Record<string, unknown>>(sql: string, values?: unknown[]): Promise<Row[]>;
   /** Ids of the accounts that are committed, sorted. */
@@ -50,32 +51,13 @@ export async function openUnits(options: { poolSize?: number; withSubscriber?: b
   Note.useDataSource(dataSource);
   const other = await new DataSource({ type: 'postgres', url: database.url, poolSize: 2 }).initialize();
   await other.query('create table outbox (n serial, body text)');
-  const scopes = new ScopeStorage<string>();
-  const transactions = new TypeormTransactions({ default: dataSource }, scopes as ScopeStorage);
-  const engine = new UnitEngine<string>({
-    transactions,
-    scopes,
-    clock: systemClock,
-    scheduler: systemScheduler,
-    random: systemRandom,
-    logger: options.logger ?? silentLogger,
-    writeOutgoing: async (transaction, messages) => {
-      await (transaction as TypeormTransaction).run({
-        name: 'outbox',
-        text: 'insert into outbox (body) select unnest($1::text[])',
-        values: [messages],
-      });
-    },
-  });
-  const uninstall = installInterception(dataSource, scopes as ScopeStorage, 'default');
+  const mine = unitsOver(dataSource, options.logger);
+  const { engine } = mine;
   const pool = (dataSource.driver as unknown as { master: Pool }).master;
   const look = <Row>(sql: string, values?: unknown[]): Promise<Row[]> => other.query(sql, values);
   return {
+    ...mine,
     dataSource,
-    engine,
-    scopes,
-    transactions,
-    uninstall,
     look,
     accounts: async () => (await look<{ id: string }>('select id from account order by id')).map(({ id }) => id),
     messages: async () => (await look<{ body: string }>('select body from outbox order by n')).map(({ body }) => body),
@@ -90,14 +72,46 @@ export async function openUnits(options: { poolSize?: number; withSubscriber?: b
       return (await look<{ n: number }>(sql))[0]?.n ?? -1;
     },
     clean: async () => {
-      await other.query('truncate account, entry, audit, note, category, outbox');
+      await other.query('truncate account, entry, line, audit, note, category, outbox');
       EntrySubscriber.told.length = 0;
     },
     close: async () => {
-      uninstall();
+      mine.uninstall();
       await dataSource.destroy();
       await other.destroy();
       await database.drop();
+    },
+  };
+}
+
+/** Units of one application over a data source. */
+export function unitsOver(dataSource: DataSource, logger: Logger = silentLogger) {
+  const scopes = new ScopeStorage<string>();
+  const transactions = new TypeormTransactions({ default: dataSource }, scopes as ScopeStorage);
+  const engine = new UnitEngine<string>({
+    transactions,
+    scopes,
+    clock: systemClock,
+    scheduler: systemScheduler,
+    random: systemRandom,
+    logger,
+    writeOutgoing: async (transaction, messages) => {
+      await (transaction as TypeormTransaction).run({
+        name: 'outbox',
+        text: 'insert into outbox (body) select unnest($1::text[])',
+        values: [messages],
+      });
+    },
+  });
+  const install = () => installInterception(dataSource, scopes as ScopeStorage, 'default');
+  let uninstall = install();
+  return {
+    engine,
+    scopes,
+    transactions,
+    uninstall: () => uninstall(),
+    reinstall: () => {
+      uninstall = install();
     },
   };
 }

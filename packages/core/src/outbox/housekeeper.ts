@@ -55,6 +55,11 @@ export class Housekeeper {
     for (const loop of this.loops) loop.start();
   }
 
+  /** True while scheduled messages are being moved; the other duties move nothing that anybody waits for. */
+  get isMoving(): boolean {
+    return this.scheduled.isBusy;
+  }
+
   /** A message was scheduled. */
   nudge(): void {
     this.scheduled.nudge();

@@ -105,6 +105,7 @@ export class Node {
     const loops = [
       this.relay?.isBusy ? ['the relay'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
+      this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transport?.isBusy ? ['the transport'] : [],
     ];
     return [...inFlight, ...loops.flat()];

@@ -93,12 +93,16 @@ export class Scope<Outgoing = unknown> {
   }
 }
 
+let entered = 0;
+
 /** What an asynchronous context knows about one data source; the entries around it follow. */
-interface Entry<Outgoing> {
+export interface ScopeEntry<Outgoing = unknown> {
   readonly dataSource: string;
+  /** Higher than that of whatever was entered before, in this application or in another one of the process. */
+  readonly order: number;
   /** Undefined: whatever is around is suspended. */
   readonly scope: Scope<Outgoing> | undefined;
-  readonly outer: Entry<Outgoing> | undefined;
+  readonly outer: ScopeEntry<Outgoing> | undefined;
 }
 
 /**
@@ -106,12 +110,17 @@ interface Entry<Outgoing> {
  * so each engine creates its own.
  */
 export class ScopeStorage<Outgoing = unknown> {
-  private readonly storage = new AsyncLocalStorage<Entry<Outgoing> | undefined>();
+  private readonly storage = new AsyncLocalStorage<ScopeEntry<Outgoing> | undefined>();
 
   /** The scope in force for a data source; undefined outside any unit. */
   current(dataSource: string): Scope<Outgoing> | undefined {
+    return this.entry(dataSource)?.scope;
+  }
+
+  /** What was entered last for a data source; undefined outside anything. */
+  entry(dataSource: string): ScopeEntry<Outgoing> | undefined {
     for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
-      if (entry.dataSource === dataSource) return entry.scope;
+      if (entry.dataSource === dataSource) return entry;
     }
     return undefined;
   }
@@ -138,7 +147,8 @@ export class ScopeStorage<Outgoing = unknown> {
 
   /** Runs `work` with `scope` in force (undefined: with none) for this data source. */
   with<T>(dataSource: string, scope: Scope<Outgoing> | undefined, work: () => T): T {
-    return this.storage.run({ dataSource, scope, outer: this.storage.getStore() }, work);
+    entered += 1;
+    return this.storage.run({ dataSource, scope, order: entered, outer: this.storage.getStore() }, work);
   }
 
   /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener, hook) starts here. */

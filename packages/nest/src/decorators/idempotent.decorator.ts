@@ -17,5 +17,12 @@ export function Idempotent<F extends AsyncMethod>(
   options?: IdempotentOptions<Parameters<F>>,
 ): (target: object, name: string, descriptor: MethodDescriptor<F>) => void {
   return (target, name, descriptor) =>
-    declareMethod({ decorator: 'Idempotent', kind: 'idempotent', value: { ...options }, target, name, descriptor: descriptor as PropertyDescriptor | undefined });
+    declareMethod({
+      decorator: 'Idempotent',
+      kind: 'idempotent',
+      value: { ...options },
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
 }

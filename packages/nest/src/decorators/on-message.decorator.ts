@@ -1,4 +1,13 @@
-import { declareMethod, type Handler, hfError, type MessageClass, type MessageOf, type MethodDescriptor, type OnMessageArgs, targetName } from '@holdfast/core';
+import {
+  declareMethod,
+  type Handler,
+  hfError,
+  type MessageClass,
+  type MessageOf,
+  type MethodDescriptor,
+  type OnMessageArgs,
+  targetName,
+} from '@holdfast/core';
 import { declareHandlerParams } from '../handlers/handler-params.js';
 
 /**
@@ -21,11 +30,19 @@ export function OnMessage<const T extends MessageClass | readonly MessageClass[]
 ): (target: object, name: string, descriptor: MethodDescriptor<Handler<MessageOf<T>>>) => void {
   return (target, name, descriptor) => {
     if ([type].flat().some((one) => typeof one !== 'function')) {
-      const reason = 'a message class it names is undefined, as happens when two files import each other; move the class to a file of its own';
+      const reason =
+        'a message class it names is undefined, as happens when two files import each other; move the class to a file of its own';
       throw hfError('HF_DECORATOR_TARGET', { decorator: 'OnMessage', target: targetName(target, name), reason });
     }
     const subscription = { types: type, options: { ...options[0] } };
-    declareMethod({ decorator: 'OnMessage', kind: 'subscription', value: subscription, target, name, descriptor: descriptor as PropertyDescriptor | undefined });
+    declareMethod({
+      decorator: 'OnMessage',
+      kind: 'subscription',
+      value: subscription,
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
     declareHandlerParams(target, name);
   };
 }

@@ -24,5 +24,12 @@ export function Transactional(
   options?: UnitOptions,
 ): <F extends AsyncMethod>(target: object, name: string, descriptor: MethodDescriptor<F> & NoStream<Awaited<ReturnType<F>>>) => void {
   return (target, name, descriptor) =>
-    declareMethod({ decorator: 'Transactional', kind: 'transactional', value: { ...options }, target, name, descriptor: descriptor as PropertyDescriptor | undefined });
+    declareMethod({
+      decorator: 'Transactional',
+      kind: 'transactional',
+      value: { ...options },
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
 }

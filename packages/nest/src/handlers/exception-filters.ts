@@ -7,8 +7,17 @@ import { copyMethod } from '../policies/copy-method.js';
 import { HOLDFAST_CONTEXT } from './handler-params.js';
 
 type ContextId = ReturnType<typeof ContextIdFactory.create>;
-type Callback = (...args: unknown[]) => unknown;
+type Method = (...args: unknown[]) => unknown;
 type Handle = (message: unknown, delivery: Delivery) => Promise<unknown>;
+
+/** A handler on one instance, of one context where it is request-scoped. */
+export interface BoundMethod {
+  readonly instance: object;
+  /** Carries the metadata of the method. */
+  readonly method: Method;
+  readonly contextId: ContextId | undefined;
+  readonly inquirerId: string | undefined;
+}
 
 /** Metadata key of `@UseFilters`. @source @nestjs/common, EXCEPTION_FILTERS_METADATA (no public entry point) */
 const FILTERS_METADATA = '__exceptionFilters__';
@@ -30,43 +39,55 @@ export class ExceptionFilters {
   ) {}
 
   /** `handle`, with its errors shown to the filters of the method, the class and the application. */
-  around(handle: Handle, instance: object, callback: Callback, contextId?: ContextId, inquirerId?: string): Handle {
-    const filtering = this.filtering(instance, callback, contextId, inquirerId);
+  around(handle: Handle, bound: BoundMethod): Handle {
+    const filtering = this.filtering(bound);
     return async (message, delivery) => {
       try {
         return await handle(message, delivery);
       } catch (error) {
-        throw this.hasFilters(instance, callback) ? await this.mapped(error, () => filtering(message, delivery, error)) : error;
+        throw this.hasFilters(bound) ? await this.mapped(error, () => filtering(message, delivery, error)) : error;
       }
     };
   }
 
   /** Nest's filters around a function that throws its third argument. */
-  private filtering(instance: object, callback: Callback, contextId?: ContextId, inquirerId?: string): Callback {
+  private filtering({ instance, method, contextId, inquirerId }: BoundMethod): Method {
     const thrower = (_message: unknown, _delivery: unknown, error: unknown): never => {
       throw error;
     };
-    copyMethod(callback, thrower);
+    copyMethod(method, thrower);
     const options = { guards: false, interceptors: false, filters: true };
     // A method name of its own: Nest caches what it knows of a method's parameters by class and name, and these have none.
-    return this.contexts.create(instance, thrower as Callback, 'holdfast:filters', undefined, undefined, contextId, inquirerId, options, HOLDFAST_CONTEXT);
+    return this.contexts.create(
+      instance,
+      thrower as Method,
+      'holdfast:filters',
+      undefined,
+      undefined,
+      contextId,
+      inquirerId,
+      options,
+      HOLDFAST_CONTEXT,
+    );
   }
 
-  private async mapped(error: unknown, filter: Callback): Promise<unknown> {
+  private async mapped(error: unknown, filter: Method): Promise<unknown> {
     try {
       const returned = await filter();
       if (isObservable(returned)) await lastValueFrom(returned, { defaultValue: undefined });
       return error;
     } catch (thrown) {
       if (thrown === error || !PROGRAMMING_ERRORS.some((type) => thrown instanceof (type as typeof TypeError))) return thrown;
-      this.logger.warn(`An exception filter failed in a message handler, and its error is not used: ${String(thrown)}. Let it look at host.getType(), which is '${HOLDFAST_CONTEXT}' here.`);
+      this.logger.warn(
+        `An exception filter failed in a message handler, and its error is not used: ${String(thrown)}. Let it look at host.getType(), which is '${HOLDFAST_CONTEXT}' here.`,
+      );
       return error;
     }
   }
 
   /** Without a filter of the user's, Nest's default one would only log the error a second time. */
-  private hasFilters(instance: object, callback: Callback): boolean {
-    if (Reflect.hasMetadata(FILTERS_METADATA, callback) || Reflect.hasMetadata(FILTERS_METADATA, instance.constructor)) return true;
+  private hasFilters({ instance, method }: BoundMethod): boolean {
+    if (Reflect.hasMetadata(FILTERS_METADATA, method) || Reflect.hasMetadata(FILTERS_METADATA, instance.constructor)) return true;
     // There is no public way to ask for global filters; where this one is closed, they are taken to exist.
     const config = (this.modules as unknown as { container?: { applicationConfig?: GlobalFilters } }).container?.applicationConfig;
     return !config || config.getGlobalFilters().length > 0 || config.getGlobalRequestFilters().length > 0;

@@ -17,6 +17,10 @@ export function foreignDecorators(target: string, keys: readonly unknown[]): rea
     const decorator = NAMESAKES[key];
     if (decorator) return [hfError('HF_DECORATOR_FOREIGN', { target, decorator, origin: `metadata ${key}` })];
     const other = FOREIGN.exec(key)?.[1];
-    return other ? [`${target} carries the metadata ${key}: that decorator would work inside the open transaction. Leave it out; time-out, retries and concurrency are options of Holdfast`] : [];
+    return other
+      ? [
+          `${target} carries the metadata ${key}: that decorator would work inside the open transaction. Leave it out; time-out, retries and concurrency are options of Holdfast`,
+        ]
+      : [];
   });
 }

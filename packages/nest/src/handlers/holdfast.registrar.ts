@@ -24,7 +24,10 @@ export class HoldfastRegistrar {
   bindInstances(): void {
     for (const { prototype, instances } of this.explorer.explore()) {
       for (const instance of instances) {
-        if (!bindHost(instance, this.host)) this.report([`an instance of ${prototype.constructor.name} is shared with another application of this process: make one for each`]);
+        if (!bindHost(instance, this.host))
+          this.report([
+            `an instance of ${prototype.constructor.name} is shared with another application of this process: make one for each`,
+          ]);
       }
     }
   }
@@ -39,7 +42,8 @@ export class HoldfastRegistrar {
       this.report(this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }
-    for (const [name, handlers] of names) if (handlers.length > 1) this.report([hfError('HF_SUBSCRIPTION_DUPLICATE', { name, handlers })]);
+    for (const [name, handlers] of names)
+      if (handlers.length > 1) this.report([hfError('HF_SUBSCRIPTION_DUPLICATE', { name, handlers: `${handlers.join(' and ')}.` })]);
   }
 
   private async registerHandler(found: DiscoveredClass, method: ClassMethod, names: Map<string, string[]>): Promise<void> {
@@ -73,5 +77,7 @@ function duplicates(found: readonly DiscoveredClass[]): readonly string[] {
   const remembering = found.filter(({ methods }) => methods.some(({ metadata }) => metadata.idempotent && !metadata.subscription));
   const names = remembering.map(({ prototype }) => prototype.constructor.name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
-  return [...twice].map((name) => `two classes named ${name} have @Idempotent methods, and what they remember is kept by the name: rename one of them`);
+  return [...twice].map(
+    (name) => `two classes named ${name} have @Idempotent methods, and what they remember is kept by the name: rename one of them`,
+  );
 }

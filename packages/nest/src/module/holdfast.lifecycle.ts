@@ -20,12 +20,13 @@ export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, 
   /** All modules have initialised: handlers may be called from here on. */
   async onApplicationBootstrap(): Promise<void> {
     await this.registrar.register();
+    this.host.phase = 'running';
     await this.holdfast.start();
   }
 
   /** Everything ends here, before any `onApplicationShutdown`: that is where @nestjs/typeorm destroys its DataSources. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.holdfast.stop();
-    this.host.isClosed = true;
+    this.host.phase = 'ended';
   }
 }

@@ -1,5 +1,12 @@
 import { DeadLetters, Holdfast, hfError, type HoldfastOptions, MessageBus, Outbox, Subscriptions, UnitOfWork } from '@holdfast/core';
-import { type ConfigurableModuleAsyncOptions, ConfigurableModuleBuilder, type DynamicModule, type FactoryProvider, Inject, Module } from '@nestjs/common';
+import {
+  type ConfigurableModuleAsyncOptions,
+  ConfigurableModuleBuilder,
+  type DynamicModule,
+  type FactoryProvider,
+  Inject,
+  Module,
+} from '@nestjs/common';
 import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
 import { ExceptionFilters } from '../handlers/exception-filters.js';
 import { HandlerContext } from '../handlers/handler-context.js';
@@ -44,7 +51,8 @@ const FACADES = [
     { provide: HOLDFAST_HOST, useClass: MethodHost },
     engineProvider,
     ...FACADES,
-    { provide: HoldfastTesting, useValue: null },
+    // A factory: in Nest 11 a test could not replace a value by one.
+    { provide: HoldfastTesting, useFactory: () => null },
     HoldfastMetadataAccessor,
     HoldfastExplorer,
     ExceptionFilters,
@@ -60,7 +68,11 @@ export class HoldfastModule extends ConfigurableModuleClass {
     super();
     const registered = [...modules.values()].filter(({ metatype }) => metatype === HoldfastModule);
     if (registered.length > 1) {
-      throw hfError('HF_CONFIG_INVALID', { problems: [`HoldfastModule is registered ${registered.length} times in this application; it is global: keep the one in the root module`] });
+      throw hfError('HF_CONFIG_INVALID', {
+        problems: [
+          `HoldfastModule is registered ${registered.length} times in this application; it is global: keep the one in the root module`,
+        ],
+      });
     }
   }
 
@@ -70,7 +82,7 @@ export class HoldfastModule extends ConfigurableModuleClass {
    * @param options all that is wrong with them, and with the decorated methods, is reported together as HF_CONFIG_INVALID before anything starts
    */
   static override forRoot(options: HoldfastOptions): DynamicModule {
-    return { ...super.forRoot(options), global: true };
+    return { ...ConfigurableModuleClass.forRoot(options), module: HoldfastModule, global: true };
   }
 
   /**
@@ -79,6 +91,6 @@ export class HoldfastModule extends ConfigurableModuleClass {
    * @param options `useFactory` with `inject`, or a HoldfastOptionsFactory by `useClass` or `useExisting`; `imports` gives what they need
    */
   static override forRootAsync(options: ConfigurableModuleAsyncOptions<HoldfastOptions, 'createHoldfastOptions'>): DynamicModule {
-    return { ...super.forRootAsync(options), global: true };
+    return { ...ConfigurableModuleClass.forRootAsync(options), module: HoldfastModule, global: true };
   }
 }

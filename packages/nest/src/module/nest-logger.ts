@@ -25,5 +25,7 @@ export class NestLoggerAdapter implements Logger {
 
 function lineOf(message: string, fields: LogFields = {}): string {
   const values = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return [printable(message, Number.MAX_SAFE_INTEGER), ...values.map(([name, value]) => `${name}=${printable(value, VALUE_LENGTH)}`)].join(' ');
+  return [printable(message, Number.MAX_SAFE_INTEGER), ...values.map(([name, value]) => `${name}=${printable(value, VALUE_LENGTH)}`)].join(
+    ' ',
+  );
 }

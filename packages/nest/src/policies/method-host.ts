@@ -1,5 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type AsyncMethod, decoratedMethods, type Holdfast, hfError, methodMetadata, type MethodMetadata, type MethodPolicies, targetName } from '@holdfast/core';
+import {
+  type AsyncMethod,
+  type DecoratedMethod,
+  decoratedMethods,
+  type Holdfast,
+  hfError,
+  methodMetadata,
+  type MethodMetadata,
+  type MethodPolicies,
+  targetName,
+} from '@holdfast/core';
 
 /** Injection token of an application's host, and name of the hidden property; the same in all copies of this package. */
 export const HOLDFAST_HOST = Symbol.for('holdfast.nest.host');
@@ -30,10 +40,11 @@ export class MethodHost {
   private engine: Holdfast | undefined;
   /** By class, then by the prototype a method is declared on, then by its name. */
   private readonly guarded = new Map<object, Map<object, Map<string, Guarded>>>();
+  private readonly names = new Map<string, number>();
   private readonly handlerCalls = new AsyncLocalStorage<HandlerCall>();
 
-  /** True when its application has ended. */
-  isClosed = false;
+  /** Whether the engine can keep a promise now: before, and after, a method would write outside any transaction. */
+  phase: 'starting' | 'running' | 'ended' = 'starting';
 
   /** Says which engine applies the policies. */
   attach(engine: Holdfast): void {
@@ -65,7 +76,7 @@ export class MethodHost {
     for (const { name, metadata, owner } of decoratedMethods(prototype)) {
       if (metadata.subscription) continue;
       try {
-        this.guardedMethod(prototype, owner, name, metadata);
+        this.guardedMethod(prototype, { owner, name, metadata });
       } catch (error) {
         errors.push(error);
       }
@@ -74,15 +85,22 @@ export class MethodHost {
   }
 
   private async callGuarded(call: MethodCall, metadata: MethodMetadata): Promise<unknown> {
-    const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), call.owner, call.name, metadata);
+    if (metadata.transactional || metadata.idempotent) this.assertRunning(call);
+    const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), { ...call, metadata });
     guarded.original = call.original;
     return guarded.run.apply(call.instance, call.args);
   }
 
-  private guardedMethod(prototype: object, owner: object, name: string, metadata: MethodMetadata): Guarded {
+  private assertRunning({ instance, name }: MethodCall): void {
+    const target = targetName(instance, name);
+    if (this.phase === 'ended') throw hfError('HF_STOPPING', { activity: `a call of ${target}` });
+    if (this.engine && this.phase === 'starting') throw hfError('HF_NOT_STARTED', { call: target });
+  }
+
+  private guardedMethod(prototype: object, { owner, name, metadata }: Pick<DecoratedMethod, 'owner' | 'name' | 'metadata'>): Guarded {
     const ofClass = entry(this.guarded, prototype, () => new Map<object, Map<string, Guarded>>());
     const ofOwner = entry(ofClass, owner, () => new Map<string, Guarded>());
-    return entry(ofOwner, name, () => this.guard(durableName(prototype, owner, name), metadata));
+    return entry(ofOwner, name, () => this.guard(this.uniqueName(durableName(prototype, owner, name)), metadata));
   }
 
   private guard(name: string, { retry, idempotent, transactional, subscription }: MethodMetadata): Guarded {
@@ -94,6 +112,13 @@ export class MethodHost {
     const policies = (subscription ? { transactional } : { retry, idempotent, transactional }) as MethodPolicies<AsyncMethod>;
     guarded.run = this.engine.guard(name, policies, method);
     return guarded;
+  }
+
+  /** The engine knows methods by name: two classes of one name must not share their policies. */
+  private uniqueName(name: string): string {
+    const count = (this.names.get(name) ?? 0) + 1;
+    this.names.set(name, count);
+    return count === 1 ? name : `${name}-${count}`;
   }
 
   private takeHandlerCall({ owner, name }: MethodCall): boolean {

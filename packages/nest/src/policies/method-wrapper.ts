@@ -1,7 +1,7 @@
 import { adoptMethods, type AsyncMethod, hfError, methodMetadata, targetName } from '@holdfast/core';
 import { Inject, Optional } from '@nestjs/common';
 import { copyMethod } from './copy-method.js';
-import { HOLDFAST_HOST, type MethodHost } from './method-host.js';
+import { HOLDFAST_HOST, type MethodCall, type MethodHost } from './method-host.js';
 
 /**
  * Direct calls of decorated methods keep their policies: the first policy of a method replaces it by a wrapper, and gives its class a hidden
@@ -17,7 +17,7 @@ adoptMethods(({ target, name, descriptor }) => {
 /** Gives an instance its host, where Nest did not: a factory or a value made it. True when it has this host now. */
 export function bindHost(instance: object, host: MethodHost): boolean {
   const holder = instance as { [HOLDFAST_HOST]?: MethodHost };
-  if (holder[HOLDFAST_HOST] === undefined || holder[HOLDFAST_HOST].isClosed) holder[HOLDFAST_HOST] = host;
+  if (holder[HOLDFAST_HOST] === undefined || holder[HOLDFAST_HOST].phase === 'ended') holder[HOLDFAST_HOST] = host;
   return holder[HOLDFAST_HOST] === host;
 }
 
@@ -28,18 +28,19 @@ function replace(target: object, name: string): void {
 
 function wrap(target: object, name: string, original: AsyncMethod): AsyncMethod {
   const wrapper = function (this: object, ...args: never[]): Promise<unknown> {
+    const call: MethodCall = { instance: this, owner: target, name, original, args };
     const host = (this as { [HOLDFAST_HOST]?: MethodHost } | undefined)?.[HOLDFAST_HOST];
-    return host instanceof Object ? host.call({ instance: this, owner: target, name, original, args }) : callWithoutHost(this, target, name, original, args);
+    return host instanceof Object ? host.call(call) : callWithoutHost(call);
   };
   copyMethod(original, wrapper);
   return wrapper;
 }
 
 /** A handler called by hand keeps only its transaction, so without one it needs no application. */
-function callWithoutHost(instance: object, target: object, name: string, original: AsyncMethod, args: never[]): Promise<unknown> {
-  const metadata = methodMetadata(target, name);
+function callWithoutHost({ instance, owner, name, original, args }: MethodCall): Promise<unknown> {
+  const metadata = methodMetadata(owner, name);
   if (metadata?.subscription && !metadata.transactional) return original.apply(instance, args);
-  return Promise.reject(hfError('HF_NEST_MODULE_MISSING', { target: targetName(instance ?? target, name) }));
+  return Promise.reject(hfError('HF_NEST_MODULE_MISSING', { target: targetName(instance ?? owner, name) }));
 }
 
 function injectHost(target: object): void {

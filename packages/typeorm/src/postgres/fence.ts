@@ -13,7 +13,7 @@ interface Watch {
   readonly holes: string;
   /** Identities (`virtualtransaction`) of those that held the lane's sequence then. */
   holders: ReadonlySet<string>;
-  /** The server's life they belong to: after a restart a prepared transaction has another identity. */
+  /** The server's life they belong to: another server has other transactions under the same identities, and may give the same ids again. */
   readonly life: string;
 }
 
@@ -37,7 +37,7 @@ export class Fence {
     for (const [lane, holes] of candidates) {
       const holding = holders.get(lane) ?? new Set<string>();
       const watch = this.watched(lane, { holes, holders: holding, life });
-      watch.holders = new Set([...watch.holders].filter((holder) => holding.has(holder)));
+      watch.holders = new Set([...holding].filter((holder) => watch.holders.has(holder) || isRecovered(holder)));
       if (watch.holders.size > 0) continue;
       written += await this.writeOff(lane, watch.holes);
       this.watches.delete(lane);
@@ -56,9 +56,9 @@ export class Fence {
   private async candidates(): Promise<ReadonlyMap<number, string>> {
     const t = this.context.tables;
     const { rows } = await this.context.pool.run<{ lane: number; holes: string }>({
-      text: `select h.lane, (range_agg(h.holes) - l.dead)::text as holes from (
+      text: `select h.lane, (range_agg(r) - l.dead)::text as holes from (
                select lane, holes from ${t.cursor} where holes <> '{}' union all select lane, relay_holes from ${t.lane} where relay_holes <> '{}') h
-             join ${t.lane} l on l.lane = h.lane group by h.lane, l.dead`,
+             cross join unnest(h.holes) r join ${t.lane} l on l.lane = h.lane group by h.lane, l.dead`,
     });
     await this.clean(rows.filter(({ holes }) => holes === '{}').map(({ lane }) => lane));
     return new Map(rows.filter(({ holes }) => holes !== '{}').map(({ lane, holes }) => [lane, holes]));
@@ -129,4 +129,14 @@ export class Fence {
       values: [lane, dead],
     });
   }
+}
+
+/**
+ * True for a transaction that was prepared before a crash. Its identity is a new one, also when only a session crashed and the postmaster lived on,
+ * so it may be any of those that were there when a hole was seen.
+ *
+ * @source PostgreSQL `pg_locks`, whose virtualtransaction has the backend number -1 for prepared transactions found at recovery
+ */
+function isRecovered(holder: string): boolean {
+  return holder.startsWith('-1/');
 }

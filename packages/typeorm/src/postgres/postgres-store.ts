@@ -13,7 +13,7 @@ import {
   type SubscriptionStore,
 } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
-import { connectRaw } from '../unit-of-work/connections.js';
+import { connectRaw, watchPools } from '../unit-of-work/connections.js';
 import { installInterception } from '../unit-of-work/interception.js';
 import { TypeormTransactions } from '../unit-of-work/typeorm-transactions.js';
 import type { PostgresContext } from './context.js';
@@ -103,7 +103,7 @@ export class PostgresStore implements Store {
   async open(): Promise<void> {
     for (const [name, dataSource] of Object.entries(this.options.dataSources)) {
       if (!dataSource.isInitialized) throw hfError('HF_STORE_UNSUPPORTED', { database: `the DataSource ${name}`, reason: 'it is not initialized; await dataSource.initialize() first' });
-      this.uninstall.push(installInterception(dataSource, this.given.scopes, name));
+      this.uninstall.push(installInterception(dataSource, this.given.scopes, name), watchPools(dataSource));
     }
     await assertServer(this.context.pool, this.main);
   }

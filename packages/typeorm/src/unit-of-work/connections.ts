@@ -9,8 +9,16 @@ export interface Connection {
   release(error?: Error): void;
 }
 
+interface Pool {
+  on(event: 'connect', listener: (client: PgClient) => void): unknown;
+  removeListener(event: 'connect', listener: (client: PgClient) => void): unknown;
+}
+
 interface PoolDriver {
   obtainMasterConnection(): Promise<[PgClient, (error?: Error) => void]>;
+  /** The pool of the primary, and those of its copies. */
+  readonly master?: Pool;
+  readonly slaves?: readonly Pool[];
 }
 
 // Made when the process starts, in no unit: whatever is opened in it does not keep the context of whoever happened to ask first.
@@ -21,12 +29,30 @@ export function outsideAnyContext<T>(work: () => T): T {
   return nowhere.runInAsyncScope(work);
 }
 
+/**
+ * Listens for the errors of new connections from their first moment: one that the server ends in the same breath as it takes it (a fail-over, an
+ * administrator) has nobody else to tell, and that would end the process.
+ *
+ * @returns stops it for connections to come
+ */
+export function watchPools(dataSource: DataSource): () => void {
+  const { master, slaves = [] } = poolsOf(dataSource);
+  const pools = master === undefined ? slaves : [master, ...slaves];
+  for (const pool of pools) pool.on('connect', watch);
+  return () => {
+    for (const pool of pools) pool.removeListener('connect', watch);
+  };
+}
+
 /** Takes a connection to the primary out of the data source's own pool. The pool may open a new one for this, in no asynchronous context. */
 export async function connectRaw(dataSource: DataSource): Promise<Connection> {
-  // The pool is not part of TypeORM's public Driver.
-  const driver = dataSource.driver as unknown as PoolDriver;
-  const [client, giveBack] = await outsideAnyContext(() => driver.obtainMasterConnection());
+  const [client, giveBack] = await outsideAnyContext(() => poolsOf(dataSource).obtainMasterConnection());
   watch(client);
   // Giving back may open a connection for whoever waits, so it happens outside too.
   return { client, release: (error) => outsideAnyContext(() => giveBack(error)) };
+}
+
+function poolsOf(dataSource: DataSource): PoolDriver {
+  // The pool is not part of TypeORM's public Driver.
+  return dataSource.driver as unknown as PoolDriver;
 }

@@ -61,11 +61,16 @@ export function runnerInScope(dataSource: object): UnitRunner | undefined {
 function inScope(dataSource: object): { readonly scope: Scope; readonly scopes: ScopeStorage } | undefined {
   const participants = (dataSource as Intercepted)[PARTICIPANTS];
   if (!participants) return undefined;
+  let order = 0;
+  let found: { readonly scope: Scope; readonly scopes: ScopeStorage } | undefined;
   for (const { scopes, name } of participants.list) {
-    const scope = scopes.current(name);
-    if (scope) return { scope, scopes };
+    const entry = scopes.entry(name);
+    // Where one application calls another, the unit entered last is meant.
+    if (!entry?.scope || entry.order < order) continue;
+    order = entry.order;
+    found = { scope: entry.scope, scopes };
   }
-  return undefined;
+  return found;
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
@@ -82,9 +87,6 @@ function intercept(dataSource: DataSource): () => void {
   };
   undo.push(define(manager, 'queryRunner', { get: () => runnerInScope(dataSource) }));
   put(dataSource, 'query', (original) => (sql, parameters, runner) => original(sql, parameters, runner ?? runnerInScope(dataSource)));
-  put(dataSource, 'createQueryBuilder', (original) => (first, alias, runner) =>
-    alias ? original(first, alias, runner ?? runnerInScope(dataSource)) : original(first ?? runnerInScope(dataSource)),
-  );
   // A manager caches the repositories it makes together with its query runner: they are made where there is none.
   for (const name of ['getRepository', 'getTreeRepository']) put(manager, name, (original) => (...args) => outsideAnyContext(() => original(...args)));
   put(manager, 'transaction', (original) => (...args) => transaction(dataSource, original, args));

@@ -67,7 +67,7 @@ export class TypeormTransaction extends PgTransaction {
     const results = await this.sendCommit();
     const tag = (Array.isArray(results) ? results.at(-1) : results)?.command;
     // In a transaction it has given up, PostgreSQL answers COMMIT with ROLLBACK and no error.
-    if (tag !== 'COMMIT') throw await this.rolledBackWith(this.givenUp());
+    if (tag !== 'COMMIT') throw await this.rolledBackWith(this.statementFailed());
     this.settle();
     await this.tell('AfterTransactionCommit').catch(() => {});
   }

@@ -132,6 +132,10 @@ export abstract class PgTransaction implements Transaction {
     if (this.wasEndedByUser || transactionStatus(this.client) === 'I') {
       return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'it had been committed or rolled back by a statement inside the unit' });
     }
+    return this.statementFailed();
+  }
+
+  protected statementFailed(): Error {
     return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: this.failure?.error });
   }
 }

@@ -1,0 +1,97 @@
+import {
+  type Command,
+  type CommittedMessage,
+  type DeadLetter,
+  describeMessage,
+  type EventMessage,
+  Holdfast,
+  type HoldfastOptions,
+  isHoldfastError,
+  type MessageClass,
+  type PublishOptions,
+  toMs,
+  type Transport,
+  type TransportFactory,
+  VirtualTime,
+} from '@holdfast/core';
+import { inMemory } from '@holdfast/transport-in-memory';
+import { HoldfastTesting, type Recorded } from './holdfast-testing.js';
+
+/** Who delivers, unless the test says so. */
+const SOURCE = 'another-service';
+const SETTLE_TIMEOUT_MS = 5000;
+/** Between two timers on the way of `advance`: long enough for a database, and short where a handler hangs on purpose. */
+const STEP_SETTLE_MS = 500;
+/** Dead letters read at a time. */
+const PAGE = 1000;
+
+/** One application under test: what replaces its transport and its clock, and what they saw. */
+export class ApplicationHold extends HoldfastTesting {
+  readonly clock = new VirtualTime({ settle: () => this.settleStep(), skipsPolls: true });
+  /** The transport in place of the application's. */
+  readonly transport: TransportFactory;
+  private readonly committed: CommittedMessage[] = [];
+  private made: Transport | undefined;
+  private engine: Holdfast | undefined;
+
+  constructor() {
+    super();
+    const factory = inMemory();
+    // A test begins with nothing published, so 'earliest' and 'now' are the same moment.
+    const capabilities = { ...factory.capabilities, fromEarliest: true };
+    this.transport = { ...factory, capabilities, create: (context) => (this.made = factory.create(context)) };
+  }
+
+  /** What the application's engine is made with. */
+  readonly runtime = {
+    clock: this.clock,
+    scheduler: this.clock,
+    onCommitted: (messages: readonly CommittedMessage[]) =>
+      void this.committed.push(...messages.map(({ message, options }) => ({ message, options }))),
+  };
+
+  /** Says which engine the application got. */
+  attach(engine: Holdfast): this {
+    this.engine = engine;
+    return this;
+  }
+
+  async deliver(message: object, { source = SOURCE, ...options }: PublishOptions & { source?: string } = {}): Promise<void> {
+    const { bus } = this.publisher(source);
+    if (describeMessage(message).isCommand) await bus.send(message as Command<unknown>, options);
+    else await bus.publish(message as EventMessage, options);
+  }
+
+  async settled({ timeout = SETTLE_TIMEOUT_MS }: Parameters<HoldfastTesting['settled']>[0] = {}): Promise<void> {
+    await this.engine?.settled(toMs(timeout, 'timeout'));
+  }
+
+  published<M extends object>(type: MessageClass<M>): readonly Recorded<M>[] {
+    return this.committed.filter(({ message }) => message instanceof type) as readonly CommittedMessage[] as readonly Recorded<M>[];
+  }
+
+  async deadLetters(subscription?: string): Promise<readonly DeadLetter[]> {
+    const page = await this.engine?.deadLetters.list({ subscription, limit: PAGE });
+    return page?.items ?? [];
+  }
+
+  /** Another service: its own name, no store, and our transport. */
+  private publisher(service: string): Holdfast {
+    const { made } = this;
+    if (!made)
+      throw new Error(
+        'deliver() was called before the application was made: compile the builder that HoldfastTesting.inMemory gave, then app.init()',
+      );
+    const options: HoldfastOptions = { service, transport: { ...this.transport, create: () => made }, allowInMemory: true };
+    return new Holdfast(options, { clock: this.clock });
+  }
+
+  private async settleStep(): Promise<void> {
+    try {
+      await this.engine?.settled(STEP_SETTLE_MS);
+    } catch (error) {
+      // A handler that hangs is what the clock is advanced for: to its time-out.
+      if (!isHoldfastError(error, 'HF_TEST_NOT_SETTLED')) throw error;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { ScopeStorage } from '@holdfast/core';
+import type { DataSource } from 'typeorm';
+import { TypeormTransaction } from './owned-transaction.js';
+import type { PgClient, PgResult } from './pg-client.js';
+
+type Status = 'I' | 'T' | 'E';
+
+/** What a server does with a statement: the status after it, and the tag it answers or the error. */
+interface Answer {
+  readonly status?: Status;
+  readonly tag?: string;
+  readonly error?: Error;
+}
+
+const severe = (severity: string, code: string): Error => Object.assign(new Error(code), { severity, code });
+
+/** A transaction on a client that answers as told; the transcript has the statements and what became of the connection. */
+async function scripted(answers: Readonly<Record<string, Answer>>) {
+  const transcript: string[] = [];
+  let status: Status = 'I';
+  const client: PgClient = {
+    on: () => {},
+    getTransactionStatus: () => status,
+    query: async (statement) => {
+      const text = typeof statement === 'string' ? statement : (statement as { text: string }).text;
+      transcript.push(text);
+      const { error, tag = text, ...answer } = answers[text] ?? (text === 'ROLLBACK' || text === 'COMMIT' ? { status: 'I' } : { status: 'T' });
+      status = answer.status ?? status;
+      if (error) throw error;
+      return { command: tag, rows: [], rowCount: 0 } satisfies PgResult;
+    },
+  };
+  const connection = { client, release: (error?: Error) => void transcript.push(error ? 'destroyed' : 'given back') };
+  const source = { subscribers: [] } as unknown as DataSource;
+  const transaction = new TypeormTransaction({ name: 'default', scopes: new ScopeStorage() }, source, connection);
+  await transaction.begin('BEGIN');
+  return { transaction, transcript };
+}
+
+const outcomeOf = (end: Promise<void>) => end.then(() => 'committed', (error: { code: string }) => error.code);
+
+describe('COMMIT', () => {
+  it.each<[what: string, answer: Answer, outcome: string, rest: string[]]>([
+    ['answered COMMIT', { status: 'I', tag: 'COMMIT' }, 'committed', ['given back']],
+    ['answered ROLLBACK', { status: 'I', tag: 'ROLLBACK' }, 'HF_UOW_ROLLBACK_ONLY', ['ROLLBACK', 'given back']],
+    ['answered with an error', { status: 'I', error: severe('ERROR', '23503') }, '23503', ['ROLLBACK', 'given back']],
+    ['answered with an error whose status is still to come', { error: severe('ERROR', '23503') }, '23503', ['ROLLBACK', 'given back']],
+    ['answered by a dying server', { error: severe('FATAL', '57P01') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
+    ['never answered', { error: new Error('Connection terminated unexpectedly') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
+  ])('%s', async (_, answer, outcome, rest) => {
+    const { transaction, transcript } = await scripted({ COMMIT: answer });
+    expect(await outcomeOf(transaction.commit())).toBe(outcome);
+    expect(transcript).toEqual(['BEGIN', 'COMMIT', ...rest]);
+  });
+
+  it('is not sent when the transaction has ended, also when that is told later than the error', async () => {
+    const { transaction, transcript } = await scripted({ commit: { error: severe('ERROR', '23503') }, '': { status: 'I' } });
+    await expect(transaction.run({ text: 'commit' })).rejects.toThrow();
+    expect(await outcomeOf(transaction.commit())).toBe('HF_UOW_ROLLBACK_ONLY');
+    expect(transcript).toEqual(['BEGIN', 'commit', '', 'ROLLBACK', 'given back']);
+  });
+});
+
+describe('a statement of the framework', () => {
+  it.each(['I', 'E'] as const)('is not sent in status %s, also when that is told later than the error', async (status) => {
+    const { transaction, transcript } = await scripted({ bad: { error: severe('ERROR', '23503') }, '': { status } });
+    await expect(transaction.run({ text: 'bad' })).rejects.toThrow();
+    await expect(transaction.run({ text: 'outbox' })).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY' });
+    await transaction.rollback();
+    expect(transcript).toEqual(['BEGIN', 'bad', '', 'ROLLBACK', 'given back']);
+  });
+});
+
+describe('the connection', () => {
+  it.each<[what: string, answer: Answer, last: string]>([
+    ['is given back after ROLLBACK', { status: 'I' }, 'given back'],
+    ['is destroyed when ROLLBACK fails', { error: new Error('broken') }, 'destroyed'],
+    ['is destroyed when a transaction is open after ROLLBACK', { status: 'T' }, 'destroyed'],
+  ])('%s', async (_, answer, last) => {
+    const { transaction, transcript } = await scripted({ ROLLBACK: answer });
+    await transaction.rollback();
+    await transaction.rollback();
+    expect(transcript).toEqual(['BEGIN', 'ROLLBACK', last]);
+  });
+
+  it('is destroyed when BEGIN fails', async () => {
+    const { transaction, transcript } = await scripted({ 'BEGIN X': { error: new Error('broken') } });
+    await expect(transaction.begin('BEGIN X')).rejects.toThrow('broken');
+    expect(transcript).toEqual(['BEGIN', 'BEGIN X', 'destroyed']);
+  });
+});

@@ -1,0 +1,182 @@
+import { Account, Audit, Category, Entry, Note } from './entities.js';
+import { openUnits, type Units } from './support.js';
+
+let units: Units;
+
+beforeAll(async () => {
+  units = await openUnits();
+});
+beforeEach(() => units.clean());
+afterAll(() => units.close());
+
+/** Ways to write a row through the user's own objects. Each runs in a unit that commits, in one that rolls back, and outside any. */
+interface Path {
+  readonly name: string;
+  /** What is made before the unit begins. */
+  readonly before?: () => unknown;
+  readonly write: (made: unknown) => Promise<unknown>;
+  /** What must be there after a commit, and must not after a rollback; default: account x. */
+  readonly found?: string;
+}
+
+const accounts = () => units.dataSource.getRepository(Account);
+const x = { id: 'x', balance: 1 };
+const account = "select 1 from account where id = 'x'";
+
+const PATHS: readonly Path[] = [
+  { name: 'repository.save', before: accounts, write: (made) => (made as ReturnType<typeof accounts>).save(x) },
+  { name: 'repository.insert', write: () => accounts().insert(x) },
+  { name: 'repository.upsert', write: () => accounts().upsert(x, ['id']) },
+  {
+    name: 'repository.update of a row written here',
+    write: async () => {
+      await accounts().insert(x);
+      await accounts().update({ id: 'x' }, { balance: 7 });
+    },
+    found: `${account} and balance = 7`,
+  },
+  {
+    name: 'repository.softDelete of a row written here',
+    write: async () => {
+      await accounts().insert(x);
+      await accounts().softDelete({ id: 'x' });
+    },
+    found: `${account} and "deletedAt" is not null`,
+  },
+  {
+    name: 'repository finds what was written here',
+    write: async () => {
+      await accounts().save(x);
+      const found = await accounts().findOneByOrFail({ id: 'x' });
+      await accounts().save({ ...found, balance: found.balance + 10 });
+    },
+    found: `${account} and balance = 11`,
+  },
+  { name: 'repository first looked up here', write: () => units.dataSource.getRepository(Account).save(x) },
+  { name: 'manager.save', write: () => units.dataSource.manager.save(Account, x) },
+  { name: 'manager.query', write: () => units.dataSource.manager.query(`insert into account (id) values ('x')`) },
+  { name: 'manager.sql', write: () => units.dataSource.manager.sql`insert into account (id) values (${'x'})` },
+  { name: 'dataSource.query', write: () => units.dataSource.query(`insert into account (id) values ($1)`, ['x']) },
+  { name: 'dataSource.sql', write: () => units.dataSource.sql`insert into account (id) values (${'x'})` },
+  { name: 'query builder of the repository', write: () => accounts().createQueryBuilder().insert().values(x).execute() },
+  { name: 'query builder of the manager', write: () => units.dataSource.manager.createQueryBuilder().insert().into(Account).values(x).execute() },
+  { name: 'query builder of the data source', write: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x).execute() },
+  {
+    name: 'query builder made before the unit',
+    before: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x),
+    write: (made) => (made as { execute(): Promise<unknown> }).execute(),
+  },
+  {
+    name: 'select query builder made before the unit',
+    before: () => accounts().createQueryBuilder('a').where(`a.id = 'x'`),
+    write: async (made) => {
+      await accounts().insert(x);
+      const found = await (made as { getMany(): Promise<Account[]> }).getMany();
+      await accounts().update({ id: 'x' }, { balance: found.length });
+    },
+    found: `${account} and balance = 1`,
+  },
+  { name: 'ActiveRecord', write: () => Object.assign(new Note(), { id: 'x' }).save(), found: `select 1 from note where id = 'x'` },
+  {
+    name: 'custom repository by extend()',
+    before: () => accounts().extend({ open: (id: string) => accounts().save({ id }) }),
+    write: (made) => (made as { open(id: string): Promise<unknown> }).open('x'),
+  },
+  {
+    name: 'cascade',
+    write: () => accounts().save({ id: 'x', lines: [{ id: 'l' }] }),
+    found: `${account} and exists (select 1 from line where "accountId" = 'x')`,
+  },
+  {
+    name: "subscriber's event.manager",
+    write: () => units.dataSource.getRepository(Entry).save({ id: 'e' }),
+    found: `select 1 from audit where what = 'entry e'`,
+  },
+  {
+    name: 'tree repository',
+    write: () => units.dataSource.getTreeRepository(Category).save(Object.assign(new Category(), { id: 'x' })),
+    found: `select 1 from category where id = 'x'`,
+  },
+  { name: 'dataSource.transaction', write: () => units.dataSource.transaction((manager) => manager.save(Account, x)) },
+  { name: 'manager.transaction', write: () => units.dataSource.manager.transaction((manager) => manager.save(Account, x)) },
+  {
+    name: 'dataSource.transaction within itself',
+    write: () => units.dataSource.transaction((outer) => outer.transaction((inner) => inner.save(Account, x))),
+  },
+  {
+    name: 'manager.withRepository inside dataSource.transaction',
+    write: () => units.dataSource.transaction((manager) => manager.withRepository(accounts()).save(x)),
+  },
+  {
+    name: 'lazy relation',
+    write: async () => {
+      await accounts().save({ id: 'x' });
+      await units.dataSource.query(`insert into entry (id, "accountId") values ('e', 'x')`);
+      const found = await accounts().findOneByOrFail({ id: 'x' });
+      const entries = await found.entries;
+      await units.dataSource.getRepository(Audit).save({ what: `${entries.length} entries` });
+    },
+    found: `select 1 from audit where what = '1 entries'`,
+  },
+  {
+    name: 'after an await on something else',
+    write: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await accounts().save(x);
+    },
+  },
+  {
+    name: 'repository.remove of a row written here',
+    write: async () => {
+      const saved = await accounts().save({ ...x });
+      await accounts().remove(saved);
+      await accounts().insert({ id: 'x', balance: 3 });
+    },
+    found: `${account} and balance = 3`,
+  },
+];
+
+describe.each(PATHS)('$name', ({ before, write, found = account }) => {
+  const look = async (): Promise<boolean> => (await units.look(found)).length > 0;
+
+  it('commits with the unit, and is seen by nobody before', async () => {
+    const made = before?.();
+    let seenBefore: boolean | undefined;
+    await units.engine.run(async () => {
+      await write(made);
+      seenBefore = await look();
+    });
+    expect({ seenBefore, seenAfter: await look() }).toEqual({ seenBefore: false, seenAfter: true });
+  });
+
+  it('is gone with the rollback', async () => {
+    const made = before?.();
+    const unit = units.engine.run(async () => {
+      await write(made);
+      throw new Error('rolled back');
+    });
+    await expect(unit).rejects.toThrow('rolled back');
+    expect(await look()).toBe(false);
+  });
+
+  it('works as ever outside a unit', async () => {
+    await write(before?.());
+    expect(await look()).toBe(true);
+  });
+
+  it('is a transaction of its own again after the application has stopped', async () => {
+    const made = before?.();
+    units.uninstall();
+    try {
+      await write(made);
+      expect(await look()).toBe(true);
+    } finally {
+      units.reinstall();
+    }
+  });
+
+  afterEach(async () => {
+    expect(units.busy()).toEqual({ out: 0, waiting: 0 });
+    expect(await units.openTransactions()).toBe(0);
+  });
+});

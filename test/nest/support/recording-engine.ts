@@ -1,0 +1,98 @@
+import { type AsyncMethod, Holdfast, hfError, type HoldfastOptions, type MethodPolicies } from '@holdfast/core';
+import { HoldfastModule } from '@holdfast/nest';
+import type { ModuleMetadata } from '@nestjs/common';
+import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
+
+/** A subscription as the engine was told of it. */
+export interface RecordedSubscription {
+  readonly types: readonly unknown[];
+  readonly handler: (message: unknown, delivery: unknown) => Promise<unknown>;
+  readonly policies: Record<string, unknown>;
+}
+
+/** Stands in for the engine: writes down what it is told, and what runs in which order. */
+export class RecordingEngine {
+  readonly subscriptions: RecordedSubscription[] = [];
+  readonly guarded: string[] = [];
+  readonly problems: string[] = [];
+  /** What happened, in order. */
+  readonly transcript: string[] = [];
+  readonly bus = {};
+  readonly unitOfWork = {};
+  readonly deadLetters = {};
+  readonly outbox = {};
+
+  on(types: readonly unknown[], handler: RecordedSubscription['handler'], policies: Record<string, unknown>): this {
+    this.subscriptions.push({ types, handler, policies });
+    return this;
+  }
+
+  guard(name: string, policies: MethodPolicies, method: AsyncMethod): AsyncMethod {
+    this.guarded.push(name);
+    const { transcript } = this;
+    const layers = (['retry', 'idempotent', 'transactional'] as const).filter((layer) => policies[layer] !== undefined);
+    return async function (this: unknown, ...args: never[]) {
+      for (const layer of layers) transcript.push(`${layer}(${JSON.stringify(policies[layer])})`);
+      return method.apply(this, args);
+    };
+  }
+
+  problem(text: string): void {
+    this.problems.push(text);
+  }
+
+  async start(): Promise<void> {
+    if (this.problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems: this.problems });
+    this.transcript.push('start');
+  }
+
+  async stop(): Promise<void> {
+    this.transcript.push('stop');
+  }
+}
+
+/** Options that are never looked at by a RecordingEngine. */
+export const anyOptions = { service: 'test' } as HoldfastOptions;
+
+/** An application whose engine only writes down. */
+export interface RecordingApp {
+  readonly app: TestingModule;
+  readonly engine: RecordingEngine;
+}
+
+/** Makes such an application and runs its hooks; the module is registered unless the imports say otherwise. */
+export async function recordingApp(
+  metadata: ModuleMetadata,
+  customise = (builder: TestingModuleBuilder) => builder,
+): Promise<RecordingApp> {
+  const engine = new RecordingEngine();
+  const imports = metadata.imports ?? [HoldfastModule.forRoot(anyOptions)];
+  const builder = Test.createTestingModule({ ...metadata, imports })
+    .setLogger(silent)
+    .overrideProvider(Holdfast)
+    .useFactory({
+      inject: [Symbol.for('holdfast.nest.host')],
+      factory: (host: { attach(engine: unknown): void }) => {
+        host.attach(engine);
+        return engine;
+      },
+    });
+  const app = await customise(builder).compile();
+  await app.init();
+  return { app, engine };
+}
+
+/** Logs nothing: what is logged in these tests is what they provoke. */
+export const silent = { log() {}, warn() {}, error() {} };
+
+/** What the start was refused with; fails when it was not. */
+export async function problemsOf(start: Promise<unknown>): Promise<string[]> {
+  const error = await start.then(
+    () => {
+      throw new Error('it started');
+    },
+    (reason: unknown) => reason as { details?: { problems?: string[] } },
+  );
+  if (!error.details?.problems) throw error;
+  return [...error.details.problems];
+}

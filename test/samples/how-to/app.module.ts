@@ -1,0 +1,35 @@
+// docs/how-to/tune.md
+import { HoldfastModule } from '@holdfast/nest';
+import { database } from '@holdfast/transport-database';
+import { typeorm } from '@holdfast/typeorm';
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Accounts, Balance } from './accounts.js';
+import { DeadLetterAlerts } from './alerts.js';
+import { Catalogue } from './deploy.js';
+import { Invoice, InvoiceApi, Invoices, Reminders } from './invoices.js';
+import { OperationsController } from './operations.controller.js';
+import { Warehouse } from './orders-v2.js';
+import { Price, Prices } from './prices.js';
+import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
+
+const entities = [Balance, Price, Invoice, StockItem, AuditEntry];
+
+export const databaseModule = TypeOrmModule.forRootAsync({
+  useFactory: () => ({ type: 'postgres', url: process.env.DATABASE_URL, entities, synchronize: true, poolSize: 20 }),
+});
+
+export const holdfastModule = HoldfastModule.forRoot({
+  service: 'shop',
+  transport: database(),
+  store: typeorm(),
+  stopTimeout: '20s',
+  defaults: { retry: 8, timeout: '10s', concurrency: 5 },
+});
+
+@Module({
+  imports: [databaseModule, TypeOrmModule.forFeature(entities), holdfastModule],
+  controllers: [OperationsController],
+  providers: [Accounts, Audit, Catalogue, DeadLetterAlerts, InvoiceApi, Invoices, Prices, Reminders, Stock, Warehouse],
+})
+export class AppModule {}
