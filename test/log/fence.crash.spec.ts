@@ -80,6 +80,7 @@ describe('the fence over a fail-over to an older state', () => {
     await machine.goBack();
     await lost.rollback();
     await answered(scene.url);
+    await scene.store.upkeep.raiseSequences();
 
     expect((await scene.cursor()).position).toBe(1);
     // The restart counts transactions anew; a stranger makes sure that the writer is not taken for one from before.

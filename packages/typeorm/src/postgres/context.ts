@@ -1,4 +1,5 @@
 import type { Clock } from '@holdfast/core';
+import type { LaneMarks } from './lane-marks.js';
 import type { Tables } from './schema/tables.js';
 import type { SqlPool } from './sql.js';
 
@@ -8,6 +9,7 @@ export interface PostgresContext {
   readonly tables: Tables;
   readonly pool: SqlPool;
   readonly clock: Clock;
+  readonly marks: LaneMarks;
   /** Lanes of the log; read from the database at start. */
   lanes: number;
   /** Told of what this process wrote, so that others can be woken. */

@@ -8,8 +8,6 @@ export class PostgresLogStore implements LogStore {
   private readonly appendOne;
   private readonly appendMany;
   private readonly schedule;
-  /** Highest id this process was given in each lane. */
-  private readonly lastIds = new Map<number, bigint>();
   private nextLane = 0;
 
   constructor(private readonly context: PostgresContext) {
@@ -68,7 +66,7 @@ export class PostgresLogStore implements LogStore {
 
   private async appendNow(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
     const lanes = this.lanesFor(rows);
-    const before = lanes.map((lane) => this.lastIds.get(lane) ?? 0n);
+    const before = lanes.map((lane) => this.context.marks.of(lane));
     const sql = sqlOf(tx);
     const [row] = rows as [LogRow];
     const { rows: given } = await sql.run<{ lane: number; id: string }>(
@@ -80,10 +78,10 @@ export class PostgresLogStore implements LogStore {
     return lanes;
   }
 
-  /** An id at or below one we had before the statement was sent means that the sequence was set back: readers would never see the row. */
+  /** An id at or below one that was taken before the statement was sent means that the sequence was set back: readers would never see the row. */
   private checkId(lane: number, id: bigint, before: bigint): void {
     if (id <= before) throw hfError('HF_STORE_SEQUENCE_BEHIND', { lane, last: String(id), position: String(before) });
-    if (id > (this.lastIds.get(lane) ?? 0n)) this.lastIds.set(lane, id);
+    this.context.marks.given(lane, id);
   }
 
   private async appendScheduled(tx: Transaction, rows: readonly LogRow[]): Promise<void> {

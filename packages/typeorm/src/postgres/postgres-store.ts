@@ -2,6 +2,7 @@ import {
   type CursorStore,
   type DeadLetterStore,
   type DeliveryStore,
+  emit,
   hfError,
   type InboxStore,
   type LogStore,
@@ -21,6 +22,7 @@ import { PostgresCursorStore } from './cursor-store.js';
 import { PostgresDeadLetterStore } from './dead-letter-store.js';
 import { PostgresDeliveryStore } from './delivery-store.js';
 import { PostgresInboxStore } from './inbox-store.js';
+import { LaneMarks } from './lane-marks.js';
 import { PostgresLogStore } from './log-store.js';
 import { PostgresNodeStore } from './node-store.js';
 import { PostgresRelayStore } from './relay-store.js';
@@ -77,7 +79,7 @@ export class PostgresStore implements Store {
     const connect = () => connectRaw(this.main) as Promise<RawConnection>;
     const pool = new SqlPool(connect, options.isPreparing);
     const { service, clock, nodeId, scheduler, logger } = given;
-    const context: PostgresContext = { service, tables: options.tables, pool, clock, lanes: options.lanes, nodeId };
+    const context: PostgresContext = { service, tables: options.tables, pool, clock, marks: new LaneMarks(), lanes: options.lanes, nodeId };
     this.context = context;
     const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as { poolSize?: number };
     this.maxConcurrency = Math.max(1, poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE)));
@@ -112,7 +114,15 @@ export class PostgresStore implements Store {
     this.context.lanes = await this.schema.laneCount();
     await assertLanes(this.context);
     await assertSequenceLock(this.context);
-    await this.upkeep.raiseSequences();
+    await this.raiseSequences();
+  }
+
+  /** Before the first message of this process: what was restored or switched may have left the sequences behind. */
+  private async raiseSequences(): Promise<void> {
+    for (const { lane, from, to } of await this.upkeep.raiseSequences()) {
+      emit('lane:sequence-raised', { lane, from, to });
+      this.given.logger.error('the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?', { lane, from, to });
+    }
   }
 
   async close(): Promise<void> {

@@ -54,19 +54,22 @@ export class PostgresLogUpkeep implements LogUpkeep {
       text: `select l.lane, r.reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last from ${t.lane} l
              cross join lateral (select greatest(
                (select max(c.position) from ${t.cursor} c where c.lane = l.lane), l.relay_position, l.trimmed_to,
-               (select o.id from ${t.outbox} o where o.lane = l.lane order by o.id desc limit 1)) as reached) r
-             where r.reached > coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0)`,
+               (select o.id from ${t.outbox} o where o.lane = l.lane order by o.id desc limit 1)) as reached) r`,
     });
-    for (const { lane, reached } of rows) await this.raise(lane, reached);
-    return rows.map(({ lane, last, reached }) => ({ lane, from: BigInt(last), to: BigInt(reached) }));
+    // First of all: from now on writers of this process are safe, also before the sequences are.
+    for (const { lane, reached } of rows) this.context.marks.reached(lane, BigInt(reached));
+    const behind = rows.filter(({ last, reached }) => BigInt(last) < BigInt(reached));
+    for (const { lane, reached } of behind) await this.raise(lane, reached);
+    return behind.map(({ lane, last, reached }) => ({ lane, from: BigInt(last), to: BigInt(reached) }));
   }
 
+  /** Only upwards, also when another process raises it or writers draw from it just now. */
   private async raise(lane: number, reached: string): Promise<void> {
     const t = this.context.tables;
     await this.context.pool.transaction(async (sql) => {
       await sql.run({ text: `select lane from ${t.lane} where lane = $1 for update`, values: [lane] });
       await sql.run({
-        text: `select setval(${t.sequenceOf('$1::smallint')}, greatest($2::bigint, coalesce(pg_sequence_last_value(${t.sequenceOf('$1::smallint')}), 0)))`,
+        text: `select setval(${t.sequenceOf('$1::smallint')}, $2::bigint) where coalesce(pg_sequence_last_value(${t.sequenceOf('$1::smallint')}), 0) < $2::bigint`,
         values: [lane, reached],
       });
     });
