@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
+import { subscribe } from '@holdfast/nest';
 import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { Letter } from './mail.js';
@@ -12,15 +13,18 @@ async function main(): Promise<void> {
   process.env.DATABASE_URL = await server.createDatabase('shop');
   const app = await NestFactory.createApplicationContext(ShopModule);
   const shop = app.get(Shop);
+  let handled = 0;
+  subscribe('delivery:succeeded', () => {
+    handled += 1;
+  });
 
   await shop.place('Ada', 2);
   await shop.place('Nobody', 0).catch((error: Error) => console.log(`shop: refused, ${error.message}`));
   await shop.place('Grace', 1);
 
-  const letters = app.get(DataSource).getRepository(Letter);
-  while ((await letters.count()) < 2) await sleep(50);
-  const orders = await app.get(DataSource).getRepository(Order).count();
-  console.log(`orders=${orders} letters=${await letters.count()}`);
+  while (handled < 2) await sleep(50);
+  const { manager } = app.get(DataSource);
+  console.log(`orders=${await manager.count(Order)} letters=${await manager.count(Letter)}`);
   await app.close();
   await server.remove();
 }

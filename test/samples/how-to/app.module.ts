@@ -10,6 +10,7 @@ import { Catalogue } from './deploy.js';
 import { Invoice, InvoiceApi, Invoices, Reminders } from './invoices.js';
 import { OperationsController } from './operations.controller.js';
 import { Warehouse } from './orders-v2.js';
+import { Payouts } from './payouts.js';
 import { Price, Prices } from './prices.js';
 import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
 
@@ -30,6 +31,6 @@ export const holdfastModule = HoldfastModule.forRoot({
 @Module({
   imports: [databaseModule, TypeOrmModule.forFeature(entities), holdfastModule],
   controllers: [OperationsController],
-  providers: [Accounts, Audit, Catalogue, DeadLetterAlerts, InvoiceApi, Invoices, Prices, Reminders, Stock, Warehouse],
+  providers: [Accounts, Audit, Catalogue, DeadLetterAlerts, InvoiceApi, Invoices, Payouts, Prices, Reminders, Stock, Warehouse],
 })
 export class AppModule {}

@@ -7,8 +7,10 @@ import { DataSource } from 'typeorm';
 import { AccountCredited, AccountDebited, Balance } from './accounts.js';
 import { AppModule } from './app.module.js';
 import { InvoiceApi } from './invoices.js';
+import { Payouts } from './payouts.js';
 import { Price, PriceChanged } from './prices.js';
 import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
+import { OrderShipped, start } from './without-nest.js';
 
 let database: TestDatabase;
 let app: INestApplication;
@@ -52,6 +54,22 @@ describe('the code of the how-to pages', () => {
     expect(await source.getRepository(StockItem).count()).toBe(0);
     await app.get(Audit).record('all gone');
     expect(await source.getRepository(AuditEntry).count()).toBe(1);
+  });
+
+  it('pays once on a double click', async () => {
+    const payouts = app.get(Payouts);
+    const results = await Promise.all([payouts.pay('r-1', 10), payouts.pay('r-1', 99)]);
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  it('handles a message without Nest', async () => {
+    const own = await new DataSource({ type: 'postgres', url: database.url }).initialize();
+    await own.query('create table mail (order_id text)');
+    const holdfast = await start(own);
+    await holdfast.bus.publish(new OrderShipped('o-1'));
+    await until(async () => (await own.query('select from mail')).length === 1);
+    await holdfast.stop();
+    await own.destroy();
   });
 
   it('lists every subscription', async () => {

@@ -21,7 +21,7 @@ export class Orders {
   async place(amount: number): Promise<Order> {
     const order = await this.orders.save(this.orders.create({ id: randomUUID(), amount }));
     await this.bus.publish(new OrderPlaced(order.id, order.amount), { key: order.id });
-    // Last on purpose: a refusal rolls the order back, and the message that is already on its way goes with it.
+    // Last on purpose: a refusal rolls the order back, and the message published above goes with it.
     if (amount > CREDIT_LIMIT) throw new UnprocessableEntityException('over the credit limit');
     return order;
   }
