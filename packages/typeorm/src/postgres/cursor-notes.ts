@@ -6,13 +6,24 @@ import { prepared } from './sql.js';
 /** Holes looked up one by one in a poll, at most, per cursor; a cursor with more is taken at every poll instead. */
 const MAX_NOTED_HOLES = 64;
 
+interface TopRow {
+  readonly lane: number;
+  readonly id: string | null;
+  readonly is_top: boolean;
+}
+
 /**
  * Where the cursors stood when this process last saw them: a hint, so that an idle poll need not read cursor rows, which grow dead versions
  * while somebody holds an old snapshot open. Taking reads the truth.
+ *
+ * A note may be behind the truth, which costs a take for nothing. It must never be ahead of it, or nobody would look where a message waits: so a
+ * place that was moved to in a transaction is not noted, because that transaction may be rolled back, and a log that is shorter than the note
+ * (a fail-over to an older state) makes it void.
  */
 export class CursorNotes {
   private readonly places = new Map<number, Map<number, Position>>();
   private readonly newsStatement;
+  private readonly learnStatement;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -22,52 +33,64 @@ export class CursorNotes {
        union all
        select h.lane, h.id, false from unnest($2::smallint[], $3::bigint[]) h(lane, id) join ${t.outbox} o on o.lane = h.lane and o.id = h.id`,
     );
+    this.learnStatement = prepared(
+      `select c.subscription_id, c.lane, c.position, c.holes::text as holes from unnest($1::int[], $2::smallint[]) k(subscription_id, lane)
+       join ${t.cursor} c on c.subscription_id = k.subscription_id and c.lane = k.lane`,
+    );
   }
 
+  /** A committed place. */
   saw(cursor: CursorKey, position: Position): void {
     this.of(cursor.subscriptionId).set(cursor.lane, position);
   }
 
+  /** It moved, or it may not have. */
+  forget({ subscriptionId, lane }: CursorKey): void {
+    this.of(subscriptionId).delete(lane);
+  }
+
   async news(subscriptionIds: readonly number[]): Promise<readonly CursorKey[]> {
-    await this.learn(subscriptionIds.filter((id) => this.of(id).size === 0));
+    await this.learn(subscriptionIds.flatMap((id) => this.unknown(id)));
     const holes = subscriptionIds.flatMap((id) => [...this.of(id)].flatMap(([lane, { holes: missing }]) => first(missing).map((hole) => ({ lane, hole }))));
-    const { rows } = await this.context.pool.run<{ lane: number; id: string | null; is_top: boolean }>(
+    const { rows } = await this.context.pool.run<TopRow>(
       this.newsStatement(this.context.lanes, holes.map(({ lane }) => lane), holes.map(({ hole }) => hole)),
     );
-    const news = new Map<string, CursorKey>();
-    for (const subscriptionId of subscriptionIds) {
-      for (const [lane, { holes: missing }] of this.of(subscriptionId)) {
-        if (first(missing).length === MAX_NOTED_HOLES) news.set(`${subscriptionId}/${lane}`, { subscriptionId, lane });
-      }
-    }
-    for (const { lane, id, is_top } of rows) {
-      if (id === null) continue;
-      for (const subscriptionId of subscriptionIds) {
-        const place = this.of(subscriptionId).get(lane);
-        const isNew = place !== undefined && (is_top ? BigInt(id) > place.upTo : place.holes.some((hole) => hole.from <= BigInt(id) && BigInt(id) <= hole.to));
-        if (isNew) news.set(`${subscriptionId}/${lane}`, { subscriptionId, lane });
-      }
-    }
-    return [...news.values()];
+    return subscriptionIds.flatMap((subscriptionId) => this.newsOf(subscriptionId, rows));
   }
 
   async refresh(cursors: readonly CursorKey[]): Promise<readonly CursorKey[]> {
     if (cursors.length === 0) return [];
-    const ids = [...new Set(cursors.map(({ subscriptionId }) => subscriptionId))];
-    await this.learn(ids);
-    const still = new Set((await this.news(ids)).map(({ subscriptionId, lane }) => `${subscriptionId}/${lane}`));
-    return cursors.filter(({ subscriptionId, lane }) => still.has(`${subscriptionId}/${lane}`));
+    await this.learn(cursors);
+    const still = new Set((await this.news([...new Set(cursors.map(({ subscriptionId }) => subscriptionId))])).map(nameOf));
+    return cursors.filter((cursor) => still.has(nameOf(cursor)));
   }
 
-  private async learn(subscriptionIds: readonly number[]): Promise<void> {
-    if (subscriptionIds.length === 0) return;
-    const { rows } = await this.context.pool.run<{ subscription_id: number; lane: number; position: string; holes: string }>({
-      text: `select subscription_id, lane, position, holes::text as holes from ${this.context.tables.cursor} where subscription_id = any($1::int[])`,
-      values: [subscriptionIds],
-    });
+  private newsOf(subscriptionId: number, rows: readonly TopRow[]): readonly CursorKey[] {
+    const lanes = new Set<number>();
+    for (const [lane, { holes }] of this.of(subscriptionId)) if (first(holes).length === MAX_NOTED_HOLES) lanes.add(lane);
+    for (const { lane, id, is_top } of rows) {
+      const place = this.of(subscriptionId).get(lane);
+      if (id === null || place === undefined) continue;
+      if (is_top && BigInt(id) < place.upTo) this.forget({ subscriptionId, lane });
+      else if (is_top ? BigInt(id) > place.upTo : isIn(place.holes, BigInt(id))) lanes.add(lane);
+    }
+    return [...lanes].map((lane) => ({ subscriptionId, lane }));
+  }
+
+  private async learn(cursors: readonly CursorKey[]): Promise<void> {
+    if (cursors.length === 0) return;
+    const { rows } = await this.context.pool.run<{ subscription_id: number; lane: number; position: string; holes: string }>(
+      this.learnStatement(cursors.map(({ subscriptionId }) => subscriptionId), cursors.map(({ lane }) => lane)),
+    );
     for (const { subscription_id, lane, position, holes } of rows) {
       this.saw({ subscriptionId: subscription_id, lane }, { upTo: BigInt(position), holes: parseMultirange(holes) });
     }
+  }
+
+  private unknown(subscriptionId: number): readonly CursorKey[] {
+    const known = this.of(subscriptionId);
+    const lanes = Array.from({ length: this.context.lanes }, (_, lane) => lane);
+    return lanes.filter((lane) => !known.has(lane)).map((lane) => ({ subscriptionId, lane }));
   }
 
   private of(subscriptionId: number): Map<number, Position> {
@@ -75,6 +98,14 @@ export class CursorNotes {
     if (!lanes) this.places.set(subscriptionId, (lanes = new Map()));
     return lanes;
   }
+}
+
+function nameOf({ subscriptionId, lane }: CursorKey): string {
+  return `${subscriptionId}/${lane}`;
+}
+
+function isIn(ranges: readonly IdRange[], id: bigint): boolean {
+  return ranges.some(({ from, to }) => from <= id && id <= to);
 }
 
 function first(ranges: readonly IdRange[]): bigint[] {

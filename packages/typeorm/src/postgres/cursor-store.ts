@@ -122,7 +122,8 @@ export class PostgresCursorStore implements CursorStore {
     const isFull = rows.length >= scan;
     const read = this.choose(cursor, orderly(rows as [TakenRow, ...TakenRow[]], scan), limit);
     this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : limit);
-    this.notes.saw(cursor, read.position);
+    if (read.isMoved) this.notes.forget(cursor);
+    else this.notes.saw(cursor, read.position);
     return isFull ? { ...read, hasMore: true } : read;
   }
 
