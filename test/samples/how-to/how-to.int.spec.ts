@@ -63,6 +63,7 @@ describe('the code of the how-to pages', () => {
   });
 
   it('handles a message without Nest', async () => {
+    jest.spyOn(console, 'info').mockReturnValue();
     const own = await new DataSource({ type: 'postgres', url: database.url }).initialize();
     await own.query('create table mail (order_id text)');
     const holdfast = await start(own);
