@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { ERRORS, EVENT_NAMES } from '@holdfast/core';
 import { repository } from './source.js';
 
+// Each run is a process of its own.
+jest.setTimeout(120_000);
+
 const FOLDER = 'docs/reference';
 
 function runDocs(...args: string[]): { status: number | null; stderr: string } {

@@ -5,6 +5,8 @@ import { describeSchema } from '../../../../test/cli/support.js';
 import { typeorm } from '../typeorm-store.js';
 import { holdfastMigrations } from './holdfast-migrations.js';
 
+// A migration that fails is printed whatever `logging` says.
+const SILENT = { logQuery() {}, logQueryError() {}, logQuerySlow() {}, logSchemaBuild() {}, logMigration() {}, log() {} };
 const UP_TO_DATE = { found: 1, wanted: 1 };
 
 class AddBefore1700000000000 {
@@ -41,6 +43,7 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
       type: 'postgres',
       url: database.url,
       migrations: holdfastMigrations(),
+      logger: SILENT,
       ...options,
     } as DataSourceOptions);
     open.push(dataSource);
