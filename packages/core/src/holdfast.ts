@@ -22,6 +22,7 @@ export class Holdfast {
   readonly outbox: Outbox;
   private readonly assembly: Assembly;
   private node: Node | undefined;
+  private isStarted = false;
   private stopping: Promise<void> | undefined;
 
   /**
@@ -65,24 +66,38 @@ export class Holdfast {
     this.assembly.problem(text);
   }
 
+  /**
+   * Lets units of work begin, before anything is delivered: for frameworks whose services run before their handlers. `start` does it too.
+   * Options that are wrong are left for `start` to tell.
+   */
+  async open(): Promise<void> {
+    if (this.assembly.hasProblems) return;
+    this.node ??= new Node(this.assembly);
+    await this.node.open();
+  }
+
   /** Connects, checks everything, and begins to deliver. @throws HF_CONFIG_INVALID naming everything that is wrong, HF_SCHEMA_BEHIND, HF_SCHEMA_AHEAD, HF_SUBSCRIPTION_MISSING */
   async start(): Promise<void> {
     this.assertNotStarted('start()');
-    const node = new Node(this.assembly);
-    this.node = node;
+    this.isStarted = true;
+    this.node ??= new Node(this.assembly);
+    const { node } = this;
     try {
       await node.start();
     } catch (error) {
       await node.stop(0).catch(() => undefined);
-      this.node = undefined;
       throw error;
     }
   }
 
+  /** The first half of `stop`: the intake has stopped and nothing is in hand, but units of work may still begin. */
+  async drain(options: { timeout?: Duration } = {}): Promise<void> {
+    await this.node?.drain(this.timeoutMs(options));
+  }
+
   /** Stops the intake, finishes or returns what is in flight, and lets go of everything; calling it again waits for the same end. */
   async stop(options: { timeout?: Duration } = {}): Promise<void> {
-    const timeoutMs = options.timeout === undefined ? this.assembly.settings.stopTimeoutMs : toMs(options.timeout, 'timeout');
-    this.stopping ??= this.node?.stop(timeoutMs) ?? Promise.resolve();
+    this.stopping ??= this.node?.stop(this.timeoutMs(options)) ?? Promise.resolve();
     await this.stopping;
   }
 
@@ -91,7 +106,11 @@ export class Holdfast {
     await this.node?.settled(timeoutMs);
   }
 
+  private timeoutMs({ timeout }: { timeout?: Duration }): number {
+    return timeout === undefined ? this.assembly.settings.stopTimeoutMs : toMs(timeout, 'timeout');
+  }
+
   private assertNotStarted(call: string): void {
-    if (this.node !== undefined) throw hfError('HF_ALREADY_STARTED', { call });
+    if (this.isStarted) throw hfError('HF_ALREADY_STARTED', { call });
   }
 }

@@ -1,2 +1,4 @@
+import './unit-of-work/handles.js';
+
 export { typeorm, type TypeormStoreOptions } from './typeorm-store.js';
 export { type HoldfastMigrationsOptions, holdfastMigrations, type MigrationClass } from './migration/holdfast-migrations.js';

@@ -41,14 +41,19 @@ export class RecordingEngine {
     this.problems.push(text);
   }
 
+  async open(): Promise<void> {}
+
   async start(): Promise<void> {
     if (this.problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems: this.problems });
     this.transcript.push('start');
   }
 
-  async stop(): Promise<void> {
+  /** The end of deliveries is what the modules around it see; units of work end with `stop`. */
+  async drain(): Promise<void> {
     this.transcript.push('stop');
   }
+
+  async stop(): Promise<void> {}
 }
 
 /** Options that are never looked at by a RecordingEngine. */

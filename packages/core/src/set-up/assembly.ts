@@ -15,6 +15,7 @@ import type { HoldfastOptions } from '../options.js';
 import type { Store } from '../store/store.port.js';
 import type { Transport } from '../transport/transport.port.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
+import { UnitGate } from '../unit-of-work/unit-gate.js';
 import { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { UnitOfWork } from '../unit-of-work/unit-of-work.js';
 import { absent } from './absent.js';
@@ -34,6 +35,7 @@ export class Assembly {
   readonly nodeId = randomUUID();
   readonly settings: Settings;
   readonly scopes = new ScopeStorage<Outgoing>();
+  readonly gate = new UnitGate();
   readonly store: Store | undefined;
   readonly transport: Transport | undefined;
   readonly units: UnitEngine<Outgoing> | undefined;
@@ -73,6 +75,10 @@ export class Assembly {
     this.problems.push(text);
   }
 
+  get hasProblems(): boolean {
+    return this.problems.length > 0;
+  }
+
   /** @throws HF_CONFIG_INVALID with every problem that was noted */
   assertNoProblems(): void {
     if (this.problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems: this.problems });
@@ -104,6 +110,7 @@ export class Assembly {
       scheduler,
       random,
       logger,
+      gate: this.gate,
       writeOutgoing: (tx, messages) =>
         writeOutgoing(store.log, tx, {
           messages,
@@ -118,14 +125,14 @@ export class Assembly {
   private busOf(): MessageBus {
     const { store, transport, units } = this;
     const { service, limits, outsideTransaction } = this.settings;
-    const { clock, random, logger } = this.runtime;
+    const { clock, random, logger, onCommitted } = this.runtime;
     const transports = ['default'];
     const context = { service, limits, clock, random, transports, transport: this.settings.transport?.transport ?? 'none' };
     if (store !== undefined && units !== undefined) {
       const outside = new OutsideTransaction(outsideTransaction, () => store.hasWrittenOutsideUnit(), logger);
       return new OutletBus(context, new OutboxOutlet(units, store.transactions.dataSources[0], outside));
     }
-    return transport === undefined ? absent<MessageBus>('a bus') : new OutletBus(context, new TransportOutlet(transport, this.settings.transport?.transport ?? ''));
+    return transport === undefined ? absent<MessageBus>('a bus') : new OutletBus(context, new TransportOutlet(transport, this.settings.transport?.transport ?? '', onCommitted));
   }
 
   private attempt<T>(work: () => T): T | undefined {

@@ -29,14 +29,24 @@ export class Node {
   private relay: Relay | undefined;
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
+  private isOpen = false;
   private isStopped = false;
 
   constructor(private readonly assembly: Assembly) {}
 
+  /** The store takes part in the ORM, so that units of work may begin; nothing is delivered yet. */
+  async open(): Promise<void> {
+    const { store, gate } = this.assembly;
+    if (this.isOpen) return;
+    this.isOpen = true;
+    await this.openStore(store);
+    gate.open();
+  }
+
   async start(): Promise<void> {
     const { assembly } = this;
     const { store, settings, runtime } = assembly;
-    await this.openStore(store);
+    await this.open();
     const built = this.build();
     assembly.assertNoProblems();
     const transport = assembly.transport as Transport;
@@ -56,11 +66,11 @@ export class Node {
 
   /** Rows were committed here: whoever reads them is told. */
   committed(lanes: readonly number[], hasScheduled: boolean): void {
+    if (lanes.length > 0) this.assembly.store?.wakeups.notify(lanes);
     if (this.isStopped) return;
     if (lanes.length > 0) {
       this.assembly.transport?.nudge(lanes);
       this.relay?.nudge();
-      this.assembly.store?.wakeups.notify(lanes);
     }
     if (hasScheduled) this.housekeeper?.nudge();
   }
@@ -71,8 +81,8 @@ export class Node {
     this.assembly.transport?.nudge([]);
   }
 
-  /** Intake stops; what is in hand is finished, or after the time-out given back; then everything is let go. */
-  async stop(timeoutMs: number): Promise<void> {
+  /** Intake stops; what is in hand is finished, or after the time-out given back. Units of work go on: callers may still need them. */
+  async drain(timeoutMs: number): Promise<void> {
     if (this.isStopped) return;
     const { store, transport, settings, runtime, nodeId } = this.assembly;
     const deadline = runtime.scheduler.after(timeoutMs, () => this.inHand.giveUp());
@@ -83,11 +93,19 @@ export class Node {
     this.isStopped = true;
     await this.relay?.stop();
     await this.housekeeper?.stop();
-    if (store !== undefined) {
-      await store.nodes.leave(nodeId).catch(() => undefined);
-      await store.close();
-    }
+    store?.wakeups.stopListening();
+    await store?.nodes.leave(nodeId).catch(() => undefined);
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
+  }
+
+  /** Drains, waits for open units, and lets go of the ORM. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
+  async stop(timeoutMs: number): Promise<void> {
+    await this.drain(timeoutMs);
+    const { store, gate, runtime } = this.assembly;
+    if (store === undefined) return;
+    await Promise.race([gate.close(), runtime.scheduler.sleep(timeoutMs)]);
+    if (gate.count === 0) await store.close();
+    else runtime.logger.warn('units of work have not ended in time; they go on, and nothing new begins', { count: gate.count });
   }
 
   async settled(timeoutMs: number): Promise<void> {

@@ -34,6 +34,8 @@ export interface Wakeups {
   notify(lanes: readonly number[]): void;
   /** Calls `wake` when another process told so, with no lanes when hints may have been missed; false when the database cannot. */
   listen(wake: (lanes: readonly number[]) => void): Promise<boolean>;
+  /** Listens no more; others are still told. */
+  stopListening(): void;
 }
 
 /** A database and everything Holdfast keeps in it. */

@@ -3,6 +3,7 @@ import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { ScopeStorage } from './scope.js';
+import type { UnitGate } from './unit-gate.js';
 import type { Transaction, TransactionPort } from './transaction.port.js';
 
 /** What the engine of units of work is made of. */
@@ -14,6 +15,8 @@ export interface EngineParts<Outgoing> {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly logger: Logger;
+  /** Whether units may begin; default: always. */
+  readonly gate?: UnitGate;
   /** Writes the messages of a unit as its last statement; never called with none. What it gives back is called when the commit is known. */
   readonly writeOutgoing: (transaction: Transaction, messages: readonly Outgoing[]) => Promise<(() => void) | undefined>;
 }

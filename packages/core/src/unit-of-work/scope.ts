@@ -103,7 +103,14 @@ export interface ScopeEntry<Outgoing = unknown> {
   /** Undefined: whatever is around is suspended. */
   readonly scope: Scope<Outgoing> | undefined;
   readonly outer: ScopeEntry<Outgoing> | undefined;
+  /** Set when the entry only says that something was written outside any unit: then. */
+  readonly wroteMs?: number;
 }
+
+/** No data source: an entry of this name is a note. */
+const NOTE = '';
+/** How long a write is remembered. Contexts live on in whatever was started from them (a server, a timer), which has nothing to do with the write. */
+const REMEMBERED_MS = 1000;
 
 /**
  * Where the scope in force lives. One storage per process and per store would let two applications see each other's units,
@@ -151,8 +158,31 @@ export class ScopeStorage<Outgoing = unknown> {
     return this.storage.run({ dataSource, scope, order: entered, outer: this.storage.getStore() }, work);
   }
 
+  /**
+   * Remembers for the rest of the calling asynchronous context that it wrote something outside any unit. Call it before the first await of the
+   * user's own call: what is noted later stays in there.
+   */
+  noteWrite(): void {
+    const top = this.storage.getStore();
+    const outer = top?.dataSource === NOTE ? top.outer : top;
+    entered += 1;
+    this.storage.enterWith({ dataSource: NOTE, scope: undefined, order: entered, outer, wroteMs: performance.now() });
+  }
+
+  /**
+   * True when this asynchronous context wrote something outside any unit within the last second: a publish outside a unit is then a dual write.
+   * **Not promised:** to notice a write made deeper down, after an await of its own; good for a warning, not for a decision.
+   */
+  hasWritten(): boolean {
+    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+      if (entry.wroteMs !== undefined) return performance.now() - entry.wroteMs < REMEMBERED_MS;
+    }
+    return false;
+  }
+
   /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener, hook) starts here. */
   root<T>(work: () => T): T {
-    return this.storage.run(undefined, work);
+    // A fresh entry and not undefined: Node runs `work` in the caller's own context when the store is the same, and notes would leak out.
+    return this.storage.run({ dataSource: NOTE, scope: undefined, order: 0, outer: undefined }, work);
   }
 }

@@ -90,7 +90,7 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     const scope = this.parts.scopes.current(dataSource);
     switch (decideEntering(options.propagation ?? 'REQUIRED', scope !== undefined)) {
       case 'begin':
-        return this.begin(dataSource, options, work);
+        return this.throughGate(() => this.begin(dataSource, options, work));
       case 'join':
         return this.inside(scope as Scope<Outgoing>, options, () => runJoined(scope as Scope<Outgoing>, work));
       case 'nest':
@@ -99,6 +99,17 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
         return this.parts.scopes.with(dataSource, undefined, work);
       case 'bare':
         return work();
+    }
+  }
+
+  private async throughGate<T>(begin: () => Promise<T>): Promise<T> {
+    const { gate } = this.parts;
+    if (gate === undefined) return begin();
+    gate.enter();
+    try {
+      return await begin();
+    } finally {
+      gate.leave();
     }
   }
 

@@ -110,12 +110,12 @@ export class UnitRun<Outgoing, T> {
     failpoint('unit:before-commit');
     this.stage = 'committing';
     await unit.transaction.commit();
-    failpoint('unit:after-commit');
     return messages.length;
   }
 
   private async succeeded(unit: Unit<Outgoing>, messages: number): Promise<void> {
     this.end();
+    failpoint('unit:after-commit'); // outside the commit's own failure path: nothing after it can be a rollback
     this.committed?.();
     emit('unit:committed', () => ({ ...this.facts(), messages }));
     const hooks = unit.afterCommitted();

@@ -190,27 +190,27 @@ describe('what the store needs from the container', () => {
   });
 });
 
-describe('a transactional method is refused', () => {
-  it('before the engine has started and after it has stopped: its rows would be written outside any transaction', async () => {
+describe('a transactional method', () => {
+  it('keeps its transaction in the hooks of other modules too, from the first to the last', async () => {
     const seen: string[] = [];
     @Injectable()
     class Seed {
-      onModuleInit = () => this.run();
-      onApplicationShutdown = () => this.run();
+      onModuleInit = () => this.run('init');
+      onApplicationShutdown = () => this.run('shutdown');
 
       @Transactional()
       async write() {}
 
-      private async run() {
-        await this.write().catch((error: Error) => seen.push(error.message));
+      private async run(hook: string) {
+        await this.write().then(
+          () => seen.push(hook),
+          (error: Error) => seen.push(error.message),
+        );
       }
     }
-    const { app } = await recordingApp({ providers: [Seed] });
-    await app.get(Seed).write();
+    const { app, engine } = await recordingApp({ providers: [Seed] });
     await app.close();
-    expect(seen).toEqual([
-      'Seed.write was called before the bus had started. Await start() (with Nest: app.init() or app.listen()) before calling it.',
-      'Holdfast is stopping: a call of Seed.write was given up. Nothing is lost: it goes on where Holdfast runs next.',
-    ]);
+    expect(seen).toEqual(['init', 'shutdown']);
+    expect(engine.transcript).toEqual(['transactional({})', 'start', 'stop', 'transactional({})']);
   });
 });

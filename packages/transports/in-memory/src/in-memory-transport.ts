@@ -44,7 +44,7 @@ class InMemoryTransport implements Transport {
   async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
     return batch.map((envelope): PublishOutcome => {
       const wanted = this.consumers.filter(({ spec }) => spec.types.includes(envelope.type));
-      for (const consumer of wanted) consumer.push(envelope);
+      for (const consumer of wanted) consumer.push(envelope, this.context.clock.now());
       return wanted.length === 0 ? 'unroutable' : 'confirmed';
     });
   }
@@ -79,14 +79,14 @@ class Consumer {
     return this.tasks.size > 0 || [...this.queues.values()].some((queue) => queue.length > 0);
   }
 
-  push(envelope: Envelope): void {
+  push(envelope: Envelope, at: Date): void {
     if (this.isStopped) return;
     this.nextPlace += 1;
     // A key is a partition: its messages go through one queue, which is in work once.
     const partition = envelope.key === undefined ? '' : `key ${envelope.key}`;
     let queue = this.queues.get(partition);
     if (queue === undefined) this.queues.set(partition, (queue = new MemoryQueue()));
-    queue.push(envelope, `memory/${this.nextPlace}`);
+    queue.push(envelope, `memory/${this.nextPlace}`, at);
     this.fill();
   }
 

@@ -13,9 +13,10 @@ export class MemoryQueue {
     return this.inWork > 0;
   }
 
-  push(envelope: Envelope, place: string): void {
+  /** @param at when it got here: a delayed message is as new as one that was just published */
+  push(envelope: Envelope, place: string, at: Date): void {
     const { type, body } = envelope;
-    const rest = { lane: undefined, writtenAt: undefined, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined };
+    const rest = { lane: undefined, writtenAt: at, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined };
     this.waiting.push({ type, attributes: attributesOf(envelope), body, place, ...rest });
   }
 

@@ -126,7 +126,7 @@ export class PostgresStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.wakeups.close();
+    this.wakeups.stopListening();
     for (const uninstall of this.uninstall) uninstall();
     this.uninstall = [];
   }

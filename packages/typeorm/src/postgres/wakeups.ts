@@ -19,7 +19,7 @@ export class PostgresWakeups implements Wakeups {
   private readonly channel: string;
   private readonly lanes = new Set<number>();
   private isWaiting = false;
-  private isClosed = false;
+  private isListening = false;
   private connection: RawConnection | undefined;
 
   constructor(
@@ -36,6 +36,7 @@ export class PostgresWakeups implements Wakeups {
   }
 
   async listen(wake: (lanes: readonly number[]) => void): Promise<boolean> {
+    this.isListening = true;
     try {
       this.connection = await this.connect();
       const client = this.connection.client as unknown as ListeningClient; // the pool's client also emits events
@@ -53,29 +54,29 @@ export class PostgresWakeups implements Wakeups {
     }
   }
 
-  close(): void {
-    this.isClosed = true;
+  stopListening(): void {
+    this.isListening = false;
     // Destroyed, not given back: it still listens.
-    this.connection?.release(new Error('closing'));
+    this.connection?.release(new Error('no longer listening'));
     this.connection = undefined;
   }
 
   private lost(wake: (lanes: readonly number[]) => void): void {
     const { connection } = this;
-    if (connection === undefined || this.isClosed) return;
+    if (connection === undefined || !this.isListening) return;
     this.connection = undefined;
     connection.release(new Error('listening connection lost'));
     this.ports.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
   }
 
   private async relisten(wake: (lanes: readonly number[]) => void): Promise<void> {
-    if (this.isClosed) return;
+    if (!this.isListening) return;
     if (await this.listen(wake)) wake([]);
     else this.ports.scheduler.after(RELISTEN_MS, () => this.relisten(wake));
   }
 
   private send(): void {
-    if (this.lanes.size === 0 || this.isClosed) return;
+    if (this.lanes.size === 0) return;
     const lanes = [...this.lanes].join(',');
     this.lanes.clear();
     this.isWaiting = true;
