@@ -6,6 +6,7 @@ export class Progress {
   private readonly startedMs = performance.now();
   private readonly isTerminal: boolean;
   private current = '';
+  private lastLine = '';
   private shownMs = Number.NEGATIVE_INFINITY;
   private isSilent = false;
 
@@ -33,7 +34,7 @@ export class Progress {
 
   /** The last line of progress: it stays. */
   finish(line: string): void {
-    this.write(line);
+    if (this.isTerminal || line !== this.lastLine) this.write(line);
     if (this.isTerminal && !this.isSilent) this.out.write('\n');
     this.current = '';
   }
@@ -46,6 +47,7 @@ export class Progress {
 
   private write(line: string): void {
     if (this.isSilent) return;
+    this.lastLine = line;
     const text = `${this.clock()}  ${line}`;
     this.out.write(this.isTerminal ? `${this.erase()}${text}` : `${text}\n`);
     if (this.isTerminal) this.current = text;
