@@ -43,9 +43,17 @@ export class Holdfast {
   }
 
   /** Adds a handler, before `start`. */
-  on<const T extends MessageClass | readonly MessageClass[]>(type: T, handler: Handler<MessageOf<T>>, policies: HandlerPolicies<MessageOf<T>>): this {
+  on<const T extends MessageClass | readonly MessageClass[]>(
+    type: T,
+    handler: Handler<MessageOf<T>>,
+    policies: HandlerPolicies<MessageOf<T>>,
+  ): this {
     this.assertNotStarted('on()');
-    this.assembly.add({ types: type, handler: handler as (message: never, delivery: Delivery) => unknown, policies: policies as HandlerPolicies<never> });
+    this.assembly.add({
+      types: type,
+      handler: handler as (message: never, delivery: Delivery) => unknown,
+      policies: policies as HandlerPolicies<never>,
+    });
     return this;
   }
 

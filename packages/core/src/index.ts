@@ -1,5 +1,17 @@
 // messages
-export { Command, type DataOf, type EventMessage, type Json, Message, type MessageClass, type MessageOf, type MessageOptions, type MessageRef, type ReplyOf, type StandardSchema } from './message/message.js';
+export {
+  Command,
+  type DataOf,
+  type EventMessage,
+  type Json,
+  Message,
+  type MessageClass,
+  type MessageOf,
+  type MessageOptions,
+  type MessageRef,
+  type ReplyOf,
+  type StandardSchema,
+} from './message/message.js';
 export { describeMessage, type MessageDescription, type Upcast } from './message/message-class.js';
 export { attributesOf, type Envelope, envelopeFrom } from './message/envelope.js';
 export type { AttributeOptions, Attributes } from './message/attributes.js';
@@ -25,7 +37,14 @@ export {
   methodMetadata,
   targetName,
 } from './delivery/policy-metadata.js';
-export type { Handler, HandlerPolicies, HandlerResult, OnMessageArgs, SubscriptionLimits, SubscriptionOptions } from './delivery/subscription-options.js';
+export type {
+  Handler,
+  HandlerPolicies,
+  HandlerResult,
+  OnMessageArgs,
+  SubscriptionLimits,
+  SubscriptionOptions,
+} from './delivery/subscription-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
 export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
 export type { DeliveryRecord, DeliveryStore, DueTimes, KeyLock } from './delivery/delivery.store.port.js';
@@ -33,7 +52,15 @@ export type { Failure } from './delivery/failure.js';
 export type { RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 
 // unit of work
-export { type Isolation, type LocalUnitOptions, type Propagation, type TransactionHandles, type UnitLimits, UnitOfWork, type UnitOptions } from './unit-of-work/unit-of-work.js';
+export {
+  type Isolation,
+  type LocalUnitOptions,
+  type Propagation,
+  type TransactionHandles,
+  type UnitLimits,
+  UnitOfWork,
+  type UnitOptions,
+} from './unit-of-work/unit-of-work.js';
 export type { BeginOptions, Savepoint, Transaction, TransactionPort } from './unit-of-work/transaction.port.js';
 export { Scope, ScopeStorage } from './unit-of-work/scope.js';
 
@@ -47,10 +74,32 @@ export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory } fr
 // stores and transports
 export type { SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
-export type { HandOver, PublishOutcome, Sink, SubscriptionSpec, Topology, Transport, TransportCapabilities, TransportContext, TransportFactory } from './transport/transport.port.js';
+export type {
+  HandOver,
+  PublishOutcome,
+  Sink,
+  SubscriptionSpec,
+  Topology,
+  Transport,
+  TransportCapabilities,
+  TransportContext,
+  TransportFactory,
+} from './transport/transport.port.js';
 
 // operators
-export { type AtLeastOne, type DeadLetter, type DeadLetterChoice, type DeadLetterFilter, DeadLetters, type OperatorAction, Outbox, type Page, type Paged, type SubscriptionInfo, Subscriptions } from './operations/operators.js';
+export {
+  type AtLeastOne,
+  type DeadLetter,
+  type DeadLetterChoice,
+  type DeadLetterFilter,
+  DeadLetters,
+  type OperatorAction,
+  Outbox,
+  type Page,
+  type Paged,
+  type SubscriptionInfo,
+  Subscriptions,
+} from './operations/operators.js';
 export type { DeadLetterStore } from './operations/dead-letter.store.port.js';
 
 // errors

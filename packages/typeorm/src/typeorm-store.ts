@@ -50,7 +50,10 @@ function createStore(context: StoreContext, { given, names, schema, lanes, prepa
   for (const [name, source] of Object.entries(dataSources)) {
     if (source === undefined) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: name, known: Object.keys(context.handles) });
     if (source.options.type !== 'postgres') {
-      throw hfError('HF_STORE_UNSUPPORTED', { database: `the DataSource ${name} (${source.options.type})`, reason: 'only PostgreSQL is supported so far' });
+      throw hfError('HF_STORE_UNSUPPORTED', {
+        database: `the DataSource ${name} (${source.options.type})`,
+        reason: 'only PostgreSQL is supported so far',
+      });
     }
   }
   return new PostgresStore({ dataSources, tables: new Tables(schema), lanes, isPreparing: prepare }, context);

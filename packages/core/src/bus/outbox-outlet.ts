@@ -32,10 +32,17 @@ export class OutboxOutlet implements Outlet {
 export async function writeOutgoing(
   log: LogStore,
   tx: Transaction,
-  { messages, committed }: { readonly messages: readonly Outgoing[]; readonly committed: (lanes: readonly number[], hasScheduled: boolean) => void },
+  {
+    messages,
+    committed,
+  }: { readonly messages: readonly Outgoing[]; readonly committed: (lanes: readonly number[], hasScheduled: boolean) => void },
 ): Promise<() => void> {
   const rows = messages.map(logRowOf);
   const lanes = [...new Set(await log.append(tx, rows))];
   emit('outbox:written', () => ({ dataSource: tx.dataSource, count: rows.length, lanes }));
-  return () => committed(lanes, rows.some(({ due }) => due !== undefined));
+  return () =>
+    committed(
+      lanes,
+      rows.some(({ due }) => due !== undefined),
+    );
 }

@@ -84,14 +84,19 @@ export function logRowOf({ envelope, due }: Outgoing): LogRow {
 function destinationOf({ transports, transport }: OutgoingContext, destination: string | undefined): string | undefined {
   if (destination === undefined) return undefined;
   const [name] = destination.split(':', 1) as [string];
-  if (name.length < destination.length && !transports.includes(name)) throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport: name, known: transports });
-  throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: `the destination ${destination} (messages go to the subscriptions of their type)`, provider: `the transport ${transport}` });
+  if (name.length < destination.length && !transports.includes(name))
+    throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport: name, known: transports });
+  throw hfError('HF_CAPABILITY_UNSUPPORTED', {
+    feature: `the destination ${destination} (messages go to the subscriptions of their type)`,
+    provider: `the transport ${transport}`,
+  });
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 function dueOf({ delay, at }: PublishOptions): LogRow['due'] {
-  if (delay !== undefined && at !== undefined) throw hfError('HF_CONFIG_INVALID', { problems: ['delay and at are both given; a message has one time, so give one of them'] });
+  if (delay !== undefined && at !== undefined)
+    throw hfError('HF_CONFIG_INVALID', { problems: ['delay and at are both given; a message has one time, so give one of them'] });
   if (at !== undefined) {
     if (!(at instanceof Date) || Number.isNaN(at.getTime())) throw hfError('HF_CONFIG_DURATION', { option: 'at', value: at });
     return { at };

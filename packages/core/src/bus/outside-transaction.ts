@@ -23,7 +23,10 @@ export class OutsideTransaction {
     if (this.warned.has(site)) return;
     this.warned.add(site);
     emit('process:outside-transaction', { type, site });
-    this.logger.warn('a message is published after a write, and outside any transaction: a crash between the two keeps only one of them. Put both in a @Transactional method', { type, site });
+    this.logger.warn(
+      'a message is published after a write, and outside any transaction: a crash between the two keeps only one of them. Put both in a @Transactional method',
+      { type, site },
+    );
   }
 }
 

@@ -27,29 +27,54 @@ export class FailureRecorder {
     await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
     const freesKey = record.state === 'dead' || record.state === 'invalid' ? this.subscription.onDeadLetter === 'skip' : false;
-    if (freesKey && record.key !== undefined) await this.context.store.deliveries.free(tx, this.subscription.spec.id as number, [record.key]);
+    if (freesKey && record.key !== undefined)
+      await this.context.store.deliveries.free(tx, this.subscription.spec.id as number, [record.key]);
     this.tell(record, error);
   }
 
   /** What nobody could read, with its body and the reason. */
   invalid(message: OpenedMessage): DeliveryRecord {
     const error = 'error' in message ? message.error : undefined;
-    return { ...this.base(message), state: 'invalid', attempts: message.incoming.attempts, delayMs: 0, failure: describeFailure(error), isSuspect: false };
+    return {
+      ...this.base(message),
+      state: 'invalid',
+      attempts: message.incoming.attempts,
+      delayMs: 0,
+      failure: describeFailure(error),
+      isSuspect: false,
+    };
   }
 
   /** Not handled and not going to be, for a reason of ours. */
   dead(message: OpenedMessage, error: unknown): DeliveryRecord {
-    return { ...this.base(message), state: 'dead', attempts: message.incoming.attempts, delayMs: 0, failure: describeFailure(error), isSuspect: false };
+    return {
+      ...this.base(message),
+      state: 'dead',
+      attempts: message.incoming.attempts,
+      delayMs: 0,
+      failure: describeFailure(error),
+      isSuspect: false,
+    };
   }
 
   /** Its attempts were used up by processes that died of it. */
   killed(message: OpenedMessage): DeliveryRecord {
-    return this.dead(message, hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: message.incoming.attempts }));
+    return this.dead(
+      message,
+      hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: message.incoming.attempts }),
+    );
   }
 
   /** Waits behind an unfinished delivery of its key. */
   waiting(message: OpenedMessage): DeliveryRecord {
-    return { ...this.base(message), state: 'waiting', attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: false };
+    return {
+      ...this.base(message),
+      state: 'waiting',
+      attempts: message.incoming.attempts,
+      delayMs: 0,
+      failure: undefined,
+      isSuspect: false,
+    };
   }
 
   /** Put aside because a process died near it: to be counted before it is handled, and handled alone. */
@@ -86,7 +111,14 @@ export class FailureRecorder {
       return;
     }
     const text = state === 'dead' ? 'dead letter' : 'message cannot be read';
-    this.context.logger.warn(text, { subscription, type: message.type, id: identity?.id, attempts, code: failure?.code, reason: failure?.message });
+    this.context.logger.warn(text, {
+      subscription,
+      type: message.type,
+      id: identity?.id,
+      attempts,
+      code: failure?.code,
+      reason: failure?.message,
+    });
     if (state === 'dead') emit('delivery:dead-lettered', facts);
     if (state === 'invalid') emit('message:invalid', () => ({ ...facts(), bytes: message.body.byteLength }));
   }

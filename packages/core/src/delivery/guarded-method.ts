@@ -45,7 +45,15 @@ export class GuardedMethod {
   constructor(
     private readonly context: GuardContext,
     private readonly name: string,
-    { retry, idempotency, unit }: { readonly retry: RetryPolicy | undefined; readonly idempotency: IdempotencyPolicy | undefined; readonly unit: UnitOptions | undefined },
+    {
+      retry,
+      idempotency,
+      unit,
+    }: {
+      readonly retry: RetryPolicy | undefined;
+      readonly idempotency: IdempotencyPolicy | undefined;
+      readonly unit: UnitOptions | undefined;
+    },
   ) {
     this.retry = retry;
     this.idempotency = idempotency;
@@ -78,7 +86,11 @@ export class GuardedMethod {
     return this.unit === undefined ? method() : this.context.unitOfWork.run(this.unit, method);
   }
 
-  private async underClaim({ key, ttlMs, lockTtlMs }: IdempotencyPolicy, args: readonly unknown[], method: () => Promise<unknown>): Promise<unknown> {
+  private async underClaim(
+    { key, ttlMs, lockTtlMs }: IdempotencyPolicy,
+    args: readonly unknown[],
+    method: () => Promise<unknown>,
+  ): Promise<unknown> {
     const inbox = this.context.store?.inbox;
     const subscriptionId = this.scopeId;
     if (inbox === undefined || subscriptionId === undefined || key === undefined) throw hfError('HF_NOT_STARTED', { call: this.name });
@@ -99,7 +111,10 @@ export class GuardedMethod {
     try {
       return await this.inUnit(async () => {
         const value = await method();
-        await inbox.finish({ ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } }, this.context.currentTransaction());
+        await inbox.finish(
+          { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } },
+          this.context.currentTransaction(),
+        );
         return value;
       });
     } catch (error) {

@@ -84,7 +84,10 @@ export class HandlerCall {
       reject(error);
     };
     inHand.add(stopping);
-    if (inHand.isGivenUp) return stopping();
+    if (inHand.isGivenUp) {
+      stopping();
+      return;
+    }
     this.call().then(
       (value) => {
         done();

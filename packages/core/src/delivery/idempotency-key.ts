@@ -20,7 +20,11 @@ export function businessKey(value: unknown, method: string): InboxKey {
   try {
     assertStorable(value, 'The idempotency key', KEY_LENGTH);
   } catch (cause) {
-    throw hfError('HF_IDEMPOTENT_KEY_INVALID', { method, value, reason: cause instanceof Error ? cause.message : String(cause) }, { cause });
+    throw hfError(
+      'HF_IDEMPOTENT_KEY_INVALID',
+      { method, value, reason: cause instanceof Error ? cause.message : String(cause) },
+      { cause },
+    );
   }
   return { source: '', id: value };
 }

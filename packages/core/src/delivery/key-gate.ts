@@ -19,9 +19,16 @@ export class KeyGate {
   }
 
   /** Locks the keys of these messages and lets through those whose turn it is; the others go to `hold`. A stored delivery that was taken is the first of its key. */
-  async admit(tx: Transaction, messages: readonly ReadableMessage[], hold: (message: ReadableMessage) => void): Promise<readonly ReadableMessage[]> {
+  async admit(
+    tx: Transaction,
+    messages: readonly ReadableMessage[],
+    hold: (message: ReadableMessage) => void,
+  ): Promise<readonly ReadableMessage[]> {
     if (!this.isOrdered || messages.length === 0) return messages;
-    const blocked = await this.lock(tx, messages.map(({ envelope }) => envelope.key as string));
+    const blocked = await this.lock(
+      tx,
+      messages.map(({ envelope }) => envelope.key as string),
+    );
     return messages.filter((message) => {
       const isFree = message.incoming.deliveryId !== undefined || !blocked.has(message.envelope.key as string);
       if (!isFree) hold(message);

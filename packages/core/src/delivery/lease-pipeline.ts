@@ -51,7 +51,11 @@ export class LeasePipeline {
       return outcome;
     } catch (error) {
       const isCancelled = classify(error).category === 'cancelled';
-      if (!isCancelled) this.context.logger.warn('a message could not be dealt with; it is tried again', { subscription: this.subscription.spec.name, error });
+      if (!isCancelled)
+        this.context.logger.warn('a message could not be dealt with; it is tried again', {
+          subscription: this.subscription.spec.name,
+          error,
+        });
       await lease.release().catch(() => undefined);
       await intake.settle(lease.messages, 'requeue');
       return 'blocked';
@@ -106,7 +110,11 @@ export class LeasePipeline {
 
   private async underClaim(claim: ClaimTerm, call: HandlerCall): Promise<void> {
     const { inbox } = this.context.store;
-    const renewal = this.every(claim.leaseMs / 3, () => inbox.renew(claim), (error) => call.abort(error));
+    const renewal = this.every(
+      claim.leaseMs / 3,
+      () => inbox.renew(claim),
+      (error) => call.abort(error),
+    );
     try {
       await call.run();
       renewal.stop();
@@ -158,7 +166,11 @@ export class LeasePipeline {
 
   private keep(lease: Lease): { stop(): void } {
     // A lost lease is found by `finish`; until then the handler is only told by its own time-out.
-    return this.every(LEASE_MS / 3, () => lease.renew(), () => undefined);
+    return this.every(
+      LEASE_MS / 3,
+      () => lease.renew(),
+      () => undefined,
+    );
   }
 
   private every(ms: number, work: () => Promise<void>, failed: (error: unknown) => void): { stop(): void } {
@@ -166,12 +178,9 @@ export class LeasePipeline {
     const { scheduler } = this.context;
     let isStopped = false;
     function tick(): void {
-      work().then(
-        () => {
-          if (!isStopped) timer = scheduler.after(ms, tick);
-        },
-        failed,
-      );
+      work().then(() => {
+        if (!isStopped) timer = scheduler.after(ms, tick);
+      }, failed);
     }
     return {
       stop: () => {

@@ -13,7 +13,7 @@ export type PolicyDecorator = (target: object, name: string, descriptor: MethodD
 
 /** A delay that grows with each attempt. */
 export interface Backoff {
-  /** Wait before the second attempt; default '200ms'. */
+  /** Wait before the second attempt; without a `backoff` it is '200ms'. */
   delay: Duration;
   /** Growth per attempt, at least 1; default 2. */
   factor?: number;

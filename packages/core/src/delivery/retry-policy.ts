@@ -27,10 +27,15 @@ export type RetryDecision = { readonly kind: 'retry'; readonly delayMs: number }
  * @param where named in errors, such as the subscription
  * @throws HF_CONFIG_DURATION, and RangeError text through `problem` for what is no length of time
  */
-export function retryPolicy(options: number | false | RetryOptions | undefined, problem: (text: string) => void, where: string): RetryPolicy {
+export function retryPolicy(
+  options: number | false | RetryOptions | undefined,
+  problem: (text: string) => void,
+  where: string,
+): RetryPolicy {
   const given: RetryOptions = options === false ? { attempts: 1 } : typeof options === 'number' ? { attempts: options } : (options ?? {});
   const attempts = given.attempts ?? DEFAULT_ATTEMPTS;
-  if (!Number.isInteger(attempts) || attempts < 1) problem(`${where}: attempts is ${String(given.attempts)}; it counts the first attempt, so use a whole number from 1`);
+  if (!Number.isInteger(attempts) || attempts < 1)
+    problem(`${where}: attempts is ${String(given.attempts)}; it counts the first attempt, so use a whole number from 1`);
   return { attempts, delayMs: delayOf(given.backoff, problem, where), retryIf: given.retryIf };
 }
 

@@ -8,7 +8,8 @@ const policy = (options: Parameters<typeof retryPolicy>[0]) => {
   const problems: string[] = [];
   return { policy: retryPolicy(options, (text) => problems.push(text), 'subscription "s"'), problems };
 };
-const decide = (options: Parameters<typeof retryPolicy>[0], error: unknown, attempt: number) => decideRetry(policy(options).policy, { error, attempt }, random);
+const decide = (options: Parameters<typeof retryPolicy>[0], error: unknown, attempt: number) =>
+  decideRetry(policy(options).policy, { error, attempt }, random);
 
 describe('the decision after a failure', () => {
   it('is another attempt until they are used up', () => {
@@ -37,7 +38,8 @@ describe('the decision after a failure', () => {
 });
 
 describe('the wait before the next attempt', () => {
-  const delays = (options: Parameters<typeof retryPolicy>[0]) => [1, 2, 3, 4, 5, 6, 7, 8].map((attempt) => policy(options).policy.delayMs(attempt, undefined, random));
+  const delays = (options: Parameters<typeof retryPolicy>[0]) =>
+    [1, 2, 3, 4, 5, 6, 7, 8].map((attempt) => policy(options).policy.delayMs(attempt, undefined, random));
 
   it('doubles from 200 ms to at most 30 s', () => {
     expect(delays({ backoff: { delay: '200ms', jitter: 'none' } })).toEqual([200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]);
@@ -45,8 +47,10 @@ describe('the wait before the next attempt', () => {
   });
 
   it('is anything up to the full delay, or from half of it', () => {
-    for (const [index, ms] of delays({ backoff: { delay: '1s', factor: 1 } }).entries()) expect([index, ms >= 0 && ms <= 1000]).toEqual([index, true]);
-    for (const [index, ms] of delays({ backoff: { delay: '1s', factor: 1, jitter: 'equal' } }).entries()) expect([index, ms >= 500 && ms <= 1000]).toEqual([index, true]);
+    for (const [index, ms] of delays({ backoff: { delay: '1s', factor: 1 } }).entries())
+      expect([index, ms >= 0 && ms <= 1000]).toEqual([index, true]);
+    for (const [index, ms] of delays({ backoff: { delay: '1s', factor: 1, jitter: 'equal' } }).entries())
+      expect([index, ms >= 500 && ms <= 1000]).toEqual([index, true]);
   });
 
   it('is what a function says', () => {
@@ -57,7 +61,9 @@ describe('the wait before the next attempt', () => {
 describe('bad retry options', () => {
   it('are told with the value and the fix', () => {
     expect(policy(0).problems).toEqual(['subscription "s": attempts is 0; it counts the first attempt, so use a whole number from 1']);
-    expect(policy({ backoff: { delay: '1s', factor: 0.5 } }).problems).toEqual(['subscription "s": backoff.factor is 0.5; a delay may not shrink, so use at least 1']);
+    expect(policy({ backoff: { delay: '1s', factor: 0.5 } }).problems).toEqual([
+      'subscription "s": backoff.factor is 0.5; a delay may not shrink, so use at least 1',
+    ]);
     expect(() => policy({ backoff: { delay: -5 } })).toThrow('subscription "s": backoff.delay');
   });
 });

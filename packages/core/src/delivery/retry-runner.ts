@@ -70,7 +70,10 @@ export class RetryRunner {
     const running = this.running.get(id) ?? 0;
     if (pipeline === undefined || running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) return;
     this.running.set(id, running + 1);
-    this.track(this.drain(pipeline, async () => this.store.intake(id)), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
+    this.track(
+      this.drain(pipeline, async () => this.store.intake(id)),
+      () => this.running.set(id, (this.running.get(id) ?? 1) - 1),
+    );
   }
 
   /** One at a time and counted first, so that a message that ends the process is known by its count and takes no other with it. */

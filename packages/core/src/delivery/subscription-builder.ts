@@ -77,7 +77,12 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
 /** Idempotency with its times in milliseconds. @throws HF_CONFIG_DURATION */
 export function idempotencyOf(options: boolean | IdempotentOptions<never> | undefined): IdempotencyPolicy | undefined {
   if (options === undefined || options === false) return undefined;
-  const { key, ttl = DEFAULT_TTL, lockTtl = DEFAULT_LOCK_TTL, onExpired = 'park' }: IdempotentOptions<never> = options === true ? {} : options;
+  const {
+    key,
+    ttl = DEFAULT_TTL,
+    lockTtl = DEFAULT_LOCK_TTL,
+    onExpired = 'park',
+  }: IdempotentOptions<never> = options === true ? {} : options;
   return { key: key as IdempotencyPolicy['key'], ttlMs: toMs(ttl, 'ttl'), lockTtlMs: toMs(lockTtl, 'lockTtl'), onExpired };
 }
 
@@ -87,7 +92,9 @@ function numbersOf(context: BuildContext, policies: HandlerPolicies<never>, prob
   if (!isCount(batchSize)) problem(`batchSize is ${String(batchSize)}; use a whole number from 1`);
   const { maxConcurrency } = context;
   if (concurrency !== undefined && maxConcurrency !== undefined && concurrency > maxConcurrency) {
-    problem(`concurrency is ${concurrency}, and the pool has ${maxConcurrency} connections for handlers; lower it, or raise the pool's size`);
+    problem(
+      `concurrency is ${concurrency}, and the pool has ${maxConcurrency} connections for handlers; lower it, or raise the pool's size`,
+    );
   }
   return { concurrency: concurrency ?? DEFAULT_CONCURRENCY, batchSize };
 }
@@ -97,19 +104,29 @@ function isCount(value: unknown): boolean {
 }
 
 function checkName(name: unknown, problem: (text: string) => void): void {
-  if (typeof name !== 'string' || name.trim() === '') problem('has no name; give it one that will survive refactoring, such as billing.charge');
-  else if (name.length > NAME_LENGTH || !/^[\x21-\x7e]+$/.test(name)) problem(`the name must be printable ASCII without blanks, at most ${NAME_LENGTH} characters`);
+  if (typeof name !== 'string' || name.trim() === '')
+    problem('has no name; give it one that will survive refactoring, such as billing.charge');
+  else if (name.length > NAME_LENGTH || !/^[\x21-\x7e]+$/.test(name))
+    problem(`the name must be printable ASCII without blanks, at most ${NAME_LENGTH} characters`);
 }
 
-function checkCombinations({ capabilities, hasStore, transport }: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void): void {
+function checkCombinations(
+  { capabilities, hasStore, transport }: BuildContext,
+  policies: HandlerPolicies<never>,
+  problem: (text: string) => void,
+): void {
   const isOrdered = policies.ordering === 'key';
   if (isOrdered && !policies.idempotent) problem("ordering: 'key' needs @Idempotent: repeats of older messages arrive late");
-  if (isOrdered && !capabilities.partitionedDelivery) problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
+  if (isOrdered && !capabilities.partitionedDelivery)
+    problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
   if (policies.onDeadLetter !== undefined && !isOrdered) problem("onDeadLetter needs ordering: 'key'");
   if ((policies.batchSize ?? 1) > 1 && !policies.transactional) problem('batchSize needs @Transactional: a batch is one commit');
-  if (policies.from === 'earliest' && !capabilities.fromEarliest) problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing`);
-  if (!hasStore && policies.transactional) problem('@Transactional needs a store; add one to HoldfastModule.forRoot, such as store: typeorm()');
-  if (!hasStore && policies.idempotent) problem('@Idempotent needs a store that remembers; add one to HoldfastModule.forRoot, such as store: typeorm()');
+  if (policies.from === 'earliest' && !capabilities.fromEarliest)
+    problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing`);
+  if (!hasStore && policies.transactional)
+    problem('@Transactional needs a store; add one to HoldfastModule.forRoot, such as store: typeorm()');
+  if (!hasStore && policies.idempotent)
+    problem('@Idempotent needs a store that remembers; add one to HoldfastModule.forRoot, such as store: typeorm()');
 }
 
 function guarded<T>(problem: (text: string) => void, work: () => T): T | undefined {

@@ -41,16 +41,24 @@ export type SubscriptionOptions = SubscriptionLimits &
   );
 
 /** Options of a handler: it needs a durable name; for one command, which has one owner, the command's type is the default. */
-export type OnMessageArgs<T> = T extends MessageClass<Command<unknown>>
-  ? [options?: SubscriptionOptions & { name?: string }]
-  : [options: SubscriptionOptions & { /** Durable name of the subscription, unique in the service; a changed one is a new subscription. */ name: string }];
+export type OnMessageArgs<T> =
+  T extends MessageClass<Command<unknown>>
+    ? [options?: SubscriptionOptions & { name?: string }]
+    : [
+        options: SubscriptionOptions & {
+          /** Durable name of the subscription, unique in the service; a changed one is a new subscription. */ name: string;
+        },
+      ];
 
 /** The same policies as the decorators, for handlers given as functions. */
 export type HandlerPolicies<M> = SubscriptionOptions & {
   /** Durable name of the subscription, unique in the service. */
   name: string;
+  /** As `@Retry`: how often and how fast to try again; default: 5 attempts. */
   retry?: number | false | RetryOptions;
+  /** As `@Idempotent`: repeated deliveries have one effect; default false. */
   idempotent?: boolean | IdempotentOptions<[message: M, delivery: Delivery]>;
+  /** As `@Transactional`: the handler's rows and messages commit with the place of the message; default false. */
   transactional?: boolean | UnitOptions;
 };
 

@@ -102,7 +102,10 @@ export class UnitPipeline {
     });
     attempt.handled = fresh;
     if (taken.hasStored) {
-      await this.close(tx, admitted.filter(({ incoming }) => !records.some(({ message }) => message === incoming)));
+      await this.close(
+        tx,
+        admitted.filter(({ incoming }) => !records.some(({ message }) => message === incoming)),
+      );
       attempt.hasStored = true;
     }
     for (const message of opened) if (!isReadable(message)) await this.recorder.record(tx, message, message.error);
@@ -111,7 +114,11 @@ export class UnitPipeline {
   }
 
   /** Of the messages, those that are to be handled: not used up by dying processes, and new where the subscription is idempotent. */
-  private async remember(tx: Transaction, messages: readonly ReadableMessage[], records: DeliveryRecord[]): Promise<readonly HandlerCallFor[]> {
+  private async remember(
+    tx: Transaction,
+    messages: readonly ReadableMessage[],
+    records: DeliveryRecord[],
+  ): Promise<readonly HandlerCallFor[]> {
     const alive = messages.filter((message) => {
       const isUsedUp = message.incoming.attempts >= this.subscription.retry.attempts;
       if (isUsedUp) records.push(this.recorder.killed(message));
@@ -187,7 +194,8 @@ export class UnitPipeline {
     const category = classify(error).category;
     if (category === 'cancelled' || taken === undefined || taken.messages.length === 0) {
       await intake.settle(taken?.messages ?? [], 'requeue');
-      if (category !== 'cancelled') this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
+      if (category !== 'cancelled')
+        this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
       return 'blocked';
     }
     // The outcome will show: whoever takes next sees the place moved, or not.
@@ -216,7 +224,10 @@ export class UnitPipeline {
       });
     } catch (failure) {
       if (failure instanceof AlreadySettled) return 'worked';
-      this.context.logger.warn('a failure could not be stored; the message stays where it is', { subscription: this.subscription.spec.name, error: failure });
+      this.context.logger.warn('a failure could not be stored; the message stays where it is', {
+        subscription: this.subscription.spec.name,
+        error: failure,
+      });
       await intake.settle([message.incoming], 'requeue');
       return 'blocked';
     }
@@ -230,4 +241,3 @@ interface HandlerCallFor {
   readonly message: ReadableMessage;
   readonly call: HandlerCall;
 }
-

@@ -57,7 +57,9 @@ export abstract class DeadLetters {
   /** One page, newest first. */
   abstract list(filter?: DeadLetterFilter & Page): Promise<Paged<DeadLetter>>;
   /** Counts per subscription and error, most first. */
-  abstract groups(filter?: DeadLetterFilter): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]>;
+  abstract groups(
+    filter?: DeadLetterFilter,
+  ): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]>;
   /** One dead letter; undefined when there is none of this id. */
   abstract get(id: string): Promise<DeadLetter | undefined>;
   /** Hands them to their own subscription again, with fresh attempts; the operator's word counts where a message is older than the inbox remembers. */

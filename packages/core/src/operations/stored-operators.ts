@@ -27,7 +27,9 @@ export class StoredDeadLetters extends DeadLetters {
     return this.store.deadLetters.list(filter);
   }
 
-  groups(filter: DeadLetterFilter = {}): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]> {
+  groups(
+    filter: DeadLetterFilter = {},
+  ): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]> {
     return this.store.deadLetters.groups(filter);
   }
 

@@ -84,7 +84,11 @@ export class Housekeeper {
     const raised = await store.upkeep.raiseSequences();
     for (const { lane, from, to } of raised) {
       emit('lane:sequence-raised', { lane, from, to });
-      logger.error('the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?', { lane, from, to });
+      logger.error('the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?', {
+        lane,
+        from,
+        to,
+      });
     }
     await store.upkeep.fence();
     return false;

@@ -6,7 +6,8 @@ const at = (upTo: number, ...holes: [number, number][]): Position => ({
   holes: holes.map(([from, to]) => ({ from: BigInt(from), to: BigInt(to) })),
 });
 const ids = (...values: number[]) => values.map(BigInt);
-const idsIn = (ranges: readonly IdRange[]) => ranges.flatMap(({ from, to }) => Array.from({ length: Number(to - from) + 1 }, (_, i) => Number(from) + i));
+const idsIn = (ranges: readonly IdRange[]) =>
+  ranges.flatMap(({ from, to }) => Array.from({ length: Number(to - from) + 1 }, (_, i) => Number(from) + i));
 
 describe('a position', () => {
   it('moves to the highest id when nothing is missing', () => {
@@ -38,22 +39,29 @@ describe('a position', () => {
 
   it('delivers every id once and keeps exactly the missing ones, in whatever order they commit', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 5 }), (commits, limit) => {
-        const visible = new Set<number>();
-        const delivered: number[] = [];
-        let position = at(0);
-        for (const id of commits) {
-          visible.add(id);
-          const holes = new Set(idsIn(position.holes));
-          const seen = [...visible].filter((v) => holes.has(v) || BigInt(v) > position.upTo).sort((a, b) => a - b).slice(0, limit);
-          const step = readOn(position, ids(...seen), []);
-          delivered.push(...seen.slice(0, step.count));
-          position = step.position;
-        }
-        expect(new Set(delivered).size).toBe(delivered.length);
-        const missing = Array.from({ length: Number(position.upTo) }, (_, i) => i + 1).filter((id) => !delivered.includes(id));
-        expect(idsIn(position.holes)).toEqual(missing);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 60 }),
+        fc.integer({ min: 1, max: 5 }),
+        (commits, limit) => {
+          const visible = new Set<number>();
+          const delivered: number[] = [];
+          let position = at(0);
+          for (const id of commits) {
+            visible.add(id);
+            const holes = new Set(idsIn(position.holes));
+            const seen = [...visible]
+              .filter((v) => holes.has(v) || BigInt(v) > position.upTo)
+              .sort((a, b) => a - b)
+              .slice(0, limit);
+            const step = readOn(position, ids(...seen), []);
+            delivered.push(...seen.slice(0, step.count));
+            position = step.position;
+          }
+          expect(new Set(delivered).size).toBe(delivered.length);
+          const missing = Array.from({ length: Number(position.upTo) }, (_, i) => i + 1).filter((id) => !delivered.includes(id));
+          expect(idsIn(position.holes)).toEqual(missing);
+        },
+      ),
     );
   });
 });
@@ -64,7 +72,9 @@ describe('the difference of two sets of ids', () => {
     fc.assert(
       fc.property(range, range, (left, right) => {
         const toRanges = (values: number[]) => [...new Set(values)].sort((a, b) => a - b).map((v) => ({ from: BigInt(v), to: BigInt(v) }));
-        expect(idsIn(without(toRanges(left), toRanges(right)))).toEqual([...new Set(left)].filter((v) => !right.includes(v)).sort((a, b) => a - b));
+        expect(idsIn(without(toRanges(left), toRanges(right)))).toEqual(
+          [...new Set(left)].filter((v) => !right.includes(v)).sort((a, b) => a - b),
+        );
       }),
     );
   });

@@ -71,9 +71,14 @@ export class Relay {
   private async send(batch: RelayBatch): Promise<boolean> {
     let sent = 0;
     for (const wave of wavesOf(batch)) {
-      const outcomes = await this.context.transport.publish(wave.map(({ attributes, body }) => envelopeFrom(attributes, body, { limits: this.context.limits })));
+      const outcomes = await this.context.transport.publish(
+        wave.map(({ attributes, body }) => envelopeFrom(attributes, body, { limits: this.context.limits })),
+      );
       failpoint('relay:after-publish');
-      const confirmed = confirmedPrefix(outcomes, wave.map(({ attributes }) => attributes));
+      const confirmed = confirmedPrefix(
+        outcomes,
+        wave.map(({ attributes }) => attributes),
+      );
       sent += confirmed;
       if (confirmed < wave.length) break;
     }
@@ -108,7 +113,9 @@ function keyOf({ attributes }: Row): string | undefined {
 
 /** How many from the start are confirmed; an event that nobody listens to counts. */
 function confirmedPrefix(outcomes: readonly PublishOutcome[], attributes: readonly string[]): number {
-  const failed = outcomes.findIndex((outcome, index) => outcome !== 'confirmed' && !(outcome === 'unroutable' && !isCommand(attributes[index] as string)));
+  const failed = outcomes.findIndex(
+    (outcome, index) => outcome !== 'confirmed' && !(outcome === 'unroutable' && !isCommand(attributes[index] as string)),
+  );
   return failed === -1 ? outcomes.length : failed;
 }
 

@@ -1,7 +1,8 @@
 import { wavesOf } from './relay.js';
 
 const row = (id: number, key?: string) => ({ id: BigInt(id), attributes: JSON.stringify({ partitionkey: key }) }) as never;
-const waves = (...rows: [number, string?][]) => wavesOf({ rows: rows.map(([id, key]) => row(id, key)) }).map((wave) => wave.map(({ id }) => Number(id)));
+const waves = (...rows: [number, string?][]) =>
+  wavesOf({ rows: rows.map(([id, key]) => row(id, key)) }).map((wave) => wave.map(({ id }) => Number(id)));
 
 describe('the waves of a batch', () => {
   it('hold no key twice, so that a key has one unconfirmed message', () => {

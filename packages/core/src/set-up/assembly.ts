@@ -91,7 +91,8 @@ export class Assembly {
     const policy = retry === undefined ? undefined : this.attempt(() => retryPolicy(retry, problem, name));
     const idempotency = this.attempt(() => idempotencyOf(idempotent as Parameters<typeof idempotencyOf>[0]));
     if (idempotency !== undefined && idempotency.key === undefined) problem(hfError('HF_IDEMPOTENT_KEY_MISSING', { method: name }).message);
-    if (this.store === undefined && (idempotency !== undefined || transactional)) problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
+    if (this.store === undefined && (idempotency !== undefined || transactional))
+      problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const unit = transactional === true ? {} : transactional || undefined;
     const { scheduler, random } = this.runtime;
     const currentTransaction = () => this.units?.current()?.transaction;
@@ -132,7 +133,9 @@ export class Assembly {
       const outside = new OutsideTransaction(outsideTransaction, () => store.hasWrittenOutsideUnit(), logger);
       return new OutletBus(context, new OutboxOutlet(units, store.transactions.dataSources[0], outside));
     }
-    return transport === undefined ? absent<MessageBus>('a bus') : new OutletBus(context, new TransportOutlet(transport, this.settings.transport?.transport ?? '', onCommitted));
+    return transport === undefined
+      ? absent<MessageBus>('a bus')
+      : new OutletBus(context, new TransportOutlet(transport, this.settings.transport?.transport ?? '', onCommitted));
   }
 
   private attempt<T>(work: () => T): T | undefined {

@@ -157,7 +157,8 @@ export class Node {
     };
     const names = new Map<string, number>();
     for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
-    for (const [name, count] of names) if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
+    for (const [name, count] of names)
+      if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
     return assembly.registrations.flatMap((registration) => buildSubscription(context, registration) ?? []);
   }
 
@@ -171,7 +172,10 @@ export class Node {
     ]);
     const ids = new Map(rows.map(({ name, id }) => [name, id]));
     for (const [name, guarded] of methods) guarded.scopeId = ids.get(name);
-    const subscriptions = built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: ids.get(subscription.spec.name) } }));
+    const subscriptions = built.map((subscription) => ({
+      ...subscription,
+      spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
+    }));
     if (assembly.settings.transport?.capabilities.readsLog) {
       for (const { spec } of subscriptions) await store.cursors.create(spec.id as number, spec.from);
     }
@@ -184,7 +188,12 @@ export class Node {
     const call = { clock, random, scheduler, logger, inHand: this.inHand };
     const handling = (subscription: Subscription): Handling => {
       if (store === undefined || units === undefined) return new InProcessPipeline(call, subscription);
-      const context: PipelineContext = { ...call, store, runUnit: (options, work) => units.runFramework(options, work), onStored: () => this.retries?.nudge() };
+      const context: PipelineContext = {
+        ...call,
+        store,
+        runUnit: (options, work) => units.runFramework(options, work),
+        onStored: () => this.retries?.nudge(),
+      };
       return subscription.unit === undefined ? new LeasePipeline(context, subscription) : new UnitPipeline(context, subscription);
     };
     const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
@@ -192,7 +201,8 @@ export class Node {
     return subscriptions.map((given) => {
       const concurrency = shareOf(total, given.spec.concurrency, subscriptions.length);
       const subscription = { ...given, spec: { ...given.spec, concurrency } };
-      const unexpected = (error: unknown) => logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
+      const unexpected = (error: unknown) =>
+        logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
       return new Pipeline(subscription, handling(subscription), { permits, scheduler, unexpected });
     });
   }
@@ -207,7 +217,15 @@ export class Node {
       transport.nudge([]);
       this.relay?.nudge();
     };
-    this.housekeeper = new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
+    this.housekeeper = new Housekeeper({
+      store,
+      service: settings.service,
+      nodeId,
+      retentionMs: settings.retentionMs,
+      scheduler,
+      logger,
+      moved,
+    });
     if (!transport.capabilities.readsLog && settings.relay) {
       this.relay = new Relay({ store: store.relay, transport, scheduler, logger, limits: settings.limits });
       this.relay.start();
@@ -220,4 +238,3 @@ export class Node {
     });
   }
 }
-

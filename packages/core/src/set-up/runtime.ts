@@ -23,5 +23,13 @@ export interface CommittedMessage {
 
 /** Fills in what was not given. */
 export function runtimeFrom(given: Partial<Runtime>): Runtime {
-  return { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger: consoleLogger, handles: {}, onCommitted: undefined, ...given };
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    scheduler: systemScheduler,
+    logger: consoleLogger,
+    handles: {},
+    onCommitted: undefined,
+    ...given,
+  };
 }

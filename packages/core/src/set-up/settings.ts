@@ -40,7 +40,8 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
     problem(hfError('HF_CONFIG_IN_MEMORY', { part: 'transport', name: transport.transport }).message);
   }
   const { outsideTransaction = 'warn' } = options;
-  if (!['warn', 'throw', 'allow'].includes(outsideTransaction)) problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
+  if (!['warn', 'throw', 'allow'].includes(outsideTransaction))
+    problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
   return {
     service: options.service,
     transport,
@@ -55,7 +56,8 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
 }
 
 function transportOf(options: HoldfastOptions, problem: (text: string) => void): TransportFactory | undefined {
-  if (options.transport !== undefined && options.transports !== undefined) problem('transport and transports are both given; give one of them');
+  if (options.transport !== undefined && options.transports !== undefined)
+    problem('transport and transports are both given; give one of them');
   const names = Object.keys(options.transports ?? {}).filter((name) => name !== 'default');
   if (names.length > 0) problem(`transports names ${names.join(', ')}; besides the default, further transports are not supported yet`);
   const transport: TransportFactory | undefined = options.transport ?? options.transports?.default;
@@ -63,6 +65,7 @@ function transportOf(options: HoldfastOptions, problem: (text: string) => void):
   else if (typeof transport.create !== 'function') problem('transport is not a transport; call the function, as in transport: database()');
   const { store } = options;
   if (store !== undefined && typeof store.create !== 'function') problem('store is not a store; call the function, as in store: typeorm()');
-  if (transport?.capabilities?.withoutStore === false && store === undefined) problem(`the transport ${transport.transport} needs a store; add one, such as store: typeorm()`);
+  if (transport?.capabilities?.withoutStore === false && store === undefined)
+    problem(`the transport ${transport.transport} needs a store; add one, such as store: typeorm()`);
   return transport;
 }

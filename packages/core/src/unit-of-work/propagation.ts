@@ -42,7 +42,8 @@ export function decideEntering(propagation: Propagation, hasUnit: boolean): Ente
  */
 export function assertJoinable(options: UnitOptions, unit: UnitSettings): void {
   const { isolation, readOnly, retries } = options;
-  if (isolation !== undefined && isolation !== unit.isolation) throw differs('isolation', unit.isolation ?? "the database's default", isolation);
+  if (isolation !== undefined && isolation !== unit.isolation)
+    throw differs('isolation', unit.isolation ?? "the database's default", isolation);
   if (readOnly === false && unit.isReadOnly) throw differs('readOnly', true, false);
   if (retries !== undefined && retries > unit.retries) throw hfError('HF_UOW_RETRIES_JOINED', { retries, unitRetries: unit.retries });
 }

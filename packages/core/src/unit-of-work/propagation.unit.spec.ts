@@ -94,7 +94,16 @@ describe('a unit of another data source', () => {
         publish('o');
       });
     });
-    expect(transcript).toEqual(['1 BEGIN', 'other 2 BEGIN', 'other 2 here', '1 there', 'other 2 OUTBOX o', 'other 2 COMMIT', '1 OUTBOX d', '1 COMMIT']);
+    expect(transcript).toEqual([
+      '1 BEGIN',
+      'other 2 BEGIN',
+      'other 2 here',
+      '1 there',
+      'other 2 OUTBOX o',
+      'other 2 COMMIT',
+      '1 OUTBOX d',
+      '1 COMMIT',
+    ]);
   });
 
   it('stays in force when the default one is suspended', async () => {
@@ -106,6 +115,8 @@ describe('a unit of another data source', () => {
   });
 
   it('must be known', async () => {
-    await expect(recordingEngine().engine.run({ dataSource: 'nowhere' }, async () => {})).rejects.toMatchObject({ code: 'HF_UOW_DATA_SOURCE' });
+    await expect(recordingEngine().engine.run({ dataSource: 'nowhere' }, async () => {})).rejects.toMatchObject({
+      code: 'HF_UOW_DATA_SOURCE',
+    });
   });
 });

@@ -140,7 +140,17 @@ describe('retries', () => {
     });
     await time.advance('5s');
     expect(await run).toBe(3);
-    expect(transcript).toEqual(['1 BEGIN', '1 ROLLBACK', 'undo 1', '2 BEGIN', '2 ROLLBACK', 'undo 2', '3 BEGIN', '3 OUTBOX run3', '3 COMMIT']);
+    expect(transcript).toEqual([
+      '1 BEGIN',
+      '1 ROLLBACK',
+      'undo 1',
+      '2 BEGIN',
+      '2 ROLLBACK',
+      'undo 2',
+      '3 BEGIN',
+      '3 OUTBOX run3',
+      '3 COMMIT',
+    ]);
   });
 
   it('include a COMMIT that was refused', async () => {

@@ -131,7 +131,8 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
         return await new UnitRun(this.parts, { ...plan, leftMs }, work).start();
       } catch (error) {
         const delayMs = retryDelayMs(run, random);
-        const isWorthIt = run <= plan.settings.retries && clock.monotonicMs() + delayMs < deadlineMs && transactions.isSerializationFailure(error);
+        const isWorthIt =
+          run <= plan.settings.retries && clock.monotonicMs() + delayMs < deadlineMs && transactions.isSerializationFailure(error);
         if (!isWorthIt) throw error;
         await scheduler.sleep(delayMs);
       }

@@ -20,7 +20,9 @@ describe('what a unit commits', () => {
       await part('kept');
       publish('b');
       await part('undone', new Error('no')).catch(() => {});
-      const around = engine.run({ propagation: 'NESTED' }, () => part('kept in what is undone').then(() => Promise.reject(new Error('no'))));
+      const around = engine.run({ propagation: 'NESTED' }, () =>
+        part('kept in what is undone').then(() => Promise.reject(new Error('no'))),
+      );
       await around.catch(() => {});
       await engine.run({ propagation: 'NESTED' }, async () => {
         publish('c');
@@ -181,15 +183,21 @@ describe('hooks', () => {
     expect(transcript).toEqual(['1 BEGIN', '1 COMMIT', '1 ROLLBACK', 'Error: deferred constraint']);
   });
 
-  it.each(['beforeCommit', 'afterCommit', 'afterRollback'] as const)('%s is refused outside a unit, and in one that has ended', async (name) => {
-    const { engine } = recordingEngine();
-    expect(() => engine[name](() => {})).toThrow(expect.objectContaining({ code: 'HF_UOW_NONE' }));
-    let late: Promise<void> | undefined;
-    await engine.run(async () => {
-      late = pause().then(pause).then(pause).then(() => engine[name](() => {}));
-    });
-    await expect(late).rejects.toMatchObject({ code: 'HF_UOW_ENDED' });
-  });
+  it.each(['beforeCommit', 'afterCommit', 'afterRollback'] as const)(
+    '%s is refused outside a unit, and in one that has ended',
+    async (name) => {
+      const { engine } = recordingEngine();
+      expect(() => engine[name](() => {})).toThrow(expect.objectContaining({ code: 'HF_UOW_NONE' }));
+      let late: Promise<void> | undefined;
+      await engine.run(async () => {
+        late = pause()
+          .then(pause)
+          .then(pause)
+          .then(() => engine[name](() => {}));
+      });
+      await expect(late).rejects.toMatchObject({ code: 'HF_UOW_ENDED' });
+    },
+  );
 });
 
 describe('joining', () => {
@@ -302,10 +310,13 @@ describe('what goes on after its unit', () => {
     expect(transcript).toEqual(['1 BEGIN', '1 ROLLBACK']);
   });
 
-  it.each([[undefined], [null], [0], [[1, 2]], [new Map([[1, 2]])], [new Date()], [Buffer.from('x')], ['text']])('%p is a result', async (value) => {
-    const { engine } = recordingEngine();
-    expect(await engine.run(async () => value)).toBe(value);
-  });
+  it.each([[undefined], [null], [0], [[1, 2]], [new Map([[1, 2]])], [new Date()], [Buffer.from('x')], ['text']])(
+    '%p is a result',
+    async (value) => {
+      const { engine } = recordingEngine();
+      expect(await engine.run(async () => value)).toBe(value);
+    },
+  );
 });
 
 describe('the framework', () => {

@@ -29,7 +29,9 @@ describe('siblings under Promise.all', () => {
   it('may nest further while others wait', async () => {
     const { engine, statement, transcript } = recordingEngine();
     const nested = (work: () => Promise<unknown>) => engine.run({ propagation: 'NESTED' }, work);
-    await engine.run(() => Promise.all([nested(() => Promise.all([nested(() => statement('deep')), statement('beside')])), nested(() => statement('b'))]));
+    await engine.run(() =>
+      Promise.all([nested(() => Promise.all([nested(() => statement('deep')), statement('beside')])), nested(() => statement('b'))]),
+    );
     expect(transcript).toEqual([
       '1 BEGIN',
       ...['1 SAVEPOINT s1', '1 SAVEPOINT s2', '1 deep', '1 RELEASE s2', '1 beside', '1 RELEASE s1'],
@@ -63,7 +65,9 @@ describe('stragglers', () => {
         await new Promise(() => {});
       });
       part.catch(() => {});
-      waiting = [statement('plain'), engine.run({ propagation: 'NESTED' }, () => statement('second part'))].map((each) => each.then(() => 'ran', codeOf));
+      waiting = [statement('plain'), engine.run({ propagation: 'NESTED' }, () => statement('second part'))].map((each) =>
+        each.then(() => 'ran', codeOf),
+      );
       await turns(5);
       throw new Error('early');
     });
@@ -156,7 +160,15 @@ describe('stragglers', () => {
     });
     // The part was undoing its own straggler when the unit ended, so the unit undid the part.
     expect(await part).toBe('HF_UOW_ENDED');
-    expect(transcript).toEqual(['1 BEGIN', '1 SAVEPOINT s1', '1 SAVEPOINT s2', '1 inner', '1 ROLLBACK TO s2', '1 ROLLBACK TO s1', '1 COMMIT']);
+    expect(transcript).toEqual([
+      '1 BEGIN',
+      '1 SAVEPOINT s1',
+      '1 SAVEPOINT s2',
+      '1 inner',
+      '1 ROLLBACK TO s2',
+      '1 ROLLBACK TO s1',
+      '1 COMMIT',
+    ]);
   });
 
   it('that join or nest after the end are refused, and a new unit is not', async () => {

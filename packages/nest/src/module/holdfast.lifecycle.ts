@@ -1,5 +1,12 @@
 import { Holdfast } from '@holdfast/core';
-import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
 

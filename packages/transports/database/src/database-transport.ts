@@ -54,7 +54,11 @@ export function database(options: DatabaseOptions = {}): TransportFactory {
     transport: 'database',
     capabilities: DATABASE_CAPABILITIES,
     create: (context) => {
-      if (context.store === undefined) throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'the database transport', provider: 'a bus without a store; add store: typeorm()' });
+      if (context.store === undefined)
+        throw hfError('HF_CAPABILITY_UNSUPPORTED', {
+          feature: 'the database transport',
+          provider: 'a bus without a store; add store: typeorm()',
+        });
       return new DatabaseTransport(context, context.store, pollMs);
     },
   };

@@ -8,7 +8,10 @@ interface Call {
 
 function make(concurrency: number) {
   const calls: Call[] = [];
-  const sink = { handle: (intake: Intake) => new Promise<HandOver>((resolve) => calls.push({ lane: (intake as unknown as { lane: number }).lane, end: resolve })) };
+  const sink = {
+    handle: (intake: Intake) =>
+      new Promise<HandOver>((resolve) => calls.push({ lane: (intake as unknown as { lane: number }).lane, end: resolve })),
+  };
   const reader = new SubscriptionReader({ concurrency } as SubscriptionSpec, sink, (lane) => ({ lane }) as unknown as Intake);
   const finish = async (index: number, outcome: HandOver) => {
     calls[index]?.end(outcome);

@@ -84,8 +84,8 @@ class Consumer {
     this.nextPlace += 1;
     // A key is a partition: its messages go through one queue, which is in work once.
     const partition = envelope.key === undefined ? '' : `key ${envelope.key}`;
-    let queue = this.queues.get(partition);
-    if (queue === undefined) this.queues.set(partition, (queue = new MemoryQueue()));
+    const queue = this.queues.get(partition) ?? new MemoryQueue();
+    this.queues.set(partition, queue);
     queue.push(envelope, `memory/${this.nextPlace}`, at);
     this.fill();
   }

@@ -65,6 +65,12 @@ export class MemoryIntake implements Intake {
   }
 
   private look(limit: number): Taken {
-    return { messages: this.messages.slice(0, limit), hasMore: this.messages.length > limit, isMoved: false, isSuspect: false, hasStored: true };
+    return {
+      messages: this.messages.slice(0, limit),
+      hasMore: this.messages.length > limit,
+      isMoved: false,
+      isSuspect: false,
+      hasStored: true,
+    };
   }
 }

@@ -3,7 +3,11 @@ import type { PostgresContext } from './context.js';
 import type { SqlRunner } from './sql.js';
 
 /** Writes down who did what and why, in the transaction that does it. */
-export async function audit(sql: SqlRunner, context: PostgresContext, { action, target, by, reason }: OperatorAction & { readonly action: string; readonly target: string }): Promise<void> {
+export async function audit(
+  sql: SqlRunner,
+  context: PostgresContext,
+  { action, target, by, reason }: OperatorAction & { readonly action: string; readonly target: string },
+): Promise<void> {
   await sql.run({
     text: `insert into ${context.tables.audit} (service, actor, action, target, reason) values ($1, $2, $3, $4, $5)`,
     values: [context.service, by, action, target, reason ?? null],

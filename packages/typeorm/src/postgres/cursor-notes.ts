@@ -51,9 +51,15 @@ export class CursorNotes {
 
   async news(subscriptionIds: readonly number[]): Promise<readonly CursorKey[]> {
     await this.learn(subscriptionIds.flatMap((id) => this.unknown(id)));
-    const holes = subscriptionIds.flatMap((id) => [...this.of(id)].flatMap(([lane, { holes: missing }]) => first(missing).map((hole) => ({ lane, hole }))));
+    const holes = subscriptionIds.flatMap((id) =>
+      [...this.of(id)].flatMap(([lane, { holes: missing }]) => first(missing).map((hole) => ({ lane, hole }))),
+    );
     const { rows } = await this.context.pool.run<TopRow>(
-      this.newsStatement(this.context.lanes, holes.map(({ lane }) => lane), holes.map(({ hole }) => hole)),
+      this.newsStatement(
+        this.context.lanes,
+        holes.map(({ lane }) => lane),
+        holes.map(({ hole }) => hole),
+      ),
     );
     return subscriptionIds.flatMap((subscriptionId) => this.newsOf(subscriptionId, rows));
   }
@@ -80,7 +86,10 @@ export class CursorNotes {
   private async learn(cursors: readonly CursorKey[]): Promise<void> {
     if (cursors.length === 0) return;
     const { rows } = await this.context.pool.run<{ subscription_id: number; lane: number; position: string; holes: string }>(
-      this.learnStatement(cursors.map(({ subscriptionId }) => subscriptionId), cursors.map(({ lane }) => lane)),
+      this.learnStatement(
+        cursors.map(({ subscriptionId }) => subscriptionId),
+        cursors.map(({ lane }) => lane),
+      ),
     );
     for (const { subscription_id, lane, position, holes } of rows) {
       this.saw({ subscriptionId: subscription_id, lane }, { upTo: BigInt(position), holes: parseMultirange(holes) });
@@ -94,8 +103,8 @@ export class CursorNotes {
   }
 
   private of(subscriptionId: number): Map<number, Position> {
-    let lanes = this.places.get(subscriptionId);
-    if (!lanes) this.places.set(subscriptionId, (lanes = new Map()));
+    const lanes = this.places.get(subscriptionId) ?? new Map<number, Position>();
+    this.places.set(subscriptionId, lanes);
     return lanes;
   }
 }

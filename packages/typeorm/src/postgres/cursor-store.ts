@@ -116,7 +116,9 @@ export class PostgresCursorStore implements CursorStore {
     const id = `${cursor.subscriptionId}/${cursor.lane}`;
     // One more than wanted shows whether there is more.
     const scan = Math.max(limit, this.scans.get(id) ?? limit) + 1;
-    const { rows } = await sql.run<TakenRow>(this.takeStatement(cursor.subscriptionId, cursor.lane, scan, sessionName(this.context.nodeId)));
+    const { rows } = await sql.run<TakenRow>(
+      this.takeStatement(cursor.subscriptionId, cursor.lane, scan, sessionName(this.context.nodeId)),
+    );
     const [first] = rows;
     if (first === undefined) return undefined;
     const isFull = rows.length >= scan;
@@ -135,9 +137,16 @@ export class PostgresCursorStore implements CursorStore {
     found.sort((a, b) => (a.id < b.id ? -1 : 1));
     const cut = cutAfter(found, limit);
     const dead: readonly IdRange[] = parseMultirange(first.dead);
-    const { position, count } = readOn(from, found.slice(0, cut).map(({ id }) => id), dead);
+    const { position, count } = readOn(
+      from,
+      found.slice(0, cut).map(({ id }) => id),
+      dead,
+    );
     tellHoles(cursor.lane, from, position);
-    const messages = found.slice(0, count).filter(({ row }) => row.is_wanted).map(({ row }) => incoming(cursor.lane, row));
+    const messages = found
+      .slice(0, count)
+      .filter(({ row }) => row.is_wanted)
+      .map(({ row }) => incoming(cursor.lane, row));
     const shared = { hasMore: count < found.length, isSuspect: first.is_suspect, hasStored: first.has_stored };
     return { messages, ...shared, position, isMoved: count > 0 };
   }
@@ -161,7 +170,11 @@ export class PostgresCursorStore implements CursorStore {
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
   }
 
-  private async finish(tx: Transaction | undefined, cursor: CursorKey, { token, read }: { readonly token: string; readonly read: Read }): Promise<void> {
+  private async finish(
+    tx: Transaction | undefined,
+    cursor: CursorKey,
+    { token, read }: { readonly token: string; readonly read: Read },
+  ): Promise<void> {
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
     const { rowCount } = await sql.run({
       text: `${this.moveSql(cursor, read)} and owner_token = '${token}'`,

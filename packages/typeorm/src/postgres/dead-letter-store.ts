@@ -1,4 +1,13 @@
-import { type DeadLetter, type DeadLetterChoice, type DeadLetterFilter, type DeadLetterStore, hfError, type OperatorAction, type Page, type Paged } from '@holdfast/core';
+import {
+  type DeadLetter,
+  type DeadLetterChoice,
+  type DeadLetterFilter,
+  type DeadLetterStore,
+  hfError,
+  type OperatorAction,
+  type Page,
+  type Paged,
+} from '@holdfast/core';
 import { audit } from './audit.js';
 import type { PostgresContext } from './context.js';
 import type { SqlRunner } from './sql.js';
@@ -60,7 +69,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   async get(id: string): Promise<DeadLetter | undefined> {
     if (!/^\d{1,18}$/.test(id)) return undefined;
-    const { rows } = await this.context.pool.run<LetterRow>({ text: `select ${this.columns} ${this.from} and d.id = $2`, values: [this.context.service, id] });
+    const { rows } = await this.context.pool.run<LetterRow>({
+      text: `select ${this.columns} ${this.from} and d.id = $2`,
+      values: [this.context.service, id],
+    });
     return rows[0] && letterOf(rows[0]);
   }
 
@@ -75,7 +87,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
                  select from ${t.delivery} e where e.subscription_id = d.subscription_id and e.key = d.key and e.id < d.id and (e.state <> 'dead' or e.id = any($1::bigint[]))))`,
         values: [ids],
       });
-      await sql.run({ text: `update ${t.delivery} set ${again.replace("'retry'", "'waiting'")} where id = any($1::bigint[]) and state in ('dead', 'invalid')`, values: [ids] });
+      await sql.run({
+        text: `update ${t.delivery} set ${again.replace("'retry'", "'waiting'")} where id = any($1::bigint[]) and state in ('dead', 'invalid')`,
+        values: [ids],
+      });
     });
   }
 
@@ -104,7 +119,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   ): Promise<number> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: string }>({ text: `select d.id ${this.from} ${where.text} order by d.id for update of d`, values: where.values });
+      const { rows } = await sql.run<{ id: string }>({
+        text: `select d.id ${this.from} ${where.text} order by d.id for update of d`,
+        values: where.values,
+      });
       const ids = rows.map(({ id }) => id);
       if (ids.length > 0) await work(sql, ids);
       await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
@@ -153,7 +171,8 @@ class Conditions {
 function readCursor(cursor: string | undefined): { at?: string; id?: string } {
   if (cursor === undefined) return {};
   const [at, id] = cursor.split('|');
-  if (at === undefined || id === undefined || Number.isNaN(Date.parse(at)) || !/^\d{1,18}$/.test(id)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
+  if (at === undefined || id === undefined || Number.isNaN(Date.parse(at)) || !/^\d{1,18}$/.test(id))
+    throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
   return { at, id };
 }
 

@@ -1,4 +1,16 @@
-import { type DeliveryRecord, type DeliveryStore, type DueTimes, failpoint, hfError, type Incoming, type Intake, type KeyLock, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import {
+  type DeliveryRecord,
+  type DeliveryStore,
+  type DueTimes,
+  failpoint,
+  hfError,
+  type Incoming,
+  type Intake,
+  type KeyLock,
+  type Lease,
+  type Taken,
+  type Transaction,
+} from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -46,20 +58,36 @@ export class PostgresDeliveryStore implements DeliveryStore {
          and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
        order by next_attempt_at, id limit 1 for update skip locked`,
     );
-    this.keysStatement = prepared(`select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state not in ('dead', 'invalid') or $3)`);
+    this.keysStatement = prepared(
+      `select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state not in ('dead', 'invalid') or $3)`,
+    );
   }
 
   async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
     const sql = sqlOf(tx);
     const ahead = this.context.clock.aheadOfDatabaseMs();
     for (const { subscriptionId, message, identity, key, state, attempts, delayMs, failure, isSuspect } of records) {
-      const error = [failure?.code, failure?.errorType, failure?.message, failure?.stack, failure?.fingerprint].map((value) => value ?? null);
+      const error = [failure?.code, failure?.errorType, failure?.message, failure?.stack, failure?.fingerprint].map(
+        (value) => value ?? null,
+      );
       const due = delayMs + ahead;
       await sql.run(
         message.deliveryId === undefined
           ? this.insert(
-              subscriptionId, state, identity?.source ?? null, identity?.id ?? null, message.type, key ?? null, attempts, due, isSuspect,
-              message.hasConsent, message.writtenAt ?? null, ...error, message.attributes, message.body,
+              subscriptionId,
+              state,
+              identity?.source ?? null,
+              identity?.id ?? null,
+              message.type,
+              key ?? null,
+              attempts,
+              due,
+              isSuspect,
+              message.hasConsent,
+              message.writtenAt ?? null,
+              ...error,
+              message.attributes,
+              message.body,
             )
           : this.update(message.deliveryId, state, attempts, due, isSuspect, ...error),
       );
@@ -78,14 +106,22 @@ export class PostgresDeliveryStore implements DeliveryStore {
     return new Set(rows.map(({ key }) => key));
   }
 
-  async close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void> {
+  async close(
+    tx: Transaction,
+    subscriptionId: number,
+    messages: readonly { readonly source: string; readonly id: string }[],
+  ): Promise<void> {
     const t = this.context.tables;
     const { rows } = await sqlOf(tx).run<{ key: string | null }>({
       text: `delete from ${t.delivery} d using unnest($2::text[], $3::text[]) m(source, id)
              where d.subscription_id = $1 and d.message_id = m.id and d.source = m.source returning d.key`,
       values: [subscriptionId, messages.map(({ source }) => source), messages.map(({ id }) => id)],
     });
-    await this.free(tx, subscriptionId, rows.flatMap(({ key }) => (key === null ? [] : [key])));
+    await this.free(
+      tx,
+      subscriptionId,
+      rows.flatMap(({ key }) => (key === null ? [] : [key])),
+    );
   }
 
   async free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void> {
@@ -137,7 +173,12 @@ function waitOf(ms: number | null): number | undefined {
 /** Moves the due time of the first due delivery into the future, which makes it ours for that time; the new due time proves it. */
 async function leaseOne(
   context: PostgresContext,
-  { subscriptionId, ms, condition, also }: { readonly subscriptionId: number; readonly ms: number; readonly condition: string; readonly also: string },
+  {
+    subscriptionId,
+    ms,
+    condition,
+    also,
+  }: { readonly subscriptionId: number; readonly ms: number; readonly condition: string; readonly also: string },
 ): Promise<LeasedRow | undefined> {
   const { delivery, subscription } = context.tables;
   const { rows } = await context.pool.run<LeasedRow>({
@@ -173,7 +214,11 @@ function incoming(row: DeliveryRow): Incoming {
 }
 
 /** Locks a stored delivery, unless somebody has handled it or counted a failure of it since we took it. */
-async function isStillOurs(tx: Transaction, { tables }: PostgresContext, { id, attempts }: { readonly id: string; readonly attempts: number }): Promise<boolean> {
+async function isStillOurs(
+  tx: Transaction,
+  { tables }: PostgresContext,
+  { id, attempts }: { readonly id: string; readonly attempts: number },
+): Promise<boolean> {
   const { rows } = await sqlOf(tx).run({
     text: `select from ${tables.delivery} where id = $1 and state = 'retry' and attempts = $2 for update`,
     values: [id, attempts],

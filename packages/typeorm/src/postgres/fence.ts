@@ -115,7 +115,10 @@ export class Fence {
     if (lanes.length === 0) return;
     const t = this.context.tables;
     await this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ lane: number; dead: string }>({ text: `select lane, dead::text as dead from ${t.lane} where lane = any($1::smallint[])`, values: [lanes] });
+      const { rows } = await sql.run<{ lane: number; dead: string }>({
+        text: `select lane, dead::text as dead from ${t.lane} where lane = any($1::smallint[])`,
+        values: [lanes],
+      });
       for (const { lane, dead } of rows) await this.takeOut(sql, lane, dead);
     });
   }

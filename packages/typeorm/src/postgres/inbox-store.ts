@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { type ClaimEnd, type ClaimTerm, hfError, type InboxClaim, type InboxKey, type InboxStore, type Memory, type Transaction } from '@holdfast/core';
+import {
+  type ClaimEnd,
+  type ClaimTerm,
+  hfError,
+  type InboxClaim,
+  type InboxKey,
+  type InboxStore,
+  type Memory,
+  type Transaction,
+} from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -56,7 +65,8 @@ export class PostgresInboxStore implements InboxStore {
     });
     const [row] = rows;
     if (row === undefined) throw hfError('HF_INVARIANT', { fact: 'a claim gave no row' });
-    if (row.status === 'claimed') return row.token === token ? { state: 'claimed', token } : { state: 'held', forMs: Math.max(1, Math.ceil(Number(row.ms))) };
+    if (row.status === 'claimed')
+      return row.token === token ? { state: 'claimed', token } : { state: 'held', forMs: Math.max(1, Math.ceil(Number(row.ms))) };
     return { state: 'done', result: row.result ?? undefined };
   }
 
@@ -77,7 +87,10 @@ export class PostgresInboxStore implements InboxStore {
     const { rowCount } = await sql.run(
       done === undefined
         ? { text: `delete from ${inbox} ${where}`, values }
-        : { text: `update ${inbox} set status = 'done', owner_token = null, lease_until = null, result = $5 ${where}`, values: [...values, done.result ?? null] },
+        : {
+            text: `update ${inbox} set status = 'done', owner_token = null, lease_until = null, result = $5 ${where}`,
+            values: [...values, done.result ?? null],
+          },
     );
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `the claim of ${key.id}` });
   }
@@ -96,7 +109,12 @@ export class PostgresInboxStore implements InboxStore {
   private async insert(tx: Transaction, { subscriptionId, keys, ttlMs }: Memory): Promise<Set<string>> {
     const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
     const { rows } = await sqlOf(tx).run<InboxKey>(
-      this.rememberMany(subscriptionId, unique.map(({ source }) => source), unique.map(({ id }) => id), ttlMs + this.ahead()),
+      this.rememberMany(
+        subscriptionId,
+        unique.map(({ source }) => source),
+        unique.map(({ id }) => id),
+        ttlMs + this.ahead(),
+      ),
     );
     return new Set(rows.map(idOf));
   }
@@ -104,7 +122,11 @@ export class PostgresInboxStore implements InboxStore {
   /** A conflict says that a row is there, not what it means: a claim still in work is waited for. */
   private async assertHandled(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[]): Promise<void> {
     const { rows } = await sqlOf(tx).run<InboxKey & { status: string }>(
-      this.look(subscriptionId, keys.map(({ source }) => source), keys.map(({ id }) => id)),
+      this.look(
+        subscriptionId,
+        keys.map(({ source }) => source),
+        keys.map(({ id }) => id),
+      ),
     );
     const claimed = rows.find(({ status }) => status === 'claimed');
     if (claimed !== undefined) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: claimed.id });

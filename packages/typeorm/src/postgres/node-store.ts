@@ -19,7 +19,10 @@ export class PostgresNodeStore implements NodeStore {
 
   async heartbeat(nodeId: string): Promise<boolean> {
     const t = this.context.tables;
-    const { rowCount } = await this.context.pool.run({ text: `update ${t.node} set seen_at = clock_timestamp() where id = $1`, values: [nodeId] });
+    const { rowCount } = await this.context.pool.run({
+      text: `update ${t.node} set seen_at = clock_timestamp() where id = $1`,
+      values: [nodeId],
+    });
     if (rowCount === 1) return false;
     await this.join(nodeId);
     return true;
@@ -36,7 +39,10 @@ export class PostgresNodeStore implements NodeStore {
       const ids = rows.map(({ id }) => id);
       if (ids.length === 0) return ids;
       // Frozen, not dead: its sessions still hold what it had in work.
-      await sql.run({ text: `select pg_terminate_backend(pid) from pg_stat_activity where application_name = any($1::text[])`, values: [ids.map(sessionName)] });
+      await sql.run({
+        text: `select pg_terminate_backend(pid) from pg_stat_activity where application_name = any($1::text[])`,
+        values: [ids.map(sessionName)],
+      });
       // What another process has in work is not where this one died, so locked rows are left alone.
       const served = `select id from ${t.subscription} where service = $1 and served_by && $2::uuid[]`;
       const values = [this.context.service, ids];

@@ -81,7 +81,9 @@ export class PostgresStore implements Store {
     const { service, clock, nodeId, scheduler, logger } = given;
     const context: PostgresContext = { service, tables: options.tables, pool, clock, marks: new LaneMarks(), lanes: options.lanes, nodeId };
     this.context = context;
-    const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as { poolSize?: number };
+    const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as {
+      poolSize?: number;
+    };
     this.maxConcurrency = Math.max(1, poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE)));
     this.description = `postgres (typeorm${options.tables.schema === undefined ? '' : `, schema ${options.tables.schema}`})`;
     this.transactions = new TypeormTransactions(options.dataSources, given.scopes);
@@ -104,7 +106,11 @@ export class PostgresStore implements Store {
 
   async open(): Promise<void> {
     for (const [name, dataSource] of Object.entries(this.options.dataSources)) {
-      if (!dataSource.isInitialized) throw hfError('HF_STORE_UNSUPPORTED', { database: `the DataSource ${name}`, reason: 'it is not initialized; await dataSource.initialize() first' });
+      if (!dataSource.isInitialized)
+        throw hfError('HF_STORE_UNSUPPORTED', {
+          database: `the DataSource ${name}`,
+          reason: 'it is not initialized; await dataSource.initialize() first',
+        });
       this.uninstall.push(installInterception(dataSource, this.given.scopes, name), watchPools(dataSource));
     }
     await assertServer(this.context.pool, this.main);
@@ -121,7 +127,10 @@ export class PostgresStore implements Store {
   private async raiseSequences(): Promise<void> {
     for (const { lane, from, to } of await this.upkeep.raiseSequences()) {
       emit('lane:sequence-raised', { lane, from, to });
-      this.given.logger.error('the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?', { lane, from, to });
+      this.given.logger.error(
+        'the sequence of a lane stood behind what was already read and was raised; was the database switched or restored?',
+        { lane, from, to },
+      );
     }
   }
 

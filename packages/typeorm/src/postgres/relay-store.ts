@@ -48,9 +48,19 @@ export class PostgresRelayStore implements RelayStore {
   }
 
   async advance(batch: RelayBatch, count: number): Promise<boolean> {
-    const { position } = readOn(batch.from, batch.rows.slice(0, count).map(({ id }) => id), batch.dead);
+    const { position } = readOn(
+      batch.from,
+      batch.rows.slice(0, count).map(({ id }) => id),
+      batch.dead,
+    );
     const { rowCount } = await this.context.pool.run(
-      this.advanceStatement(batch.lane, batch.from.upTo, formatMultirange(batch.from.holes), position.upTo, formatMultirange(position.holes)),
+      this.advanceStatement(
+        batch.lane,
+        batch.from.upTo,
+        formatMultirange(batch.from.holes),
+        position.upTo,
+        formatMultirange(position.holes),
+      ),
     );
     return rowCount === 1;
   }
@@ -71,5 +81,16 @@ function batchOf(read: readonly RelayRow[], perLane: number): RelayBatch {
 function incoming(row: RelayRow): Incoming {
   const { lane, id, type, attributes, body, written_at } = row;
   const place = `${lane}/${id}`;
-  return { type, attributes, body, place, lane, writtenAt: written_at, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined };
+  return {
+    type,
+    attributes,
+    body,
+    place,
+    lane,
+    writtenAt: written_at,
+    attempts: 0,
+    isRedelivery: false,
+    hasConsent: false,
+    deliveryId: undefined,
+  };
 }

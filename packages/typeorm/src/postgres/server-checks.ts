@@ -13,7 +13,10 @@ export async function assertServer(pool: SqlPool, dataSource: DataSource): Promi
   });
   const [server] = rows;
   if (Number(server?.version) < OLDEST_SERVER) {
-    throw hfError('HF_STORE_UNSUPPORTED', { database: `PostgreSQL ${server?.version}`, reason: 'the log needs multiranges, which came with PostgreSQL 14' });
+    throw hfError('HF_STORE_UNSUPPORTED', {
+      database: `PostgreSQL ${server?.version}`,
+      reason: 'the log needs multiranges, which came with PostgreSQL 14',
+    });
   }
   if (server?.standby) throw hfError('HF_STORE_NOT_PRIMARY', { dataSource: String(dataSource.options.database ?? 'default') });
 }
@@ -26,7 +29,10 @@ export async function assertLanes({ pool, tables, lanes }: PostgresContext): Pro
   if (rows.length !== lanes) throw hfError('HF_STORE_LANES_DIFFER', { found: rows.length, wanted: lanes });
   const wrong = rows.find(({ cache }) => Number(cache) !== 1);
   if (wrong === undefined) return;
-  const reason = wrong.cache === null ? 'its sequence is missing' : `its sequence caches ${wrong.cache} numbers, so ids would not be drawn in order; use CACHE 1`;
+  const reason =
+    wrong.cache === null
+      ? 'its sequence is missing'
+      : `its sequence caches ${wrong.cache} numbers, so ids would not be drawn in order; use CACHE 1`;
   throw hfError('HF_STORE_SEQUENCE_LOCK', { reason: `lane ${wrong.lane}: ${reason}` });
 }
 
@@ -45,5 +51,9 @@ export async function assertSequenceLock({ pool, tables }: PostgresContext): Pro
     });
     return rows[0]?.seen === true;
   });
-  if (!isSeen) throw hfError('HF_STORE_SEQUENCE_LOCK', { reason: 'a transaction that had drawn a number was not seen to lock the sequence, so rolled-back messages could not be told from slow ones' });
+  if (!isSeen)
+    throw hfError('HF_STORE_SEQUENCE_LOCK', {
+      reason:
+        'a transaction that had drawn a number was not seen to lock the sequence, so rolled-back messages could not be told from slow ones',
+    });
 }

@@ -1,4 +1,12 @@
-import { emit, hfError, type OperatorAction, type RegisteredSubscription, type SubscriptionDeclaration, type SubscriptionInfo, type SubscriptionStore } from '@holdfast/core';
+import {
+  emit,
+  hfError,
+  type OperatorAction,
+  type RegisteredSubscription,
+  type SubscriptionDeclaration,
+  type SubscriptionInfo,
+  type SubscriptionStore,
+} from '@holdfast/core';
 import { audit } from './audit.js';
 import type { PostgresContext } from './context.js';
 import type { SqlRunner } from './sql.js';
@@ -33,7 +41,14 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
 
   async list(): Promise<readonly SubscriptionInfo[]> {
     const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ name: string; types: string[]; state: SubscriptionInfo['state']; backlog: string; oldest: number | null; dead: string }>({
+    const { rows } = await this.context.pool.run<{
+      name: string;
+      types: string[];
+      state: SubscriptionInfo['state'];
+      backlog: string;
+      oldest: number | null;
+      dead: string;
+    }>({
       text: `select s.name, s.types, b.backlog, b.oldest, d.dead,
                case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
              from ${t.subscription} s

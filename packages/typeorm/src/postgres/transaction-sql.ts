@@ -9,6 +9,7 @@ export interface SqlTransaction extends Transaction, SqlRunner {
 
 /** The SQL side of a transaction of this store. @throws HF_INVARIANT when it is another store's */
 export function sqlOf(tx: Transaction): SqlTransaction {
-  if (!('run' in tx && 'runLast' in tx)) throw hfError('HF_INVARIANT', { fact: 'a transaction of another store reached the PostgreSQL store' });
+  if (!('run' in tx && 'runLast' in tx))
+    throw hfError('HF_INVARIANT', { fact: 'a transaction of another store reached the PostgreSQL store' });
   return tx as SqlTransaction;
 }

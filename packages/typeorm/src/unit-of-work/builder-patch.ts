@@ -1,18 +1,19 @@
 import type { DataSource } from 'typeorm';
-import { runnerInScope } from './interception.js';
+import { noteWrite, runnerInScope } from './participants.js';
 
 interface Builder {
   readonly queryRunner?: unknown;
   readonly dataSource?: DataSource;
   /** TypeORM 0.3. */
   readonly connection?: DataSource;
+  readonly expressionMap?: { readonly queryType?: string };
 }
 
 const PATCHED = Symbol.for('holdfast.typeorm.patched');
 
 /**
- * A query builder made before a unit and executed inside it asks for a runner only then: the one method of its prototypes that has to know of
- * units. Done once per process and copy of TypeORM; where there is no unit it does what it did.
+ * A query builder asks for a runner when it is executed, maybe in a unit that began after it was made: the one method of its prototypes that has to
+ * know of units. Done once per process and copy of TypeORM; where there is no unit it does what it did.
  */
 export function patchQueryBuilders(dataSource: DataSource): void {
   const builder: object = dataSource.createQueryBuilder();
@@ -20,9 +21,15 @@ export function patchQueryBuilders(dataSource: DataSource): void {
     const original: unknown = Object.getOwnPropertyDescriptor(each, 'obtainQueryRunner')?.value;
     if (typeof original !== 'function' || PATCHED in original) continue;
     const patched = function (this: Builder): unknown {
-      const source = this.dataSource ?? this.connection;
-      return this.queryRunner ?? (source && runnerInScope(source)) ?? original.call(this);
+      return this.queryRunner ?? runnerOf(this) ?? original.call(this);
     };
     Object.defineProperty(each, 'obtainQueryRunner', { configurable: true, writable: true, value: Object.assign(patched, { [PATCHED]: true }) });
   }
+}
+
+function runnerOf({ dataSource, connection = dataSource, expressionMap }: Builder): unknown {
+  if (!connection) return undefined;
+  const runner = runnerInScope(connection);
+  if (!runner && expressionMap?.queryType !== 'select') noteWrite(connection);
+  return runner;
 }

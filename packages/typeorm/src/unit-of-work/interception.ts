@@ -1,28 +1,15 @@
-import type { Isolation, Scope, ScopeStorage } from '@holdfast/core';
+import type { Isolation, ScopeStorage } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import { patchQueryBuilders } from './builder-patch.js';
 import { outsideAnyContext } from './connections.js';
 import { refuseForeignPatches } from './foreign-patches.js';
 import type { TypeormTransaction } from './owned-transaction.js';
-import type { UnitRunner } from './unit-runner.js';
-
-/** One application that takes part in a data source. */
-interface Participant {
-  readonly scopes: ScopeStorage;
-  readonly name: string;
-}
-
-// Kept on the data source under a global symbol, so that two copies of this package find each other.
-const PARTICIPANTS = Symbol.for('holdfast.typeorm.participants');
-
-interface Intercepted {
-  [PARTICIPANTS]?: { readonly list: Participant[]; readonly restore: () => void };
-}
+import { type Found, inScope, noteWrite, type Participant, participantsOf, runnerInScope, setParticipants } from './participants.js';
 
 /**
  * Makes everything that goes through a data source take part in the unit of work in scope: injected repositories, its manager, ActiveRecord,
- * query builders, `query` and `transaction` (a savepoint inside a unit). Outside a unit nothing changes. `createQueryRunner` is left alone: a
- * runner made by hand is a request for independence.
+ * query builders, `query` and `transaction` (a savepoint inside a unit). Outside a unit nothing changes, except that a write is remembered in the
+ * asynchronous context (`ScopeStorage.hasWritten`). `createQueryRunner` is left alone: a runner made by hand is a request for independence.
  *
  * Several applications may take part in one data source; each sees its own units only.
  *
@@ -31,67 +18,57 @@ interface Intercepted {
  * @throws HF_REPOSITORY_PATCHED when another package does the same
  */
 export function installInterception(dataSource: DataSource, scopes: ScopeStorage, name: string): () => void {
-  // Our own property on somebody else's object.
-  const intercepted = dataSource as unknown as Intercepted;
-  if (!intercepted[PARTICIPANTS]) {
+  if (!participantsOf(dataSource)) {
     refuseForeignPatches(dataSource);
-    intercepted[PARTICIPANTS] = { list: [], restore: intercept(dataSource) };
+    setParticipants(dataSource, { list: [], restore: intercept(dataSource) });
   }
-  const { list, restore } = intercepted[PARTICIPANTS];
   const participant: Participant = { scopes, name };
-  list.push(participant);
-  return () => {
-    const index = list.indexOf(participant);
-    if (index < 0) return;
-    list.splice(index, 1);
-    if (list.length > 0) return;
-    restore();
-    delete intercepted[PARTICIPANTS];
-  };
+  participantsOf(dataSource)?.list.push(participant);
+  return () => leave(dataSource, participant);
 }
 
-/** The query runner of the unit in scope; undefined outside any. @throws HF_UOW_ENDED */
-export function runnerInScope(dataSource: object): UnitRunner | undefined {
-  const found = inScope(dataSource);
-  if (!found) return undefined;
-  found.scope.assertLive();
-  return (found.scope.transaction as TypeormTransaction).queryRunner;
-}
-
-function inScope(dataSource: object): { readonly scope: Scope; readonly scopes: ScopeStorage } | undefined {
-  const participants = (dataSource as Intercepted)[PARTICIPANTS];
-  if (!participants) return undefined;
-  let order = 0;
-  let found: { readonly scope: Scope; readonly scopes: ScopeStorage } | undefined;
-  for (const { scopes, name } of participants.list) {
-    const entry = scopes.entry(name);
-    // Where one application calls another, the unit entered last is meant.
-    if (!entry?.scope || entry.order < order) continue;
-    order = entry.order;
-    found = { scope: entry.scope, scopes };
-  }
-  return found;
+function leave(dataSource: DataSource, participant: Participant): void {
+  const participants = participantsOf(dataSource);
+  const index = participants?.list.indexOf(participant) ?? -1;
+  if (!participants || index < 0) return;
+  participants.list.splice(index, 1);
+  if (participants.list.length > 0) return;
+  participants.restore();
+  setParticipants(dataSource, undefined);
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
-/** Puts our functions in front of those of the two instances; returns what takes them away. */
+const LOOK_UPS = ['getRepository', 'getTreeRepository'];
+const WRITES = ['save', 'remove', 'softRemove', 'recover'];
+const CONNECTS = ['obtainMasterConnection', 'obtainSlaveConnection'];
+const WRITING_SQL = /^\s*(insert|update|delete|merge|with\b.*\b(insert|update|delete|merge))\b/is;
+
+/** Puts our functions in front of those of the instances; returns what takes them away. */
 function intercept(dataSource: DataSource): () => void {
-  const { manager } = dataSource;
-  const driver = dataSource.driver;
+  const { manager, driver } = dataSource;
   const undo: (() => void)[] = [];
-  const put = (target: object, name: string, wrap: (original: AnyFunction) => AnyFunction): void => {
-    const original = Reflect.get(target, name) as AnyFunction | undefined;
-    if (!original) return;
-    undo.push(define(target, name, { value: wrap(original.bind(target)), writable: true }));
+  const put = (target: object, names: readonly string[], wrap: (original: AnyFunction) => AnyFunction): void => {
+    for (const name of names) {
+      const original = Reflect.get(target, name) as AnyFunction | undefined;
+      if (original) undo.push(define(target, name, { value: wrap(original.bind(target)), writable: true }));
+    }
   };
   undo.push(define(manager, 'queryRunner', { get: () => runnerInScope(dataSource) }));
-  put(dataSource, 'query', (original) => (sql, parameters, runner) => original(sql, parameters, runner ?? runnerInScope(dataSource)));
+  put(dataSource, ['query'], (original) => (sql, parameters, runner) => {
+    const used = runner ?? runnerInScope(dataSource);
+    if (!used && WRITING_SQL.test(String(sql))) noteWrite(dataSource);
+    return original(sql, parameters, used);
+  });
+  put(manager, WRITES, (original) => (...args) => {
+    if (!inScope(dataSource)) noteWrite(dataSource);
+    return original(...args);
+  });
   // A manager caches the repositories it makes together with its query runner: they are made where there is none.
-  for (const name of ['getRepository', 'getTreeRepository']) put(manager, name, (original) => (...args) => outsideAnyContext(() => original(...args)));
-  put(manager, 'transaction', (original) => (...args) => transaction(dataSource, original, args));
+  put(manager, LOOK_UPS, (original) => (...args) => outsideAnyContext(() => original(...args)));
+  put(manager, ['transaction'], (original) => (...args) => transaction(dataSource, original, args));
   // A connection opened within a unit would keep its context for life.
-  for (const name of ['obtainMasterConnection', 'obtainSlaveConnection']) put(driver, name, (original) => () => outsideAnyContext(() => original()));
+  put(driver, CONNECTS, (original) => () => outsideAnyContext(() => original()));
   patchQueryBuilders(dataSource);
   return () => {
     for (const each of undo) each();
@@ -101,13 +78,14 @@ function intercept(dataSource: DataSource): () => void {
 /** `manager.transaction`: a nested part of the unit in scope, or TypeORM's own outside any. */
 function transaction(dataSource: DataSource, original: AnyFunction, args: readonly unknown[]): unknown {
   const found = inScope(dataSource);
-  if (!found) return original(...args);
-  return nested(found.scope, found.scopes, args as [Isolation, Work] | [Work]);
+  if (found) return nested(found, args as [Isolation, Work] | [Work]);
+  noteWrite(dataSource);
+  return original(...args);
 }
 
 type Work = (manager: EntityManager) => Promise<unknown>;
 
-async function nested(scope: Scope, scopes: ScopeStorage, [first, second]: [Isolation, Work] | [Work]): Promise<unknown> {
+async function nested({ scope, scopes }: Found, [first, second]: [Isolation, Work] | [Work]): Promise<unknown> {
   const work = typeof first === 'function' ? first : (second as Work);
   const options = typeof first === 'string' ? { isolation: first } : {};
   return scope.nested(scopes, options, () => work((scope.transaction as TypeormTransaction).manager));

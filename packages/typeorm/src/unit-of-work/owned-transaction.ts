@@ -64,8 +64,7 @@ export class TypeormTransaction extends PgTransaction {
     if (this.failure) await this.catchUp();
     const status = transactionStatus(this.client);
     if (status === 'E' || status === 'I') throw await this.rolledBackWith(this.givenUp());
-    const results = await this.sendCommit();
-    const tag = (Array.isArray(results) ? results.at(-1) : results)?.command;
+    const tag = await this.sendCommit();
     // In a transaction it has given up, PostgreSQL answers COMMIT with ROLLBACK and no error.
     if (tag !== 'COMMIT') throw await this.rolledBackWith(this.statementFailed());
     this.settle();
@@ -89,9 +88,11 @@ export class TypeormTransaction extends PgTransaction {
     else await this.destroy(reason);
   }
 
-  private async sendCommit(): Promise<PgResult | PgResult[]> {
+  /** The command tag of COMMIT. */
+  private async sendCommit(): Promise<string | undefined> {
     try {
-      return await this.client.query([...this.last, 'COMMIT'].join('; '));
+      const results: PgResult | PgResult[] = await this.client.query([...this.last, 'COMMIT'].join('; '));
+      return (Array.isArray(results) ? (results as PgResult[]).at(-1) : results)?.command;
     } catch (error) {
       if (isRefusal(error)) throw await this.rolledBackWith(error);
       this.settle(error);

@@ -5,9 +5,10 @@ export interface PgResult {
   readonly rowCount: number | null;
 }
 
-/** The part of a pg client that we use. A text with several statements answers with one result for each. */
+/** The part of a pg client that we use. */
 export interface PgClient {
-  query(statement: string | object, values?: readonly unknown[]): Promise<PgResult | PgResult[]>;
+  /** A text with several statements answers with an array of results. */
+  query(statement: string | object, values?: readonly unknown[]): Promise<PgResult>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   /** Since pg 8.17. */
   getTransactionStatus?(): string | null;

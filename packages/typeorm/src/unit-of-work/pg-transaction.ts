@@ -41,7 +41,7 @@ export abstract class PgTransaction implements Transaction {
    */
   async run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>> {
     await this.assertUsable();
-    const result = (await this.send(statement)) as PgResult;
+    const result = await this.send(statement);
     return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
   }
 
@@ -84,7 +84,7 @@ export abstract class PgTransaction implements Transaction {
    * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because pg calls it deprecated
    * to have several on their way, and because what waits can still be refused when the transaction ends.
    */
-  protected async send(...args: QueryArgs): Promise<PgResult | PgResult[]> {
+  protected async send(...args: QueryArgs): Promise<PgResult> {
     if (this.isBusy) await new Promise<void>((resolve) => this.line.push(resolve));
     this.isBusy = true;
     try {

@@ -70,7 +70,10 @@ export class PostgresSchema implements SchemaPort {
   private async found(sql: SqlRunner): Promise<number> {
     const { meta } = this.tables;
     // From pg_class, because opening a table makes a session hear what others committed; to_regclass alone may know from before that it is missing.
-    const exists = await sql.run<{ found: string | null }>({ text: 'select to_regclass($1)::text as found from pg_catalog.pg_class limit 1', values: [meta] });
+    const exists = await sql.run<{ found: string | null }>({
+      text: 'select to_regclass($1)::text as found from pg_catalog.pg_class limit 1',
+      values: [meta],
+    });
     if (!exists.rows[0]?.found) return 0;
     const { rows } = await sql.run<{ value: string }>({ text: `select value from ${meta} where name = 'version'` });
     return Number(rows[0]?.value ?? 0);

@@ -18,7 +18,9 @@ export class Tables {
   /** @throws HF_CONFIG_INVALID when the name is none PostgreSQL takes unquoted */
   constructor(readonly schema: string | undefined) {
     if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
-      throw hfError('HF_CONFIG_INVALID', { problems: [`schema ${JSON.stringify(schema)} is not a plain PostgreSQL name: use lower-case letters, digits and _, at most 63`] });
+      throw hfError('HF_CONFIG_INVALID', {
+        problems: [`schema ${JSON.stringify(schema)} is not a plain PostgreSQL name: use lower-case letters, digits and _, at most 63`],
+      });
     }
     const at = (name: string) => (schema === undefined ? `holdfast_${name}` : `${schema}.holdfast_${name}`);
     this.meta = at('meta');
