@@ -29,10 +29,11 @@ export class PostgresLogStore implements LogStore {
        returning lane, id`,
     );
     this.schedule = prepared(
-      `insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
+      `with durable as materialized ${durable}
+       insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
        select coalesce(r.at, clock_timestamp() + ($7 + r.delay_ms) * interval '1 millisecond'), r.lane, r.type, r.key, r.attributes, r.body
        from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $8::float8[])
-         as r(lane, type, key, attributes, body, at, delay_ms)`,
+         as r(lane, type, key, attributes, body, at, delay_ms) where (select count(*) from durable) >= 0`,
     );
   }
 

@@ -19,6 +19,7 @@ interface RelayRow {
 export class PostgresRelayStore implements RelayStore {
   private readonly readStatement;
   private readonly advanceStatement;
+  private hasPlaces = false;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -40,6 +41,7 @@ export class PostgresRelayStore implements RelayStore {
   }
 
   async read(limit: number): Promise<readonly RelayBatch[]> {
+    if (!this.hasPlaces) await this.takePlaces();
     const perLane = Math.ceil(limit / 4);
     const { rows } = await this.context.pool.run<RelayRow>(this.readStatement(perLane, limit));
     const lanes = new Map<number, RelayRow[]>();
@@ -62,7 +64,15 @@ export class PostgresRelayStore implements RelayStore {
         formatMultirange(position.holes),
       ),
     );
+    // Somebody else moved it, or the database is not the one it was.
+    if (rowCount === 0) this.hasPlaces = false;
     return rowCount === 1;
+  }
+
+  /** A relay that is there counts as a reader, also before it has sent anything: what it has not sent must not be trimmed. */
+  private async takePlaces(): Promise<void> {
+    await this.context.pool.run({ text: `update ${this.context.tables.lane} set relay_position = trimmed_to where relay_position is null` });
+    this.hasPlaces = true;
   }
 }
 
