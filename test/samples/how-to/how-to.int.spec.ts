@@ -12,6 +12,9 @@ import { Price, PriceChanged } from './prices.js';
 import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
 import { OrderShipped, start } from './without-nest.js';
 
+// One application with six subscriptions takes a while to start where the machine is busy.
+jest.setTimeout(120_000);
+
 let database: TestDatabase;
 let app: INestApplication;
 let source: DataSource;
