@@ -38,6 +38,8 @@ describe('scheduled messages', () => {
       [count],
     );
     await open.query('create table due as select key, due_at from holdfast_scheduled');
+    await open.query('create index on due (key)');
+    await open.query('analyze due');
   }
 
   const counts = async () => {
