@@ -15,6 +15,8 @@ const BLOCKED_MS = 100;
 /** The engine's end of a subscription: bounds and counts what is in work, and never throws. */
 export class Pipeline implements Sink {
   inFlight = 0;
+  /** Set while an operator has paused it. */
+  isPaused = false;
 
   constructor(
     readonly subscription: Subscription,
@@ -22,7 +24,11 @@ export class Pipeline implements Sink {
     private readonly context: { readonly permits: Permits; readonly scheduler: Scheduler; readonly unexpected: (error: unknown) => void },
   ) {}
 
-  handle(intake: Intake): Promise<HandOver> {
+  async handle(intake: Intake): Promise<HandOver> {
+    if (this.isPaused) {
+      await this.context.scheduler.sleep(BLOCKED_MS);
+      return 'blocked';
+    }
     return this.context.permits.run(() => this.handleNow(intake));
   }
 

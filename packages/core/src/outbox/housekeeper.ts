@@ -30,6 +30,7 @@ export interface HousekeeperContext {
 export class Housekeeper {
   private readonly loops: readonly Loop[];
   private readonly scheduled: Loop;
+  private readonly beating: Loop;
 
   constructor(private readonly context: HousekeeperContext) {
     const loop = (ms: number, what: string, work: () => Promise<boolean | number>) =>
@@ -43,12 +44,19 @@ export class Housekeeper {
         },
       });
     this.scheduled = loop(TICK_MS, 'moving scheduled messages', () => this.moveScheduled());
+    this.beating = loop(TICK_MS, 'looking after nodes', () => this.beat());
     this.loops = [
-      loop(TICK_MS, 'looking after nodes', () => this.beat()),
       loop(TICK_MS, 'looking after holes', () => this.fence()),
       this.scheduled,
       loop(TRIM_EVERY_MS, 'trimming', () => this.trim()),
     ];
+  }
+
+  /** Begins to say that this process lives, and takes over from those that do not: before anything is read, so that what they died of is known. */
+  async join(): Promise<void> {
+    await this.context.store.nodes.join(this.context.nodeId);
+    await this.reap();
+    this.beating.start();
   }
 
   start(): void {
@@ -66,17 +74,22 @@ export class Housekeeper {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.loops.map((loop) => loop.stop()));
+    await Promise.all([this.beating, ...this.loops].map((loop) => loop.stop()));
   }
 
   private async beat(): Promise<boolean> {
     const { store, nodeId, logger } = this.context;
     if (await store.nodes.heartbeat(nodeId)) logger.warn('this process was silent for so long that others took over its work; it goes on');
+    await this.reap();
+    return false;
+  }
+
+  private async reap(): Promise<void> {
+    const { store, nodeId, logger } = this.context;
     for (const dead of await store.nodes.reap(nodeId, SILENT_MS)) {
       emit('node:found-dead', () => ({ service: this.context.service, node: dead, silentMs: SILENT_MS }));
       logger.warn('a process stopped without saying so; its work is taken over', { node: dead });
     }
-    return false;
   }
 
   private async fence(): Promise<boolean> {

@@ -11,11 +11,16 @@ import { hfError } from '../errors/catalogue.js';
 import { WorkInHand } from '../delivery/work-in-hand.js';
 import { emit } from '../monitoring/events.js';
 import { Housekeeper } from '../outbox/housekeeper.js';
+import { Loop } from '../outbox/loop.js';
 import { Relay } from '../outbox/relay.js';
 import type { Store } from '../store/store.port.js';
 import type { Transport } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
 
+/** Between two looks whether an operator has paused a subscription. */
+const PAUSE_LOOK_MS = 1000;
+/** Between two looks at the log where other processes cannot wake this one. */
+const UNHEARD_LOOK_MS = 50;
 /** Between the looks of `settled`, and how many in a row must find nothing. */
 const SETTLE_LOOK_MS = 5;
 const SETTLE_LOOKS = 3;
@@ -29,6 +34,7 @@ export class Node {
   private relay: Relay | undefined;
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
+  private readonly watches: Loop[] = [];
   private isOpen = false;
   private isStopped = false;
 
@@ -78,6 +84,7 @@ export class Node {
   /** An operator changed a row that the loops look at. */
   changed(): void {
     this.retries?.nudge();
+    for (const watch of this.watches) watch.nudge();
     this.assembly.transport?.nudge([]);
   }
 
@@ -93,6 +100,7 @@ export class Node {
     this.isStopped = true;
     await this.relay?.stop();
     await this.housekeeper?.stop();
+    await Promise.all(this.watches.map((loop) => loop.stop()));
     store?.wakeups.stopListening();
     await store?.nodes.leave(nodeId).catch(() => undefined);
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
@@ -138,7 +146,8 @@ export class Node {
     if (found < wanted && !settings.migrate) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
     if (found < wanted) await store.schema.migrate();
     await store.ready();
-    await store.nodes.join(this.assembly.nodeId);
+    this.housekeeper = this.housekeeperOf(store);
+    await this.housekeeper.join();
   }
 
   /** Checks all handlers; what is wrong with them goes to the assembly's problems. */
@@ -197,9 +206,13 @@ export class Node {
       return subscription.unit === undefined ? new LeasePipeline(context, subscription) : new UnitPipeline(context, subscription);
     };
     const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
-    const permits = new Permits(total);
+    // A handler outside any transaction holds no connection while it works.
+    const [connections, unbounded] = [new Permits(total), new Permits(Number.POSITIVE_INFINITY)];
+    const sharing = subscriptions.filter(({ unit }) => unit !== undefined).length;
     return subscriptions.map((given) => {
-      const concurrency = shareOf(total, given.spec.concurrency, subscriptions.length);
+      const isSharing = given.unit !== undefined;
+      const permits = isSharing ? connections : unbounded;
+      const concurrency = isSharing ? shareOf(total, given.spec.concurrency, sharing) : given.spec.concurrency;
       const subscription = { ...given, spec: { ...given.spec, concurrency } };
       const unexpected = (error: unknown) =>
         logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
@@ -207,34 +220,51 @@ export class Node {
     });
   }
 
+  private housekeeperOf(store: Store): Housekeeper {
+    const { settings, runtime, nodeId, transport } = this.assembly;
+    const { scheduler, logger } = runtime;
+    const moved = () => {
+      transport?.nudge([]);
+      this.relay?.nudge();
+    };
+    return new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
+  }
+
   private async startStoreLoops(store: Store, transport: Transport): Promise<void> {
     const { assembly } = this;
-    const { settings, runtime, nodeId } = assembly;
+    const { settings, runtime } = assembly;
     const { scheduler, logger } = runtime;
     const byId = new Map(this.pipelines.map((pipeline) => [pipeline.subscription.spec.id as number, pipeline]));
     this.retries = new RetryRunner(store.deliveries, byId, { scheduler, logger });
-    const moved = () => {
-      transport.nudge([]);
-      this.relay?.nudge();
-    };
-    this.housekeeper = new Housekeeper({
-      store,
-      service: settings.service,
-      nodeId,
-      retentionMs: settings.retentionMs,
-      scheduler,
-      logger,
-      moved,
-    });
     if (!transport.capabilities.readsLog && settings.relay) {
       this.relay = new Relay({ store: store.relay, transport, scheduler, logger, limits: settings.limits });
       this.relay.start();
     }
     this.retries.start();
-    this.housekeeper.start();
-    await store.wakeups.listen((lanes) => {
+    this.housekeeper?.start();
+    if (!transport.capabilities.readsLog) this.watch(PAUSE_LOOK_MS, () => this.lookForPauses(store));
+    const isHeard = await store.wakeups.listen((lanes) => {
       transport.nudge(lanes);
       this.relay?.nudge();
     });
+    if (!isHeard) this.watch(UNHEARD_LOOK_MS, async () => transport.nudge([]));
+  }
+
+  /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */
+  private async lookForPauses(store: Store): Promise<void> {
+    const paused = await store.subscriptions.paused();
+    for (const pipeline of this.pipelines) pipeline.isPaused = paused.has(pipeline.subscription.spec.name);
+  }
+
+  private watch(pollMs: number, look: () => Promise<void>): void {
+    const { scheduler, logger } = this.assembly.runtime;
+    const failed = (error: unknown) => logger.warn('a look into the store failed; it is repeated', { error });
+    const work = async () => {
+      await look();
+      return false;
+    };
+    const loop = new Loop({ scheduler, pollMs, work, failed });
+    this.watches.push(loop);
+    loop.start();
   }
 }

@@ -19,7 +19,8 @@ export class Scope<Outgoing = unknown> {
   doomedBy: Error | undefined;
   /** Set when what was done here was undone while the unit goes on. */
   undoneBy: { readonly error: unknown } | undefined;
-  private endedBy: Error | undefined;
+  /** `true`: in good order; then the error is made when somebody needs it, with his place in the stack. */
+  private endedBy: Error | true | undefined;
 
   constructor(
     readonly unit: Unit<Outgoing>,
@@ -39,12 +40,12 @@ export class Scope<Outgoing = unknown> {
   }
 
   /** From now on every statement and publish of this scope and of those inside it throws: work that outlives its unit must not reach its connection. */
-  end(reason: Error = hfError('HF_UOW_ENDED', {})): void {
+  end(reason: Error | true = true): void {
     this.endedBy ??= reason;
   }
 
   /** The end of this scope, or of one around it. */
-  get ending(): Error | undefined {
+  get ending(): Error | true | undefined {
     return this.endedBy ?? this.parent?.ending;
   }
 
@@ -55,7 +56,7 @@ export class Scope<Outgoing = unknown> {
 
   assertLive(): void {
     const reason = this.ending;
-    if (reason) throw reason;
+    if (reason) throw reason === true ? hfError('HF_UOW_ENDED', {}) : reason;
   }
 
   /** What made this scope or one around it undone. */
