@@ -25,6 +25,8 @@ export interface Publishing {
   readonly perSecond?: number;
   /** Ordering keys in use; default 8; 0: no key. */
   readonly keys?: number;
+  /** Begin of the keys' names; default 'key'. */
+  readonly keyPrefix?: string;
   /** Share of units that are rolled back, half of them before the message has its id and half at COMMIT, which leaves a hole; default 0.03. */
   readonly rollbackShare?: number;
   /** What the messages ask for, in turn; default 'ok'. */

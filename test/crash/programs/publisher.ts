@@ -59,8 +59,8 @@ export class Publisher {
   }
 
   private async unit(id: string, publishing: Publishing, index: number): Promise<void> {
-    const { keys = 8, kinds = ['ok'], ms = 0, ballast = 0, delayMs, rollbackShare = 0.03, copyOf } = publishing;
-    const key = keys === 0 ? undefined : `key-${(index * 7) % keys}`;
+    const { keys = 8, keyPrefix = 'key', kinds = ['ok'], ms = 0, ballast = 0, delayMs, rollbackShare = 0.03, copyOf } = publishing;
+    const key = keys === 0 ? undefined : `${keyPrefix}-${(index * 7) % keys}`;
     const seq = key === undefined ? index : await this.nextOf(key);
     const kind = kinds[index % kinds.length] ?? 'ok';
     await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [

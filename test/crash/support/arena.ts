@@ -28,8 +28,6 @@ export async function openArena(url?: string): Promise<Arena> {
   // A connection that breaks while it is idle: the next look opens another one.
   pool.on('error', () => undefined);
   await pool.query(TABLES);
-  // Where only processes die, nothing depends on a flush; units with messages ask for theirs (red team U3).
-  if (database !== undefined) await pool.query(`alter database "${database.name}" set synchronous_commit = off`);
   return {
     url: address,
     look: async <Row>(sql: string, values?: unknown[]) => (await persistently(() => pool.query(sql, values))).rows as Row[],

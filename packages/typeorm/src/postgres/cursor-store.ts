@@ -68,6 +68,11 @@ export class PostgresCursorStore implements CursorStore {
         : `left join lateral (
              select max(o.id) as top, int8multirange(int8range(l.trimmed_to, max(o.id), '(]')) - range_agg(int8range(o.id, o.id, '[]')) as missing
              from ${t.outbox} o where o.lane = l.lane and o.id > l.trimmed_to) m on true`;
+    const { rows } = await this.context.pool.run<{ n: string }>({
+      text: `select count(*) as n from ${t.cursor} where subscription_id = $1`,
+      values: [subscriptionId],
+    });
+    if (Number(rows[0]?.n) === this.context.lanes) return;
     await this.context.pool.transaction(async (sql) => {
       await sql.run({ text: `select lane from ${t.lane} order by lane for share` });
       await sql.run({
@@ -177,7 +182,8 @@ export class PostgresCursorStore implements CursorStore {
   ): Promise<void> {
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
     const { rowCount } = await sql.run({
-      text: `${this.moveSql(cursor, read)} and owner_token = '${token}'`,
+      // Named, so that the transaction of a process that freezes now can be ended by others.
+      text: `${this.moveSql(cursor, read)} and owner_token = '${token}' and set_config('application_name', '${sessionName(this.context.nodeId)}', true) is not null`,
     });
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
   }

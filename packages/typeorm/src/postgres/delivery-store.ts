@@ -12,6 +12,7 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
+import { sessionName } from './node-store.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
 
@@ -53,10 +54,11 @@ export class PostgresDeliveryStore implements DeliveryStore {
        where id = $1`,
     );
     this.takeStatement = prepared(
-      `select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
-       where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$2')}
-         and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
-       order by next_attempt_at, id limit 1 for update skip locked`,
+      `with n as materialized (select set_config('application_name', $3, true))
+       select d.* from (select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
+         where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$2')}
+           and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
+         order by next_attempt_at, id limit 1 for update skip locked) d cross join n`,
     );
     this.keysStatement = prepared(
       `select distinct key from ${t.delivery} where subscription_id = $1 and key = any($2::text[]) and (state not in ('dead', 'invalid') or $3)`,
@@ -99,8 +101,9 @@ export class PostgresDeliveryStore implements DeliveryStore {
     const sorted = [...new Set(keys)].sort();
     // Two statements: the second one's snapshot must be younger than the locks.
     await sql.run({
-      text: `select pg_advisory_xact_lock(h) from (select distinct hashtextextended(k, $1) as h from unnest($2::text[]) k order by 1) ordered`,
-      values: [subscriptionId, sorted],
+      text: `select set_config('application_name', $3, true), pg_advisory_xact_lock(h)
+             from (select distinct hashtextextended(k, $1) as h from unnest($2::text[]) k order by 1) ordered`,
+      values: [subscriptionId, sorted, sessionName(this.context.nodeId)],
     });
     const { rows } = await sql.run<{ key: string }>(this.keysStatement(subscriptionId, sorted, blocksKeys));
     return new Set(rows.map(({ key }) => key));
@@ -160,7 +163,9 @@ export class PostgresDeliveryStore implements DeliveryStore {
 
   /** One at a time: what has failed before would undo the others of its batch. */
   private async take(tx: Transaction, subscriptionId: number): Promise<Taken> {
-    const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, this.context.clock.aheadOfDatabaseMs()));
+    const { rows } = await sqlOf(tx).run<DeliveryRow>(
+      this.takeStatement(subscriptionId, this.context.clock.aheadOfDatabaseMs(), sessionName(this.context.nodeId)),
+    );
     failpoint('delivery:after-take');
     return takenOf(rows);
   }
@@ -258,8 +263,9 @@ class CountedDelivery implements Intake {
 
   async take(tx: Transaction): Promise<Taken> {
     const { rows } = await sqlOf(tx).run({
-      text: `select from ${this.context.tables.delivery} where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
-      values: [this.row.id, this.row.lease],
+      text: `select set_config('application_name', $3, true) from ${this.context.tables.delivery}
+             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
+      values: [this.row.id, this.row.lease, sessionName(this.context.nodeId)],
     });
     return takenOf(rows.length === 1 ? [this.row] : []);
   }
@@ -312,8 +318,9 @@ class DeliveryLease implements Lease {
   private async move(ms: number, sql: SqlRunner): Promise<void> {
     const { rows } = await sql.run<{ lease: string }>({
       text: `update ${this.context.tables.delivery} set next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz returning next_attempt_at::text as lease`,
-      values: [this.row.id, this.lease, ms + this.context.clock.aheadOfDatabaseMs()],
+             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz 
+             returning next_attempt_at::text as lease, set_config('application_name', $4, true)`,
+      values: [this.row.id, this.lease, ms + this.context.clock.aheadOfDatabaseMs(), sessionName(this.context.nodeId)],
     });
     const [moved] = rows;
     if (moved === undefined) throw hfError('HF_LEASE_LOST', { resource: `stored delivery ${this.row.id}` });

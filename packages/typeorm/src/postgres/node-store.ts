@@ -1,10 +1,13 @@
 import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 
-/** Name a unit's session carries in `pg_stat_activity`, so that a frozen process can be cut off. */
+/** Name that sessions with a transaction of the framework carry in `pg_stat_activity`, so that those of a frozen process can be ended. */
 export function sessionName(nodeId: string): string {
   return `holdfast ${nodeId}`;
 }
+
+/** Longest wait for the end of one session. */
+const TERMINATE_MS = 1000;
 
 /** Processes as rows: a row without a heartbeat is a process that died or froze. */
 export class PostgresNodeStore implements NodeStore {
@@ -38,9 +41,9 @@ export class PostgresNodeStore implements NodeStore {
       });
       const ids = rows.map(({ id }) => id);
       if (ids.length === 0) return ids;
-      // Frozen, not dead: its sessions still hold what it had in work.
+      // Frozen, not dead: its sessions still hold what it had in work. Waited for, because what they hold is what it may have frozen of.
       await sql.run({
-        text: `select pg_terminate_backend(pid) from pg_stat_activity where application_name = any($1::text[])`,
+        text: `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity where application_name = any($1::text[]) and usename = current_user`,
         values: [ids.map(sessionName)],
       });
       // What another process has in work is not where this one died, so locked rows are left alone.

@@ -24,7 +24,7 @@ import { PostgresDeliveryStore } from './delivery-store.js';
 import { PostgresInboxStore } from './inbox-store.js';
 import { LaneMarks } from './lane-marks.js';
 import { PostgresLogStore } from './log-store.js';
-import { PostgresNodeStore } from './node-store.js';
+import { PostgresNodeStore, sessionName } from './node-store.js';
 import { PostgresRelayStore } from './relay-store.js';
 import { PostgresSchema } from './schema/schema.js';
 import type { Tables } from './schema/tables.js';
@@ -77,8 +77,8 @@ export class PostgresStore implements Store {
   ) {
     this.main = Object.values(options.dataSources)[0] as DataSource;
     const connect = () => connectRaw(this.main) as Promise<RawConnection>;
-    const pool = new SqlPool(connect, options.isPreparing);
     const { service, clock, nodeId, scheduler, logger } = given;
+    const pool = new SqlPool(connect, options.isPreparing, sessionName(nodeId));
     const context: PostgresContext = { service, tables: options.tables, pool, clock, marks: new LaneMarks(), lanes: options.lanes, nodeId };
     this.context = context;
     const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as {

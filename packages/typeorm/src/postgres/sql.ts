@@ -33,9 +33,11 @@ export function prepared(text: string): (...values: readonly unknown[]) => State
 
 /** Framework work outside any unit: single statements, and short transactions of its own. */
 export class SqlPool implements SqlRunner {
+  /** @param session name of the sessions while a transaction is open, by which others can end those of a frozen process */
   constructor(
     private readonly connect: () => Promise<RawConnection>,
     private readonly isPreparing: boolean,
+    private readonly session = 'holdfast',
   ) {}
 
   run<Row>(statement: Statement): Promise<SqlResult<Row>> {
@@ -45,7 +47,7 @@ export class SqlPool implements SqlRunner {
   /** Runs `work` in a READ COMMITTED transaction, whatever the role's default is. */
   transaction<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
     return this.withConnection(async (sql) => {
-      await sql.run({ text: 'begin isolation level read committed' });
+      await sql.run({ text: `begin isolation level read committed; set local application_name = '${this.session}'` });
       const result = await work(sql);
       await sql.run({ text: 'commit' });
       return result;

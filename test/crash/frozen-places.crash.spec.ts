@@ -1,0 +1,69 @@
+import type { FailpointName } from '@holdfast/core';
+import type { ProgramOptions, Publishing } from './programs/options.js';
+import { account } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { BEAT_MS, frozen } from './support/frozen.js';
+import { killPrograms, Program } from './support/program.js';
+
+/** What the design promises for what a frozen process had in its hands, and what starting a process takes on a busy machine. */
+const TAKE_OVER_MS = 10_000;
+const START_MS = 10_000;
+/** Longer than the test. */
+const FROZEN_MS = 90_000;
+
+const SUBSCRIPTIONS = [
+  { name: 'ordered', isOrdered: true },
+  { name: 'batch', batchSize: 4 },
+  { name: 'leased', isTransactional: false, lockTtlMs: 2000 },
+];
+const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], minimum: 1 };
+
+interface Place {
+  readonly at: FailpointName;
+  readonly publishing?: Omit<Publishing, 'prefix'>;
+  readonly options?: Partial<ProgramOptions>;
+  /** It freezes over what another process has left. */
+  readonly isAfterWork?: true;
+}
+
+const PLACES: readonly Place[] = [
+  { at: 'delivery:after-take', publishing: { kinds: ['ok', 'throw-once'] } },
+  { at: 'scheduled:after-move', publishing: { delayMs: 50 } },
+  { at: 'fence:before-verdict', publishing: { rollbackShare: 0.4 } },
+  { at: 'trim:after-delete', options: { retentionMs: 1 }, isAfterWork: true },
+];
+
+async function handleSome(arena: Arena, options: ProgramOptions): Promise<Program> {
+  const program = await new Program(options).ready();
+  await program.publish({ count: 20 });
+  await account(arena, [program], PROMISES);
+  await program.stop();
+  return program;
+}
+
+describe('a process frozen in the midst of', () => {
+  afterAll(killPrograms);
+
+  it.concurrent.each(PLACES)(
+    '$at: another one takes over all it held',
+    async ({ at, publishing, options, isAfterWork }) => {
+      const arena = await openArena();
+      const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
+      const before = isAfterWork ? [await handleSome(arena, full)] : [];
+      const sleeping = new Program({ ...full, memoryEveryMs: BEAT_MS }, { failpoint: `${at}=freeze:${FROZEN_MS}` });
+      await sleeping.line('ready', () => true, 30_000);
+      sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
+      await frozen(sleeping);
+
+      const slept = performance.now();
+      const healthy = await new Program(full).ready();
+      await healthy.publish({ count: 20, keyPrefix: 'other', ...publishing });
+      const { faults } = await account(arena, [...before, sleeping, healthy], { ...PROMISES, patienceMs: 30_000 });
+      expect(faults).toEqual([]);
+      expect(performance.now() - slept).toBeLessThan(TAKE_OVER_MS + START_MS);
+      await Promise.all([healthy, sleeping].map((program) => program.kill()));
+      await arena.close();
+    },
+    120_000,
+  );
+});
