@@ -23,7 +23,7 @@ describe.each(servers())('where a subscription begins on $name', (server) => {
     await scene.store.cursors.create(id, from);
     return id;
   }
-  const take = async (id: number) => keysOf(await takeAndCommit(scene, id, 100));
+  const take = async (id: number) => keysOf(await takeAndCommit(scene, id, { limit: 100 }));
 
   it("'now' leaves out what was committed before and gives what was in flight, however low its id", async () => {
     await scene.publish('committed');
@@ -51,7 +51,9 @@ describe.each(servers())('where a subscription begins on $name', (server) => {
     await writer.rollback();
     expect(await scene.fence()).toBe(1);
     const id = await subscribe('orders.now', 'now');
-    expect(await scene.query('select position, holes::text from holdfast_cursor where subscription_id = $1', [id])).toEqual([{ position: '2', holes: '{}' }]);
+    expect(await scene.query('select position, holes::text from holdfast_cursor where subscription_id = $1', [id])).toEqual([
+      { position: '2', holes: '{}' },
+    ]);
   });
 
   it("'earliest' gives everything that is kept, in order, and what was in flight", async () => {
@@ -99,7 +101,7 @@ describe.each(servers())('where a subscription begins on $name', (server) => {
     for (const [index, id] of ids.entries()) {
       const facts: Fact[] = [];
       for (let more = true; more; ) {
-        const taken = await takeAndCommit(scene, id, 500);
+        const taken = await takeAndCommit(scene, id, { limit: 500 });
         facts.push(...taken.messages.map(factOf));
         more = taken.hasMore || taken.messages.length > 0;
       }

@@ -28,7 +28,10 @@ async function restart(): Promise<void> {
   await answered(scene.url);
 }
 
-const identity = () => scene.query<{ v: string }>(`select virtualtransaction as v from pg_locks where relation = 'holdfast_lane_0'::regclass and mode = 'RowExclusiveLock'`);
+const identity = () =>
+  scene.query<{ v: string }>(
+    `select virtualtransaction as v from pg_locks where relation = 'holdfast_lane_0'::regclass and mode = 'RowExclusiveLock'`,
+  );
 
 describe.each([
   { crash: 'a crash of the server', strike: restart },

@@ -116,7 +116,9 @@ describe.each(servers())('the fence on $name', (server) => {
     expect(await scene.fence()).toBe(0);
     await writer.rollback();
     expect(await scene.fence()).toBe(1);
-    expect(await scene.query('select relay_position, relay_holes::text from holdfast_lane')).toEqual([{ relay_position: '2', relay_holes: '{}' }]);
+    expect(await scene.query('select relay_position, relay_holes::text from holdfast_lane')).toEqual([
+      { relay_position: '2', relay_holes: '{}' },
+    ]);
   });
 
   it('tells a reader that comes later at once which ids are dead', async () => {
@@ -133,37 +135,40 @@ describe.each(servers())('the fence on $name', (server) => {
   });
 });
 
-describe.each(servers().filter(({ maxPreparedTransactions }) => maxPreparedTransactions > 0))('the fence and prepared transactions on $name', (server) => {
-  let database: TestDatabase;
-  let scene: LaneScene;
-  const gid = `fence-${process.pid}`;
+describe.each(servers().filter(({ maxPreparedTransactions }) => maxPreparedTransactions > 0))(
+  'the fence and prepared transactions on $name',
+  (server) => {
+    let database: TestDatabase;
+    let scene: LaneScene;
+    const gid = `fence-${process.pid}`;
 
-  beforeEach(async () => {
-    database = await createTestDatabase(server);
-    scene = await openScene(database.url);
-    const writer = await scene.inFlight('slow');
-    await scene.publish('quick');
-    await scene.take();
-    expect(await scene.fence()).toBe(0);
-    await writer.prepare(gid);
-    expect(await scene.fence()).toBe(0);
-  });
+    beforeEach(async () => {
+      database = await createTestDatabase(server);
+      scene = await openScene(database.url);
+      const writer = await scene.inFlight('slow');
+      await scene.publish('quick');
+      await scene.take();
+      expect(await scene.fence()).toBe(0);
+      await writer.prepare(gid);
+      expect(await scene.fence()).toBe(0);
+    });
 
-  afterEach(async () => {
-    await scene.query(`rollback prepared '${gid}'`).catch(() => undefined);
-    await scene.close();
-    await database.drop();
-  });
+    afterEach(async () => {
+      await scene.query(`rollback prepared '${gid}'`).catch(() => undefined);
+      await scene.close();
+      await database.drop();
+    });
 
-  it('keep a hole until COMMIT PREPARED, which delivers it', async () => {
-    await scene.query(`commit prepared '${gid}'`);
-    expect(await scene.fence()).toBe(0);
-    expect(await scene.take()).toEqual(['slow']);
-  });
+    it('keep a hole until COMMIT PREPARED, which delivers it', async () => {
+      await scene.query(`commit prepared '${gid}'`);
+      expect(await scene.fence()).toBe(0);
+      expect(await scene.take()).toEqual(['slow']);
+    });
 
-  it('keep a hole until ROLLBACK PREPARED, which lets it go', async () => {
-    await scene.query(`rollback prepared '${gid}'`);
-    expect(await scene.fence()).toBe(1);
-    expect((await scene.cursor()).holes).toBe('{}');
-  });
-});
+    it('keep a hole until ROLLBACK PREPARED, which lets it go', async () => {
+      await scene.query(`rollback prepared '${gid}'`);
+      expect(await scene.fence()).toBe(1);
+      expect((await scene.cursor()).holes).toBe('{}');
+    });
+  },
+);

@@ -55,7 +55,7 @@ describe.each(servers())('news of the lanes on $name', (server) => {
     await mine.rollback();
     const theirs = await begin(other.store);
     expect((await other.store.cursors.take(theirs, cursor(), 10)).messages).toHaveLength(1);
-    expect((await takeAndCommit(scene, scene.subscriptionId, 10)).messages).toEqual([]);
+    expect((await takeAndCommit(scene, scene.subscriptionId, { limit: 10 })).messages).toEqual([]);
     await theirs.rollback();
     expect(await news(scene)).toEqual([cursor()]);
     expect(await scene.take()).toEqual(['a']);

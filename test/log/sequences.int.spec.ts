@@ -123,7 +123,7 @@ describe.each(servers())('the numbers of a lane on $name', (server) => {
     const process = await open(then.url, false);
     await process.store.ready();
     await publishBy(process, 'after the switch');
-    const { messages } = await takeAndCommit(process, scene.subscriptionId, 100);
+    const { messages } = await takeAndCommit(process, scene.subscriptionId, { limit: 100 });
     expect(messages.map(({ place }) => place)).toEqual(['0/31', '0/32']);
   });
 

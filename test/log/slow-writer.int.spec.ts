@@ -52,7 +52,10 @@ describe('a writer that is frozen between its insert and its commit', () => {
       while (isWriting) {
         const tx = await begin(open.store);
         const facts = await change(tx, KEYS[Math.floor(Math.random() * KEYS.length)]!);
-        await open.store.log.append(tx, facts.map((fact) => rowOf(fact)));
+        await open.store.log.append(
+          tx,
+          facts.map((fact) => rowOf(fact)),
+        );
         if (Math.random() < 0.03) await tx.rollback();
         else {
           await tx.commit();
@@ -97,7 +100,9 @@ describe('a writer that is frozen between its insert and its commit', () => {
     expect(rounds.filter((count) => count > 1)).toEqual([]);
     const lateness = [...committedAt].map(([message, at]) => seenAt.get(message)!.ms - at.ms).sort((a, b) => a - b);
     const percentile = (share: number) => Math.round(lateness[Math.floor((lateness.length - 1) * share)]!);
-    process.stdout.write(`${lateness.length} deliveries beside a frozen writer: p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, max ${percentile(1)} ms after the commit\n`);
+    process.stdout.write(
+      `${lateness.length} deliveries beside a frozen writer: p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, max ${percentile(1)} ms after the commit\n`,
+    );
     expect(percentile(1)).toBeLessThan(FROZEN_MS / 2);
     expect(KEYS.some((key) => laneOfSlot(slotOf(key), LANES) === laneOfSlot(slotOf('frozen'), LANES))).toBe(true);
   });

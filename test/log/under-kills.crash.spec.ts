@@ -91,11 +91,19 @@ async function until<T>(look: () => Promise<T>, isGood: (value: T) => boolean): 
 async function expectHealed(main: OpenStore, seen: () => Promise<Seen[]>): Promise<void> {
   const tx = await begin(main.store);
   const facts = await change(tx, 'key-0');
-  await main.store.log.append(tx, facts.map((fact) => rowOf(fact)));
+  await main.store.log.append(
+    tx,
+    facts.map((fact) => rowOf(fact)),
+  );
   await tx.commit();
   const isSeen = (all: Seen[]) => all.every((one) => one.facts.some(({ id }) => id === facts[0]?.id));
   expect(isSeen(await until(seen, isSeen))).toBe(true);
-  expect(await until(() => holesLeft(main), (holes) => holes.length === 0)).toEqual([]);
+  expect(
+    await until(
+      () => holesLeft(main),
+      (holes) => holes.length === 0,
+    ),
+  ).toEqual([]);
 }
 
 describe('the log under kills of the server', () => {
@@ -119,7 +127,10 @@ describe('the log under kills of the server', () => {
     const ids = await main.register('orders.a', 'orders.b');
     for (const id of ids) await main.store.cursors.create(id, 'now');
     const processes = [await open(), await open(), await open()];
-    running.push(...processes.map((one) => new CursorReader(one, ids).start()), ...processes.slice(0, 2).map(({ store }) => new Fencer(store, 1000).start()));
+    running.push(
+      ...processes.map((one) => new CursorReader(one, ids).start()),
+      ...processes.slice(0, 2).map(({ store }) => new Fencer(store, 1000).start()),
+    );
     const seen = () => Promise.all(ids.map((id) => effectsOf(main, id)));
 
     const { history, readers: all, problems } = await run(main, seen);

@@ -13,7 +13,7 @@ afterAll(() => units.close());
 interface Path {
   readonly name: string;
   /** What is made before the unit begins. */
-  readonly before?: () => unknown;
+  readonly prepare?: () => unknown;
   readonly write: (made: unknown) => Promise<unknown>;
   /** What must be there after a commit, and must not after a rollback; default: account x. */
   readonly found?: string;
@@ -24,7 +24,7 @@ const x = { id: 'x', balance: 1 };
 const account = "select 1 from account where id = 'x'";
 
 const PATHS: readonly Path[] = [
-  { name: 'repository.save', before: accounts, write: (made) => (made as ReturnType<typeof accounts>).save(x) },
+  { name: 'repository.save', prepare: accounts, write: (made) => (made as ReturnType<typeof accounts>).save(x) },
   { name: 'repository.insert', write: () => accounts().insert(x) },
   { name: 'repository.upsert', write: () => accounts().upsert(x, ['id']) },
   {
@@ -59,16 +59,22 @@ const PATHS: readonly Path[] = [
   { name: 'dataSource.query', write: () => units.dataSource.query(`insert into account (id) values ($1)`, ['x']) },
   { name: 'dataSource.sql', write: () => units.dataSource.sql`insert into account (id) values (${'x'})` },
   { name: 'query builder of the repository', write: () => accounts().createQueryBuilder().insert().values(x).execute() },
-  { name: 'query builder of the manager', write: () => units.dataSource.manager.createQueryBuilder().insert().into(Account).values(x).execute() },
-  { name: 'query builder of the data source', write: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x).execute() },
+  {
+    name: 'query builder of the manager',
+    write: () => units.dataSource.manager.createQueryBuilder().insert().into(Account).values(x).execute(),
+  },
+  {
+    name: 'query builder of the data source',
+    write: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x).execute(),
+  },
   {
     name: 'query builder made before the unit',
-    before: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x),
+    prepare: () => units.dataSource.createQueryBuilder().insert().into(Account).values(x),
     write: (made) => (made as { execute(): Promise<unknown> }).execute(),
   },
   {
     name: 'select query builder made before the unit',
-    before: () => accounts().createQueryBuilder('a').where(`a.id = 'x'`),
+    prepare: () => accounts().createQueryBuilder('a').where(`a.id = 'x'`),
     write: async (made) => {
       await accounts().insert(x);
       const found = await (made as { getMany(): Promise<Account[]> }).getMany();
@@ -79,7 +85,7 @@ const PATHS: readonly Path[] = [
   { name: 'ActiveRecord', write: () => Object.assign(new Note(), { id: 'x' }).save(), found: `select 1 from note where id = 'x'` },
   {
     name: 'custom repository by extend()',
-    before: () => accounts().extend({ open: (id: string) => accounts().save({ id }) }),
+    prepare: () => accounts().extend({ open: (id: string) => accounts().save({ id }) }),
     write: (made) => (made as { open(id: string): Promise<unknown> }).open('x'),
   },
   {
@@ -136,11 +142,11 @@ const PATHS: readonly Path[] = [
   },
 ];
 
-describe.each(PATHS)('$name', ({ before, write, found = account }) => {
+describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   const look = async (): Promise<boolean> => (await units.look(found)).length > 0;
 
   it('commits with the unit, and is seen by nobody before', async () => {
-    const made = before?.();
+    const made = prepare?.();
     let seenBefore: boolean | undefined;
     await units.engine.run(async () => {
       await write(made);
@@ -150,7 +156,7 @@ describe.each(PATHS)('$name', ({ before, write, found = account }) => {
   });
 
   it('is gone with the rollback', async () => {
-    const made = before?.();
+    const made = prepare?.();
     const unit = units.engine.run(async () => {
       await write(made);
       throw new Error('rolled back');
@@ -159,13 +165,13 @@ describe.each(PATHS)('$name', ({ before, write, found = account }) => {
     expect(await look()).toBe(false);
   });
 
-  it('works as ever outside a unit', async () => {
-    await write(before?.());
+  it('commits by itself outside a unit', async () => {
+    await write(prepare?.());
     expect(await look()).toBe(true);
   });
 
   it('is a transaction of its own again after the application has stopped', async () => {
-    const made = before?.();
+    const made = prepare?.();
     units.uninstall();
     try {
       await write(made);

@@ -19,20 +19,39 @@ export class Account {
   @PrimaryColumn() id!: string;
   @Column('int', { default: 0 }) balance!: number;
   @DeleteDateColumn() deletedAt?: Date;
-  @OneToMany(() => Entry, (entry) => entry.account, { lazy: true }) entries!: Promise<Entry[]>;
-  @OneToMany(() => Line, (line) => line.account, { cascade: true }) lines!: Line[];
+  @OneToMany(
+    () => Entry,
+    (entry) => entry.account,
+    { lazy: true },
+  )
+  entries!: Promise<Entry[]>;
+  @OneToMany(
+    () => Line,
+    (line) => line.account,
+    { cascade: true },
+  )
+  lines!: Line[];
 }
 
 @Entity()
 export class Entry {
   @PrimaryColumn() id!: string;
-  @ManyToOne(() => Account, (account) => account.entries, { lazy: true }) account!: Promise<Account>;
+  @ManyToOne(
+    () => Account,
+    (account) => account.entries,
+    { lazy: true },
+  )
+  account!: Promise<Account>;
 }
 
 @Entity()
 export class Line {
   @PrimaryColumn() id!: string;
-  @ManyToOne(() => Account, (account) => account.lines) account!: Account;
+  @ManyToOne(
+    () => Account,
+    (account) => account.lines,
+  )
+  account!: Account;
 }
 
 /** Written by the subscriber below. */

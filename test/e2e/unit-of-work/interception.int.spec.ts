@@ -22,6 +22,11 @@ describe('two applications on one data source', () => {
       throw refused;
     });
     await expect(unit).rejects.toBe(refused);
+    const theOtherWay = other.engine.run(async () => {
+      await units.engine.run(() => accounts().insert({ id: 'in the first' }));
+      throw refused;
+    });
+    await expect(theOtherWay).rejects.toBe(refused);
     units.uninstall();
     const left = other.engine.run(async () => {
       await accounts().insert({ id: 'gone too' });
@@ -36,7 +41,7 @@ describe('two applications on one data source', () => {
       throw refused;
     });
     await expect(stayed).rejects.toBe(refused);
-    expect(await units.accounts()).toEqual(['in the other']);
+    expect(await units.accounts()).toEqual(['in the first', 'in the other']);
   });
 });
 

@@ -77,7 +77,12 @@ describe('a user who', () => {
       await work();
       await insert('after').catch(() => {});
     });
-    expect(await unit.then(() => 'commits', (error: { code: string }) => error.code)).toBe(outcome);
+    expect(
+      await unit.then(
+        () => 'commits',
+        (error: { code: string }) => error.code,
+      ),
+    ).toBe(outcome);
     const isCommitted = outcome === 'commits';
     expect(await units.accounts()).toEqual(isCommitted ? ['after', 'before'] : []);
     expect(await units.messages()).toEqual(isCommitted ? ['m'] : []);
@@ -92,7 +97,12 @@ describe('a user who', () => {
       await insert('before');
       await query(sql);
       if (sql === 'commit and chain') return; // not to be told from a transaction of ours; what comes then is still atomic
-      told.push(await insert('after').then(() => 'ran', (error: { code: string }) => error.code));
+      told.push(
+        await insert('after').then(
+          () => 'ran',
+          (error: { code: string }) => error.code,
+        ),
+      );
       units.publish('m');
     });
     if (sql === 'commit and chain') await unit;
@@ -116,7 +126,10 @@ describe('a user who', () => {
       await insert('a').catch(() => {});
       await insert('b').catch(() => {});
     });
-    await expect(unit).rejects.toMatchObject({ message: expect.stringContaining('a statement in it had failed'), cause: { code: '23505' } });
+    await expect(unit).rejects.toMatchObject({
+      message: expect.stringContaining('a statement in it had failed'),
+      cause: { code: '23505' },
+    });
   });
 
   it('sends a commit that fails is refused, also when the failure is the last thing', async () => {
@@ -222,7 +235,9 @@ describe('a time-out', () => {
     let late: Promise<unknown> | undefined;
     const unit = units.engine.run({ timeout: 100 }, async () => {
       await pid();
-      late = new Promise((resolve) => setTimeout(resolve, 300)).then(() => insert('late')).catch((error: { code: string }) => told.push(error.code));
+      late = new Promise((resolve) => setTimeout(resolve, 300))
+        .then(() => insert('late'))
+        .catch((error: { code: string }) => told.push(error.code));
       await late;
     });
     await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
@@ -240,7 +255,9 @@ describe('a time-out', () => {
   });
 
   it('gives up waiting for a connection of an exhausted pool', async () => {
-    const held = await Promise.all(Array.from({ length: 4 }, () => units.transactions.begin({ dataSource: 'default', isolation: undefined, readOnly: false })));
+    const held = await Promise.all(
+      Array.from({ length: 4 }, () => units.transactions.begin({ dataSource: 'default', isolation: undefined, readOnly: false })),
+    );
     await expect(units.engine.run({ timeout: 100 }, () => insert('a'))).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
     await Promise.all(held.map((transaction) => transaction.rollback()));
     await until(async () => units.busy().out === 0);

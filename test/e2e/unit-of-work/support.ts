@@ -45,7 +45,7 @@ export async function openUnits(options: { poolSize?: number; withSubscriber?: b
     subscribers: options.withSubscriber === false ? [] : [EntrySubscriber],
     synchronize: true,
     poolSize: options.poolSize ?? 20,
-    extra: { connectionTimeoutMillis: 5000, application_name: 'holdfast units' },
+    extra: { connectionTimeoutMillis: 25_000, application_name: 'holdfast units' },
   });
   await dataSource.initialize();
   Note.useDataSource(dataSource);

@@ -130,7 +130,7 @@ describe('a unit of its own (REQUIRES_NEW)', () => {
 describe('a unit inside another', () => {
   it("that uses the outer one's manager waits for the turn of the outer one", async () => {
     await run(async () => {
-      const outer = (units.engine.current()?.transaction as TypeormTransaction).manager;
+      const outer = (units.engine.current() as unknown as { transaction: TypeormTransaction }).transaction.manager;
       const part = nested(async () => {
         await save('gone1');
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -326,7 +326,10 @@ describe('refused in a unit', () => {
 describe('a unit', () => {
   it('has the isolation it asked for', async () => {
     const shown = await units.engine.run({ isolation: 'SERIALIZABLE', readOnly: true }, () =>
-      units.dataSource.query('select current_setting($1) as isolation, current_setting($2) as read_only', ['transaction_isolation', 'transaction_read_only']),
+      units.dataSource.query('select current_setting($1) as isolation, current_setting($2) as read_only', [
+        'transaction_isolation',
+        'transaction_read_only',
+      ]),
     );
     expect(shown).toEqual([{ isolation: 'serializable', read_only: 'on' }]);
   });

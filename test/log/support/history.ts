@@ -89,7 +89,8 @@ export function verdictOf(committed: readonly Fact[], { reader, facts }: Seen): 
 
 /** The verdict in one line, with examples of what is wrong. */
 export function describeVerdict({ reader, committed, delivered, lost, phantom, outOfOrder, repeats }: Verdict): string {
-  const list = (name: string, items: readonly string[]) => `${items.length} ${name}${items.length > 0 ? ` (${items.slice(0, 5).join('; ')})` : ''}`;
+  const list = (name: string, items: readonly string[]) =>
+    `${items.length} ${name}${items.length > 0 ? ` (${items.slice(0, 5).join('; ')})` : ''}`;
   return `${reader}: ${committed} committed, ${delivered} delivered, ${repeats} repeats, ${[list('lost', lost), list('phantom', phantom), list('out of order', outOfOrder)].join(', ')}`;
 }
 

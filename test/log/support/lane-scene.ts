@@ -29,7 +29,11 @@ export async function openScene(url: string, options: OpenOptions = {}): Promise
   const { store } = open;
   const [subscriptionId] = (await open.register('orders.reader')) as [number];
   await store.cursors.create(subscriptionId, 'now');
-  const append = (tx: RawTransaction, keys: readonly string[]) => store.log.append(tx, keys.map((key) => rowOf({ id: randomUUID(), key, n: 1 })));
+  const append = (tx: RawTransaction, keys: readonly string[]) =>
+    store.log.append(
+      tx,
+      keys.map((key) => rowOf({ id: randomUUID(), key, n: 1 })),
+    );
   const inFlight = async (...keys: readonly string[]) => {
     const tx = await RawTransaction.open(url);
     await append(tx, keys);
@@ -42,9 +46,12 @@ export async function openScene(url: string, options: OpenOptions = {}): Promise
     inFlight,
     publish: async (...keys) => (await inFlight(...keys)).commit(),
     rollBack: async (...keys) => (await inFlight(...keys)).rollback(),
-    take: async (limit = 100) => keysOf(await takeAndCommit(open, subscriptionId, limit)),
+    take: async (limit = 100) => keysOf(await takeAndCommit(open, subscriptionId, { limit })),
     cursor: async () => {
-      const [row] = await open.query<{ position: string; holes: string }>('select position, holes::text from holdfast_cursor where subscription_id = $1', [subscriptionId]);
+      const [row] = await open.query<{ position: string; holes: string }>(
+        'select position, holes::text from holdfast_cursor where subscription_id = $1',
+        [subscriptionId],
+      );
       return { position: Number(row?.position), holes: row?.holes ?? '' };
     },
     fence: async (times = 3) => {
@@ -56,7 +63,11 @@ export async function openScene(url: string, options: OpenOptions = {}): Promise
 }
 
 /** Takes from one lane in a transaction of its own. */
-export async function takeAndCommit({ store }: Pick<OpenStore, 'store'>, subscriptionId: number, limit: number, lane = 0): Promise<Taken> {
+export async function takeAndCommit(
+  { store }: Pick<OpenStore, 'store'>,
+  subscriptionId: number,
+  { limit, lane = 0 }: { readonly limit: number; readonly lane?: number },
+): Promise<Taken> {
   const tx = await begin(store);
   try {
     const taken = await store.cursors.take(tx, { subscriptionId, lane }, limit);

@@ -8,7 +8,7 @@ export function rowOf({ id, key, n }: Fact, also: Partial<LogRow> = {}): LogRow 
     slot: slotOf(key),
     type: TYPE,
     key,
-    attributes: JSON.stringify({ specversion: '1.0', id, source: 'test', type: TYPE, partitionkey: key }),
+    attributes: JSON.stringify({ specversion: '1.0', id, source: 'test', type: TYPE, time: '2026-01-01T00:00:00Z', partitionkey: key }),
     body: Buffer.from(JSON.stringify({ id, key, n })),
     due: undefined,
     ...also,

@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { type Logger, ScopeStorage, type Store, type SubscriptionDeclaration, silentLogger, systemClock, systemRandom, systemScheduler } from '@holdfast/core';
+import {
+  type Logger,
+  ScopeStorage,
+  type Store,
+  type SubscriptionDeclaration,
+  silentLogger,
+  systemClock,
+  systemRandom,
+  systemScheduler,
+} from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 
@@ -52,7 +61,13 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
     store,
     dataSource,
     nodeId,
-    register: async (...names) => (await store.subscriptions.register(nodeId, names.map((name) => declaration(name)))).map(({ id }) => id),
+    register: async (...names) =>
+      (
+        await store.subscriptions.register(
+          nodeId,
+          names.map((name) => declaration(name)),
+        )
+      ).map(({ id }) => id),
     query: (sql, values) => dataSource.query(sql, values),
     close: async () => {
       await store.close();

@@ -63,7 +63,9 @@ export class RelayReader extends Running {
 
 /** Makes the table in which the effects of the cursor readers are. */
 export async function createEffects(open: OpenStore): Promise<void> {
-  await open.query('create table effect (at bigint generated always as identity, subscription_id integer, place text, id uuid, key text, n integer)');
+  await open.query(
+    'create table effect (at bigint generated always as identity, subscription_id integer, place text, id uuid, key text, n integer)',
+  );
 }
 
 /** Effects of one subscription, in the order in which they were made. */

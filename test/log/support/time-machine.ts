@@ -25,7 +25,10 @@ export class TimeMachine {
     rmSync(this.server.dataDirectory, { recursive: true, force: true });
     cpSync(this.copy, this.server.dataDirectory, { recursive: true });
     // A copy made by root belongs to root, and PostgreSQL does not run as root.
-    const owned = [this.server.dataDirectory, ...readdirSync(this.server.dataDirectory, { recursive: true }).map((name) => join(this.server.dataDirectory, String(name)))];
+    const owned = [
+      this.server.dataDirectory,
+      ...readdirSync(this.server.dataDirectory, { recursive: true }).map((name) => join(this.server.dataDirectory, String(name))),
+    ];
     for (const path of owned) chownSync(path, uid, gid);
     await this.server.start();
   }

@@ -100,7 +100,10 @@ export class Writers {
       if (Math.random() < ROLLBACKS) throw new Error('the business changed its mind');
       if (Math.random() < FREEZES) await sleep(150 + Math.random() * 300);
     } catch (error) {
-      history.set('rolled back', facts.map(({ id }) => id));
+      history.set(
+        'rolled back',
+        facts.map(({ id }) => id),
+      );
       await tx.rollback();
       throw error;
     }
@@ -119,15 +122,24 @@ export class Writers {
     // Sorted: two writers that change the same rows wait for each other instead of deadlocking.
     const keys = chance > 0.9 ? [this.key(), this.key()].sort() : [this.key()];
     for (const key of new Set(keys)) facts.push(...(await change(tx, key, chance > 0.8 ? 3 : 1)));
-    history.set('attempted', facts.map(({ id }) => id));
+    history.set(
+      'attempted',
+      facts.map(({ id }) => id),
+    );
     if (Math.random() < SAVEPOINTS) await this.undone(tx, facts);
-    await open.store.log.append(tx, facts.map((fact) => rowOf(fact)));
+    await open.store.log.append(
+      tx,
+      facts.map((fact) => rowOf(fact)),
+    );
   }
 
   /** Draws numbers in a savepoint that is rolled back: holes of a transaction that goes on. */
   private async undone(tx: BusinessTransaction, facts: readonly Fact[]): Promise<void> {
     const savepoint = await tx.savepoint();
-    await this.context.open.store.log.append(tx, facts.map((fact) => rowOf({ ...fact, id: randomUUID(), n: -1 })));
+    await this.context.open.store.log.append(
+      tx,
+      facts.map((fact) => rowOf({ ...fact, id: randomUUID(), n: -1 })),
+    );
     await savepoint.rollback();
   }
 
@@ -140,7 +152,10 @@ export class Writers {
     try {
       await this.publish(tx, 0, facts);
     } catch (error) {
-      history.set('rolled back', facts.map(({ id }) => id));
+      history.set(
+        'rolled back',
+        facts.map(({ id }) => id),
+      );
       await tx.rollback();
       throw error;
     }

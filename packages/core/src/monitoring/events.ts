@@ -1,4 +1,4 @@
-import { type Channel, channel, subscribe as listen, unsubscribe } from 'node:diagnostics_channel';
+import { type Channel, channel } from 'node:diagnostics_channel';
 import { printable } from '../errors/printable.js';
 import { EVENT_NAMES, type EventName, type HoldfastEvents } from './event-table.js';
 
@@ -43,9 +43,10 @@ export function subscribe<Name extends EventName>(name: Name, listener: (payload
       warnOf(name, error);
     }
   };
-  listen(channels[name].name, guarded);
+  // On the channel itself, not by its name: when another copy's channel is collected, Node may forget the name and give the next one a channel of its own.
+  channels[name].subscribe(guarded);
   return () => {
-    unsubscribe(channels[name].name, guarded);
+    channels[name].unsubscribe(guarded);
   };
 }
 

@@ -8,9 +8,9 @@ export type Isolation = 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ
 
 /** Limits every kind of unit has. */
 export interface UnitLimits {
-  /** Ends the unit with a rollback and HF_UOW_TIMEOUT; default '30s'. A longer one lets a stuck method hold its connection and its locks longer. */
+  /** Ends the unit with a rollback and HF_UOW_TIMEOUT; default '30s', for all `retries` together. A longer one lets a stuck method hold its connection and its locks longer. On a method that joins it ends the whole unit, when it is the earlier one. */
   timeout?: Duration;
-  /** Runs the whole method again after a serialization failure or deadlock, this many times; default 0 on services, 3 on handlers. */
+  /** Runs the whole method again after a serialization failure or deadlock, this many times; default 0 on services, 3 on handlers. On a method that joins no more than its unit has, else HF_UOW_RETRIES_JOINED. */
   retries?: number;
 }
 
@@ -24,7 +24,7 @@ export interface LocalUnitOptions extends UnitLimits {
   isolation?: Isolation;
   /** Name of the DataSource; default: the store's first. */
   dataSource?: string;
-  /** Refuses writes; default false. */
+  /** Refuses writes and publishes; default false. A method with `true` may join a writable unit, which then refuses nothing; one with `false` cannot join a read-only one. */
   readOnly?: boolean;
 }
 
@@ -45,9 +45,10 @@ export abstract class UnitOfWork {
   /** True inside a unit of work. */
   abstract readonly isActive: boolean;
   /**
-   * Runs `work` as a `@Transactional` method would.
+   * Runs `work` as a `@Transactional` method would. What a joined method throws dooms the unit (or the NESTED part) it joined, also when it is
+   * caught further out: half of what it promised to do as a whole may be there.
    *
-   * @throws HF_UOW_ROLLBACK_ONLY after a swallowed database error, HF_UOW_COMMIT_UNKNOWN when the connection broke during COMMIT,
+   * @throws HF_UOW_ROLLBACK_ONLY after a swallowed error of the database or of a joined method, HF_UOW_COMMIT_UNKNOWN when the connection broke during COMMIT,
    * HF_UOW_TIMEOUT, HF_UOW_OPTIONS_DIFFER, HF_UOW_PROPAGATION (MANDATORY without, NEVER with a unit in scope)
    */
   abstract run<T>(work: () => Promise<T>): Promise<T>;
@@ -56,7 +57,7 @@ export abstract class UnitOfWork {
   abstract beforeCommit(hook: () => void | Promise<void>): void;
   /** Runs `hook` after a commit that is known, awaited, in no unit; an error in it is logged and changes nothing. @throws HF_UOW_NONE */
   abstract afterCommit(hook: () => void | Promise<void>): void;
-  /** Runs `hook` after a rollback, awaited, in no unit. @throws HF_UOW_NONE outside a unit */
+  /** Runs `hook` after a rollback, awaited, in no unit; that of a NESTED part that was undone, when its unit has ended. @throws HF_UOW_NONE outside a unit */
   abstract afterRollback(hook: (error: unknown) => void | Promise<void>): void;
   /** Runs `work` outside the unit in scope, now; the only way for work to outlive its unit (else HF_UOW_ENDED). */
   abstract detached<T>(work: () => Promise<T>): Promise<T>;

@@ -35,7 +35,15 @@ describe.each(servers())('a verdict of the fence on $name', (server) => {
     database = await createTestDatabase(server);
     scene = await openScene(database.url);
     pool = new PausingPool(() => connectRaw(scene.dataSource) as Promise<RawConnection>, true);
-    const context: PostgresContext = { service: 'orders', tables: new Tables(undefined), pool, clock: systemClock, marks: new LaneMarks(), lanes: 1, nodeId: scene.nodeId };
+    const context: PostgresContext = {
+      service: 'orders',
+      tables: new Tables(undefined),
+      pool,
+      clock: systemClock,
+      marks: new LaneMarks(),
+      lanes: 1,
+      nodeId: scene.nodeId,
+    };
     fence = new Fence(context);
   });
 

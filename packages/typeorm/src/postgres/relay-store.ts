@@ -71,7 +71,9 @@ export class PostgresRelayStore implements RelayStore {
 
   /** A relay that is there counts as a reader, also before it has sent anything: what it has not sent must not be trimmed. */
   private async takePlaces(): Promise<void> {
-    await this.context.pool.run({ text: `update ${this.context.tables.lane} set relay_position = trimmed_to where relay_position is null` });
+    await this.context.pool.run({
+      text: `update ${this.context.tables.lane} set relay_position = trimmed_to where relay_position is null`,
+    });
     this.hasPlaces = true;
   }
 }

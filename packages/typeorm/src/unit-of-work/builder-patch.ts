@@ -23,7 +23,11 @@ export function patchQueryBuilders(dataSource: DataSource): void {
     const patched = function (this: Builder): unknown {
       return this.queryRunner ?? runnerOf(this) ?? original.call(this);
     };
-    Object.defineProperty(each, 'obtainQueryRunner', { configurable: true, writable: true, value: Object.assign(patched, { [PATCHED]: true }) });
+    Object.defineProperty(each, 'obtainQueryRunner', {
+      configurable: true,
+      writable: true,
+      value: Object.assign(patched, { [PATCHED]: true }),
+    });
   }
 }
 

@@ -20,5 +20,8 @@ function isAccessor(target: object, name: string): boolean {
 }
 
 function patched(target: string): Error {
-  return hfError('HF_REPOSITORY_PATCHED', { target, origin: 'as typeorm-transactional does; the decorator is `import { Transactional } from "@holdfast/nest"`' });
+  return hfError('HF_REPOSITORY_PATCHED', {
+    target,
+    origin: 'as typeorm-transactional does; the decorator is `import { Transactional } from "@holdfast/nest"`',
+  });
 }

@@ -65,8 +65,20 @@ function intercept(dataSource: DataSource): () => void {
     return original(...args);
   });
   // A manager caches the repositories it makes together with its query runner: they are made where there is none.
-  put(manager, LOOK_UPS, (original) => (...args) => outsideAnyContext(() => original(...args)));
-  put(manager, ['transaction'], (original) => (...args) => transaction(dataSource, original, args));
+  put(
+    manager,
+    LOOK_UPS,
+    (original) =>
+      (...args) =>
+        outsideAnyContext(() => original(...args)),
+  );
+  put(
+    manager,
+    ['transaction'],
+    (original) =>
+      (...args) =>
+        transaction(dataSource, original, args),
+  );
   // A connection opened within a unit would keep its context for life.
   put(driver, CONNECTS, (original) => () => outsideAnyContext(() => original()));
   patchQueryBuilders(dataSource);

@@ -1,8 +1,9 @@
 import { hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
+import type { Statement } from '../postgres/sql.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
-import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
+import { isRefusal, transactionStatus } from './pg-client.js';
 import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
@@ -17,7 +18,7 @@ const GRACE_MS = 1000;
  */
 export class TypeormTransaction extends PgTransaction {
   private runner: UnitRunner | undefined;
-  private readonly last: string[] = [];
+  private readonly last: Statement[] = [];
   private isSettled = false;
 
   constructor(
@@ -39,20 +40,20 @@ export class TypeormTransaction extends PgTransaction {
     return this.runner;
   }
 
-  /** Sends `sql` (literals only, one statement) together with COMMIT, in one round trip. */
-  async runLast(sql: string): Promise<void> {
+  /** Sends `statement` together with COMMIT, in one round trip; it must not need an answer. */
+  async runLast(statement: string | Statement): Promise<void> {
     await this.assertUsable();
-    this.last.push(sql);
+    this.last.push(typeof statement === 'string' ? { text: statement } : statement);
   }
 
-  /** Opens it. */
+  /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. */
   async begin(sql: string): Promise<void> {
+    this.pendingBegin = sql;
     try {
       await this.tell('BeforeTransactionStart');
-      await this.client.query(sql);
       await this.tell('AfterTransactionStart');
     } catch (error) {
-      this.settle(error);
+      await this.rollback();
       throw error;
     }
   }
@@ -61,14 +62,18 @@ export class TypeormTransaction extends PgTransaction {
     if (this.reason) throw this.reason;
     await this.tell('BeforeTransactionCommit');
     this.isClosed = true;
+    if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
+    this.settle();
+    await this.tell('AfterTransactionCommit').catch(() => {});
+  }
+
+  private async commitOnServer(): Promise<void> {
     if (this.failure) await this.catchUp();
-    const status = transactionStatus(this.client);
+    const status = this.pendingBegin === undefined && transactionStatus(this.client);
     if (status === 'E' || status === 'I') throw await this.rolledBackWith(this.givenUp());
     const tag = await this.sendCommit();
     // In a transaction it has given up, PostgreSQL answers COMMIT with ROLLBACK and no error.
     if (tag !== 'COMMIT') throw await this.rolledBackWith(this.statementFailed());
-    this.settle();
-    await this.tell('AfterTransactionCommit').catch(() => {});
   }
 
   async rollback(): Promise<void> {
@@ -90,9 +95,11 @@ export class TypeormTransaction extends PgTransaction {
 
   /** The command tag of COMMIT. */
   private async sendCommit(): Promise<string | undefined> {
+    const last = this.last.pop();
     try {
-      const results: PgResult | PgResult[] = await this.client.query([...this.last, 'COMMIT'].join('; '));
-      return (Array.isArray(results) ? (results as PgResult[]).at(-1) : results)?.command;
+      for (const statement of this.last) await this.around([statement]);
+      const results = await (last ? this.around([last], 'COMMIT') : this.client.query('COMMIT'));
+      return (Array.isArray(results) ? results.at(-1) : results)?.command;
     } catch (error) {
       if (isRefusal(error)) throw await this.rolledBackWith(error);
       this.settle(error);
@@ -107,6 +114,8 @@ export class TypeormTransaction extends PgTransaction {
 
   /** A statement still on its way comes before the ROLLBACK; when it takes too long, the connection goes with it. */
   private async rollBack(): Promise<void> {
+    if (this.pendingBegin !== undefined) return this.settle();
+    if (this.refusedBy) return this.settle(this.refusedBy);
     try {
       const rollback = this.client.query('ROLLBACK');
       if (this.isBusy && !(await settlesWithin(rollback, GRACE_MS))) return await this.destroy(new Error('a statement was still running'));
@@ -144,7 +153,13 @@ async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boo
   const late = new Promise<false>((resolve) => {
     timer = setTimeout(resolve, ms, false);
   });
-  const isInTime = await Promise.race([late, promise.then(() => true, () => true)]);
+  const isInTime = await Promise.race([
+    late,
+    promise.then(
+      () => true,
+      () => true,
+    ),
+  ]);
   clearTimeout(timer);
   return isInTime;
 }

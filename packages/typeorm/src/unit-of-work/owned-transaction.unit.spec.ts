@@ -24,7 +24,11 @@ async function scripted(answers: Readonly<Record<string, Answer>>) {
     query: async (statement) => {
       const text = typeof statement === 'string' ? statement : (statement as { text: string }).text;
       transcript.push(text);
-      const { error, tag = text, ...answer } = answers[text] ?? (text === 'ROLLBACK' || text === 'COMMIT' ? { status: 'I' } : { status: 'T' });
+      const {
+        error,
+        tag = text,
+        ...answer
+      } = answers[text] ?? (text === 'ROLLBACK' || text === 'COMMIT' ? { status: 'I' } : { status: 'T' });
       status = answer.status ?? status;
       if (error) throw error;
       return { command: tag, rows: [], rowCount: 0 } satisfies PgResult;
@@ -37,7 +41,18 @@ async function scripted(answers: Readonly<Record<string, Answer>>) {
   return { transaction, transcript };
 }
 
-const outcomeOf = (end: Promise<void>) => end.then(() => 'committed', (error: { code: string }) => error.code);
+/** The same, after its first statement. */
+async function begun(answers: Readonly<Record<string, Answer>>) {
+  const { transaction, transcript } = await scripted(answers);
+  await transaction.run({ text: 'work' });
+  return { transaction, transcript };
+}
+
+const outcomeOf = (end: Promise<void>) =>
+  end.then(
+    () => 'committed',
+    (error: { code: string }) => error.code,
+  );
 
 describe('COMMIT', () => {
   it.each<[what: string, answer: Answer, outcome: string, rest: string[]]>([
@@ -48,26 +63,26 @@ describe('COMMIT', () => {
     ['answered by a dying server', { error: severe('FATAL', '57P01') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
     ['never answered', { error: new Error('Connection terminated unexpectedly') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
   ])('%s', async (_, answer, outcome, rest) => {
-    const { transaction, transcript } = await scripted({ COMMIT: answer });
+    const { transaction, transcript } = await begun({ COMMIT: answer });
     expect(await outcomeOf(transaction.commit())).toBe(outcome);
-    expect(transcript).toEqual(['BEGIN', 'COMMIT', ...rest]);
+    expect(transcript).toEqual(['BEGIN', 'work', 'COMMIT', ...rest]);
   });
 
   it('is not sent when the transaction has ended, also when that is told later than the error', async () => {
-    const { transaction, transcript } = await scripted({ commit: { error: severe('ERROR', '23503') }, '': { status: 'I' } });
+    const { transaction, transcript } = await begun({ commit: { error: severe('ERROR', '23503') }, '': { status: 'I' } });
     await expect(transaction.run({ text: 'commit' })).rejects.toThrow();
     expect(await outcomeOf(transaction.commit())).toBe('HF_UOW_ROLLBACK_ONLY');
-    expect(transcript).toEqual(['BEGIN', 'commit', '', 'ROLLBACK', 'given back']);
+    expect(transcript).toEqual(['BEGIN', 'work', 'commit', '', 'ROLLBACK', 'given back']);
   });
 });
 
 describe('a statement of the framework', () => {
   it.each(['I', 'E'] as const)('is not sent in status %s, also when that is told later than the error', async (status) => {
-    const { transaction, transcript } = await scripted({ bad: { error: severe('ERROR', '23503') }, '': { status } });
+    const { transaction, transcript } = await begun({ bad: { error: severe('ERROR', '23503') }, '': { status } });
     await expect(transaction.run({ text: 'bad' })).rejects.toThrow();
     await expect(transaction.run({ text: 'outbox' })).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY' });
     await transaction.rollback();
-    expect(transcript).toEqual(['BEGIN', 'bad', '', 'ROLLBACK', 'given back']);
+    expect(transcript).toEqual(['BEGIN', 'work', 'bad', '', 'ROLLBACK', 'given back']);
   });
 });
 
@@ -77,15 +92,40 @@ describe('the connection', () => {
     ['is destroyed when ROLLBACK fails', { error: new Error('broken') }, 'destroyed'],
     ['is destroyed when a transaction is open after ROLLBACK', { status: 'T' }, 'destroyed'],
   ])('%s', async (_, answer, last) => {
-    const { transaction, transcript } = await scripted({ ROLLBACK: answer });
+    const { transaction, transcript } = await begun({ ROLLBACK: answer });
     await transaction.rollback();
     await transaction.rollback();
-    expect(transcript).toEqual(['BEGIN', 'ROLLBACK', last]);
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', last]);
   });
 
-  it('is destroyed when BEGIN fails', async () => {
-    const { transaction, transcript } = await scripted({ 'BEGIN X': { error: new Error('broken') } });
-    await expect(transaction.begin('BEGIN X')).rejects.toThrow('broken');
-    expect(transcript).toEqual(['BEGIN', 'BEGIN X', 'destroyed']);
+  it('is destroyed when BEGIN is refused, and nothing else is sent', async () => {
+    const { transaction, transcript } = await scripted({ BEGIN: { error: severe('ERROR', '22023') } });
+    await expect(transaction.run({ text: 'work' })).rejects.toThrow('22023');
+    await expect(transaction.run({ text: 'more' })).rejects.toThrow('22023');
+    await transaction.rollback();
+    expect(transcript).toEqual(['BEGIN', 'destroyed']);
+  });
+});
+
+describe('BEGIN', () => {
+  it.each(['commit', 'rollback'] as const)('is not sent when %s comes before any statement', async (end) => {
+    const { transaction, transcript } = await scripted({});
+    await transaction[end]();
+    expect(transcript).toEqual(['given back']);
+  });
+
+  it('is sent before what goes out with COMMIT', async () => {
+    const { transaction, transcript } = await scripted({});
+    await transaction.runLast('first');
+    await transaction.runLast({ text: 'second', values: [] });
+    await transaction.commit();
+    expect(transcript).toEqual(['BEGIN', 'first', 'second', 'COMMIT', 'given back']);
+  });
+
+  it('is sent before a savepoint', async () => {
+    const { transaction, transcript } = await scripted({});
+    await transaction.savepoint();
+    await transaction.rollback();
+    expect(transcript).toEqual(['BEGIN', 'SAVEPOINT hf_1', 'ROLLBACK', 'given back']);
   });
 });

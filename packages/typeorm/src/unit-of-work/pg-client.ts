@@ -12,7 +12,7 @@ export interface PgClient {
   on(event: 'error', listener: (error: Error) => void): unknown;
   /** Since pg 8.17. */
   getTransactionStatus?(): string | null;
-  readonly connection?: { on(event: 'readyForQuery', listener: (message: { status?: string }) => void): unknown };
+  readonly connection?: { on(event: 'readyForQuery', listener: (message: { status?: string }) => void): unknown; sync?(): void };
   readonly host?: string;
   readonly port?: number;
   readonly processID?: number | null;
@@ -34,7 +34,8 @@ export function watch(client: PgClient): void {
   watched.add(client);
   client.on('error', () => {});
   // Older pg: the answer is read from its connection.
-  if (!client.getTransactionStatus) client.connection?.on('readyForQuery', ({ status }) => statuses.set(client, status as TransactionStatus));
+  if (!client.getTransactionStatus)
+    client.connection?.on('readyForQuery', ({ status }) => statuses.set(client, status as TransactionStatus));
 }
 
 /**

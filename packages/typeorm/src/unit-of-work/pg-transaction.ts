@@ -1,5 +1,6 @@
 import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql.js';
+import { queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
@@ -22,6 +23,10 @@ export abstract class PgTransaction implements Transaction {
   /** True while a statement is on its way. */
   protected isBusy = false;
   protected isClosed = false;
+  /** BEGIN, as long as it was not sent: it goes out with the first statement. */
+  protected pendingBegin: string | undefined;
+  /** Set when the server refused BEGIN. */
+  protected refusedBy: Error | undefined;
   private readonly line: (() => void)[] = [];
   private savepoints = 0;
   private wasEndedByUser = false;
@@ -77,6 +82,8 @@ export abstract class PgTransaction implements Transaction {
     const scope = this.scopes.within(this);
     this.assertOpen();
     if (this.isBusy || (scope && !scope.isActive())) throw hfError('HF_UOW_STREAM_RETURNED', { method: 'query()', value: 'a stream' });
+    if (this.pendingBegin !== undefined) this.client.query(this.pendingBegin).catch((error: Error) => this.refuse(error));
+    this.pendingBegin = undefined;
     return this.client.query(submittable);
   }
 
@@ -89,7 +96,7 @@ export abstract class PgTransaction implements Transaction {
     this.isBusy = true;
     try {
       this.assertOpen();
-      const result = await this.client.query(...args);
+      const result = this.pendingBegin === undefined ? await this.client.query(...args) : ((await this.around(args)) as PgResult);
       this.notice();
       return result;
     } catch (error) {
@@ -100,6 +107,19 @@ export abstract class PgTransaction implements Transaction {
       if (next) next();
       else this.isBusy = false;
     }
+  }
+
+  /** Sends a statement together with BEGIN, when it is the first, and with what comes after it. */
+  protected around(args: QueryArgs, after?: string): Promise<PgResult | PgResult[]> {
+    const sent = (): void => {
+      this.pendingBegin = undefined;
+    };
+    return queryAround(this.client, { before: this.pendingBegin, after, sent, refused: (error) => this.refuse(error) }, args);
+  }
+
+  private refuse(error: Error): void {
+    this.refusedBy = error;
+    this.reason ??= error;
   }
 
   /** @throws HF_UOW_ENDED, why it was ended from outside, HF_UOW_ROLLBACK_ONLY when a statement inside ended it */
@@ -117,6 +137,8 @@ export abstract class PgTransaction implements Transaction {
 
   /** @throws HF_UOW_ROLLBACK_ONLY when the server has no working transaction of ours: a statement would fail, or be a transaction of its own */
   protected async assertUsable(): Promise<void> {
+    if (this.reason) throw this.reason;
+    if (this.pendingBegin !== undefined) return;
     if (this.failure) await this.catchUp();
     const status = transactionStatus(this.client);
     if (this.wasEndedByUser || status === 'I' || status === 'E') throw this.givenUp();

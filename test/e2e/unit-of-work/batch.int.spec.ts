@@ -1,0 +1,164 @@
+import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { Client } from 'pg';
+import { queryAround } from '../../../packages/typeorm/src/unit-of-work/pg-batch.js';
+import type { PgClient } from '../../../packages/typeorm/src/unit-of-work/pg-client.js';
+
+let database: TestDatabase;
+let client: Client;
+let told: string[];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+beforeEach(async () => {
+  client = new Client({ connectionString: database.url });
+  await client.connect();
+  await client.query('drop table if exists t; create table t (n int primary key)');
+  told = [];
+});
+afterEach(() => client.end());
+afterAll(() => database.drop());
+
+type Args = Parameters<PgClient['query']>;
+
+const send = (args: Args, around: { before?: string; after?: string }) =>
+  queryAround(
+    client as unknown as PgClient,
+    { ...around, sent: () => told.push('sent'), refused: (error) => told.push(`refused: ${error.message}`) },
+    args,
+  );
+const status = () => client.getTransactionStatus();
+const rows = async () => (await client.query('select n from t order by n')).rows.map(({ n }) => n);
+const circular: { self?: unknown } = {};
+circular.self = circular;
+
+const FORMS: readonly [string, Args][] = [
+  ['a text', ['insert into t values (1) returning n']],
+  ['a text with values', ['insert into t values ($1) returning n', [1]]],
+  ['a statement', [{ text: 'insert into t values ($1) returning n', values: [1] }]],
+  ['a named statement', [{ name: 'insert', text: 'insert into t values ($1) returning n', values: [1] }]],
+];
+
+describe.each(FORMS)('%s', (_, args) => {
+  it('has BEGIN before it: its own result, and an open transaction', async () => {
+    const result = await send(args, { before: 'BEGIN ISOLATION LEVEL SERIALIZABLE' });
+    expect(result).toMatchObject({ command: 'INSERT', rows: [{ n: 1 }], rowCount: 1 });
+    expect([status(), told]).toEqual(['T', ['sent']]);
+    expect((await client.query('show transaction_isolation')).rows).toEqual([{ transaction_isolation: 'serializable' }]);
+    await client.query('ROLLBACK');
+    expect(await rows()).toEqual([]);
+  });
+
+  it('has COMMIT after it', async () => {
+    await client.query('BEGIN');
+    expect(await send(args, { after: 'COMMIT' })).toMatchObject([{ command: 'INSERT', rows: [{ n: 1 }] }, { command: 'COMMIT' }]);
+    expect([status(), await rows()]).toEqual(['I', [1]]);
+  });
+
+  it('has both', async () => {
+    expect(await send(args, { before: 'BEGIN', after: 'COMMIT' })).toMatchObject([{ command: 'INSERT' }, { command: 'COMMIT' }]);
+    expect([status(), await rows()]).toEqual(['I', [1]]);
+  });
+
+  it('is not committed when it fails', async () => {
+    await client.query('insert into t values (1)');
+    await expect(send(args, { before: 'BEGIN', after: 'COMMIT' })).rejects.toMatchObject({ code: '23505' });
+    await client.query('ROLLBACK');
+    expect([told, await rows()]).toEqual([['sent'], [1]]);
+  });
+
+  it('is not run when BEGIN is refused', async () => {
+    await expect(send(args, { before: 'BEGIN ISOLATION LEVEL NONSENSE', after: 'COMMIT' })).rejects.toMatchObject({ code: '42601' });
+    expect(told[0]).toBe('sent');
+    expect([status(), await rows()]).toEqual(['I', []]);
+  });
+
+  it('may be sent many times', async () => {
+    for (let time = 0; time < 3; time += 1) {
+      await send(args, { before: 'BEGIN' });
+      await client.query('ROLLBACK');
+      await send(args, { before: 'BEGIN', after: 'ROLLBACK' });
+    }
+    expect(await rows()).toEqual([]);
+  });
+});
+
+it('tells that BEGIN was refused', async () => {
+  await expect(send(['select $1::int', [1]], { before: 'BEGIN ISOLATION LEVEL NONSENSE' })).rejects.toThrow();
+  expect(told).toEqual(['sent', expect.stringContaining('refused: syntax error')]);
+});
+
+it('a statement whose name failed to be prepared can be prepared later', async () => {
+  await expect(send([{ name: 'x', text: 'select * from nowhere', values: [] }], { before: 'BEGIN' })).rejects.toThrow('nowhere');
+  await client.query('ROLLBACK');
+  await client.query('create table nowhere ()');
+  await send([{ name: 'x', text: 'select * from nowhere', values: [] }], { before: 'BEGIN', after: 'COMMIT' });
+  await client.query('drop table nowhere');
+});
+
+it('a parameter that cannot be serialised begins, and commits nothing', async () => {
+  await expect(send(['insert into t values ($1)', [circular]], { before: 'BEGIN', after: 'COMMIT' })).rejects.toThrow(/circular/i);
+  await client.query('select 1');
+  expect([status(), told]).toEqual(['T', ['sent']]);
+  await client.query('ROLLBACK');
+});
+
+it('what pg refuses to send is told as not sent', async () => {
+  await client.query({ name: 'taken', text: 'select 1' });
+  await expect(send([{ name: 'taken', text: 'select 2' }], { before: 'BEGIN' })).rejects.toThrow('must be unique');
+  expect([status(), told]).toEqual(['I', []]);
+});
+
+it('several statements in one text keep their results', async () => {
+  const results = await send(['insert into t values (1); insert into t values (2)'], { before: 'BEGIN', after: 'COMMIT' });
+  expect(results).toMatchObject([{ command: 'INSERT' }, { command: 'INSERT' }, { command: 'COMMIT' }]);
+  expect(await rows()).toEqual([1, 2]);
+});
+
+it('a named statement is prepared once per connection', async () => {
+  for (let time = 0; time < 3; time += 1)
+    await send([{ name: 'once', text: 'select $1::int as n', values: [time] }], { before: 'BEGIN', after: 'COMMIT' });
+  const { rows: prepared } = await client.query(
+    `select name, generic_plans + custom_plans as runs from pg_prepared_statements where name = 'once'`,
+  );
+  expect(prepared).toEqual([{ name: 'once', runs: '3' }]);
+});
+
+it('statements queue up behind it', async () => {
+  const results = await Promise.all([
+    send(['select 1 as n'], { before: 'BEGIN' }),
+    client.query('select 2 as n'),
+    send(['select 3 as n'], { after: 'COMMIT' }),
+  ]);
+  expect(results).toMatchObject([{ rows: [{ n: 1 }] }, { rows: [{ n: 2 }] }, [{ rows: [{ n: 3 }] }, { command: 'COMMIT' }]]);
+});
+
+it('is one write to the server', async () => {
+  const { stream } = (client as unknown as { connection: { stream: { bytesWritten: number; _writev?: unknown } & NodeJS.WritableStream } })
+    .connection;
+  let writes = 0;
+  const handle = (stream as unknown as { _handle: Record<string, (...args: unknown[]) => unknown> })._handle;
+  for (const name of ['writev', 'writeBuffer', 'writeUtf8String', 'writeLatin1String']) {
+    const original = handle[name]?.bind(handle);
+    if (original)
+      handle[name] = (...args) => {
+        writes += 1;
+        return original(...args);
+      };
+  }
+  await send([{ name: 'w', text: 'insert into t values ($1)', values: [1] }], { before: 'BEGIN', after: 'COMMIT' });
+  expect(writes).toBe(1);
+});
+
+it('a client in pipeline mode does the same', async () => {
+  const piped = new Client({ connectionString: database.url, pipeline: true } as never);
+  await piped.connect();
+  try {
+    const around = { before: 'BEGIN', after: 'COMMIT', sent: () => told.push('sent'), refused: () => {} };
+    const results = await queryAround(piped as unknown as PgClient, around, [{ text: 'insert into t values ($1)', values: [1] }]);
+    expect(results).toMatchObject([{ command: 'INSERT' }, { command: 'COMMIT' }]);
+    expect([told, await rows()]).toEqual([['sent'], [1]]);
+  } finally {
+    await piped.end();
+  }
+});
