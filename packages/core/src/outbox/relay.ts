@@ -64,8 +64,11 @@ export class Relay {
   private async once(): Promise<boolean> {
     const batches = await this.context.store.read(BATCH);
     failpoint('relay:after-read');
-    const results = await Promise.all(batches.map((batch) => this.send(batch)));
-    return results.some((isMore) => isMore);
+    // A lane that cannot be sent must not let the others be read again while they are still at work.
+    const results = await Promise.allSettled(batches.map((batch) => this.send(batch)));
+    const failed = results.find(({ status }) => status === 'rejected');
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    return results.some((result) => (result as PromiseFulfilledResult<boolean>).value);
   }
 
   private async send(batch: RelayBatch): Promise<boolean> {
