@@ -54,10 +54,10 @@ describe('a database server that breaks', () => {
     const result = await endure(arena, {}, async () => {
       for (let kill = 0; kill < 2; kill += 1) {
         await pause(1000);
-        const [{ pid }] = await arena.look<{ pid: number }>(
+        const [victim] = await arena.look<{ pid: number }>(
           `select pid from pg_stat_activity where datname = 'reset' and pid <> pg_backend_pid() order by random() limit 1`,
         );
-        execFileSync('kill', ['-9', String(pid)]);
+        execFileSync('kill', ['-9', String(victim?.pid)]);
       }
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
