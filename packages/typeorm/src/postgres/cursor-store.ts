@@ -48,11 +48,11 @@ export class PostgresCursorStore implements CursorStore {
   private readonly notes: CursorNotes;
   /** Rows to look at per take, grown while a subscription finds little of what it wants. */
   private readonly scans = new Map<string, number>();
-  private readonly takeStatement;
+  /** By number of rows: with it in the text PostgreSQL plans once per connection, with a parameter it plans at every take. */
+  private readonly takeStatements = new Map<number, ReturnType<typeof prepared>>();
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
-    this.takeStatement = prepared(this.readSql());
   }
 
   async create(subscriptionId: number, from: 'now' | 'earliest'): Promise<void> {
@@ -121,9 +121,8 @@ export class PostgresCursorStore implements CursorStore {
     const id = `${cursor.subscriptionId}/${cursor.lane}`;
     // One more than wanted shows whether there is more.
     const scan = Math.max(limit, this.scans.get(id) ?? limit) + 1;
-    const { rows } = await sql.run<TakenRow>(
-      this.takeStatement(cursor.subscriptionId, cursor.lane, scan, sessionName(this.context.nodeId)),
-    );
+    const statement = this.takeStatement(scan);
+    const { rows } = await sql.run<TakenRow>(statement(cursor.subscriptionId, cursor.lane, sessionName(this.context.nodeId)));
     const [first] = rows;
     if (first === undefined) return undefined;
     const isFull = rows.length >= scan;
@@ -132,6 +131,14 @@ export class PostgresCursorStore implements CursorStore {
     if (read.isMoved) this.notes.forget(cursor);
     else this.notes.saw(cursor, read.position);
     return isFull ? { ...read, hasMore: true } : read;
+  }
+
+  private takeStatement(scan: number): ReturnType<typeof prepared> {
+    const known = this.takeStatements.get(scan);
+    if (known !== undefined) return known;
+    const made = prepared(this.readSql(scan));
+    this.takeStatements.set(scan, made);
+    return made;
   }
 
   /** What of the rows is handed over, and where that leaves the cursor. */
@@ -198,8 +205,10 @@ export class PostgresCursorStore implements CursorStore {
   /**
    * Locks the cursor and reads on from it: holes that turned up and what is above, in one statement and so in one snapshot. Every snapshot
    * that shows a row shows the rows its transaction had to wait for, with smaller ids: that is the whole of the order promise.
+   *
+   * `limit 1`: a hole is looked up by its key. Without it PostgreSQL, which cannot know how few holes there are, reads the whole lane instead.
    */
-  private readSql(): string {
+  private readSql(scan: number): string {
     const t = this.context.tables;
     const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at,
       case when o.type = any(c.types) then o.attributes end as attributes, case when o.type = any(c.types) then o.body end as body`;
@@ -208,16 +217,16 @@ export class PostgresCursorStore implements CursorStore {
         from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id
         where c.subscription_id = $1 and c.lane = $2 and s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())
         for update of c skip locked),
-      n as materialized (select set_config('application_name', $4, true))
+      n as materialized (select set_config('application_name', $3, true))
       select c.position, c.holes::text as holes, c.is_suspect, l.dead::text as dead,
         exists (select from ${t.delivery} d where d.subscription_id = $1) as has_stored, r.*
       from c cross join n
       cross join lateral (select l.dead * int8multirange(int8range(c.position, null, '()')) as dead from ${t.lane} l where l.lane = $2) l
       left join lateral (
         (select ${row} from unnest(c.holes) h cross join lateral generate_series(lower(h), upper(h) - 1) g(id)
-           join ${t.outbox} o on o.lane = $2 and o.id = g.id order by o.id limit $3)
+           cross join lateral (select * from ${t.outbox} o where o.lane = $2 and o.id = g.id limit 1) o order by o.id limit ${scan})
         union all
-        (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit $3)
+        (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit ${scan})
       ) r on true`;
   }
 }
