@@ -28,7 +28,7 @@ export async function handle({ dataSource, bus, subscription }: Handling, work: 
   await behave({ dataSource, bus, subscription }, work, delivery);
 }
 
-async function behave({ dataSource, bus }: Handling, work: Work, delivery: Delivery): Promise<void> {
+async function behave({ dataSource, bus, subscription }: Handling, work: Work, delivery: Delivery): Promise<void> {
   switch (work.kind) {
     case 'ok':
       return;
@@ -42,6 +42,8 @@ async function behave({ dataSource, bus }: Handling, work: Work, delivery: Deliv
     case 'hang':
       return new Promise(() => undefined);
     case 'pg-sleep':
+      // Outside a unit the connection is the program's own, and nobody else may end what runs on it.
+      if (subscription.isTransactional === false) return new Promise(() => undefined);
       return void (await dataSource.query('select pg_sleep(600)'));
     case 'kill':
       await sleep(work.ms);

@@ -19,6 +19,7 @@ export interface Launch {
 }
 
 const running = new Set<Program>();
+const supervisors = new Set<Supervised>();
 let isBuilt = false;
 
 /** Compiles the programs and what they import, once per test file. */
@@ -28,8 +29,9 @@ export function buildPrograms(): void {
   isBuilt = true;
 }
 
-/** Kills every program that still runs; for `afterEach`. */
+/** Kills every program that still runs, for good; for `afterEach`, or `afterAll` where tests run side by side. */
 export async function killPrograms(): Promise<void> {
+  for (const supervisor of supervisors) supervisor.giveUp();
   await Promise.all([...running].map((program) => program.kill()));
 }
 
@@ -178,7 +180,14 @@ export class Supervised {
     private readonly options: ProgramOptions,
     launch: Launch = {},
   ) {
+    supervisors.add(this);
     this.task = this.run(launch);
+  }
+
+  /** Starts nothing any more. */
+  giveUp(): void {
+    this.isOver = true;
+    supervisors.delete(this);
   }
 
   /** The process that runs now, once it is ready. */
@@ -199,7 +208,7 @@ export class Supervised {
   /** Stops it for good. */
   async stop(): Promise<void> {
     const program = await this.current();
-    this.isOver = true;
+    this.giveUp();
     await program.stop();
     await this.task;
   }

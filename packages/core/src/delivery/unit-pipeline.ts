@@ -219,8 +219,11 @@ export class UnitPipeline {
     try {
       await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
         if (!(await intake.retake(tx, message.incoming))) throw new AlreadySettled();
-        await this.gate.admit(tx, isReadable(message) ? [message] : [], () => undefined);
-        await this.recorder.record(tx, message, error);
+        // It may have failed before its turn was known: behind an unfinished one of its key it waits, and nothing of it has run.
+        const held: DeliveryRecord[] = [];
+        await this.gate.admit(tx, isReadable(message) ? [message] : [], (waiting) => held.push(this.recorder.waiting(waiting)));
+        if (held.length > 0) await this.context.store.deliveries.record(tx, held);
+        else await this.recorder.record(tx, message, error);
       });
     } catch (failure) {
       if (failure instanceof AlreadySettled) return 'worked';

@@ -1,0 +1,119 @@
+import type { Kind, ProgramOptions, Subscribing } from './programs/options.js';
+import { account, pause } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { buildPrograms, killPrograms, Program, Supervised } from './support/program.js';
+
+/** How often a supervisor may see a message kill its process before the message is put away: its attempts, and a few before anybody knew. */
+const ATTEMPTS = 3;
+
+interface Letter {
+  readonly subscription: string;
+  readonly message_id: string;
+  readonly state: string;
+  readonly attempts: number;
+  readonly error_code: string;
+  readonly error_message: string;
+}
+
+function letters(arena: Arena): Promise<Letter[]> {
+  return arena.look<Letter>(
+    `select s.name as subscription, d.message_id, d.state, d.attempts, d.error_code, d.error_message
+     from holdfast_delivery d join holdfast_subscription s on s.id = d.subscription_id order by 1, 2`,
+  );
+}
+
+async function until(what: string, look: () => Promise<boolean>, patienceMs: number): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  while (!(await look())) {
+    if (performance.now() > deadline) throw new Error(`${what} did not happen within ${patienceMs} ms`);
+    await pause(100);
+  }
+}
+
+const both = (policies: Partial<Subscribing>): Subscribing[] => [
+  { name: 'unit', ...policies },
+  { name: 'batch', batchSize: 8, ...policies },
+  { name: 'leased', isTransactional: false, lockTtlMs: 1000, ...policies },
+];
+
+describe('messages whose handlers never succeed', () => {
+  beforeAll(buildPrograms);
+  afterAll(killPrograms);
+
+  it.concurrent('throw, hang or block their connection: each ends as a dead letter, and those beside it are handled', async () => {
+    const arena = await openArena();
+    const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: both({ timeoutMs: 700, attempts: ATTEMPTS }) };
+    const program = await new Program(options).ready();
+    await program.publish({
+      prefix: 'm',
+      count: 40,
+      kinds: ['ok', 'ok', 'throw', 'ok', 'hang', 'ok', 'pg-sleep', 'ok', 'ok', 'ok'],
+      rollbackShare: 0,
+    });
+    const never: readonly Kind[] = ['throw', 'hang', 'pg-sleep'];
+    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40, patienceMs: 30_000 };
+    const { faults } = await account(arena, [program], promises);
+    expect(faults).toEqual([]);
+    await until(
+      'the end of all attempts',
+      async () => (await letters(arena)).filter(({ state }) => state === 'dead').length === 36,
+      40_000,
+    );
+    const dead = await letters(arena);
+    expect(dead.filter(({ attempts }) => attempts !== ATTEMPTS)).toEqual([]);
+    const codes = (index: number) =>
+      dead.filter(({ message_id }) => Number(message_id.slice(2)) % 10 === index).map(({ error_code }) => error_code);
+    expect(new Set(codes(2))).toEqual(new Set(['Error']));
+    expect(new Set([...codes(4), ...codes(6)])).toEqual(new Set(['HF_HANDLER_TIMEOUT']));
+    const [effects] = await arena.look<{ n: string }>(
+      `select count(*) as n from effect e join intent i using (message_id) where i.kind = any($1) and e.subscription <> 'leased'`,
+      [never],
+    );
+    expect(effects?.n).toBe('0');
+    // Nothing of theirs is left on the server.
+    const [sleeping] = await arena.look<{ n: string }>(
+      `select count(*) as n from pg_stat_activity where datname = current_database() and query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()`,
+    );
+    expect(sleeping?.n).toBe('0');
+    expect((await program.stop()).code).toBe(0);
+    await arena.close();
+  }, 120_000);
+
+  it.concurrent.each([
+    ['at once', 0],
+    ['in the midst of others', 400],
+  ])(
+    'kill every process that takes them, %s: dead letters after bounded deaths, and nobody else pays',
+    async (_, ms) => {
+      const arena = await openArena();
+      const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: both({ attempts: ATTEMPTS, slowMs: 20 }) };
+      const program = await new Program(options).ready();
+      await program.publish({ prefix: 'm', count: 40, kinds: ['ok'], rollbackShare: 0 });
+      program.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
+      program.order({ publish: { prefix: 'late', count: 40, kinds: ['ok'], rollbackShare: 0, perSecond: 100 } });
+      await program.end();
+      const supervised = new Supervised(options);
+      const isPutAway = async () => (await letters(arena)).filter(({ state }) => state === 'dead').length === 3;
+      await until('the end of the killer', isPutAway, 60_000);
+      const deaths = supervised.deaths + 1;
+      const { faults } = await account(arena, [program, ...supervised.programs], {
+        once: ['unit', 'batch'],
+        atLeastOnce: ['leased'],
+        never: ['kill'],
+        minimum: 40,
+        patienceMs: 20_000,
+      });
+      await supervised.stop();
+      const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
+      expect({ faults, dead }).toEqual({
+        faults: [],
+        dead: Array(3).fill({ message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS }),
+      });
+      if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`deaths with ${ms} ms: ${deaths}`);
+      // Three subscriptions, each with its attempts, and those before the first process was found dead.
+      expect(deaths).toBeLessThanOrEqual(3 * ATTEMPTS + 12);
+      await arena.close();
+    },
+    150_000,
+  );
+});

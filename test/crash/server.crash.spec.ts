@@ -1,0 +1,104 @@
+import { execFileSync } from 'node:child_process';
+import { EmbeddedPostgres } from '@holdfast-internal/test-support';
+import { Client } from 'pg';
+import type { ProgramOptions } from './programs/options.js';
+import { account, pause } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { killPrograms, Program } from './support/program.js';
+
+// A message may be in work at every one of many cuts; none is to become a dead letter of it.
+const SUBSCRIPTIONS = [
+  { name: 'ordered', isOrdered: true, attempts: 30 },
+  { name: 'batch', batchSize: 8, attempts: 30 },
+  { name: 'leased', isTransactional: false, lockTtlMs: 2000, attempts: 30 },
+];
+const PROMISES = { once: ['ordered', 'batch'], atLeastOnce: ['leased'], ordered: ['ordered'], patienceMs: 40_000 };
+const LOAD = { concurrency: 6, perSecond: 50, kinds: ['ok', 'ok', 'ok', 'forward', 'ok', 'throw-once'] } as const;
+
+/** A load that goes on while something breaks, a last part after it has healed, and the account of it all. */
+async function endure(arena: Arena, options: Partial<ProgramOptions>, faults: () => Promise<void>) {
+  const full: ProgramOptions = { url: arena.url, lanes: 8, subscriptions: SUBSCRIPTIONS, ...options };
+  const programs = await Promise.all([new Program(full).ready(), new Program(full).ready()]);
+  const loads = programs.map((program) => program.publish({ ...LOAD, count: 150 }));
+  await faults();
+  await Promise.all(loads);
+  await programs[0].publish({ count: 10 });
+  const result = await account(arena, programs, { ...PROMISES, minimum: 100 });
+  const stops = await Promise.all(programs.map((program) => program.stop()));
+  return { ...result, codes: stops.map(({ code }) => code) };
+}
+
+describe('a database server that breaks', () => {
+  let postgres: EmbeddedPostgres;
+  beforeAll(async () => {
+    postgres = await EmbeddedPostgres.start();
+  }, 60_000);
+  afterEach(killPrograms);
+  afterAll(() => postgres.remove());
+
+  it('is killed four times under load: nothing is lost, doubled or out of order', async () => {
+    const arena = await openArena(await postgres.createDatabase('killed'));
+    const result = await endure(arena, {}, async () => {
+      for (let kill = 0; kill < 4; kill += 1) {
+        await pause(900);
+        await postgres.kill();
+        await pause(200);
+        await postgres.start();
+      }
+    });
+    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
+    await arena.close();
+  }, 120_000);
+
+  it('loses one backend to kill -9 and resets itself: nothing is lost, doubled or out of order', async () => {
+    const arena = await openArena(await postgres.createDatabase('reset'));
+    const result = await endure(arena, {}, async () => {
+      for (let kill = 0; kill < 2; kill += 1) {
+        await pause(1000);
+        const [victim] = await arena.look<{ pid: number }>(
+          `select pid from pg_stat_activity where datname = 'reset' and pid <> pg_backend_pid() order by random() limit 1`,
+        );
+        execFileSync('kill', ['-9', String(victim?.pid)]);
+      }
+    });
+    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
+    await arena.close();
+  }, 120_000);
+});
+
+describe('connections that break', () => {
+  afterEach(killPrograms);
+
+  it('are all cut three times a second: nothing is lost, doubled or out of order', async () => {
+    const arena = await openArena();
+    const result = await endure(arena, {}, async () => {
+      for (let cut = 0; cut < 12; cut += 1) {
+        await pause(350);
+        await arena.look(
+          `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+        );
+      }
+    });
+    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
+    await arena.close();
+  }, 120_000);
+});
+
+describe('a transaction left open elsewhere', () => {
+  afterEach(killPrograms);
+
+  it('holds a snapshot and rows of the business, and delays nobody', async () => {
+    const arena = await openArena();
+    const stranger = new Client({ connectionString: arena.url });
+    stranger.on('error', () => undefined);
+    await stranger.connect();
+    await stranger.query('begin isolation level repeatable read');
+    await stranger.query('select count(*) from counter');
+    await stranger.query(`insert into victim values ('held')`);
+    const result = await endure(arena, {}, async () => undefined);
+    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
+    expect(result.waitedMs).toBeLessThan(10_000);
+    await stranger.end();
+    await arena.close();
+  }, 120_000);
+});
