@@ -84,7 +84,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       await sql.run({
         text: `update ${t.delivery} d set ${again} from ${t.subscription} s where s.id = d.subscription_id and d.id = any($1::bigint[])
                and (s.ordering = 'none' or d.key is null or not exists (
-                 select from ${t.delivery} e where e.subscription_id = d.subscription_id and e.key = d.key and e.id < d.id and (e.state <> 'dead' or e.id = any($1::bigint[]))))`,
+                 select from ${t.delivery} e where e.subscription_id = d.subscription_id and e.key = d.key and e.id < d.id and (e.state in ('retry', 'waiting') or e.id = any($1::bigint[]))))`,
         values: [ids],
       });
       await sql.run({

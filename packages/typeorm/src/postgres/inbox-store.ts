@@ -13,6 +13,10 @@ import type { PostgresContext } from './context.js';
 import { prepared } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
 
+/** Longest wait for another transaction with the same key: it has the message in work, and a connection is worth more than the answer. */
+const WAIT_MS = 2000;
+const LOCK_NOT_AVAILABLE = '55P03';
+
 /** Remembered deliveries in PostgreSQL. Business rows and the memory of the message commit together. */
 export class PostgresInboxStore implements InboxStore {
   private readonly rememberOne;
@@ -22,13 +26,20 @@ export class PostgresInboxStore implements InboxStore {
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
     const expires = `clock_timestamp() + $4 * interval '1 millisecond'`;
+    // The wait for another transaction with the same key is bounded in the very statement that waits, and what the business has set is put back.
+    const bounded = `b as materialized (select current_setting('lock_timeout') as old, set_config('lock_timeout', '${WAIT_MS}', true))`;
     this.rememberOne = prepared(
-      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at) values ($1, $2, $3, ${expires}) on conflict do nothing`,
+      `with ${bounded},
+       i as (insert into ${t.inbox} (subscription_id, source, message_id, expires_at) select $1, $2, $3, ${expires} from b on conflict do nothing returning 1)
+       select n.n, set_config('lock_timeout', b.old, true) from (select count(*)::int as n from i) n cross join b`,
     );
     this.rememberMany = prepared(
-      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
-       select $1, k.source, k.id, ${expires} from unnest($2::text[], $3::text[]) k(source, id) on conflict do nothing
-       returning source, message_id as id`,
+      `with ${bounded},
+       i as (insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
+         select $1, k.source, k.id, ${expires} from b cross join unnest($2::text[], $3::text[]) k(source, id) on conflict do nothing
+         returning source, message_id)
+       select n.sources, n.ids, set_config('lock_timeout', b.old, true)
+       from (select coalesce(array_agg(source), '{}') as sources, coalesce(array_agg(message_id), '{}') as ids from i) n cross join b`,
     );
     this.look = prepared(
       `select i.source, i.message_id as id, i.status from unnest($2::text[], $3::text[]) k(source, id)
@@ -37,14 +48,10 @@ export class PostgresInboxStore implements InboxStore {
   }
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
-    const { subscriptionId, keys, ttlMs } = memory;
-    const sql = sqlOf(tx);
-    const [only] = keys;
-    if (only !== undefined && keys.length === 1) {
-      const { rowCount } = await sql.run(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
-      if (rowCount === 1) return [true];
-    }
-    const isNew = keys.length === 1 ? new Set<string>() : await this.insert(tx, memory);
+    const { subscriptionId, keys } = memory;
+    const isNew = await this.insert(tx, memory).catch((error: unknown) => {
+      throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE ? inProgress(keys, error) : error;
+    });
     const known = keys.filter((key) => !isNew.has(idOf(key)));
     if (known.length > 0) await this.assertHandled(tx, subscriptionId, known);
     const left = new Set(isNew);
@@ -99,7 +106,8 @@ export class PostgresInboxStore implements InboxStore {
     const { inbox } = this.context.tables;
     const { rowCount } = await this.context.pool.run({
       text: `delete from ${inbox} where ctid = any(array(
-               select ctid from ${inbox} where expires_at < clock_timestamp() + $2 * interval '1 millisecond' and status <> 'claimed' limit $1))`,
+               select ctid from ${inbox} where expires_at < clock_timestamp() + $2 * interval '1 millisecond'
+                 and (status <> 'claimed' or lease_until <= clock_timestamp() + $2 * interval '1 millisecond') limit $1))`,
       values: [limit, this.ahead()],
     });
     return rowCount;
@@ -108,15 +116,16 @@ export class PostgresInboxStore implements InboxStore {
   /** Sorted, so that two nodes with the same messages wait for each other instead of deadlocking. */
   private async insert(tx: Transaction, { subscriptionId, keys, ttlMs }: Memory): Promise<Set<string>> {
     const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
-    const { rows } = await sqlOf(tx).run<InboxKey>(
-      this.rememberMany(
-        subscriptionId,
-        unique.map(({ source }) => source),
-        unique.map(({ id }) => id),
-        ttlMs + this.ahead(),
-      ),
-    );
-    return new Set(rows.map(idOf));
+    const [only] = unique;
+    const sql = sqlOf(tx);
+    if (unique.length === 1 && only !== undefined) {
+      const { rows } = await sql.run<{ n: number }>(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
+      return new Set(rows[0]?.n === 1 ? [idOf(only)] : []);
+    }
+    const sources = unique.map(({ source }) => source);
+    const ids = unique.map(({ id }) => id);
+    const { rows } = await sql.run<{ sources: string[]; ids: string[] }>(this.rememberMany(subscriptionId, sources, ids, ttlMs + this.ahead()));
+    return new Set(rows.flatMap((row) => row.ids.map((id, index) => idOf({ source: row.sources[index] as string, id }))));
   }
 
   /** A conflict says that a row is there, not what it means: a claim still in work is waited for. */
@@ -128,8 +137,10 @@ export class PostgresInboxStore implements InboxStore {
         keys.map(({ id }) => id),
       ),
     );
-    const claimed = rows.find(({ status }) => status === 'claimed');
-    if (claimed !== undefined) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: claimed.id });
+    // A row that is gone again was a claim that was given back, which handled nothing.
+    const handled = new Set(rows.filter(({ status }) => status !== 'claimed').map(idOf));
+    const open = keys.filter((key) => !handled.has(idOf(key)));
+    if (open.length > 0) throw inProgress(open);
   }
 
   private ahead(): number {
@@ -137,6 +148,11 @@ export class PostgresInboxStore implements InboxStore {
   }
 }
 
+/** The same only for the same key: neither part can have a NUL in it. */
 function idOf({ source, id }: InboxKey): string {
-  return `${source}\n${id}`;
+  return `${source}\0${id}`;
+}
+
+function inProgress(keys: readonly InboxKey[], cause?: unknown): Error {
+  return hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: keys.map(({ id }) => id).join(', ') }, { cause });
 }

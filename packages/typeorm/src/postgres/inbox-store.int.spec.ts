@@ -1,0 +1,50 @@
+import { createTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { openStore, type OpenStore } from '../../../../test/log/support/open-store.js';
+import { begin } from '../../../../test/log/support/writers.js';
+import type { SqlTransaction } from './transaction-sql.js';
+
+describe('the inbox in PostgreSQL', () => {
+  let database: TestDatabase;
+  let open: OpenStore;
+  let subscriptionId: number;
+  const key = { source: 'orders', id: '1' };
+
+  beforeEach(async () => {
+    database = await createTestDatabase(embeddedServer());
+    open = await openStore(database.url);
+    [subscriptionId] = (await open.register('orders.reader')) as [number];
+  });
+
+  afterEach(async () => {
+    await open.close();
+    await database.drop();
+  });
+
+  it('does not take a message for handled when its claim is given back between the conflict and the look', async () => {
+    const { inbox } = open.store;
+    const claim = await inbox.claim({ subscriptionId, key, leaseMs: 10_000, ttlMs: 60_000 });
+    const tx = (await begin(open.store)) as unknown as SqlTransaction;
+    const run = tx.run.bind(tx);
+    let statements = 0;
+    tx.run = async (statement) => {
+      statements += 1;
+      if (statements === 2) await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: undefined });
+      return run(statement);
+    };
+    await expect(inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 })).rejects.toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
+    expect(statements).toBe(2);
+    await tx.rollback();
+    const again = await begin(open.store);
+    expect(await inbox.remember(again, { subscriptionId, keys: [key], ttlMs: 60_000 })).toEqual([true]);
+    await again.commit();
+  });
+
+  it('bounds its own wait and gives the business back the one it had set', async () => {
+    const tx = await begin(open.store);
+    await tx.run({ text: `set local lock_timeout = '7s'` });
+    await open.store.inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 });
+    await open.store.inbox.remember(tx, { subscriptionId, keys: [key, { ...key, id: '2' }], ttlMs: 60_000 });
+    expect((await tx.run({ text: 'show lock_timeout' })).rows).toEqual([{ lock_timeout: '7s' }]);
+    await tx.commit();
+  });
+});
