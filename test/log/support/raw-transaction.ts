@@ -10,7 +10,7 @@ interface Statement {
 /** A transaction on a plain pg connection, with PREPARE; what the store needs of one is `run` and `runLast`. */
 export class RawTransaction implements Transaction {
   readonly dataSource = 'default';
-  private readonly last: string[] = [];
+  private readonly last: Statement[] = [];
 
   private constructor(
     readonly client: Client | PoolClient,
@@ -46,20 +46,21 @@ export class RawTransaction implements Transaction {
     return { rows: rows as Row[], rowCount: rowCount ?? 0 };
   }
 
-  async runLast(sql: string): Promise<void> {
-    this.last.push(sql);
+  async runLast(statement: Statement): Promise<void> {
+    this.last.push(statement);
   }
 
   async commit(): Promise<void> {
-    await this.finish([...this.last, 'commit'].join('; '), 'COMMIT');
+    await this.finish('commit', 'COMMIT');
   }
 
   /** From now on the transaction belongs to the server; `COMMIT PREPARED` ends it on any connection. */
   async prepare(gid: string): Promise<void> {
-    await this.finish([...this.last, `prepare transaction '${gid}'`].join('; '), 'PREPARE'); // pg keeps the first word of the command tag
+    await this.finish(`prepare transaction '${gid}'`, 'PREPARE'); // pg keeps the first word of the command tag
   }
 
   async rollback(): Promise<void> {
+    this.last.length = 0;
     await this.finish('rollback', 'ROLLBACK').catch(() => undefined);
   }
 
@@ -76,6 +77,7 @@ export class RawTransaction implements Transaction {
   private async finish(sql: string, tag: string): Promise<void> {
     let results: unknown;
     try {
+      for (const statement of this.last) await this.run(statement);
       results = await this.client.query(sql);
     } catch (error) {
       this.end(error as Error);

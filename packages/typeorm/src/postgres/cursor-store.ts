@@ -17,7 +17,7 @@ import type { PostgresContext } from './context.js';
 import { CursorNotes } from './cursor-notes.js';
 import { sessionName } from './node-store.js';
 import { formatMultirange, parseMultirange } from './multirange.js';
-import { prepared, type SqlRunner } from './sql.js';
+import { prepared, type SqlRunner, type Statement } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
 
 /** Rows looked at in one take, at most: a subscription of rare types passes over many rows at a time. */
@@ -50,9 +50,16 @@ export class PostgresCursorStore implements CursorStore {
   private readonly scans = new Map<string, number>();
   /** By number of rows: with it in the text PostgreSQL plans once per connection, with a parameter it plans at every take. */
   private readonly takeStatements = new Map<number, ReturnType<typeof prepared>>();
+  private readonly moveStatement;
+  private readonly finishStatement;
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
+    const move = `update ${context.tables.cursor} set position = $3, holes = $4::int8multirange, owner_token = null, lease_until = null,
+        is_suspect = is_suspect and not $5 where subscription_id = $1 and lane = $2`;
+    this.moveStatement = prepared(move);
+    // Named, so that the transaction of a process that freezes now can be ended by others.
+    this.finishStatement = prepared(`${move} and owner_token = $6::uuid and set_config('application_name', $7, true) is not null`);
   }
 
   async create(subscriptionId: number, from: 'now' | 'earliest'): Promise<void> {
@@ -95,7 +102,7 @@ export class PostgresCursorStore implements CursorStore {
     const sql = sqlOf(tx);
     const read = await this.read(sql, cursor, limit);
     if (read === undefined) return NOTHING;
-    if (read.isMoved) await sql.runLast(this.moveSql(cursor, read));
+    if (read.isMoved) await sql.runLast(this.moveOf(cursor, read));
     return read;
   }
 
@@ -105,7 +112,7 @@ export class PostgresCursorStore implements CursorStore {
       const read = await this.read(sql, cursor, limit);
       if (read === undefined) return undefined;
       if (read.messages.length === 0) {
-        if (read.isMoved) await sql.run({ text: this.moveSql(cursor, read) });
+        if (read.isMoved) await sql.run(this.moveOf(cursor, read));
         return undefined;
       }
       await this.keep(sql, cursor, { token, ttlMs, condition: 'true' });
@@ -163,10 +170,8 @@ export class PostgresCursorStore implements CursorStore {
     return { messages, ...shared, position, isMoved: count > 0 };
   }
 
-  private moveSql(cursor: CursorKey, { position: { upTo, holes }, isSuspect }: Read): string {
-    return `update ${this.context.tables.cursor}
-      set position = ${upTo}, holes = '${formatMultirange(holes)}', owner_token = null, lease_until = null${isSuspect ? ', is_suspect = false' : ''}
-      where subscription_id = ${cursor.subscriptionId} and lane = ${cursor.lane}`;
+  private moveOf(cursor: CursorKey, read: Read): Statement {
+    return this.moveStatement(...moveValues(cursor, read));
   }
 
   private async keep(
@@ -188,10 +193,7 @@ export class PostgresCursorStore implements CursorStore {
     { token, read }: { readonly token: string; readonly read: Read },
   ): Promise<void> {
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
-    const { rowCount } = await sql.run({
-      // Named, so that the transaction of a process that freezes now can be ended by others.
-      text: `${this.moveSql(cursor, read)} and owner_token = '${token}' and set_config('application_name', '${sessionName(this.context.nodeId)}', true) is not null`,
-    });
+    const { rowCount } = await sql.run(this.finishStatement(...moveValues(cursor, read), token, sessionName(this.context.nodeId)));
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
   }
 
@@ -229,6 +231,10 @@ export class PostgresCursorStore implements CursorStore {
         (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit ${scan})
       ) r on true`;
   }
+}
+
+function moveValues({ subscriptionId, lane }: CursorKey, { position: { upTo, holes }, isSuspect }: Read): readonly unknown[] {
+  return [subscriptionId, lane, String(upTo), formatMultirange(holes), isSuspect];
 }
 
 function tellHoles(lane: number, from: Position, to: Position): void {

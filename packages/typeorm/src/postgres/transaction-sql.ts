@@ -1,10 +1,10 @@
 import { hfError, type Transaction } from '@holdfast/core';
-import type { SqlRunner } from './sql.js';
+import type { SqlRunner, Statement } from './sql.js';
 
 /** A transaction on whose connection the stores run their own statements. */
 export interface SqlTransaction extends Transaction, SqlRunner {
-  /** Sends `sql` (literals only) together with COMMIT, in one round trip. */
-  runLast(sql: string): Promise<void>;
+  /** Sends a statement that needs no answer together with COMMIT, in one round trip. */
+  runLast(statement: Statement): Promise<void>;
 }
 
 /** The SQL side of a transaction of this store. @throws HF_INVARIANT when it is another store's */
