@@ -38,7 +38,11 @@ export class LeasePipeline {
   }
 
   async handle(intake: Intake): Promise<HandOver> {
-    const lease = await intake.lease(1, LEASE_MS);
+    const lease = await intake.lease(1, LEASE_MS).catch((error: unknown) => {
+      this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
+      return 'blocked' as const;
+    });
+    if (lease === 'blocked') return lease;
     if (lease === undefined) return 'idle';
     failpoint('lease:after-take');
     const [incoming] = lease.messages;

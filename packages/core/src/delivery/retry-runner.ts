@@ -4,6 +4,7 @@ import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { DeliveryStore } from './delivery.store.port.js';
+import type { HandOver } from '../transport/transport.port.js';
 import type { Intake } from './intake.port.js';
 import type { Pipeline } from './pipeline.js';
 
@@ -17,9 +18,9 @@ const ALONE_MARGIN_MS = 5000;
 export class RetryRunner {
   private readonly loop: Loop;
   private readonly running = new Map<number, number>();
-  private readonly alone = new Set<number>();
   private readonly tasks = new Set<Promise<void>>();
   private readonly failed: (error: unknown) => void;
+  private isWithSuspects = false;
   private isStopping = false;
 
   constructor(
@@ -57,10 +58,8 @@ export class RetryRunner {
   /** Starts what is due; milliseconds until the next is. */
   private async look(): Promise<number | false> {
     const due = await this.store.due([...this.pipelines.keys()]);
-    for (const [id, { ms, suspectMs }] of due) {
-      if (ms === 0) this.launch(id);
-      if (suspectMs === 0) this.launchSuspects(id);
-    }
+    for (const [id, { ms }] of due) if (ms === 0) this.launch(id);
+    this.launchSuspects([...due].filter(([, { suspectMs }]) => suspectMs === 0).map(([id]) => id));
     const later = [...due.values()].flatMap(({ ms, suspectMs }) => [ms, suspectMs]).filter((ms) => ms !== undefined && ms > 0) as number[];
     return later.length > 0 ? Math.min(...later) : false;
   }
@@ -70,23 +69,32 @@ export class RetryRunner {
     const running = this.running.get(id) ?? 0;
     if (pipeline === undefined || running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) return;
     this.running.set(id, running + 1);
-    this.track(
-      this.drain(pipeline, async () => this.store.intake(id)),
-      () => this.running.set(id, (this.running.get(id) ?? 1) - 1),
-    );
+    this.track(this.drain(pipeline), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
   }
 
-  /** One at a time and counted first, so that a message that ends the process is known by its count and takes no other with it. */
-  private launchSuspects(id: number): void {
-    const pipeline = this.pipelines.get(id);
-    if (pipeline === undefined || this.alone.has(id)) return;
-    this.alone.add(id);
-    const next = async () => {
-      const intake = await this.store.countSuspect(id, pipeline.subscription.timeoutMs + ALONE_MARGIN_MS);
-      failpoint('count:after-record');
-      return intake;
-    };
-    this.track(this.drain(pipeline, next), () => this.alone.delete(id));
+  /**
+   * One at a time in this process, of all subscriptions, and counted first: a message that ends the process is known by its count, and no other
+   * one is counted with it.
+   */
+  private launchSuspects(ids: readonly number[]): void {
+    if (ids.length === 0 || this.isWithSuspects) return;
+    this.isWithSuspects = true;
+    this.track(this.drainSuspects(ids), () => {
+      this.isWithSuspects = false;
+    });
+  }
+
+  private async drainSuspects(ids: readonly number[]): Promise<void> {
+    for (const id of ids) {
+      const pipeline = this.pipelines.get(id);
+      if (pipeline !== undefined) await this.drain(pipeline, () => this.count(id, pipeline));
+    }
+  }
+
+  private async count(id: number, { subscription }: Pipeline): Promise<Intake | undefined> {
+    const intake = await this.store.countSuspect(id, subscription.timeoutMs + ALONE_MARGIN_MS);
+    failpoint('count:after-record');
+    return intake;
   }
 
   private track(work: Promise<void>, done: () => void): void {
@@ -97,11 +105,17 @@ export class RetryRunner {
     this.tasks.add(task);
   }
 
-  private async drain(pipeline: Pipeline, next: () => Promise<Intake | undefined>): Promise<void> {
-    for (let intake = await next(); intake !== undefined && !this.isStopping; intake = await next()) {
-      if ((await pipeline.handle(intake)) === 'idle') break;
-    }
+  private async drain(
+    pipeline: Pipeline,
+    look = async (): Promise<Intake | undefined> => this.store.intake(idOf(pipeline)),
+  ): Promise<void> {
+    let outcome: HandOver = 'worked';
+    while (outcome === 'worked' && !this.isStopping) outcome = await pipeline.handleNext(look);
     // A look may have been refused while we were at work.
     this.loop.nudge();
   }
+}
+
+function idOf({ subscription }: Pipeline): number {
+  return subscription.spec.id as number;
 }

@@ -9,6 +9,7 @@ import { buildSubscription, type UnregisteredSubscription } from '../delivery/su
 import { UnitPipeline } from '../delivery/unit-pipeline.js';
 import { hfError } from '../errors/catalogue.js';
 import { WorkInHand } from '../delivery/work-in-hand.js';
+import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
 import { Housekeeper } from '../outbox/housekeeper.js';
 import { Loop } from '../outbox/loop.js';
@@ -193,7 +194,8 @@ export class Node {
 
   private pipelinesOf(subscriptions: readonly Subscription[]): readonly Pipeline[] {
     const { store, units, runtime } = this.assembly;
-    const { clock, random, scheduler, logger } = runtime;
+    const { clock, random, scheduler } = runtime;
+    const logger = dampedLogger(runtime.logger, clock);
     const call = { clock, random, scheduler, logger, inHand: this.inHand };
     const handling = (subscription: Subscription): Handling => {
       if (store === undefined || units === undefined) return new InProcessPipeline(call, subscription);
