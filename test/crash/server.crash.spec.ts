@@ -19,11 +19,11 @@ const LOAD = { concurrency: 6, perSecond: 50, kinds: ['ok', 'ok', 'ok', 'forward
 async function endure(arena: Arena, options: Partial<ProgramOptions>, faults: () => Promise<void>) {
   const full: ProgramOptions = { url: arena.url, lanes: 8, subscriptions: SUBSCRIPTIONS, ...options };
   const programs = await Promise.all([new Program(full).ready(), new Program(full).ready()]);
-  const loads = programs.map((program) => program.publish({ ...LOAD, count: 150 }));
+  const loads = programs.map((program) => program.publish({ ...LOAD, count: 120 }));
   await faults();
   await Promise.all(loads);
   await programs[0].publish({ count: 10 });
-  const result = await account(arena, programs, { ...PROMISES, minimum: 100 });
+  const result = await account(arena, programs, { ...PROMISES, minimum: 30 });
   const stops = await Promise.all(programs.map((program) => program.stop()));
   return { ...result, codes: stops.map(({ code }) => code) };
 }

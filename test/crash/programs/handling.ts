@@ -57,7 +57,7 @@ async function behave({ dataSource, bus, subscription }: Handling, work: Work, d
     case 'conflict':
       return conflict(dataSource, work);
     case 'heed':
-      return heed(delivery);
+      return subscription.isHeedless ? undefined : heed(delivery);
     case 'forward':
       await bus.bus.publish(new Forwarded(delivery.id), { id: `of-${delivery.id}` });
   }

@@ -35,6 +35,10 @@ export interface Publishing {
   readonly ms?: number;
   /** Every message is published so much later. */
   readonly delayMs?: number;
+  /** Messages per unit, all of one key; default 1. */
+  readonly perUnit?: number;
+  /** Runs its units so, and again when they cannot be serialised. */
+  readonly isolation?: 'SERIALIZABLE';
   /** Message id, instead of one of its own: copies of one message. */
   readonly copyOf?: string;
   /** Bytes added to every message. */
@@ -59,6 +63,8 @@ export interface Subscribing {
   readonly retryDelayMs?: number;
   readonly lockTtlMs?: number;
   readonly ttlMs?: number;
+  /** 'heed' is 'ok'. */
+  readonly isHeedless?: boolean;
   /** Added to every call. */
   readonly slowMs?: number;
 }

@@ -1,12 +1,19 @@
 import { isHoldfastError, type Holdfast } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import { Work } from './messages.js';
-import type { Publishing } from './options.js';
+import type { Kind, Publishing } from './options.js';
 import { say } from './report.js';
 
 /** Thrown by units that are meant to fail. */
 class Unwanted extends Error {
   readonly code = 'UNWANTED';
+}
+
+interface Planned {
+  readonly id: string;
+  readonly key: string | undefined;
+  readonly seq: number;
+  readonly kind: Kind;
 }
 
 /** Publishes as a service does: business row and message in one unit. */
@@ -48,7 +55,9 @@ export class Publisher {
     const id = `${publishing.prefix}-${index}`;
     say({ e: 'attempted', id });
     try {
-      await this.bus.unitOfWork.run({ timeout: '10s' }, () => this.unit(id, publishing, index));
+      const { isolation } = publishing;
+      const options = isolation === undefined ? {} : { isolation, retries: 50 };
+      await this.bus.unitOfWork.run({ timeout: '10s', ...options }, () => this.unit(id, publishing, index));
       say({ e: 'acknowledged', id });
     } catch (error) {
       const code = String((error as { code?: unknown }).code ?? error);
@@ -59,30 +68,37 @@ export class Publisher {
   }
 
   private async unit(id: string, publishing: Publishing, index: number): Promise<void> {
-    const { keys = 8, keyPrefix = 'key', kinds = ['ok'], ms = 0, ballast = 0, delayMs, rollbackShare = 0.03, copyOf } = publishing;
+    const { keys = 8, keyPrefix = 'key', kinds = ['ok'], perUnit = 1, rollbackShare = 0.03 } = publishing;
     const key = keys === 0 ? undefined : `${keyPrefix}-${(index * 7) % keys}`;
-    const seq = key === undefined ? index : await this.nextOf(key);
-    const kind = kinds[index % kinds.length] ?? 'ok';
-    await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [
-      id,
-      copyOf ?? id,
-      key,
-      seq,
-      kind,
-    ]);
-    const when = delayMs === undefined ? {} : { delay: delayMs };
-    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: copyOf ?? id, key, ...when });
+    const last = key === undefined ? index : await this.nextOf(key, perUnit);
+    for (let each = perUnit - 1; each >= 0; each -= 1) {
+      const one = { id: each === 0 ? id : `${id}.${each}`, key, seq: last - each, kind: kinds[index % kinds.length] ?? 'ok' };
+      await this.message(one, publishing);
+    }
     const chance = Math.random();
     if (chance < rollbackShare / 2) throw new Unwanted('rolled back on purpose');
     // Refused at COMMIT, when the message row has its id.
     if (chance < rollbackShare) await this.dataSource.query('insert into veto (parent) values (-1)');
   }
 
+  private async message({ id, key, seq, kind }: Planned, { ms = 0, ballast = 0, delayMs, copyOf }: Publishing): Promise<void> {
+    const messageId = copyOf ?? id;
+    await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [
+      id,
+      messageId,
+      key,
+      seq,
+      kind,
+    ]);
+    const when = delayMs === undefined ? {} : { delay: delayMs };
+    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: messageId, key, ...when });
+  }
+
   /** Under a row lock that is held to the end of the unit: who comes later waited for who came before. */
-  private async nextOf(key: string): Promise<number> {
+  private async nextOf(key: string, by: number): Promise<number> {
     const [row] = (await this.dataSource.query(
-      'insert into counter (key, n) values ($1, 1) on conflict (key) do update set n = counter.n + 1 returning n',
-      [key],
+      'insert into counter (key, n) values ($1, $2) on conflict (key) do update set n = counter.n + excluded.n returning n',
+      [key, by],
     )) as [{ n: number }];
     return row.n;
   }

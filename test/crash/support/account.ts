@@ -95,7 +95,7 @@ function publisherFaults({ attempted, acknowledged, refused }: Said, committed: 
   return [
     ...[...acknowledged].filter((id) => !committed.has(id)).map((id) => `lost commit: ${id} was acknowledged and is not in the database`),
     ...[...refused].filter((id) => committed.has(id)).map((id) => `false refusal: ${id} was refused and is in the database`),
-    ...[...committed].filter((id) => !attempted.has(id)).map((id) => `${id} was committed and never attempted`),
+    ...[...committed].filter((id) => !attempted.has(id.replace(/\.\d+$/, ''))).map((id) => `${id} was committed and never attempted`),
   ];
 }
 

@@ -13,6 +13,8 @@ export interface Incoming {
   readonly lane: number | undefined;
   /** When the store wrote it, on the store's clock; undefined when it never was in a store. */
   readonly writtenAt: Date | undefined;
+  /** How long ago that was when it was taken, on the store's clock; without it the clock of this process has to do. */
+  readonly ageMs?: number;
   /** Attempts finished or started before this one. */
   readonly attempts: number;
   /** True when it may have been handed over before. */

@@ -33,6 +33,7 @@ interface TakenRow {
   readonly is_wanted: boolean;
   readonly type: string;
   readonly written_at: Date;
+  readonly age_ms: number;
   readonly attributes: string;
   readonly body: Buffer;
 }
@@ -212,7 +213,7 @@ export class PostgresCursorStore implements CursorStore {
    */
   private readSql(scan: number): string {
     const t = this.context.tables;
-    const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at,
+    const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at, (extract(epoch from clock_timestamp() - o.written_at) * 1000)::float8 as age_ms,
       case when o.type = any(c.types) then o.attributes end as attributes, case when o.type = any(c.types) then o.body end as body`;
     return `with c as materialized (
         select c.position, c.holes, c.is_suspect, s.types
@@ -269,6 +270,7 @@ function incoming(lane: number, row: TakenRow): Incoming {
     place: `${lane}/${row.id}`,
     lane,
     writtenAt: row.written_at,
+    ageMs: row.age_ms,
     attempts: 0,
     isRedelivery: false,
     hasConsent: false,

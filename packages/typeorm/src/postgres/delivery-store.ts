@@ -16,6 +16,9 @@ import { sessionName } from './node-store.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
 
+/** By the database's clock, since that of a process may be wrong. */
+const AGE = '(extract(epoch from clock_timestamp() - written_at) * 1000)::float8 as age_ms';
+
 interface DeliveryRow {
   readonly id: string;
   readonly type: string;
@@ -23,6 +26,7 @@ interface DeliveryRow {
   readonly is_suspect: boolean;
   readonly has_consent: boolean;
   readonly written_at: Date | null;
+  readonly age_ms: number | null;
   readonly attributes: string;
   readonly body: Buffer;
 }
@@ -55,7 +59,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
     );
     this.takeStatement = prepared(
       `with n as materialized (select set_config('application_name', $3, true))
-       select d.* from (select id, type, attempts, is_suspect, has_consent, written_at, attributes, body from ${t.delivery}
+       select d.* from (select id, type, attempts, is_suspect, has_consent, written_at, ${AGE}, attributes, body from ${t.delivery}
          where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$2')}
            and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
          order by next_attempt_at, id limit 1 for update skip locked) d cross join n`,
@@ -193,7 +197,7 @@ async function leaseOne(
                    and exists (select from ${subscription} s where s.id = $1 and s.state = 'active')
                  order by next_attempt_at, id limit 1 for update skip locked) due
            where d.id = due.id
-           returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, d.attributes, d.body, d.next_attempt_at::text as lease`,
+           returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, ${AGE}, d.attributes, d.body, d.next_attempt_at::text as lease`,
     values: [subscriptionId, ms, context.clock.aheadOfDatabaseMs()],
   });
   return rows[0];
@@ -211,6 +215,7 @@ function incoming(row: DeliveryRow): Incoming {
     place: `delivery/${row.id}`,
     lane: undefined,
     writtenAt: row.written_at ?? undefined,
+    ageMs: row.age_ms ?? undefined,
     attempts: row.attempts,
     isRedelivery: true,
     hasConsent: row.has_consent,

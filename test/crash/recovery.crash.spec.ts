@@ -1,0 +1,58 @@
+import type { ProgramOptions } from './programs/options.js';
+import { account } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { killPrograms, Program } from './support/program.js';
+
+const MESSAGES = 3000;
+const SUBSCRIPTIONS = [
+  { name: 'ordered', isOrdered: true, batchSize: 16 },
+  { name: 'batch', batchSize: 32 },
+];
+
+afterEach(killPrograms);
+
+async function effects(arena: Arena): Promise<number> {
+  const [row] = await arena.look<{ n: string }>('select count(*) as n from effect');
+  return Number(row?.n);
+}
+
+async function untilEffects(arena: Arena, count: number): Promise<void> {
+  while ((await effects(arena)) < count) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+it('three thousand messages survive kill -9 in their midst, and cost no more than ten seconds beyond their work', async () => {
+  const arena = await openArena();
+  const options: ProgramOptions = { url: arena.url, lanes: 16, subscriptions: [] };
+  const publisher = await new Program(options).ready();
+  await publisher.publish({ prefix: 'm', count: MESSAGES / 50, perUnit: 50, keys: 64, rollbackShare: 0 });
+  const killed = new Program({ ...options, subscriptions: SUBSCRIPTIONS });
+  await killed.ready();
+  const begun = performance.now();
+  await untilEffects(arena, MESSAGES / 3);
+  await killed.kill();
+  const perMessage = (performance.now() - begun) / (await effects(arena));
+  const next = new Program({ ...options, subscriptions: SUBSCRIPTIONS });
+  await next.ready();
+  const restarted = performance.now();
+  const work = perMessage * (SUBSCRIPTIONS.length * MESSAGES - (await effects(arena)));
+  const { faults } = await account(arena, [publisher, killed, next], {
+    once: ['ordered', 'batch'],
+    ordered: ['ordered'],
+    minimum: MESSAGES / 50,
+    patienceMs: 60_000,
+  });
+  const took = performance.now() - restarted;
+  if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`work ${Math.round(work)} ms, took ${Math.round(took)} ms`);
+  expect(faults).toEqual([]);
+  expect(took).toBeLessThan(work + 10_000);
+
+  // After a clean stop the next one begins at once.
+  expect((await next.stop()).code).toBe(0);
+  await publisher.publish({ prefix: 'more', count: 10, rollbackShare: 0 });
+  const third = await new Program({ ...options, subscriptions: SUBSCRIPTIONS }).ready();
+  const ready = performance.now();
+  await untilEffects(arena, SUBSCRIPTIONS.length * (MESSAGES + 10));
+  expect(performance.now() - ready).toBeLessThan(1000);
+  await third.stop();
+  await arena.close();
+}, 120_000);
