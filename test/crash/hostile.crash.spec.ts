@@ -30,6 +30,19 @@ async function until(what: string, look: () => Promise<boolean>, patienceMs: num
   }
 }
 
+const SILENT_MS = 8000;
+const heard = new WeakMap<Program, { lines: number; at: number }>();
+
+/** What a liveness probe does: a process that has said nothing for too long is killed. */
+async function killSilent(nodes: readonly Supervised[]): Promise<void> {
+  for (const program of nodes.flatMap((node) => node.programs.slice(-1))) {
+    const { length } = program.lines;
+    const last = heard.get(program);
+    if (last === undefined || last.lines !== length) heard.set(program, { lines: length, at: performance.now() });
+    else if (performance.now() - last.at > SILENT_MS && program.said('ready').length > 0) await program.kill();
+  }
+}
+
 const both = (policies: Partial<Subscribing>): Subscribing[] => [
   { name: 'unit', ...policies },
   { name: 'batch', batchSize: 8, ...policies },
@@ -78,6 +91,29 @@ describe('messages whose handlers never succeed', () => {
     expect((await program.stop()).code).toBe(0);
     await arena.close();
   }, 120_000);
+
+  it.concurrent('freeze every process that takes them, which then is killed: the same', async () => {
+    const arena = await openArena();
+    const subscriptions = [{ name: 'unit', attempts: 2 }];
+    const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions, memoryEveryMs: 200 };
+    const nodes = [new Supervised(options), new Supervised(options)];
+    const [first] = await Promise.all(nodes.map((node) => node.current()));
+    await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
+    first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['spin'], ms: 600_000, rollbackShare: 0 } });
+    const probe = setInterval(() => void killSilent(nodes), 500);
+    await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 90_000);
+    clearInterval(probe);
+    const programs = nodes.flatMap((node) => node.programs);
+    const { faults } = await account(arena, programs, { once: ['unit'], never: ['spin'], minimum: 20 });
+    const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
+    expect({ faults, dead }).toEqual({
+      faults: [],
+      dead: [{ message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: 2 }],
+    });
+    expect(programs.filter(({ hasEnded }) => hasEnded).length).toBeLessThanOrEqual(5);
+    for (const node of nodes) await node.stop();
+    await arena.close();
+  }, 150_000);
 
   it.concurrent('kill every process that takes them: dead letters after bounded deaths, and nobody else pays', async () => {
     const arena = await openArena();

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { EmbeddedPostgres } from '@holdfast-internal/test-support';
 import { Client } from 'pg';
 import type { ProgramOptions } from './programs/options.js';
@@ -28,6 +29,21 @@ async function endure(arena: Arena, options: Partial<ProgramOptions>, faults: ()
   return { ...result, codes: stops.map(({ code }) => code) };
 }
 
+/** Sends a signal to the postmaster and all its children. */
+function signalServer(pid: number, name: NodeJS.Signals): void {
+  const children = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry) && parentOf(entry) === pid);
+  for (const each of [pid, ...children.map(Number)]) process.kill(each, name);
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined;
+  }
+}
+
 describe('a database server that breaks', () => {
   let postgres: EmbeddedPostgres;
   beforeAll(async () => {
@@ -49,6 +65,30 @@ describe('a database server that breaks', () => {
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
     await arena.close();
   }, 120_000);
+
+  it('does not answer any more: a process that is told to stop ends all the same, and the next one goes on', async () => {
+    const arena = await openArena(await postgres.createDatabase('mute'));
+    const options: ProgramOptions = {
+      url: arena.url,
+      lanes: 8,
+      subscriptions: SUBSCRIPTIONS,
+      stopTimeoutMs: 1000,
+      publishesToTheEnd: true,
+    };
+    const program = await new Program({ ...options, publishing: { prefix: 'load', perSecond: 50 } }).ready();
+    await pause(1000);
+    signalServer(postgres.pid as number, 'SIGSTOP');
+    program.signal('SIGTERM');
+    // Publishers wait for the database too: what ends is the bus.
+    const stopped = await program.line('stopped').finally(() => signalServer(postgres.pid as number, 'SIGCONT'));
+    await program.kill();
+    expect(stopped.ms).toBeLessThan(1000 + 2000 + 3 * 1000 + 2000);
+    const next = await new Program(options).ready();
+    const { faults } = await account(arena, [program, next], { ...PROMISES, minimum: 20 });
+    expect(faults).toEqual([]);
+    await next.stop();
+    await arena.close();
+  }, 60_000);
 
   it('loses one backend to kill -9 and resets itself: nothing is lost, doubled or out of order', async () => {
     const arena = await openArena(await postgres.createDatabase('reset'));

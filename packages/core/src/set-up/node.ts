@@ -15,6 +15,7 @@ import { Housekeeper } from '../outbox/housekeeper.js';
 import { Loop } from '../outbox/loop.js';
 import { Relay } from '../outbox/relay.js';
 import type { Store } from '../store/store.port.js';
+import type { Timer } from '../time/scheduler.js';
 import type { Transport } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
 
@@ -27,6 +28,8 @@ const SETTLE_LOOK_MS = 5;
 const SETTLE_LOOKS = 3;
 /** Delivered messages that died because stopping could not wait get this long to be returned. */
 const RETURN_MS = 2000;
+/** Longest wait for what runs in the background, and for each of the last statements of a process. */
+const LET_GO_MS = 1000;
 
 /** A started bus: everything that runs, in the order in which it starts and, backwards, stops. */
 export class Node {
@@ -94,17 +97,32 @@ export class Node {
     if (this.isStopped) return;
     const { store, transport, settings, runtime, nodeId } = this.assembly;
     const deadline = runtime.scheduler.after(timeoutMs, () => this.inHand.giveUp());
-    const intake = Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]);
-    await intake.catch((error: unknown) => runtime.logger.warn('the intake did not stop in good order', { error }));
+    await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
     deadline.cancel();
     const returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
     this.isStopped = true;
-    await this.relay?.stop();
-    await this.housekeeper?.stop();
-    await Promise.all(this.watches.map((loop) => loop.stop()));
+    const loops = [this.relay, this.housekeeper, ...this.watches].map((loop) => loop?.stop());
+    await this.within(LET_GO_MS, 'what runs in the background', Promise.all(loops));
     store?.wakeups.stopListening();
-    await store?.nodes.leave(nodeId).catch(() => undefined);
+    await this.within(LET_GO_MS, 'the row of this process', store?.nodes.leave(nodeId));
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
+  }
+
+  /** Waits for a part to end, but not for ever: a database that does not answer must not keep a process that was told to stop. */
+  private async within(ms: number, what: string, work: Promise<unknown> | undefined): Promise<void> {
+    const { scheduler, logger } = this.assembly.runtime;
+    let timer: Timer | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = scheduler.after(ms, () => resolve('late'), { keepsProcessAlive: true });
+    });
+    try {
+      if ((await Promise.race([work, late])) === 'late')
+        logger.warn('a part did not end in time; the stop goes on without it', { part: what, ms });
+    } catch (error) {
+      logger.warn('a part did not stop in good order', { part: what, error });
+    } finally {
+      timer?.cancel();
+    }
   }
 
   /** Drains, waits for open units, and lets go of the ORM. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
