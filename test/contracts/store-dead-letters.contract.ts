@@ -1,5 +1,17 @@
 import type { DeadLetterFilter, DeliveryRecord } from '@holdfast/core';
-import { codeOf, declare, failureOf, inTransaction, messageOf, register, type StoreDatabase, type StoreFixture, type StoreProcess, start, takeIds } from './store-kit.js';
+import {
+  codeOf,
+  declare,
+  failureOf,
+  inTransaction,
+  messageOf,
+  register,
+  type StoreDatabase,
+  type StoreFixture,
+  type StoreProcess,
+  start,
+  takeIds,
+} from './store-kit.js';
 
 const BY = { by: 'contract', reason: 'the contract' };
 
@@ -17,7 +29,10 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       database = await fixture();
       one = await start(database);
       stranger = await start(database, { service: 'stranger' });
-      [id, orderedId] = (await register(one, declare('contract.reader'), declare('contract.ordered', { ordering: 'key' }))) as [number, number];
+      [id, orderedId] = (await register(one, declare('contract.reader'), declare('contract.ordered', { ordering: 'key' }))) as [
+        number,
+        number,
+      ];
       [theirId] = (await register(stranger, declare('contract.reader'))) as [number];
     });
 
@@ -49,7 +64,12 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       inTransaction(one, (tx) => one.store.deliveries.close(tx, subscriptionId, [{ source: 'orders', id: name }]));
 
     it('are listed newest first, with everything a person needs, and none of those that are still tried', async () => {
-      await store(dead('1'), dead('2', { state: 'retry' }), dead('3', { state: 'waiting', key: 'k' }), dead('4', { state: 'invalid', identity: undefined, failure: failureOf('unreadable') }));
+      await store(
+        dead('1'),
+        dead('2', { state: 'retry' }),
+        dead('3', { state: 'waiting', key: 'k' }),
+        dead('4', { state: 'invalid', identity: undefined, failure: failureOf('unreadable') }),
+      );
       const { items, next } = await one.store.deadLetters.list({});
       expect(next).toBeUndefined();
       expect(items).toMatchObject([
@@ -72,12 +92,21 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       await store(dead('late'));
       const second = await one.store.deadLetters.list({ limit: 3, cursor: first.next });
       const third = await one.store.deadLetters.list({ limit: 3, cursor: second.next });
-      expect([first, second, third].map(({ items }) => items.map(({ message }) => message.id))).toEqual([['6', '5', '4'], ['3', '2', '1'], ['0']]);
+      expect([first, second, third].map(({ items }) => items.map(({ message }) => message.id))).toEqual([
+        ['6', '5', '4'],
+        ['3', '2', '1'],
+        ['0'],
+      ]);
       expect(third.next).toBeUndefined();
     });
 
     it('that died in one transaction are listed page by page as well', async () => {
-      await inTransaction(one, (tx) => one.store.deliveries.record(tx, Array.from({ length: 5 }, (_, i) => dead(`${i}`))));
+      await inTransaction(one, (tx) =>
+        one.store.deliveries.record(
+          tx,
+          Array.from({ length: 5 }, (_, i) => dead(`${i}`)),
+        ),
+      );
       const seen: string[] = [];
       for (let cursor: string | undefined, more = true; more; ) {
         const page: Awaited<ReturnType<typeof one.store.deadLetters.list>> = await one.store.deadLetters.list({ limit: 2, cursor });
@@ -90,11 +119,17 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
 
     it('refuse a page that cannot be', async () => {
       for (const limit of [0, 1001, 1.5]) expect(await codeOf(one.store.deadLetters.list({ limit }))).toBe('HF_OPERATOR_PAGE');
-      for (const cursor of ['', 'x', 'x|1', `2026-01-01|1;drop`]) expect(await codeOf(one.store.deadLetters.list({ cursor }))).toBe('HF_OPERATOR_PAGE');
+      for (const cursor of ['', 'x', 'x|1', `2026-01-01|1;drop`])
+        expect(await codeOf(one.store.deadLetters.list({ cursor }))).toBe('HF_OPERATOR_PAGE');
     });
 
     it('are found by every field of a filter', async () => {
-      await store(dead('1'), dead('2', { key: "it's 🔑" }), dead('3', { subscriptionId: orderedId, failure: failureOf('other') }), dead('4', { message: messageOf('4', { type: 'other' }) }));
+      await store(
+        dead('1'),
+        dead('2', { key: "it's 🔑" }),
+        dead('3', { subscriptionId: orderedId, failure: failureOf('other') }),
+        dead('4', { message: messageOf('4', { type: 'other' }) }),
+      );
       expect(await list({ subscription: 'contract.ordered' })).toEqual(['3']);
       expect(await list({ type: 'other' })).toEqual(['4']);
       expect(await list({ key: "it's 🔑" })).toEqual(['2']);
@@ -115,7 +150,9 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
         { count: 1, sample: expect.any(String) },
       ]);
       expect(new Set(groups.map(({ group }) => group)).size).toBe(3);
-      expect(await one.store.deadLetters.groups({ subscription: 'contract.ordered' })).toMatchObject([{ count: 1, sample: { message: { id: '4' } } }]);
+      expect(await one.store.deadLetters.groups({ subscription: 'contract.ordered' })).toMatchObject([
+        { count: 1, sample: { message: { id: '4' } } },
+      ]);
     });
 
     it('are seen and touched by their own service only', async () => {
@@ -166,8 +203,14 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
     });
 
     it('of an ordered key can be redriven behind another that stays, dead or invalid', async () => {
-      for (const [key, state] of [['k', 'dead'], ['l', 'invalid']] as const) {
-        await store(dead(`stays ${key}`, { subscriptionId: orderedId, key, state }), dead(`again ${key}`, { subscriptionId: orderedId, key }));
+      for (const [key, state] of [
+        ['k', 'dead'],
+        ['l', 'invalid'],
+      ] as const) {
+        await store(
+          dead(`stays ${key}`, { subscriptionId: orderedId, key, state }),
+          dead(`again ${key}`, { subscriptionId: orderedId, key }),
+        );
         await one.store.deadLetters.redrive(await idOf(`again ${key}`), BY);
         expect(await due(orderedId)).toEqual([`again ${key}`]);
         await finish(orderedId, `again ${key}`);
@@ -175,7 +218,10 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
     });
 
     it('of an ordered key wait behind a delivery of the key that is still tried', async () => {
-      await store(dead('tried', { subscriptionId: orderedId, key: 'k', state: 'retry', delayMs: 60_000 }), dead('again', { subscriptionId: orderedId, key: 'k' }));
+      await store(
+        dead('tried', { subscriptionId: orderedId, key: 'k', state: 'retry', delayMs: 60_000 }),
+        dead('again', { subscriptionId: orderedId, key: 'k' }),
+      );
       await one.store.deadLetters.redrive(await idOf('again'), BY);
       expect(await due(orderedId)).toEqual([]);
       await finish(orderedId, 'tried');

@@ -48,7 +48,14 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       ...also,
     });
     const store = (...records: readonly DeliveryRecord[]) => inTransaction(one, (tx) => one.store.deliveries.record(tx, records));
-    const close = (...names: readonly string[]) => inTransaction(one, (tx) => one.store.deliveries.close(tx, id, names.map((name) => ({ source: 'orders', id: name }))));
+    const close = (...names: readonly string[]) =>
+      inTransaction(one, (tx) =>
+        one.store.deliveries.close(
+          tx,
+          id,
+          names.map((name) => ({ source: 'orders', id: name })),
+        ),
+      );
     const intake = () => one.store.deliveries.intake(id);
     const takeOne = async () => (await inTransaction(one, (tx) => intake().take(tx, 10))).messages[0] as Incoming;
     const isDue = async () => (await one.store.deliveries.due([id])).get(id);
@@ -57,9 +64,17 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
 
     it('give a message back as it was, with its attempts, until it is closed', async () => {
       const writtenAt = new Date('2026-01-02T03:04:05.678Z');
-      await store(record('1', { message: messageOf('1', { writtenAt, hasConsent: true, body: Uint8Array.from([0, 255, 1]) }), attempts: 3 }));
+      await store(
+        record('1', { message: messageOf('1', { writtenAt, hasConsent: true, body: Uint8Array.from([0, 255, 1]) }), attempts: 3 }),
+      );
       const message = await takeOne();
-      expect(message).toMatchObject({ type: messageOf('1').type, attributes: messageOf('1').attributes, attempts: 3, isRedelivery: true, hasConsent: true });
+      expect(message).toMatchObject({
+        type: messageOf('1').type,
+        attributes: messageOf('1').attributes,
+        attempts: 3,
+        isRedelivery: true,
+        hasConsent: true,
+      });
       expect(Buffer.from(message.body)).toEqual(Buffer.from([0, 255, 1]));
       expect(message.writtenAt).toEqual(writtenAt);
       expect(message.deliveryId).toBeDefined();
@@ -88,7 +103,11 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     });
 
     it('are told for each subscription apart, and left out where there are none', async () => {
-      await store(record('1', { subscriptionId: otherId }), record('dead', { state: 'dead' }), record('waiting', { state: 'waiting', key: 'k' }));
+      await store(
+        record('1', { subscriptionId: otherId }),
+        record('dead', { state: 'dead' }),
+        record('waiting', { state: 'waiting', key: 'k' }),
+      );
       expect([...(await one.store.deliveries.due([id, otherId])).keys()]).toEqual([otherId]);
       expect([...(await one.store.deliveries.due([])).keys()]).toEqual([]);
       expect(await takeIds(one, intake())).toEqual([]);
@@ -112,7 +131,9 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       await store(record('1', { message: second, attempts: 3, state: 'dead' }));
       expect(await takeIds(one, intake())).toEqual([]);
       const { items } = await one.store.deadLetters.list({});
-      expect(items).toMatchObject([{ attempts: 3, error: { code: 'E_CONTRACT', message: 'broken' }, message: { id: '1', source: 'orders' } }]);
+      expect(items).toMatchObject([
+        { attempts: 3, error: { code: 'E_CONTRACT', message: 'broken' }, message: { id: '1', source: 'orders' } },
+      ]);
     });
 
     it('are retaken while nobody dealt with them, and not afterwards', async () => {
@@ -127,7 +148,12 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     });
 
     it('let the messages of a key go one after another, as each is closed', async () => {
-      await store(record('1', { key: 'k' }), record('2', { key: 'k', state: 'waiting' }), record('3', { key: 'k', state: 'waiting' }), record('x', { key: 'other', state: 'waiting' }));
+      await store(
+        record('1', { key: 'k' }),
+        record('2', { key: 'k', state: 'waiting' }),
+        record('3', { key: 'k', state: 'waiting' }),
+        record('x', { key: 'other', state: 'waiting' }),
+      );
       const seen: string[] = [];
       for (let name: string | undefined = '1'; name !== undefined; ) {
         const names: string[] = await takeIds(one, intake());
@@ -141,17 +167,28 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     });
 
     it('free a key past its dead letters and its invalid messages', async () => {
-      await store(record('1', { key: 'k', state: 'dead' }), record('2', { key: 'k', state: 'invalid' }), record('3', { key: 'k', state: 'waiting' }));
+      await store(
+        record('1', { key: 'k', state: 'dead' }),
+        record('2', { key: 'k', state: 'invalid' }),
+        record('3', { key: 'k', state: 'waiting' }),
+      );
       await inTransaction(one, (tx) => one.store.deliveries.free(tx, id, ['k']));
       expect(await takeIds(one, intake())).toEqual(['3']);
     });
 
     it('tell which keys are not finished; a dead letter counts where it blocks', async () => {
-      await store(record('1', { key: 'retried', delayMs: 60_000 }), record('2', { key: 'held', state: 'waiting' }), record('3', { key: 'dead', state: 'dead' }), record('4', { key: 'invalid', state: 'invalid' }));
+      await store(
+        record('1', { key: 'retried', delayMs: 60_000 }),
+        record('2', { key: 'held', state: 'waiting' }),
+        record('3', { key: 'dead', state: 'dead' }),
+        record('4', { key: 'invalid', state: 'invalid' }),
+      );
       const keys = ['retried', 'held', 'dead', 'invalid', 'free', 'free'];
       expect(await lock(keys, false)).toEqual(['held', 'retried']);
       expect(await lock(keys, true)).toEqual(['dead', 'held', 'invalid', 'retried']);
-      expect(await inTransaction(one, (tx) => one.store.deliveries.lockKeys(tx, { subscriptionId: otherId, keys, blocksKeys: true }))).toEqual(new Set());
+      expect(
+        await inTransaction(one, (tx) => one.store.deliveries.lockKeys(tx, { subscriptionId: otherId, keys, blocksKeys: true })),
+      ).toEqual(new Set());
     });
 
     it('lock keys against each other until the transaction ends, and show what it did to the next one', async () => {
@@ -170,7 +207,12 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
 
     it('do not deadlock over the same keys in different orders', async () => {
       const keys = Array.from({ length: 10 }, (_, i) => `k${i}`);
-      const locks = Array.from({ length: 20 }, () => lock([...keys].sort(() => Math.random() - 0.5), false));
+      const locks = Array.from({ length: 20 }, () =>
+        lock(
+          [...keys].sort(() => Math.random() - 0.5),
+          false,
+        ),
+      );
       expect((await Promise.all(locks)).flat()).toEqual([]);
     });
 
@@ -186,7 +228,11 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       expect(await takeIds(one, intake())).toEqual(second.messages.map(idOf));
       await inTransaction(one, async (tx) => {
         await first.finish(tx);
-        await one.store.deliveries.close(tx, id, first.messages.map((message) => ({ source: 'orders', id: idOf(message) })));
+        await one.store.deliveries.close(
+          tx,
+          id,
+          first.messages.map((message) => ({ source: 'orders', id: idOf(message) })),
+        );
       });
       expect(await codeOf(first.renew())).toBe('HF_LEASE_LOST');
     });
@@ -194,7 +240,10 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     it('are taken over when a lease has ended, and the first one knows', async () => {
       await store(record('1'));
       const late = (await intake().lease(1, 50)) as Lease;
-      await eventually(() => intake().lease(1, 10_000), (lease) => lease !== undefined);
+      await eventually(
+        () => intake().lease(1, 10_000),
+        (lease) => lease !== undefined,
+      );
       expect(await codeOf(late.renew())).toBe('HF_LEASE_LOST');
       expect(await codeOf(inTransaction(one, (tx) => late.finish(tx)))).toBe('HF_LEASE_LOST');
     });
@@ -215,7 +264,10 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     it('keep the count of a suspect whose process died again', async () => {
       await store(record('suspect', { isSuspect: true, attempts: 1 }));
       await one.store.deliveries.countSuspect(id, 50);
-      const again = await eventually(() => one.store.deliveries.countSuspect(id, 60_000), (counted) => counted !== undefined);
+      const again = await eventually(
+        () => one.store.deliveries.countSuspect(id, 60_000),
+        (counted) => counted !== undefined,
+      );
       const { messages } = await inTransaction(one, (tx) => again!.take(tx, 1));
       expect(messages[0]?.attempts).toBe(2);
     });

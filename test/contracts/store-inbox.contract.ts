@@ -1,5 +1,16 @@
 import { classify, type InboxClaim, type InboxKey } from '@holdfast/core';
-import { begin, codeOf, declare, eventually, inTransaction, register, type StoreDatabase, type StoreFixture, type StoreProcess, start } from './store-kit.js';
+import {
+  begin,
+  codeOf,
+  declare,
+  eventually,
+  inTransaction,
+  register,
+  type StoreDatabase,
+  type StoreFixture,
+  type StoreProcess,
+  start,
+} from './store-kit.js';
 
 const TTL_MS = 60_000;
 /** As many consumers as the promise names. */
@@ -26,9 +37,15 @@ export function storeInboxContract(fixture: StoreFixture): void {
     const key = (id: string, source = 'orders'): InboxKey => ({ source, id });
     const remember = (keys: readonly InboxKey[], subscriptionId = ids[0]!) =>
       inTransaction(one, (tx) => one.store.inbox.remember(tx, { subscriptionId, keys, ttlMs: TTL_MS }));
-    const claim = (id: string, leaseMs = 10_000) => one.store.inbox.claim({ subscriptionId: ids[0]!, key: key(id), leaseMs, ttlMs: TTL_MS });
+    const claim = (id: string, leaseMs = 10_000) =>
+      one.store.inbox.claim({ subscriptionId: ids[0]!, key: key(id), leaseMs, ttlMs: TTL_MS });
     const claimed = async (id: string, leaseMs?: number) => (await claim(id, leaseMs)) as InboxClaim & { state: 'claimed' };
-    const endOf = (id: string, token: string, done?: { result: string | undefined }) => ({ subscriptionId: ids[0]!, key: key(id), token, done });
+    const endOf = (id: string, token: string, done?: { result: string | undefined }) => ({
+      subscriptionId: ids[0]!,
+      key: key(id),
+      token,
+      done,
+    });
 
     it('knows a message it has seen, by source and id, for each subscription apart', async () => {
       expect(await remember([key('1')])).toEqual([true]);
@@ -45,8 +62,18 @@ export function storeInboxContract(fixture: StoreFixture): void {
     });
 
     it('keeps apart what only looks alike when it is joined', async () => {
-      expect(await remember([{ source: 'a\nb', id: 'c' }, { source: 'a', id: 'b\nc' }])).toEqual([true, true]);
-      expect(await remember([{ source: 'a', id: 'b\nc' }, { source: 'a\nb', id: 'd' }])).toEqual([false, true]);
+      expect(
+        await remember([
+          { source: 'a\nb', id: 'c' },
+          { source: 'a', id: 'b\nc' },
+        ]),
+      ).toEqual([true, true]);
+      expect(
+        await remember([
+          { source: 'a', id: 'b\nc' },
+          { source: 'a\nb', id: 'd' },
+        ]),
+      ).toEqual([false, true]);
     });
 
     it('forgets what a transaction remembered that is rolled back', async () => {
@@ -75,7 +102,9 @@ export function storeInboxContract(fixture: StoreFixture): void {
       for (let round = 0; round < 3; round += 1) {
         const source = `round ${round}`;
         const forwards = batch.map(({ id }) => key(id, source));
-        const answers = await Promise.all([forwards, [...forwards].reverse(), forwards, [...forwards].reverse()].map((keys) => remember(keys)));
+        const answers = await Promise.all(
+          [forwards, [...forwards].reverse(), forwards, [...forwards].reverse()].map((keys) => remember(keys)),
+        );
         expect(answers.flat().filter((isNew) => isNew)).toHaveLength(batch.length);
       }
     });
@@ -146,7 +175,10 @@ export function storeInboxContract(fixture: StoreFixture): void {
 
     it('lets another one take over when the lease of a claim has ended, and the first one knows', async () => {
       const { token } = await claimed('1', 50);
-      const second = (await eventually(() => claim('1'), ({ state }) => state === 'claimed')) as InboxClaim & { state: 'claimed' };
+      const second = (await eventually(
+        () => claim('1'),
+        ({ state }) => state === 'claimed',
+      )) as InboxClaim & { state: 'claimed' };
       expect(second.token).not.toBe(token);
       expect(await codeOf(one.store.inbox.renew({ subscriptionId: ids[0]!, key: key('1'), token, leaseMs: 1000 }))).toBe('HF_LEASE_LOST');
       expect(await codeOf(one.store.inbox.finish(endOf('1', token, { result: 'late' })))).toBe('HF_LEASE_LOST');

@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { type Failure, type Incoming, type Intake, isHoldfastError, type LogRow, type Store, type SubscriptionDeclaration, slotOf, type Transaction } from '@holdfast/core';
+import {
+  type Failure,
+  type Incoming,
+  type Intake,
+  isHoldfastError,
+  type LogRow,
+  type Store,
+  type SubscriptionDeclaration,
+  slotOf,
+  type Transaction,
+} from '@holdfast/core';
 
 /** How a process opens the store. */
 export interface ProcessOptions {
@@ -74,13 +84,33 @@ export async function inTransaction<T>(process: Pick<StoreProcess, 'store'>, wor
 
 /** A row for the log with this key. */
 export function rowOf(key: string | undefined, also: Partial<LogRow> = {}): LogRow {
-  const attributes = JSON.stringify({ specversion: '1.0', id: randomUUID(), source: 'contract', type: TYPE, time: '2026-01-01T00:00:00Z', partitionkey: key });
-  return { slot: key === undefined ? undefined : slotOf(key), type: TYPE, key, attributes, body: Buffer.from('{}'), due: undefined, ...also };
+  const attributes = JSON.stringify({
+    specversion: '1.0',
+    id: randomUUID(),
+    source: 'contract',
+    type: TYPE,
+    time: '2026-01-01T00:00:00Z',
+    partitionkey: key,
+  });
+  return {
+    slot: key === undefined ? undefined : slotOf(key),
+    type: TYPE,
+    key,
+    attributes,
+    body: Buffer.from('{}'),
+    due: undefined,
+    ...also,
+  };
 }
 
 /** Publishes these keys in one committed transaction; the lanes written to. */
 export function publish(process: StoreProcess, ...keys: readonly string[]): Promise<readonly number[]> {
-  return inTransaction(process, (tx) => process.store.log.append(tx, keys.map((key) => rowOf(key))));
+  return inTransaction(process, (tx) =>
+    process.store.log.append(
+      tx,
+      keys.map((key) => rowOf(key)),
+    ),
+  );
 }
 
 /** A message as a delivery record keeps it. */
@@ -134,7 +164,10 @@ export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: 
   for (const end = Date.now() + forMs; ; ) {
     const value = await look();
     if (isGood(value)) return value;
-    if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms; last seen: ${JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each))}`);
+    if (Date.now() > end)
+      throw new Error(
+        `Still not so after ${forMs} ms; last seen: ${JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each))}`,
+      );
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

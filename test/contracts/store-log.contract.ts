@@ -1,5 +1,20 @@
 import { type Lease, laneOfSlot, slotOf } from '@holdfast/core';
-import { begin, codeOf, declare, eventually, inTransaction, keyOf, publish, register, rowOf, type StoreDatabase, type StoreFixture, type StoreProcess, start, TYPE } from './store-kit.js';
+import {
+  begin,
+  codeOf,
+  declare,
+  eventually,
+  inTransaction,
+  keyOf,
+  publish,
+  register,
+  rowOf,
+  type StoreDatabase,
+  type StoreFixture,
+  type StoreProcess,
+  start,
+  TYPE,
+} from './store-kit.js';
 
 const LANES = 4;
 
@@ -27,16 +42,27 @@ export function storeLogContract(fixture: StoreFixture): void {
     const cursorOf = (key: string) => ({ subscriptionId: id, lane: laneOfSlot(slotOf(key), LANES) });
     const take = (process: StoreProcess, key: string, limit = 100) =>
       inTransaction(process, async (tx) => (await process.store.cursors.take(tx, cursorOf(key), limit)).messages.map(keyOf));
-    const lease = (process: StoreProcess, key: string, ttlMs: number) => process.store.cursors.lease(cursorOf(key), 10, ttlMs) as Promise<Lease>;
+    const lease = (process: StoreProcess, key: string, ttlMs: number) =>
+      process.store.cursors.lease(cursorOf(key), 10, ttlMs) as Promise<Lease>;
 
     it('gives rows back byte for byte, with when they were written', async () => {
-      const row = rowOf('key 🔑 ключ', { attributes: '{"partitionkey":"key 🔑 ключ","note":"a\\u0000 \'; drop"}', body: Uint8Array.from([0, 1, 254, 255]) });
+      const row = rowOf('key 🔑 ключ', {
+        attributes: '{"partitionkey":"key 🔑 ключ","note":"a\\u0000 \'; drop"}',
+        body: Uint8Array.from([0, 1, 254, 255]),
+      });
       const before = Date.now();
       expect(await inTransaction(one, (tx) => one.store.log.append(tx, [row]))).toEqual([cursorOf('key 🔑 ключ').lane]);
       const { messages } = await inTransaction(one, (tx) => one.store.cursors.take(tx, cursorOf('key 🔑 ключ'), 10));
       expect(messages).toHaveLength(1);
       const [message] = messages;
-      expect(message).toMatchObject({ type: TYPE, attributes: row.attributes, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined });
+      expect(message).toMatchObject({
+        type: TYPE,
+        attributes: row.attributes,
+        attempts: 0,
+        isRedelivery: false,
+        hasConsent: false,
+        deliveryId: undefined,
+      });
       expect(Buffer.from(message!.body)).toEqual(Buffer.from(row.body));
       expect(message!.lane).toBe(cursorOf('key 🔑 ключ').lane);
       expect(Math.abs(message!.writtenAt!.getTime() - before)).toBeLessThan(60_000);
@@ -71,7 +97,9 @@ export function storeLogContract(fixture: StoreFixture): void {
     });
 
     it('takes only the types of the subscription, and passes over the others', async () => {
-      await inTransaction(one, (tx) => one.store.log.append(tx, [rowOf('a', { type: 'contract.other' }), rowOf('a'), rowOf('a', { type: 'contract.other' })]));
+      await inTransaction(one, (tx) =>
+        one.store.log.append(tx, [rowOf('a', { type: 'contract.other' }), rowOf('a'), rowOf('a', { type: 'contract.other' })]),
+      );
       const taken = await inTransaction(one, (tx) => one.store.cursors.take(tx, cursorOf('a'), 10));
       expect(taken.messages.map(({ type }) => type)).toEqual([TYPE]);
       expect(taken.isMoved).toBe(true);
@@ -116,7 +144,10 @@ export function storeLogContract(fixture: StoreFixture): void {
     it('lets another one take over when a lease has ended, and the first one knows', async () => {
       await publish(one, 'a');
       const late = await lease(one, 'a', 50);
-      const taken = await eventually(() => other.store.cursors.lease(cursorOf('a'), 1, 10_000), (got) => got !== undefined);
+      const taken = await eventually(
+        () => other.store.cursors.lease(cursorOf('a'), 1, 10_000),
+        (got) => got !== undefined,
+      );
       expect(taken?.messages).toHaveLength(1);
       expect(await codeOf(late.renew())).toBe('HF_LEASE_LOST');
       expect(await codeOf(late.finish(undefined))).toBe('HF_LEASE_LOST');
@@ -144,10 +175,18 @@ export function storeLogContract(fixture: StoreFixture): void {
     });
 
     it('moves scheduled rows into the log when they are due', async () => {
-      await inTransaction(one, (tx) => one.store.log.append(tx, [rowOf('a', { due: { delayMs: 100 } }), rowOf('b', { due: { at: new Date(0) } })]));
+      await inTransaction(one, (tx) =>
+        one.store.log.append(tx, [rowOf('a', { due: { delayMs: 100 } }), rowOf('b', { due: { at: new Date(0) } })]),
+      );
       expect(await take(one, 'a')).toEqual([]);
-      const moved = await eventually(() => one.store.upkeep.moveScheduled(10), ({ moved: count }) => count > 0);
-      await eventually(() => one.store.upkeep.moveScheduled(10), ({ nextDueMs }) => nextDueMs === undefined);
+      const moved = await eventually(
+        () => one.store.upkeep.moveScheduled(10),
+        ({ moved: count }) => count > 0,
+      );
+      await eventually(
+        () => one.store.upkeep.moveScheduled(10),
+        ({ nextDueMs }) => nextDueMs === undefined,
+      );
       expect(moved.moved).toBeLessThanOrEqual(2);
       expect(await take(one, 'a')).toContain('a');
     });
@@ -177,7 +216,10 @@ export function storeLogContract(fixture: StoreFixture): void {
       await one.store.wakeups.listen((lanes) => own.push(lanes));
       if (!canListen) return;
       for (let i = 0; i < 200; i += 1) one.store.wakeups.notify([i % LANES]);
-      const lanes = await eventually(() => new Set(woken.flat()), (seen) => seen.size === LANES);
+      const lanes = await eventually(
+        () => new Set(woken.flat()),
+        (seen) => seen.size === LANES,
+      );
       expect([...lanes].sort()).toEqual([0, 1, 2, 3]);
       expect(woken.length).toBeLessThan(50);
       expect(own).toEqual([]);

@@ -1,4 +1,16 @@
-import { begin, codeOf, declare, inTransaction, publish, register, rowOf, type StoreDatabase, type StoreFixture, type StoreProcess, start } from './store-kit.js';
+import {
+  begin,
+  codeOf,
+  declare,
+  inTransaction,
+  publish,
+  register,
+  rowOf,
+  type StoreDatabase,
+  type StoreFixture,
+  type StoreProcess,
+  start,
+} from './store-kit.js';
 
 /** The tables of a store: made, checked, never made twice. */
 export function storeSchemaContract(fixture: StoreFixture): void {
@@ -74,7 +86,12 @@ export function storeSchemaContract(fixture: StoreFixture): void {
       await start({ ...database, open: (options) => open(options) });
       const other = await open({ lanes: 32 });
       await other.store.ready();
-      const lanes = await inTransaction(other, (tx) => other.store.log.append(tx, Array.from({ length: 100 }, (_, i) => rowOf(`${i}`))));
+      const lanes = await inTransaction(other, (tx) =>
+        other.store.log.append(
+          tx,
+          Array.from({ length: 100 }, (_, i) => rowOf(`${i}`)),
+        ),
+      );
       expect(Math.max(...lanes)).toBe(3);
       expect((await other.store.log.stats()).lanes).toHaveLength(4);
     });

@@ -1,5 +1,20 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
-import { begin, codeOf, declare, failureOf, inTransaction, keyOf, messageOf, publish, register, type StoreDatabase, type StoreFixture, type StoreProcess, start, TYPE } from './store-kit.js';
+import {
+  begin,
+  codeOf,
+  declare,
+  failureOf,
+  inTransaction,
+  keyOf,
+  messageOf,
+  publish,
+  register,
+  type StoreDatabase,
+  type StoreFixture,
+  type StoreProcess,
+  start,
+  TYPE,
+} from './store-kit.js';
 
 const BY = { by: 'contract', reason: 'the contract' };
 const LANES = 4;
@@ -23,27 +38,49 @@ export function storeSubscriptionsContract(fixture: StoreFixture): void {
     opened.push(process);
     return process;
   }
-  const stateOf = async ({ store }: StoreProcess, name: string) => (await store.subscriptions.list()).find((info) => info.name === name)?.state;
+  const stateOf = async ({ store }: StoreProcess, name: string) =>
+    (await store.subscriptions.list()).find((info) => info.name === name)?.state;
   const take = ({ store }: StoreProcess, subscriptionId: number, key: string) =>
     inTransaction({ store }, (tx) => store.cursors.take(tx, { subscriptionId, lane: laneOfSlot(slotOf(key), LANES) }, 10));
 
   describe('subscriptions', () => {
     it('are made once, whoever registers them first', async () => {
       const [one, two] = [await node(), await node()];
-      const both = await Promise.all([one, two].map(({ store, nodeId }) => store.subscriptions.register(nodeId, [declare('contract.reader'), declare('contract.second')])));
+      const both = await Promise.all(
+        [one, two].map(({ store, nodeId }) =>
+          store.subscriptions.register(nodeId, [declare('contract.reader'), declare('contract.second')]),
+        ),
+      );
       expect(both[0]?.map(({ id }) => id)).toEqual(both[1]?.map(({ id }) => id));
       expect(both.flatMap((rows) => rows.map(({ isNew }) => isNew)).filter((isNew) => isNew)).toHaveLength(2);
-      expect(await one.store.subscriptions.register(one.nodeId, [declare('contract.reader'), declare('contract.second')])).toMatchObject([{ isNew: false }, { isNew: false }]);
+      expect(await one.store.subscriptions.register(one.nodeId, [declare('contract.reader'), declare('contract.second')])).toMatchObject([
+        { isNew: false },
+        { isNew: false },
+      ]);
     });
 
     it('are listed with their types, backlog and dead letters', async () => {
       const one = await node();
-      const [id] = (await register(one, declare('contract.reader', { types: [TYPE, 'b'] }), declare('contract.method', { isHandler: false, types: [] }))) as [number];
+      const [id] = (await register(
+        one,
+        declare('contract.reader', { types: [TYPE, 'b'] }),
+        declare('contract.method', { isHandler: false, types: [] }),
+      )) as [number];
       await one.store.cursors.create(id, 'now');
       await publish(one, 'a', 'b');
       await inTransaction(one, (tx) =>
         one.store.deliveries.record(tx, [
-          { subscriptionId: id, message: messageOf('1'), identity: undefined, key: undefined, state: 'dead', attempts: 1, delayMs: 0, failure: failureOf('x'), isSuspect: false },
+          {
+            subscriptionId: id,
+            message: messageOf('1'),
+            identity: undefined,
+            key: undefined,
+            state: 'dead',
+            attempts: 1,
+            delayMs: 0,
+            failure: failureOf('x'),
+            isSuspect: false,
+          },
         ]),
       );
       const [info, ...others] = await one.store.subscriptions.list();
@@ -64,9 +101,9 @@ export function storeSubscriptionsContract(fixture: StoreFixture): void {
       const [id] = (await register(one, declare('contract.old'))) as [number];
       await one.store.cursors.create(id, 'now');
       await publish(one, 'a');
-      expect(await one.store.subscriptions.register(one.nodeId, [declare('contract.new', { formerly: ['contract.older', 'contract.old'] })])).toEqual([
-        { name: 'contract.new', id, isNew: false },
-      ]);
+      expect(
+        await one.store.subscriptions.register(one.nodeId, [declare('contract.new', { formerly: ['contract.older', 'contract.old'] })]),
+      ).toEqual([{ name: 'contract.new', id, isNew: false }]);
       await one.store.cursors.create(id, 'now');
       expect((await take(one, id, 'a')).messages.map(keyOf)).toEqual(['a']);
       expect(await stateOf(one, 'contract.old')).toBeUndefined();
@@ -77,7 +114,11 @@ export function storeSubscriptionsContract(fixture: StoreFixture): void {
       await register(one, declare('contract.reader'), declare('contract.gone'), declare('contract.gone too'));
       const start = one.store.subscriptions.register(one.nodeId, [declare('contract.reader'), declare('contract.fresh')]);
       await expect(start).rejects.toMatchObject({ code: 'HF_SUBSCRIPTION_MISSING', details: { name: 'contract.gone, contract.gone too' } });
-      expect((await one.store.subscriptions.list()).map(({ name }) => name)).toEqual(['contract.gone', 'contract.gone too', 'contract.reader']);
+      expect((await one.store.subscriptions.list()).map(({ name }) => name)).toEqual([
+        'contract.gone',
+        'contract.gone too',
+        'contract.reader',
+      ]);
     });
 
     it('may be missing here while another live node serves them, of this service', async () => {

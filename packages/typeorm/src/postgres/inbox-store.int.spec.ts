@@ -31,7 +31,9 @@ describe('the inbox in PostgreSQL', () => {
       if (statements === 2) await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: undefined });
       return run(statement);
     };
-    await expect(inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 })).rejects.toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
+    await expect(inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 })).rejects.toMatchObject({
+      code: 'HF_IDEMPOTENT_IN_PROGRESS',
+    });
     expect(statements).toBe(2);
     await tx.rollback();
     const again = await begin(open.store);

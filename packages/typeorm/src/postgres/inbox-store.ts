@@ -124,7 +124,9 @@ export class PostgresInboxStore implements InboxStore {
     }
     const sources = unique.map(({ source }) => source);
     const ids = unique.map(({ id }) => id);
-    const { rows } = await sql.run<{ sources: string[]; ids: string[] }>(this.rememberMany(subscriptionId, sources, ids, ttlMs + this.ahead()));
+    const { rows } = await sql.run<{ sources: string[]; ids: string[] }>(
+      this.rememberMany(subscriptionId, sources, ids, ttlMs + this.ahead()),
+    );
     return new Set(rows.flatMap((row) => row.ids.map((id, index) => idOf({ source: row.sources[index] as string, id }))));
   }
 

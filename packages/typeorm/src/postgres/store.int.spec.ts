@@ -12,6 +12,10 @@ for (const server of servers()) {
       await client.query(script);
       await client.end();
     };
-    return { open: (options) => openStore(database.url, { lanes: 4, service: 'contract', poolSize: 8, ...options, migrate: false }), execute, drop: () => database.drop() };
+    return {
+      open: (options) => openStore(database.url, { lanes: 4, service: 'contract', poolSize: 8, ...options, migrate: false }),
+      execute,
+      drop: () => database.drop(),
+    };
   });
 }

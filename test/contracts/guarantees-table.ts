@@ -1,0 +1,69 @@
+import type { TransportCapabilities } from '@holdfast/core';
+import { DATABASE_CAPABILITIES } from '@holdfast/transport-database';
+import { IN_MEMORY_CAPABILITIES } from '@holdfast/transport-in-memory';
+
+/** A promise, and what a transport with these capabilities makes of it. */
+interface Promised {
+  readonly promise: string;
+  readonly evenWhen: string;
+  readonly kept: (capabilities: TransportCapabilities) => string;
+}
+
+const always = () => 'yes';
+
+/** The promises of the design (section 4), as far as they are kept today; each is a test of the contract or of the log. */
+const PROMISES: readonly Promised[] = [
+  {
+    promise: 'A committed message is delivered at least once to every subscription; a rolled-back one never.',
+    evenWhen: 'kill -9 of a process or of the database server, at any step',
+    kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
+  },
+  {
+    promise: 'One effect per message and subscription, in this database, inside the window (`@Idempotent` with `@Transactional`).',
+    evenWhen: 'duplicates, redelivery, many consumers, a redriven dead letter',
+    kept: always,
+  },
+  {
+    promise: "Within a key, the order of the transactions that conflict on that key's rows (`ordering: 'key'`).",
+    evenWhen: 'several processes, retries, take-overs',
+    kept: ({ partitionedDelivery, sharedSubscriptions }) => {
+      if (!partitionedDelivery) return 'refused at start';
+      return sharedSubscriptions ? 'yes' : 'in one process';
+    },
+  },
+  {
+    promise:
+      "No business transaction waits for another one's messages or for a consumer, and no message waits for a stranger's transaction.",
+    evenWhen: 'a frozen writer, rollbacks, a slow handler',
+    kept: always,
+  },
+  {
+    promise:
+      'A message that cannot be read (undecodable, too large, invalid, unknown version) is parked with its reason, and the next one is handled.',
+    evenWhen: 'bad input of any kind',
+    kept: always,
+  },
+  {
+    promise: 'Stop under load finishes or gives back what is in flight, within the deadline.',
+    evenWhen: 'SIGTERM',
+    kept: ({ persistent }) => (persistent ? 'yes' : 'what is given back is gone'),
+  },
+];
+
+/** Transports by how they are written in the module's options. */
+const TRANSPORTS: Readonly<Record<string, TransportCapabilities>> = {
+  'database()': DATABASE_CAPABILITIES,
+  'inMemory()': IN_MEMORY_CAPABILITIES,
+};
+
+/** The README's table of guarantees, printed from the records that drive the contract of transports. */
+export function guaranteesTable(transports: Readonly<Record<string, TransportCapabilities>> = TRANSPORTS): string {
+  const names = Object.keys(transports);
+  const rows = PROMISES.map(({ promise, evenWhen, kept }) => [promise, evenWhen, ...Object.values(transports).map(kept)]);
+  const head = ['Promise', 'Even when', ...names.map((name) => `\`${name}\``)];
+  return [lineOf(head), `|${'---|'.repeat(head.length)}`, ...rows.map(lineOf)].join('\n');
+}
+
+function lineOf(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
