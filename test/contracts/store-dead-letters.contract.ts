@@ -1,5 +1,6 @@
 import type { DeadLetterFilter, DeliveryRecord } from '@holdfast/core';
 import {
+  begin,
   codeOf,
   declare,
   failureOf,
@@ -242,6 +243,29 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       expect(await due(orderedId)).toEqual([]);
       await one.store.deadLetters.discard(await idOf('1'), BY);
       expect(await due(orderedId)).toEqual(['3']);
+    });
+
+    it('free what another transaction is just putting behind them when they are discarded', async () => {
+      await store(dead('1', { subscriptionId: orderedId, key: 'k' }));
+      const putting = await begin(one);
+      await one.store.deliveries.lockKeys(putting, { subscriptionId: orderedId, keys: ['k'], blocksKeys: true });
+      await one.store.deliveries.record(putting, [dead('2', { subscriptionId: orderedId, key: 'k', state: 'waiting' })]);
+      const discarding = one.store.deadLetters.discard({ key: 'k' }, BY);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await putting.commit();
+      expect(await discarding).toBe(1);
+      expect(await due(orderedId)).toEqual(['2']);
+    });
+
+    it('of an ordered key do not wait for ever behind one that is just being closed when they are redriven', async () => {
+      await store(dead('1', { subscriptionId: orderedId, key: 'k', state: 'retry' }), dead('2', { subscriptionId: orderedId, key: 'k' }));
+      const closing = await begin(one);
+      await one.store.deliveries.close(closing, orderedId, [{ source: 'orders', id: '1' }]);
+      const redriving = one.store.deadLetters.redrive({ key: 'k' }, BY);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await closing.commit();
+      expect(await redriving).toBe(1);
+      expect(await due(orderedId)).toEqual(['2']);
     });
   });
 }

@@ -205,6 +205,18 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       expect(await second).toEqual(['k']);
     });
 
+    it('free what another transaction is just putting behind them', async () => {
+      await store(record('1', { key: 'k' }));
+      const putting = await begin(one);
+      await one.store.deliveries.lockKeys(putting, { subscriptionId: id, keys: ['k'], blocksKeys: false });
+      await one.store.deliveries.record(putting, [record('2', { key: 'k', state: 'waiting' })]);
+      const closing = close('1');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await putting.commit();
+      await closing;
+      expect(await takeIds(one, intake())).toEqual(['2']);
+    });
+
     it('do not deadlock over the same keys in different orders', async () => {
       const keys = Array.from({ length: 10 }, (_, i) => `k${i}`);
       const locks = Array.from({ length: 20 }, () =>

@@ -10,10 +10,13 @@ import {
 } from '@holdfast/core';
 import { audit } from './audit.js';
 import type { PostgresContext } from './context.js';
+import { lockKeys, type OrderedKey } from './key-locks.js';
 import type { SqlRunner } from './sql.js';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
+/** Keys locked at a time: the server keeps all locks in one table of fixed size. */
+const MAX_LOCKS = 500;
 
 interface LetterRow {
   readonly id: string;
@@ -29,6 +32,12 @@ interface LetterRow {
   readonly group: string;
   readonly failed_at: Date;
   readonly body: Buffer;
+}
+
+interface ChosenRow {
+  readonly id: string;
+  readonly subscription_id: number;
+  readonly key: string | null;
 }
 
 /** Dead letters and invalid messages of one service, as operators see and repair them. */
@@ -76,10 +85,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     return rows[0] && letterOf(rows[0]);
   }
 
-  redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
+  async redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
     const again = `state = 'retry', attempts = 0, has_consent = true, next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
-    return this.act(which, { ...action, name: 'redrive' }, async (sql, ids) => {
+    const chosen = await this.act(which, { ...action, name: 'redrive' }, async (sql, ids) => {
       // Within an ordered key only the first may run; the others wait behind it.
       await sql.run({
         text: `update ${t.delivery} d set ${again} from ${t.subscription} s where s.id = d.subscription_id and d.id = any($1::bigint[])
@@ -92,41 +101,58 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
         values: [ids],
       });
     });
+    await this.freeLater(keysOf(chosen), `state in ('retry', 'waiting')`);
+    return chosen.length;
   }
 
-  discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
+  async discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
-    return this.act(which, { ...action, name: 'discard' }, async (sql, ids) => {
-      const { rows } = await sql.run<{ subscription_id: number; key: string | null }>({
-        text: `delete from ${t.delivery} where id = any($1::bigint[]) returning subscription_id, key`,
-        values: [ids],
-      });
-      for (const { subscription_id, key } of rows) {
-        if (key === null) continue;
-        await sql.run({
-          text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp()
-                 where state = 'waiting' and id = (select id from ${t.delivery} where subscription_id = $1 and key = $2 order by id limit 1)`,
-          values: [subscription_id, key],
-        });
-      }
+    const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, ids, keys) => {
+      await sql.run({ text: `delete from ${t.delivery} where id = any($1::bigint[])`, values: [ids] });
+      await this.free(sql, keys, 'true');
     });
+    await this.freeLater(keysOf(chosen), 'true');
+    return chosen.length;
+  }
+
+  /** Lets the first delivery of each key go, if it waits; `which` of them count as the first. */
+  private async free(sql: SqlRunner, keys: readonly OrderedKey[], which: string): Promise<void> {
+    const t = this.context.tables;
+    await sql.run({
+      text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
+             where state = 'waiting' and id in (
+               select (select d.id from ${t.delivery} d where d.subscription_id = k.id and d.key = k.key and ${which} order by d.id limit 1)
+               from unnest($1::int[], $2::text[]) k(id, key))`,
+      values: [keys.map(({ subscriptionId }) => subscriptionId), keys.map(({ key }) => key), this.context.clock.aheadOfDatabaseMs()],
+    });
+  }
+
+  /** Once more when all of it is committed, a bounded number at a time: a delivery may just have been put behind what is gone now. */
+  private async freeLater(keys: readonly OrderedKey[], which: string): Promise<void> {
+    for (let from = 0; from < keys.length; from += MAX_LOCKS) {
+      const some = keys.slice(from, from + MAX_LOCKS);
+      await this.context.pool.transaction(async (sql) => {
+        await lockKeys(sql, some, this.context.nodeId);
+        await this.free(sql, some, which);
+      });
+    }
   }
 
   private act(
     which: DeadLetterChoice,
     { name, ...action }: OperatorAction & { readonly name: string },
-    work: (sql: SqlRunner, ids: readonly string[]) => Promise<void>,
-  ): Promise<number> {
+    work: (sql: SqlRunner, ids: readonly string[], keys: readonly OrderedKey[]) => Promise<void>,
+  ): Promise<readonly ChosenRow[]> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: string }>({
-        text: `select d.id ${this.from} ${where.text} order by d.id for update of d`,
+      const { rows } = await sql.run<ChosenRow>({
+        text: `select d.id, d.subscription_id, d.key ${this.from} ${where.text} order by d.id for update of d`,
         values: where.values,
       });
       const ids = rows.map(({ id }) => id);
-      if (ids.length > 0) await work(sql, ids);
+      if (ids.length > 0) await work(sql, ids, keysOf(rows));
       await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
-      return ids.length;
+      return rows;
     });
   }
 
@@ -166,6 +192,10 @@ class Conditions {
   and(condition: string): void {
     this.text += ` and ${condition}`;
   }
+}
+
+function keysOf(rows: readonly ChosenRow[]): readonly OrderedKey[] {
+  return rows.flatMap(({ subscription_id, key }) => (key === null ? [] : [{ subscriptionId: subscription_id, key }]));
 }
 
 function readCursor(cursor: string | undefined): { at?: string; id?: string } {

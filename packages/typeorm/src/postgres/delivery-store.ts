@@ -12,6 +12,7 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
+import { lockKeys } from './key-locks.js';
 import { sessionName } from './node-store.js';
 import { prepared, type SqlRunner } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
@@ -104,11 +105,11 @@ export class PostgresDeliveryStore implements DeliveryStore {
     const sql = sqlOf(tx);
     const sorted = [...new Set(keys)].sort();
     // Two statements: the second one's snapshot must be younger than the locks.
-    await sql.run({
-      text: `select set_config('application_name', $3, true), pg_advisory_xact_lock(h)
-             from (select distinct hashtextextended(k, $1) as h from unnest($2::text[]) k order by 1) ordered`,
-      values: [subscriptionId, sorted, sessionName(this.context.nodeId)],
-    });
+    await lockKeys(
+      sql,
+      sorted.map((key) => ({ subscriptionId, key })),
+      this.context.nodeId,
+    );
     const { rows } = await sql.run<{ key: string }>(this.keysStatement(subscriptionId, sorted, blocksKeys));
     return new Set(rows.map(({ key }) => key));
   }
@@ -134,7 +135,14 @@ export class PostgresDeliveryStore implements DeliveryStore {
   async free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return;
     const t = this.context.tables;
-    await sqlOf(tx).run({
+    const sql = sqlOf(tx);
+    // A message may just be put behind the one that frees them.
+    await lockKeys(
+      sql,
+      keys.map((key) => ({ subscriptionId, key })),
+      this.context.nodeId,
+    );
+    await sql.run({
       text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
              where id in (select (select d.id from ${t.delivery} d where d.subscription_id = $1 and d.key = k and d.state not in ('dead', 'invalid') order by d.id limit 1)
                           from unnest($2::text[]) k) and state = 'waiting'`,
