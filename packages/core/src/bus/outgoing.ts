@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
 import { encodeData } from '../message/codec.js';
 import { attributesOf, type Envelope } from '../message/envelope.js';
 import type { MessageLimits } from '../message/limits.js';
@@ -95,10 +96,10 @@ function destinationOf({ transports, transport }: OutgoingContext, destination: 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 function dueOf({ delay, at }: PublishOptions): LogRow['due'] {
-  if (delay !== undefined && at !== undefined)
-    throw hfError('HF_CONFIG_INVALID', { problems: ['delay and at are both given; a message has one time, so give one of them'] });
+  if (delay !== undefined && at !== undefined) throw hfError('HF_MESSAGE_TIME', { reason: 'delay and at are both given' });
   if (at !== undefined) {
-    if (!(at instanceof Date) || Number.isNaN(at.getTime())) throw hfError('HF_CONFIG_DURATION', { option: 'at', value: at });
+    if (!(at instanceof Date) || Number.isNaN(at.getTime()))
+      throw hfError('HF_MESSAGE_TIME', { reason: `at is no Date with a time: ${printable(at)}` });
     return { at };
   }
   return delay === undefined ? undefined : { delayMs: toMs(delay, 'delay') };

@@ -1,13 +1,13 @@
 import { hfError } from '../errors/catalogue.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
-import { assertStorable } from '../message/storable.js';
+import { unstorable } from '../message/storable.js';
 import type { Clock } from '../time/clock.js';
 import type { Delivery } from './delivery.js';
 import type { ReadableMessage } from './opened-message.js';
 import type { IdempotencyPolicy } from './subscription.js';
 
 /** Longest business key, in characters: it is part of an index. */
-export const KEY_LENGTH = 1000;
+export const KEY_LENGTH = 255;
 
 /** What makes two deliveries the same: the business key, else source and message id. @throws HF_IDEMPOTENT_KEY_INVALID */
 export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data }: ReadableMessage, delivery: Delivery): InboxKey {
@@ -17,16 +17,9 @@ export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data }:
 
 /** A business key as the inbox keeps it: no source can be empty, so it never meets a message id. @throws HF_IDEMPOTENT_KEY_INVALID */
 export function businessKey(value: unknown, method: string): InboxKey {
-  try {
-    assertStorable(value, 'The idempotency key', KEY_LENGTH);
-  } catch (cause) {
-    throw hfError(
-      'HF_IDEMPOTENT_KEY_INVALID',
-      { method, value, reason: cause instanceof Error ? cause.message : String(cause) },
-      { cause },
-    );
-  }
-  return { source: '', id: value };
+  const reason = unstorable(value, KEY_LENGTH);
+  if (reason !== undefined) throw hfError('HF_IDEMPOTENT_KEY_INVALID', { method, value, reason, limit: KEY_LENGTH });
+  return { source: '', id: value as string };
 }
 
 /** True when the message is older than repeats are remembered, so that it cannot be proven new. An operator's word is proof enough. */

@@ -1,6 +1,8 @@
 import { hfError } from '../errors/catalogue.js';
 import { decodeData } from '../message/codec.js';
 import { type Envelope, envelopeFrom } from '../message/envelope.js';
+import { DEFAULT_LIMITS } from '../message/limits.js';
+import { unstorable } from '../message/storable.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { Incoming } from './intake.port.js';
 import type { Subscription } from './subscription.js';
@@ -17,6 +19,8 @@ export interface UnreadableMessage {
   readonly incoming: Incoming;
   readonly envelope: Envelope | undefined;
   readonly error: unknown;
+  /** What could be read of its identity although the rest could not. */
+  readonly identity?: InboxKey;
 }
 
 /** A message after decoding. */
@@ -37,11 +41,24 @@ export async function openMessage(subscription: Subscription, incoming: Incoming
     }
     return { incoming, envelope, data: await decodeData(envelope, subscription.messages, subscription.limits) };
   } catch (error) {
-    return { incoming, envelope, error };
+    return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming.attributes) : undefined };
   }
 }
 
 /** Source and id of a message, where they could be read. */
-export function identityOf({ envelope }: OpenedMessage): InboxKey | undefined {
-  return envelope && { source: envelope.source, id: envelope.id };
+export function identityOf(message: OpenedMessage): InboxKey | undefined {
+  const { envelope } = message;
+  if (envelope !== undefined) return { source: envelope.source, id: envelope.id };
+  return 'identity' in message ? message.identity : undefined;
+}
+
+/** Source and id in attributes that are damaged elsewhere, so that a person can find the message. */
+function identityIn(attributes: string): InboxKey | undefined {
+  try {
+    const { source, id } = (JSON.parse(attributes) ?? {}) as { readonly source?: unknown; readonly id?: unknown };
+    const isReal = [source, id].every((text) => unstorable(text, DEFAULT_LIMITS.idLength) === undefined);
+    return isReal ? { source: source as string, id: id as string } : undefined;
+  } catch {
+    return undefined;
+  }
 }

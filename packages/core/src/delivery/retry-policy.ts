@@ -1,4 +1,5 @@
 import { classify } from '../errors/classify.js';
+import { problemsOf } from '../errors/problems.js';
 import { isNonRetryableError } from '../errors/non-retryable-error.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { Random } from '../time/random.js';
@@ -25,7 +26,7 @@ export type RetryDecision = { readonly kind: 'retry'; readonly delayMs: number }
  * Reads what `@Retry` was given.
  *
  * @param where named in errors, such as the subscription
- * @throws HF_CONFIG_DURATION, and RangeError text through `problem` for what is no length of time
+ * @param problem takes one sentence per thing that is wrong
  */
 export function retryPolicy(
   options: number | false | RetryOptions | undefined,
@@ -66,8 +67,16 @@ function mayRetry({ retryIf }: RetryPolicy, error: unknown, attempt: number): bo
 function delayOf(backoff: RetryOptions['backoff'], problem: (text: string) => void, where: string): RetryPolicy['delayMs'] {
   if (typeof backoff === 'function') return (attempt, error) => toMs(backoff(attempt, error), `${where}: backoff`);
   const { delay = DEFAULT_DELAY, factor = DEFAULT_FACTOR, maxDelay = DEFAULT_MAX_DELAY, jitter = 'full' }: Partial<Backoff> = backoff ?? {};
-  const firstMs = toMs(delay, `${where}: backoff.delay`);
-  const maxMs = toMs(maxDelay, `${where}: backoff.maxDelay`);
+  const ms = (value: Duration, option: string): number => {
+    try {
+      return toMs(value, `${where}: ${option}`);
+    } catch (error) {
+      for (const each of problemsOf(error)) problem(each);
+      return 0;
+    }
+  };
+  const firstMs = ms(delay, 'backoff.delay');
+  const maxMs = ms(maxDelay, 'backoff.maxDelay');
   if (!(factor >= 1)) problem(`${where}: backoff.factor is ${String(factor)}; a delay may not shrink, so use at least 1`);
   return (attempt, _error, random) => {
     const fullMs = Math.min(maxMs, firstMs * factor ** (attempt - 1));

@@ -1,20 +1,25 @@
 import { describeMessages } from '../message/message-class.js';
+import { problemsOf } from '../errors/problems.js';
+import { printable } from '../errors/printable.js';
 import type { MessageClass } from '../message/message.js';
 import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
-import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { Isolation, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import { retryPolicy } from './retry-policy.js';
 import type { IdempotencyPolicy, Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
+const ISOLATIONS: readonly Isolation[] = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
 const DEFAULT_CONCURRENCY = 10;
 const DEFAULT_TIMEOUT: Duration = '30s';
 const DEFAULT_TTL: Duration = '7d';
 const DEFAULT_LOCK_TTL: Duration = '60s';
 const NAME_LENGTH = 200;
+/** Characters of a name that an error shows. */
+const SHOWN_NAME = 60;
 
 /** A handler as it was added, before it is checked. */
 export interface Registration {
@@ -41,14 +46,17 @@ export type UnregisteredSubscription = Omit<Subscription, 'spec'> & { readonly s
 
 /** Checks a registration and turns its options into decisions. What is wrong goes to `problem`, all of it. */
 export function buildSubscription(context: BuildContext, { types, handler, policies }: Registration): UnregisteredSubscription | undefined {
-  const where = `subscription ${JSON.stringify(policies.name)}`;
+  const where = `subscription ${policies.name === undefined ? 'without a name' : JSON.stringify(printable(policies.name, SHOWN_NAME))}`;
   const problem = (text: string) => context.problem(`${where}: ${text}`);
   const messages = guarded(problem, () => describeMessages(types));
   checkName(policies.name, problem);
+  checkWords(policies, problem);
   checkCombinations(context, policies, problem);
+  if (typeof handler !== 'function') problem(`the handler is ${printable(handler)}; give a function`);
   const { transactional } = policies;
   const unit: UnitOptions | undefined = transactional === true ? {} : transactional === false ? undefined : transactional;
-  const retry = guarded(problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
+  guarded(problem, () => checkUnit(unit, problem));
+  const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
   const { concurrency, batchSize } = numbersOf(context, policies, problem);
@@ -110,19 +118,45 @@ function checkName(name: unknown, problem: (text: string) => void): void {
     problem(`the name must be printable ASCII without blanks, at most ${NAME_LENGTH} characters`);
 }
 
+/** Words that are none of those there are would be taken for the default, and something would be weaker than it was meant to be. */
+function checkWords({ from, ordering, onDeadLetter, formerly }: HandlerPolicies<never>, problem: (text: string) => void): void {
+  const words = { from: ['now', 'earliest'], ordering: ['none', 'key'], onDeadLetter: ['block', 'skip'] };
+  for (const [option, value] of Object.entries({ from, ordering, onDeadLetter })) {
+    const known = words[option as keyof typeof words];
+    if (value !== undefined && !known.includes(value)) problem(`${option} is ${printable(value)}; use '${known.join("' or '")}'`);
+  }
+  const names: readonly unknown[] = formerly === undefined ? [] : [formerly].flat();
+  for (const name of names) if (typeof name !== 'string') problem(`formerly names ${printable(name)}; give the names it had before`);
+}
+
+function checkUnit(unit: UnitOptions | undefined, problem: (text: string) => void): void {
+  const { retries, isolation, timeout } = unit ?? {};
+  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
+    problem(`transactional.retries is ${printable(retries)}; use a whole number from 0`);
+  }
+  if (isolation !== undefined && !ISOLATIONS.includes(isolation)) {
+    problem(`transactional.isolation is ${printable(isolation)}; use '${ISOLATIONS.join("', '")}'`);
+  }
+  if (timeout !== undefined) toMs(timeout, 'transactional.timeout');
+}
+
 function checkCombinations(
   { capabilities, hasStore, transport }: BuildContext,
   policies: HandlerPolicies<never>,
   problem: (text: string) => void,
 ): void {
   const isOrdered = policies.ordering === 'key';
-  if (isOrdered && !policies.idempotent) problem("ordering: 'key' needs @Idempotent: repeats of older messages arrive late");
+  if (isOrdered && !policies.idempotent)
+    problem("ordering: 'key' needs @Idempotent, because repeats of older messages arrive late; add it");
   if (isOrdered && !capabilities.partitionedDelivery)
     problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
-  if (policies.onDeadLetter !== undefined && !isOrdered) problem("onDeadLetter needs ordering: 'key'");
-  if ((policies.batchSize ?? 1) > 1 && !policies.transactional) problem('batchSize needs @Transactional: a batch is one commit');
+  const { onDeadLetter }: { readonly onDeadLetter?: unknown } = policies;
+  if (onDeadLetter !== undefined && !isOrdered)
+    problem(`onDeadLetter: '${printable(onDeadLetter)}' is about keys and needs ordering: 'key'; add that, or leave onDeadLetter out`);
+  if ((policies.batchSize ?? 1) > 1 && !policies.transactional)
+    problem(`batchSize is ${policies.batchSize} and needs @Transactional, because a batch is one commit; add it, or leave batchSize out`);
   if (policies.from === 'earliest' && !capabilities.fromEarliest)
-    problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing`);
+    problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing; leave it out`);
   if (!hasStore && policies.transactional)
     problem('@Transactional needs a store; add one to HoldfastModule.forRoot, such as store: typeorm()');
   if (!hasStore && policies.idempotent)
@@ -133,7 +167,7 @@ function guarded<T>(problem: (text: string) => void, work: () => T): T | undefin
   try {
     return work();
   } catch (error) {
-    problem(error instanceof Error ? error.message : String(error));
+    for (const each of problemsOf(error)) problem(each);
     return undefined;
   }
 }

@@ -56,7 +56,7 @@ describe('a handler', () => {
     ['no name', { name: '' }, /has no name; give it one that will survive refactoring/],
     ['a name with blanks', { name: 'my orders' }, /must be printable ASCII without blanks/],
     ['an order without idempotency', { ordering: 'key' }, /ordering: 'key' needs @Idempotent/],
-    ['a batch without a transaction', { batchSize: 10 }, /batchSize needs @Transactional: a batch is one commit/],
+    ['a batch without a transaction', { batchSize: 10 }, /batchSize is 10 and needs @Transactional, because a batch is one commit; add it/],
     ['a batch of nothing', { batchSize: 0, transactional: true }, /batchSize is 0; use a whole number from 1/],
     ['no concurrency', { concurrency: 0 }, /concurrency is 0; use a whole number from 1/],
     [
@@ -67,13 +67,27 @@ describe('a handler', () => {
     ['a negative time-out', { timeout: -1 }, /timeout is not a length of time: -1/],
     ['a malformed ttl', { idempotent: { ttl: '7 days' as never } }, /ttl is not a length of time: .*7 days/],
     ['no attempts', { retry: 0 }, /attempts is 0/],
+    ['an order there is not', { ordering: 'keys' as never }, /ordering is keys; use 'none' or 'key'/],
+    ['a start there is not', { from: 'yesterday' as never }, /from is yesterday; use 'now' or 'earliest'/],
+    ['a dead-letter rule without order', { onDeadLetter: 'skip' as never }, /onDeadLetter: 'skip' is about keys and needs ordering: 'key'/],
+    ['a former name that is none', { formerly: 5 as never }, /formerly names 5/],
+    [
+      'a negative unit',
+      { transactional: { timeout: -1, retries: -1 } },
+      /retries is -1;[\s\S]*transactional.timeout is not a length of time: -1/,
+    ],
+    [
+      'an isolation there is not',
+      { transactional: { isolation: 'SNAPSHOT' as never } },
+      /transactional.isolation is SNAPSHOT; use 'READ UNCOMMITTED'/,
+    ],
   ])('with %s is refused with the value and the fix', (_what, policies, sentence) => {
     expect(build(policies).problems.join('\n')).toMatch(sentence);
   });
 
   it('for two classes of one type is refused', () => {
     expect(build({}, { types: [Placed, PlacedAgain] as never }).problems.join()).toMatch(
-      /Two classes of one subscription declare the type order\.placed:[\s\S]*PlacedAgain/,
+      /Two classes of one subscription declare the type order\.placed: Placed and PlacedAgain/,
     );
   });
 

@@ -134,5 +134,6 @@ function contentTypeOf(value: unknown): Envelope['contentType'] {
 }
 
 function unreadable(name: string, value: unknown): Error {
-  return hfError('HF_MESSAGE_UNREADABLE', { part: `The attribute ${name} of a message`, reason: `it is ${printable(value)}`, value });
+  const reason = value === undefined || value === null ? 'it is missing' : `it is ${printable(value)}`;
+  return hfError('HF_MESSAGE_UNREADABLE', { part: `The attribute ${name} of a message`, reason, value });
 }

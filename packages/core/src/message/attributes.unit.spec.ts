@@ -143,7 +143,7 @@ describe('envelopeFrom', () => {
   it('goes by the limits it is given', () => {
     const limits = limitsFrom({ idLength: 3 });
     expect(() => envelopeFrom({ ...minimal, id: 'abcd' }, body, { limits })).toThrow(
-      'The message id cannot be used: it has 4 characters. It is abcd. Give a text of 1 to 3 characters',
+      'The message id cannot be used: it has 4 characters, the limit is 3: abcd. Give a text of 1 to 3 characters',
     );
   });
 

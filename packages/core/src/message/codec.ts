@@ -97,7 +97,7 @@ function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, limits: MessageL
   try {
     data = JSON.parse(text);
   } catch (cause) {
-    throw unreadable(`it is not JSON: ${printable(text, 80)}`, cause);
+    throw unreadable(text === '' ? 'it is empty' : `it is not JSON: ${printable(text, 80)}`, cause);
   }
   if (!isDataObject(data)) throw unreadable(`it is no object: ${printable(text, 80)}`);
   const polluting = pollutingPath(text, data);

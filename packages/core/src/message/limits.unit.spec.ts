@@ -21,13 +21,13 @@ describe('assertStorable', () => {
 
   it.each([
     [undefined, 'it is missing'],
-    [7, 'it is no text but number'],
+    [7, 'it is no text but of type number: 7'],
     ['', 'it is empty'],
-    ['x'.repeat(256), 'it has 256 characters'],
-    ['a\0', 'it has a NUL or half of a surrogate pair in it'],
-    ['\udc00', 'it has a NUL or half of a surrogate pair in it'],
+    ['x'.repeat(256), `it has 256 characters, the limit is 255: ${'x'.repeat(59)}…`],
+    ['a\0', 'it has a NUL or half of a surrogate pair in it: a\\u0000'],
+    ['\udc00', 'it has a NUL or half of a surrogate pair in it: \\udc00'],
   ])('refuses %p: %s', (value, reason) => {
-    expect(() => assertStorable(value, 'The message id', 255)).toThrow(`The message id cannot be used: ${reason}.`);
+    expect(() => assertStorable(value, 'The message id', 255)).toThrow(`The message id cannot be used: ${reason}`);
   });
 });
 

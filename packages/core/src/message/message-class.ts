@@ -74,7 +74,10 @@ export function describeMessages(classes: MessageClass | readonly MessageClass[]
   for (const description of [classes].flat().map((one) => describeMessage(one as MessageClass))) {
     const other = byType.get(description.type);
     if (other && other.class !== description.class) {
-      throw hfError('HF_MESSAGE_TYPE_TAKEN', { type: description.type, classes: [className(other.class), className(description.class)] });
+      throw hfError('HF_MESSAGE_TYPE_TAKEN', {
+        type: description.type,
+        classes: `${className(other.class)} and ${className(description.class)}`,
+      });
     }
     byType.set(description.type, description);
   }

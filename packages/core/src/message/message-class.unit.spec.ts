@@ -144,6 +144,6 @@ describe('describeMessages', () => {
     class OtherOrderPlaced {}
     const both: MessageClass[] = [OrderPlaced, OtherOrderPlaced];
     expect(() => describeMessages(both)).toThrow(expect.objectContaining({ code: 'HF_MESSAGE_TYPE_TAKEN' }));
-    expect(() => describeMessages(both)).toThrow(/order\.placed: \n {2}- OrderPlaced\n {2}- OtherOrderPlaced\n/);
+    expect(() => describeMessages(both)).toThrow('declare the type order.placed: OrderPlaced and OtherOrderPlaced.');
   });
 });

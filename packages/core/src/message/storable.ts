@@ -1,8 +1,11 @@
 import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
 import type { MessageLimits } from './limits.js';
 
 // NUL, which PostgreSQL's text cannot hold, and halves of surrogate pairs, which have no UTF-8.
 const UNSTORABLE = /[\0\p{Surrogate}]/u;
+/** Characters of a value that an error shows. */
+const SHOWN = 60;
 
 /**
  * Checks a text that becomes a key or a column: an id, a source, an ordering key.
@@ -13,7 +16,7 @@ const UNSTORABLE = /[\0\p{Surrogate}]/u;
  * @throws HF_MESSAGE_ID when it is no text, empty, too long, or cannot be stored as UTF-8 text
  */
 export function assertStorable(text: unknown, part: string, maxLength: number): asserts text is string {
-  const reason = reasonAgainst(text, maxLength);
+  const reason = unstorable(text, maxLength);
   if (reason !== undefined) throw hfError('HF_MESSAGE_ID', { part, value: text, reason, limit: maxLength });
 }
 
@@ -31,7 +34,7 @@ export function headersFrom(headers: unknown, limits: MessageLimits): Readonly<R
   if (entries.length > limits.headers) throw badHeaders(`there are ${entries.length}, the limit is ${limits.headers}`, headers);
   let bytes = 0;
   for (const [name, value] of entries) {
-    const reason = reasonAgainst(name, limits.headerBytes) ?? (value === '' ? undefined : reasonAgainst(value, limits.headerBytes));
+    const reason = unstorable(name, limits.headerBytes) ?? (value === '' ? undefined : unstorable(value, limits.headerBytes));
     if (reason !== undefined) throw badHeaders(`${JSON.stringify(name.slice(0, 100))}: ${reason}`, headers);
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value as string);
     if (bytes > limits.headerBytes) throw badHeaders(`they have more than ${limits.headerBytes} bytes`, headers);
@@ -40,11 +43,14 @@ export function headersFrom(headers: unknown, limits: MessageLimits): Readonly<R
   return copy;
 }
 
-function reasonAgainst(text: unknown, maxLength: number): string | undefined {
-  if (typeof text !== 'string') return text === undefined || text === null ? 'it is missing' : `it is no text but ${typeof text}`;
+/** Why a value cannot be a key or a column, with the value; undefined when it can. */
+export function unstorable(text: unknown, maxLength: number): string | undefined {
+  if (text === undefined || text === null) return 'it is missing';
+  const shown = printable(text, SHOWN);
+  if (typeof text !== 'string') return `it is no text but of type ${typeof text}: ${shown}`;
   if (text === '') return 'it is empty';
-  if (text.length > maxLength) return `it has ${text.length} characters`;
-  return UNSTORABLE.test(text) ? 'it has a NUL or half of a surrogate pair in it' : undefined;
+  if (text.length > maxLength) return `it has ${text.length} characters, the limit is ${maxLength}: ${shown}`;
+  return UNSTORABLE.test(text) ? `it has a NUL or half of a surrogate pair in it: ${shown}` : undefined;
 }
 
 function badHeaders(reason: string, headers: unknown): Error {

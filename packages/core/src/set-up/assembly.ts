@@ -9,6 +9,7 @@ import { GuardedMethod, type MethodPolicies } from '../delivery/guarded-method.j
 import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
+import { problemsOf } from '../errors/problems.js';
 import type { DeadLetters, Outbox, Subscriptions } from '../operations/operators.js';
 import { StoredDeadLetters, StoredOutbox, StoredSubscriptions } from '../operations/stored-operators.js';
 import type { HoldfastOptions } from '../options.js';
@@ -56,8 +57,14 @@ export class Assembly {
     this.settings = settingsFrom(options, (text) => this.problem(text));
     const { clock, random, scheduler, logger, handles } = runtime;
     const ports = { service: this.settings.service, clock, random, scheduler, logger };
-    this.store = this.attempt(() => options.store?.create({ ...ports, nodeId: this.nodeId, scopes: this.scopes, handles }));
-    this.transport = this.attempt(() => this.settings.transport?.create({ ...ports, nodeId: this.nodeId, store: this.store }));
+    // What is no factory at all, or lacks its store, has been told by the settings.
+    const isStore = typeof options.store?.create === 'function';
+    this.store = isStore
+      ? this.attempt(() => options.store?.create({ ...ports, nodeId: this.nodeId, scopes: this.scopes, handles }))
+      : undefined;
+    const { transport } = this.settings;
+    const canCarry = typeof transport?.create === 'function' && (this.store !== undefined || transport.capabilities.withoutStore);
+    this.transport = canCarry ? this.attempt(() => transport.create({ ...ports, nodeId: this.nodeId, store: this.store })) : undefined;
     this.units = this.store && this.unitsOf(this.store);
     this.unitOfWork = this.units ?? absent<UnitOfWork>('a unit of work');
     this.bus = this.busOf();
@@ -142,7 +149,7 @@ export class Assembly {
     try {
       return work();
     } catch (error) {
-      this.problem(error instanceof Error ? error.message : String(error));
+      for (const each of problemsOf(error)) this.problem(each);
       return undefined;
     }
   }

@@ -56,9 +56,9 @@ export class Node {
   async start(): Promise<void> {
     const { assembly } = this;
     const { store, settings, runtime } = assembly;
-    await this.open();
     const built = this.build();
     assembly.assertNoProblems();
+    await this.open();
     const transport = assembly.transport as Transport;
     const subscriptions = await this.register(store, built);
     this.pipelines = this.pipelinesOf(subscriptions);

@@ -1,5 +1,6 @@
 import type { RetryOptions } from '../delivery/policies.js';
 import { hfError } from '../errors/catalogue.js';
+import { problemsOf } from '../errors/problems.js';
 import { limitsFrom, type MessageLimits } from '../message/limits.js';
 import { assertStorable } from '../message/storable.js';
 import type { HoldfastOptions } from '../options.js';
@@ -30,7 +31,7 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
     try {
       return work();
     } catch (error) {
-      problem(error instanceof Error ? error.message : String(error));
+      for (const each of problemsOf(error)) problem(each);
       return otherwise;
     }
   };

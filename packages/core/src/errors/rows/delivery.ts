@@ -19,8 +19,8 @@ export const DELIVERY_ERRORS = {
   },
   HF_IDEMPOTENT_KEY_INVALID: {
     category: 'permanent',
-    sentence: 'The idempotency key of {method} cannot be used: {reason}. It is {value}.',
-    fix: 'Return a text of 1 to 255 characters, with no NUL and no half of a surrogate pair in it.',
+    sentence: 'The idempotency key of {method} cannot be used: {reason}.',
+    fix: 'Return a text of 1 to {limit} characters, with no NUL and no half of a surrogate pair in it.',
   },
   HF_IDEMPOTENT_IN_PROGRESS: {
     category: 'conflict',
@@ -44,7 +44,7 @@ export const DELIVERY_ERRORS = {
   },
   HF_SUBSCRIPTION_MISSING: {
     category: 'configuration',
-    sentence: 'The subscription {name} exists, and neither this version nor any running node has a handler for it.',
+    sentence: 'This service has a subscription named {name}, and neither this version nor any running node has a handler for it.',
     fix: "If it was renamed, write formerly: '{name}' on the new one; if it is meant to be gone, retire it: holdfast subscriptions retire {name}; if not, roll back to the version that had it.",
   },
   HF_SUBSCRIPTION_IN_USE: {

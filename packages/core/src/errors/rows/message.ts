@@ -25,7 +25,7 @@ export const MESSAGE_ERRORS = {
   HF_MESSAGE_UNREADABLE: {
     category: 'contract',
     sentence: '{part} cannot be read: {reason}.',
-    fix: 'Send a JSON object in UTF-8 with CloudEvents attributes, or map foreign bodies with readForeign.',
+    fix: 'Send a JSON object in UTF-8, and attributes as CloudEvents has them; what is parked can be looked at with deadLetters.get().',
   },
   HF_MESSAGE_UNKNOWN_TYPE: {
     category: 'contract',
@@ -34,7 +34,7 @@ export const MESSAGE_ERRORS = {
   },
   HF_MESSAGE_ID: {
     category: 'contract',
-    sentence: '{part} cannot be used: {reason}. It is {value}.',
+    sentence: '{part} cannot be used: {reason}.',
     fix: 'Give a text of 1 to {limit} characters, with no NUL and no half of a surrogate pair in it.',
   },
   HF_MESSAGE_HEADERS: {
@@ -42,9 +42,14 @@ export const MESSAGE_ERRORS = {
     sentence: 'The headers of a message cannot be used: {reason}.',
     fix: 'Send fewer or shorter headers, text only; what is large belongs in the body.',
   },
+  HF_MESSAGE_TIME: {
+    category: 'permanent',
+    sentence: 'The time of a message cannot be used: {reason}.',
+    fix: "Give delay, a length of time such as '30s', or at, a Date; not both.",
+  },
   HF_MESSAGE_TYPE_TAKEN: {
     category: 'configuration',
-    sentence: 'Two classes of one subscription declare the type {type}: {classes}',
+    sentence: 'Two classes of one subscription declare the type {type}: {classes}.',
     fix: 'Name only one of them, or make two subscriptions.',
   },
   HF_MESSAGE_KIND: {
