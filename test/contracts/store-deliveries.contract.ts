@@ -284,6 +284,27 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       expect(messages[0]?.attempts).toBe(2);
     });
 
+    it.each(['as an intake', 'as a lease'])('do not count an attempt that is given back %s', async (how) => {
+      await store(record('suspect', { isSuspect: true, attempts: 1 }));
+      const counted = (await one.store.deliveries.countSuspect(id, 60_000))!;
+      if (how === 'as an intake') await counted.settle([], 'requeue');
+      else await (await counted.lease(1, 60_000))!.release();
+      const again = (await one.store.deliveries.countSuspect(id, 60_000))!;
+      expect((await inTransaction(one, (tx) => again.take(tx, 1))).messages[0]?.attempts).toBe(1);
+    });
+
+    it('keep a counted one from others while it is taken or leased, however long that is', async () => {
+      await store(record('taken', { isSuspect: true }), record('leased', { isSuspect: true }));
+      const taken = (await one.store.deliveries.countSuspect(id, 50))!;
+      const tx = await begin(one);
+      await taken.take(tx, 1);
+      const leased = (await one.store.deliveries.countSuspect(id, 50))!;
+      await leased.lease(1, 60_000);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(await one.store.deliveries.countSuspect(id, 50)).toBeUndefined();
+      await tx.rollback();
+    });
+
     it('rest while their subscription is paused', async () => {
       await store(record('1'), record('2', { isSuspect: true }));
       await one.store.subscriptions.setState('contract.reader', 'paused', { by: 'contract' });

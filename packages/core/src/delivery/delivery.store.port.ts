@@ -45,9 +45,9 @@ export interface DeliveryStore {
   intake(subscriptionId: number): Intake;
   /**
    * Counts an attempt of one suspect delivery that is due, commits that, and gives it alone as an intake: when the process dies of it, the count
-   * stays. Nobody else gets it for `aloneMs`. Undefined when there is none.
+   * stays. Nobody else gets it for `leaseMs`, nor while it is taken or leased; settled with `requeue` it is not counted. Undefined when there is none.
    */
-  countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined>;
+  countSuspect(subscriptionId: number, leaseMs: number): Promise<Intake | undefined>;
 }
 
 /** Milliseconds until something is due, 0 for now; undefined when nothing waits. */

@@ -38,8 +38,9 @@ export class LeasePipeline {
   }
 
   async handle(intake: Intake): Promise<HandOver> {
-    const lease = await intake.lease(1, LEASE_MS).catch((error: unknown) => {
+    const lease = await intake.lease(1, LEASE_MS).catch(async (error: unknown) => {
       this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
+      await intake.settle([], 'requeue');
       return 'blocked' as const;
     });
     if (lease === 'blocked') return lease;

@@ -11,8 +11,8 @@ import type { Pipeline } from './pipeline.js';
 const POLL_MS = 1000;
 /** Stored deliveries of one subscription in work at once, at most: they share its connections with what is new. */
 const MAX_AT_ONCE = 4;
-/** What a suspect delivery may take beyond its handler's time-out before another process counts and takes it. */
-const ALONE_MARGIN_MS = 5000;
+/** A counted delivery is begun within this time, or another process counts it: whoever began holds it by a lock, or renews its lease. */
+const BEGIN_MS = 5000;
 
 /** Hands stored deliveries over when they are due, to their own subscription only. */
 export class RetryRunner {
@@ -87,12 +87,12 @@ export class RetryRunner {
   private async drainSuspects(ids: readonly number[]): Promise<void> {
     for (const id of ids) {
       const pipeline = this.pipelines.get(id);
-      if (pipeline !== undefined) await this.drain(pipeline, () => this.count(id, pipeline));
+      if (pipeline !== undefined) await this.drain(pipeline, () => this.count(id));
     }
   }
 
-  private async count(id: number, { subscription }: Pipeline): Promise<Intake | undefined> {
-    const intake = await this.store.countSuspect(id, subscription.timeoutMs + ALONE_MARGIN_MS);
+  private async count(id: number): Promise<Intake | undefined> {
+    const intake = await this.store.countSuspect(id, BEGIN_MS);
     failpoint('count:after-record');
     return intake;
   }

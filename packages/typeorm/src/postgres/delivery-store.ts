@@ -167,10 +167,10 @@ export class PostgresDeliveryStore implements DeliveryStore {
     return new DueDeliveries((tx) => this.take(tx, subscriptionId), this.context, subscriptionId);
   }
 
-  async countSuspect(subscriptionId: number, aloneMs: number): Promise<Intake | undefined> {
-    const row = await leaseOne(this.context, { subscriptionId, ms: aloneMs, condition: 'is_suspect', also: ', attempts = d.attempts + 1' });
+  async countSuspect(subscriptionId: number, leaseMs: number): Promise<Intake | undefined> {
+    const row = await leaseOne(this.context, { subscriptionId, ms: leaseMs, condition: 'is_suspect', also: ', attempts = d.attempts + 1' });
     // The attempt that was just counted is the one that follows.
-    return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 }, aloneMs);
+    return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 });
   }
 
   /** One at a time: what has failed before would undo the others of its batch. */
@@ -266,12 +266,11 @@ class DueDeliveries implements Intake {
   }
 }
 
-/** One suspect delivery, already counted. */
+/** One suspect delivery, already counted. The row counts the attempt that is now to be made. */
 class CountedDelivery implements Intake {
   constructor(
     private readonly context: PostgresContext,
     private readonly row: LeasedRow,
-    private readonly aloneMs: number,
   ) {}
 
   async take(tx: Transaction): Promise<Taken> {
@@ -284,16 +283,18 @@ class CountedDelivery implements Intake {
   }
 
   retake(tx: Transaction): Promise<boolean> {
-    // The row counts the attempt that has just failed.
     return isStillOurs(tx, this.context, { id: this.row.id, attempts: this.row.attempts + 1 });
   }
 
-  async lease(): Promise<Lease | undefined> {
-    return new DeliveryLease(this.context, this.row, this.aloneMs);
+  async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
+    const lease = new DeliveryLease(this.context, this.row, ttlMs);
+    await lease.renew();
+    return lease;
   }
 
-  async settle(): Promise<void> {
-    // A row is settled by the transaction that took it.
+  /** Its lease ends soon by itself, should this fail. */
+  async settle(_messages: readonly Incoming[], outcome: 'ack' | 'requeue'): Promise<void> {
+    if (outcome === 'requeue') await new DeliveryLease(this.context, this.row, 0).release().catch(() => undefined);
   }
 }
 
@@ -324,13 +325,14 @@ class DeliveryLease implements Lease {
     return this.move(this.ttlMs, tx === undefined ? this.context.pool : sqlOf(tx));
   }
 
+  /** A process that can give it back has not died of it: what was counted in advance does not count. */
   release(): Promise<void> {
-    return this.move(0, this.context.pool);
+    return this.move(0, this.context.pool, `, attempts = ${this.row.attempts}`);
   }
 
-  private async move(ms: number, sql: SqlRunner): Promise<void> {
+  private async move(ms: number, sql: SqlRunner, also = ''): Promise<void> {
     const { rows } = await sql.run<{ lease: string }>({
-      text: `update ${this.context.tables.delivery} set next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
+      text: `update ${this.context.tables.delivery} set next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'${also}
              where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz 
              returning next_attempt_at::text as lease, set_config('application_name', $4, true)`,
       values: [this.row.id, this.lease, ms + this.context.clock.aheadOfDatabaseMs(), sessionName(this.context.nodeId)],
