@@ -98,8 +98,14 @@ export class EntrySubscriber implements EntitySubscriberInterface<Entry> {
     EntrySubscriber.told.push('before commit');
   }
 
+  /** Thrown after the next commit. */
+  static failsWith: Error | undefined;
+
   afterTransactionCommit(): void {
     EntrySubscriber.told.push('after commit');
+    const error = EntrySubscriber.failsWith;
+    EntrySubscriber.failsWith = undefined;
+    if (error) throw error;
   }
 
   beforeTransactionRollback(): void {

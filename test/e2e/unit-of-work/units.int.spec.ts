@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { subscribe } from '@holdfast/core';
 import type { TypeormTransaction } from '../../../packages/typeorm/src/unit-of-work/owned-transaction.js';
 import { Account, Audit, Entry, EntrySubscriber } from './entities.js';
 import { gate, openUnits, type Units } from './support.js';
@@ -341,6 +342,16 @@ describe('a unit', () => {
       ...['before start', 'after start', 'before commit', 'after commit'],
       ...['before start', 'after start', 'before rollback', 'after rollback'],
     ]);
+  });
+
+  it('stays committed when a subscriber fails afterwards, which is told', async () => {
+    const told: unknown[] = [];
+    const stop = subscribe('hook:failed', (event) => void told.push(event));
+    EntrySubscriber.failsWith = refused;
+    await run(() => save('a'));
+    stop();
+    expect(told).toEqual([{ hook: 'afterCommit', error: refused }]);
+    expect(await units.accounts()).toEqual(['a']);
   });
 
   it('is in scope for listeners called within it', async () => {

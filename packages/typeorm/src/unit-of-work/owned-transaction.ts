@@ -1,4 +1,4 @@
-import { hfError } from '@holdfast/core';
+import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Statement } from '../postgres/sql.js';
 import { cancelRequest } from './cancel-request.js';
@@ -64,7 +64,7 @@ export class TypeormTransaction extends PgTransaction {
     this.isClosed = true;
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
-    await this.tell('AfterTransactionCommit').catch(() => {});
+    await this.tellAfter('AfterTransactionCommit', 'afterCommit');
   }
 
   private async commitOnServer(): Promise<void> {
@@ -78,10 +78,10 @@ export class TypeormTransaction extends PgTransaction {
 
   async rollback(): Promise<void> {
     if (this.isSettled) return;
-    await this.tell('BeforeTransactionRollback').catch(() => {});
+    await this.tellAfter('BeforeTransactionRollback', 'afterRollback');
     this.isClosed = true;
     await this.rollBack();
-    await this.tell('AfterTransactionRollback').catch(() => {});
+    await this.tellAfter('AfterTransactionRollback', 'afterRollback');
   }
 
   async abort(reason: Error): Promise<void> {
@@ -144,6 +144,11 @@ export class TypeormTransaction extends PgTransaction {
   /** Tells TypeORM's subscribers, who hear of the outermost transaction only. */
   private async tell(event: Parameters<typeof tell>[1]): Promise<void> {
     if (this.source.subscribers.length > 0) await tell(this.queryRunner, event);
+  }
+
+  /** The same where nothing can be changed any more: what a subscriber throws is told as that of a hook. */
+  private async tellAfter(event: Parameters<typeof tell>[1], hook: 'afterCommit' | 'afterRollback'): Promise<void> {
+    await this.tell(event).catch((error: unknown) => emit('hook:failed', { hook, error }));
   }
 }
 
