@@ -44,7 +44,7 @@ export class HandShop implements Shop {
   private isStopped = false;
 
   constructor(url: string) {
-    this.pool = new Pool({ connectionString: url, max: POOL_SIZE });
+    this.pool = new Pool({ connectionString: url, max: POOL_SIZE, idleTimeoutMillis: 0 });
   }
 
   async createTables(): Promise<void> {
