@@ -83,6 +83,19 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       expect(await takeIds(one, intake())).toEqual([]);
     });
 
+    it('tell whether their last attempt left a failure, which it did not when a process died near them since', async () => {
+      const taken = async (also: Partial<DeliveryRecord>) => {
+        await store(record('1', also));
+        const from = also.isSuspect ? (await one.store.deliveries.countSuspect(id, 60_000))! : intake();
+        const { messages } = await inTransaction(one, (tx) => from.take(tx, 1));
+        await close('1');
+        return messages[0]?.hasFailure;
+      };
+      expect([await taken({}), await taken({ failure: undefined }), await taken({ isSuspect: true })]).toEqual([true, false, false]);
+      await store(record('1'));
+      expect((await intake().lease(1, 60_000))?.messages[0]?.hasFailure).toBe(true);
+    });
+
     it('are there with their commit only', async () => {
       const tx = await begin(one);
       await one.store.deliveries.record(tx, [record('1')]);

@@ -4,6 +4,7 @@ import { createTestDatabase, embeddedServer, type TestDatabase } from '@holdfast
 import { armFailpoint, type LogRow } from '@holdfast/core';
 import { type OpenStore, openStore } from './support/open-store.js';
 import { rowOf } from './support/messages.js';
+import { RawTransaction } from './support/raw-transaction.js';
 import { begin } from './support/writers.js';
 
 jest.setTimeout(90_000);
@@ -127,13 +128,13 @@ describe('scheduled messages', () => {
 
   it('and others are durable when they are told to be committed, whatever the role says', async () => {
     for (const due of [undefined, { delayMs: 1000 }]) {
-      const tx = await begin(open.store);
+      const tx = await RawTransaction.open(database.url);
       await tx.run({ text: 'set local synchronous_commit = off' });
       await open.store.log.append(tx, [rowOf({ id: randomUUID(), key: 'a', n: 1 }, { due })]);
       expect((await tx.run({ text: 'show synchronous_commit' })).rows).toEqual([{ synchronous_commit: 'on' }]);
       await tx.commit();
     }
-    const tx = await begin(open.store);
+    const tx = await RawTransaction.open(database.url);
     await tx.run({ text: 'set local synchronous_commit = remote_apply' });
     await open.store.log.append(tx, [rowOf({ id: randomUUID(), key: 'a', n: 1 }), rowOf({ id: randomUUID(), key: 'b', n: 1 })]);
     expect((await tx.run({ text: 'show synchronous_commit' })).rows).toEqual([{ synchronous_commit: 'remote_apply' }]);

@@ -35,8 +35,9 @@ async function obey(shop: NestShop, command: Command): Promise<Memory | undefine
       await shop.resume();
       return undefined;
     case 'freeze':
-      armFailpoint('unit:before-commit', { freezeMs: command.ms });
-      await shop.place(newOrder());
+      // In a joined transaction: there the message has its number before COMMIT.
+      armFailpoint('unit:after-join', { freezeMs: command.ms });
+      await shop.placeJoined(newOrder());
       return undefined;
     case 'memory':
       return watchMemory();

@@ -9,6 +9,7 @@ import {
   OnMessage,
   Subscriptions,
   Transactional,
+  UnitOfWork,
 } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -60,6 +61,7 @@ class Orders {
   constructor(
     private readonly dataSource: DataSource,
     private readonly bus: MessageBus,
+    private readonly unitOfWork: UnitOfWork,
   ) {}
 
   @Transactional()
@@ -74,6 +76,10 @@ class Orders {
     const ids = orders.map(({ id }) => id);
     await this.dataSource.query('insert into orders (id, total) select id, 42 from unnest($1::uuid[]) id', [ids]);
     for (const order of orders) await this.bus.publish(new OrderPlaced(order.id, order.total), { key: keyOf(order) });
+  }
+
+  placeJoined(order: Order): Promise<void> {
+    return this.dataSource.transaction((manager) => this.unitOfWork.join(manager, () => this.place(order, ownKey)));
   }
 
   /** The same without a message. */
@@ -146,6 +152,11 @@ export class NestShop implements Shop {
 
   placeAll(orders: readonly Order[], keyOf: KeyOf = ownKey): Promise<void> {
     return this.orders.placeAll(orders, keyOf);
+  }
+
+  /** In a transaction of TypeORM's own. */
+  placeJoined(order: Order): Promise<void> {
+    return this.orders.placeJoined(order);
   }
 
   placeSilently(order: Order): Promise<void> {

@@ -39,6 +39,8 @@ export interface Publishing {
   readonly perUnit?: number;
   /** Runs its units so, and again when they cannot be serialised. */
   readonly isolation?: 'SERIALIZABLE';
+  /** In transactions of TypeORM's own that are joined: the message rows are written before COMMIT, not with it. */
+  readonly isJoined?: boolean;
   /** Message id, instead of one of its own: copies of one message. */
   readonly copyOf?: string;
   /** Bytes added to every message. */

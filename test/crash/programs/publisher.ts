@@ -55,9 +55,12 @@ export class Publisher {
     const id = `${publishing.prefix}-${index}`;
     say({ e: 'attempted', id });
     try {
-      const { isolation } = publishing;
+      const { isolation, isJoined = false } = publishing;
       const options = isolation === undefined ? {} : { isolation, retries: 50 };
-      await this.bus.unitOfWork.run({ timeout: '10s', ...options }, () => this.unit(id, publishing, index));
+      const work = () => this.unit(id, publishing, index);
+      const { unitOfWork } = this.bus;
+      if (isJoined) await this.dataSource.transaction((manager) => unitOfWork.join(manager, work));
+      else await unitOfWork.run({ timeout: '10s', ...options }, work);
       say({ e: 'acknowledged', id });
     } catch (error) {
       const code = String((error as { code?: unknown }).code ?? error);

@@ -1,3 +1,4 @@
+import type { SqlTransaction } from '../../../packages/typeorm/src/postgres/transaction-sql.js';
 import type { PgTransaction } from '../../../packages/typeorm/src/unit-of-work/pg-transaction.js';
 import { Account } from './entities.js';
 import { openUnits, type Units } from './support.js';
@@ -171,18 +172,18 @@ describe('COMMIT', () => {
 
   it('takes what is to be run last with it, in one go', async () => {
     await units.engine.run(async () => {
-      const transaction = units.engine.current()?.transaction as unknown as { runLast(sql: string): Promise<void> };
+      const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;
       await insert('a');
-      await transaction.runLast(`insert into account (id) values ('last')`);
+      await transaction.runLast({ text: 'insert into account (id) values ($1)', values: ['last'] });
     });
     expect(await units.accounts()).toEqual(['a', 'last']);
   });
 
   it('is not sent when what is to be run last fails', async () => {
     const unit = units.engine.run(async () => {
-      const transaction = units.engine.current()?.transaction as unknown as { runLast(sql: string): Promise<void> };
+      const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;
       await insert('a');
-      await transaction.runLast(`insert into account (id) values ('a')`);
+      await transaction.runLast({ text: 'insert into account (id) values ($1)', values: ['a'] });
     });
     await expect(unit).rejects.toMatchObject({ code: '23505' });
     expect(await units.accounts()).toEqual([]);

@@ -316,7 +316,7 @@ describe('refused in a unit', () => {
 
   it.each(['startTransaction', 'commitTransaction', 'rollbackTransaction'] as const)('%s() on its query runner', async (name) => {
     const unit = run(() => units.dataSource.transaction(async (manager) => manager.queryRunner?.[name]()));
-    await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_NOT_OWNED' });
+    await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_CONTROL', details: { call: `queryRunner.${name}()` } });
   });
 
   it('writes, when it is read-only', async () => {

@@ -1,5 +1,6 @@
 import type { Savepoint, Transaction } from '@holdfast/core';
 import { Client, type Pool, type PoolClient, type QueryConfig } from 'pg';
+import { type LastStatement, runNow } from '../../../packages/typeorm/src/postgres/transaction-sql.js';
 
 interface Statement {
   readonly name?: string;
@@ -10,7 +11,6 @@ interface Statement {
 /** A transaction on a plain pg connection, with PREPARE; what the store needs of one is `run` and `runLast`. */
 export class RawTransaction implements Transaction {
   readonly dataSource = 'default';
-  private readonly last: Statement[] = [];
 
   private constructor(
     readonly client: Client | PoolClient,
@@ -46,8 +46,9 @@ export class RawTransaction implements Transaction {
     return { rows: rows as Row[], rowCount: rowCount ?? 0 };
   }
 
-  async runLast(statement: Statement): Promise<void> {
-    this.last.push(statement);
+  /** At once, so that a test can stop between it and COMMIT. */
+  async runLast(statement: LastStatement): Promise<void> {
+    await runNow(this, statement);
   }
 
   async commit(): Promise<void> {
@@ -60,7 +61,6 @@ export class RawTransaction implements Transaction {
   }
 
   async rollback(): Promise<void> {
-    this.last.length = 0;
     await this.finish('rollback', 'ROLLBACK').catch(() => undefined);
   }
 
@@ -77,7 +77,6 @@ export class RawTransaction implements Transaction {
   private async finish(sql: string, tag: string): Promise<void> {
     let results: unknown;
     try {
-      for (const statement of this.last) await this.run(statement);
       results = await this.client.query(sql);
     } catch (error) {
       this.end(error as Error);

@@ -13,6 +13,11 @@ import type { Subscription } from './subscription.js';
 /** Wait before a message is tried again whose key another call holds just now; it costs no attempt. */
 const CONFLICT_DELAY_MS = 250;
 
+/** What becomes of a message without an attempt at it: it waits, or it ends for a reason. */
+export interface Unattempted extends DeliveryRecord {
+  readonly error?: unknown;
+}
+
 /** Turns failures into stored deliveries. */
 export class FailureRecorder {
   constructor(
@@ -26,10 +31,15 @@ export class FailureRecorder {
     failpoint('failure:before-record');
     await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
-    const freesKey = record.state === 'dead' || record.state === 'invalid' ? this.subscription.onDeadLetter === 'skip' : false;
-    if (freesKey && record.key !== undefined)
-      await this.context.store.deliveries.free(tx, this.subscription.spec.id as number, [record.key]);
+    await this.freeKeys(tx, [record]);
     this.tell(record, error);
+  }
+
+  /** Writes what was decided of messages that are not attempted. */
+  async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
+    await this.context.store.deliveries.record(tx, records);
+    await this.freeKeys(tx, records);
+    for (const record of records) if (record.state === 'dead') this.tell(record, record.error);
   }
 
   /** What nobody could read, with its body and the reason. */
@@ -46,7 +56,7 @@ export class FailureRecorder {
   }
 
   /** Not handled and not going to be, for a reason of ours. */
-  dead(message: OpenedMessage, error: unknown): DeliveryRecord {
+  dead(message: OpenedMessage, error: unknown): Unattempted {
     return {
       ...this.base(message),
       state: 'dead',
@@ -54,19 +64,23 @@ export class FailureRecorder {
       delayMs: 0,
       failure: describeFailure(error),
       isSuspect: false,
+      error,
     };
   }
 
-  /** Its attempts were used up by processes that died of it. */
-  killed(message: OpenedMessage): DeliveryRecord {
-    return this.dead(
-      message,
-      hfError('HF_HANDLER_UNSETTLED_KILLED', { subscription: this.subscription.spec.name, attempts: message.incoming.attempts }),
-    );
+  /** Undefined while it may be attempted. Else its last attempt ended with its process, or the limit was lowered since: then the stored failure is kept. */
+  usedUp(message: OpenedMessage): Unattempted | undefined {
+    const { attempts, hasFailure = false } = message.incoming;
+    const { retry, spec } = this.subscription;
+    if (attempts < retry.attempts) return undefined;
+    const about = { subscription: spec.name, attempts };
+    if (!hasFailure) return this.dead(message, hfError('HF_HANDLER_UNSETTLED_KILLED', about));
+    const error = hfError('HF_HANDLER_ATTEMPTS_LOWERED', { ...about, limit: retry.attempts });
+    return { ...this.dead(message, error), failure: undefined };
   }
 
   /** Waits behind an unfinished delivery of its key. */
-  waiting(message: OpenedMessage): DeliveryRecord {
+  waiting(message: OpenedMessage): Unattempted {
     return {
       ...this.base(message),
       state: 'waiting',
@@ -94,6 +108,13 @@ export class FailureRecorder {
     return { ...this.base(message), state: decision.kind, attempts: attempts + 1, delayMs, failure, isSuspect: false };
   }
 
+  private async freeKeys(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
+    if (this.subscription.onDeadLetter !== 'skip') return;
+    const ended = records.filter(({ state }) => state === 'dead' || state === 'invalid');
+    const keys = ended.flatMap(({ key }) => key ?? []);
+    if (keys.length > 0) await this.context.store.deliveries.free(tx, this.subscription.spec.id as number, keys);
+  }
+
   private base(message: OpenedMessage) {
     const { spec } = this.subscription;
     return { subscriptionId: spec.id as number, message: message.incoming, identity: identityOf(message), key: message.envelope?.key };
@@ -101,9 +122,10 @@ export class FailureRecorder {
 
   private tell({ state, attempts, delayMs, message, failure, identity, key }: DeliveryRecord, error: unknown): void {
     const subscription = this.subscription.spec.name;
+    const { code, message: reason, fingerprint } = failure ?? describeFailure(error);
     const facts = () => {
       const about = { id: identity?.id ?? '', source: identity?.source ?? '', type: message.type, key, subscription, attempt: attempts };
-      const why = { code: failure?.code ?? '', category: classify(error).category, fingerprint: failure?.fingerprint ?? '', error };
+      const why = { code, category: classify(error).category, fingerprint, error };
       return { ...about, ...why };
     };
     if (state === 'retry') {
@@ -116,8 +138,8 @@ export class FailureRecorder {
       type: message.type,
       id: identity?.id,
       attempts,
-      code: failure?.code,
-      reason: failure?.message,
+      code,
+      reason,
     });
     if (state === 'dead') emit('delivery:dead-lettered', facts);
     if (state === 'invalid') emit('message:invalid', () => ({ ...facts(), bytes: message.body.byteLength }));

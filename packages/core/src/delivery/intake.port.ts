@@ -17,6 +17,8 @@ export interface Incoming {
   readonly ageMs?: number;
   /** Attempts finished or started before this one. */
   readonly attempts: number;
+  /** True when the last of them ended by itself and its failure is stored; else it may have ended with its process. */
+  readonly hasFailure?: boolean;
   /** True when it may have been handed over before. */
   readonly isRedelivery: boolean;
   /** An operator asked for it: the inbox's window does not count. */

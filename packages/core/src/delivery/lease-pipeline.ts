@@ -72,9 +72,8 @@ export class LeasePipeline {
   private async deal(lease: Lease, message: OpenedMessage): Promise<HandOver> {
     if (lease.isSuspect) return this.putAside(lease, message);
     if (!isReadable(message)) return this.store(lease, (tx) => this.recorder.record(tx, message, message.error));
-    if (message.incoming.attempts >= this.subscription.retry.attempts) {
-      return this.store(lease, (tx) => this.context.store.deliveries.record(tx, [this.recorder.killed(message)]));
-    }
+    const usedUp = this.recorder.usedUp(message);
+    if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
     if (await this.isHeldBack(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
     try {
@@ -136,7 +135,7 @@ export class LeasePipeline {
     const { idempotency, spec } = this.subscription;
     if (idempotency !== undefined && isExpired(message, idempotency, this.context.clock)) {
       const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
-      await this.store(lease, (tx) => this.context.store.deliveries.record(tx, [this.recorder.dead(message, error)]));
+      await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, error)]));
       return true;
     }
     if (spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;

@@ -8,7 +8,7 @@ import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
-import { FailureRecorder } from './failure-recorder.js';
+import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
 import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Intake, Taken } from './intake.port.js';
@@ -92,7 +92,7 @@ export class UnitPipeline {
       attempt.hasStored = true;
       return this.putAside(tx, opened);
     }
-    const records: DeliveryRecord[] = [];
+    const records: Unattempted[] = [];
     const admitted = await this.gate.admit(tx, opened.filter(isReadable), (message) => records.push(this.recorder.waiting(message)));
     const fresh = await this.remember(tx, admitted, records);
     await this.runHandlers(fresh).catch((error: unknown) => {
@@ -109,20 +109,20 @@ export class UnitPipeline {
       attempt.hasStored = true;
     }
     for (const message of opened) if (!isReadable(message)) await this.recorder.record(tx, message, message.error);
-    if (records.length > 0) await this.context.store.deliveries.record(tx, records);
+    if (records.length > 0) await this.recorder.put(tx, records);
     failpoint('cursor:after-move');
   }
 
-  /** Of the messages, those that are to be handled: not used up by dying processes, and new where the subscription is idempotent. */
+  /** Of the messages, those that are to be handled: with attempts left, and new where the subscription is idempotent. */
   private async remember(
     tx: Transaction,
     messages: readonly ReadableMessage[],
-    records: DeliveryRecord[],
+    records: Unattempted[],
   ): Promise<readonly HandlerCallFor[]> {
     const alive = messages.filter((message) => {
-      const isUsedUp = message.incoming.attempts >= this.subscription.retry.attempts;
-      if (isUsedUp) records.push(this.recorder.killed(message));
-      return !isUsedUp;
+      const usedUp = this.recorder.usedUp(message);
+      if (usedUp !== undefined) records.push(usedUp);
+      return usedUp === undefined;
     });
     const calls = alive.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
     const { idempotency, spec } = this.subscription;

@@ -6,6 +6,8 @@ import { Loop } from './loop.js';
 
 /** Time between two looks at holes, sequences and silent nodes. */
 const TICK_MS = 1000;
+/** A sequence falls behind only when the database was switched or restored, and writers of this process would notice at once. */
+const SEQUENCES_EVERY_MS = 5000;
 /** Scheduled rows moved at a time: a move is a writer in many lanes, so live traffic must get its turn. */
 const SCHEDULED_BATCH = 500;
 /** Trimming need not be often. */
@@ -47,6 +49,7 @@ export class Housekeeper {
     this.beating = loop(TICK_MS, 'looking after nodes', () => this.beat());
     this.loops = [
       loop(TICK_MS, 'looking after holes', () => this.fence()),
+      loop(SEQUENCES_EVERY_MS, 'looking after sequences', () => this.raiseSequences()),
       this.scheduled,
       loop(TRIM_EVERY_MS, 'trimming', () => this.trim()),
     ];
@@ -93,6 +96,11 @@ export class Housekeeper {
   }
 
   private async fence(): Promise<boolean> {
+    await this.context.store.upkeep.fence();
+    return false;
+  }
+
+  private async raiseSequences(): Promise<boolean> {
     const { store, logger } = this.context;
     const raised = await store.upkeep.raiseSequences();
     for (const { lane, from, to } of raised) {
@@ -103,7 +111,6 @@ export class Housekeeper {
         to,
       });
     }
-    await store.upkeep.fence();
     return false;
   }
 

@@ -10,6 +10,8 @@ export const FAILPOINTS = [
   'unit:after-outbox',
   'unit:before-commit',
   'unit:after-commit',
+  // the same in a transaction the user opened: the message rows are written, and COMMIT is his
+  'unit:after-join',
   // from the outbox to the broker
   'scheduled:after-move',
   'relay:after-read',

@@ -1,3 +1,4 @@
+import { failpoint } from '../testing/failpoints.js';
 import type { EngineParts } from './engine-parts.js';
 import { undoOpenParts } from './nested.js';
 import { refuseStream } from './returned-stream.js';
@@ -25,6 +26,7 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
     if (unit.root.doomedBy) throw unit.root.doomedBy;
     const messages = unit.kept();
     if (messages.length > 0) await parts.writeOutgoing(transaction, messages);
+    failpoint('unit:after-join');
     return value;
   } finally {
     unit.end();

@@ -1,7 +1,7 @@
 import { DEFAULT_LANES, hfError, MAX_LANES } from '@holdfast/core';
-import { type MigrationInterface, type QueryRunner, TypeORMError } from 'typeorm';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from '../postgres/schema/migrations.js';
-import { PostgresSchema } from '../postgres/schema/schema.js';
+import { MIGRATION_LOCK, PostgresSchema } from '../postgres/schema/schema.js';
 import { Tables } from '../postgres/schema/tables.js';
 import { SqlPool } from '../postgres/sql.js';
 
@@ -21,9 +21,6 @@ interface Target {
   readonly lanes: number;
 }
 
-/** The same number as `holdfast migrate` and the migration at start take (schema.ts); a test runs them against each other. */
-const MIGRATION_LOCK = 7_205_759_403_792_793;
-
 /** 2026-01-01: TypeORM wants a time in each name and runs them in its order. Fixed for ever, as names are what it remembers. */
 const FIRST_TIME = 1_767_225_600_000;
 
@@ -34,8 +31,8 @@ const FIRST_TIME = 1_767_225_600_000;
  * **Guarantee.** A version is made whole or not at all, in every transaction mode of the runner. It may run at the same time as `holdfast migrate`, as
  * itself on another node, or on tables that are there already: what is there is left alone.
  *
- * **Not promised.** A way back: reverting one is refused, because the tables hold messages that are still to be delivered. On a busy system
- * `holdfast migrate` is gentler: it gives a table up that it cannot lock at once, and tries again.
+ * **Not promised.** A way back: reverting one is refused (HF_SCHEMA_IRREVERSIBLE), because the tables hold messages that are still to be
+ * delivered. On a busy system `holdfast migrate` is gentler: it gives a table up that it cannot lock at once, and tries again.
  *
  * @throws HF_CONFIG_INVALID for a schema that is no plain name, or lanes out of range
  */
@@ -62,10 +59,7 @@ function migrationOf(version: number, target: Target): MigrationClass {
     }
 
     async down(): Promise<void> {
-      throw new TypeORMError(
-        `${name} cannot be reverted: it would delete messages that are still to be delivered, and the holdfast tables are never migrated back. ` +
-          'To revert a migration before it, take it from the list and leave the tables: typeorm migration:revert --fake. It can be run again at any time.',
-      );
+      throw hfError('HF_SCHEMA_IRREVERSIBLE', { migration: name });
     }
   };
 }

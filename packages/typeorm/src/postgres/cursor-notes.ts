@@ -22,17 +22,11 @@ interface TopRow {
  */
 export class CursorNotes {
   private readonly places = new Map<number, Map<number, Position>>();
-  private readonly newsStatement;
+  private newsStatements: { readonly tops: ReturnType<typeof prepared>; readonly topsAndHoles: ReturnType<typeof prepared> } | undefined;
   private readonly learnStatement;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
-    this.newsStatement = prepared(
-      `select l.lane, (select o.id from ${t.outbox} o where o.lane = l.lane order by o.id desc limit 1) as id, true as is_top
-       from generate_series(0, $1::int - 1) l(lane)
-       union all
-       select h.lane, h.id, false from unnest($2::smallint[], $3::bigint[]) h(lane, id) join ${t.outbox} o on o.lane = h.lane and o.id = h.id`,
-    );
     this.learnStatement = prepared(
       `select c.subscription_id, c.lane, c.position, c.holes::text as holes from unnest($1::int[], $2::smallint[]) k(subscription_id, lane)
        join ${t.cursor} c on c.subscription_id = k.subscription_id and c.lane = k.lane`,
@@ -54,13 +48,11 @@ export class CursorNotes {
     const holes = subscriptionIds.flatMap((id) =>
       [...this.of(id)].flatMap(([lane, { holes: missing }]) => first(missing).map((hole) => ({ lane, hole }))),
     );
-    const { rows } = await this.context.pool.run<TopRow>(
-      this.newsStatement(
-        this.context.lanes,
-        holes.map(({ lane }) => lane),
-        holes.map(({ hole }) => hole),
-      ),
-    );
+    const lanes = holes.map(({ lane }) => lane);
+    const ids = holes.map(({ hole }) => hole);
+    this.newsStatements ??= newsStatements(this.context);
+    const { tops, topsAndHoles } = this.newsStatements;
+    const { rows } = await this.context.pool.run<TopRow>(holes.length === 0 ? tops() : topsAndHoles(lanes, ids));
     return subscriptionIds.flatMap((subscriptionId) => this.newsOf(subscriptionId, rows));
   }
 
@@ -107,6 +99,14 @@ export class CursorNotes {
     this.places.set(subscriptionId, lanes);
     return lanes;
   }
+}
+
+/** The number of lanes in the text, and nothing to look for when there are no holes: else PostgreSQL plans it again at every poll. */
+function newsStatements({ lanes, tables: { outbox } }: PostgresContext) {
+  const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane order by o.id desc limit 1) as id, true as is_top
+    from generate_series(0, ${lanes - 1}) l(lane)`;
+  const holes = `select h.lane, h.id, false from unnest($1::smallint[], $2::bigint[]) h(lane, id) join ${outbox} o on o.lane = h.lane and o.id = h.id`;
+  return { tops: prepared(tops), topsAndHoles: prepared(`${tops} union all ${holes}`) };
 }
 
 function nameOf({ subscriptionId, lane }: CursorKey): string {

@@ -20,11 +20,14 @@ import { sqlOf } from './transaction-sql.js';
 /** By the database's clock, since that of a process may be wrong. */
 const AGE = '(extract(epoch from clock_timestamp() - written_at) * 1000)::float8 as age_ms';
 
+const HAS_FAILURE = 'error_code is not null as has_failure';
+
 interface DeliveryRow {
   readonly id: string;
   readonly type: string;
   readonly attempts: number;
   readonly is_suspect: boolean;
+  readonly has_failure: boolean;
   readonly has_consent: boolean;
   readonly written_at: Date | null;
   readonly age_ms: number | null;
@@ -43,6 +46,8 @@ export class PostgresDeliveryStore implements DeliveryStore {
   private readonly update;
   private readonly takeStatement;
   private readonly keysStatement;
+  /** By the subscriptions asked for: with them in the text PostgreSQL plans once per connection, as a parameter at every look. */
+  private readonly dueStatements = new Map<string, ReturnType<typeof prepared>>();
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -60,7 +65,7 @@ export class PostgresDeliveryStore implements DeliveryStore {
     );
     this.takeStatement = prepared(
       `with n as materialized (select set_config('application_name', $3, true))
-       select d.* from (select id, type, attempts, is_suspect, has_consent, written_at, ${AGE}, attributes, body from ${t.delivery}
+       select d.* from (select id, type, attempts, is_suspect, ${HAS_FAILURE}, has_consent, written_at, ${AGE}, attributes, body from ${t.delivery}
          where subscription_id = $1 and state = 'retry' and not is_suspect and next_attempt_at <= ${due('$2')}
            and exists (select from ${t.subscription} s where s.id = $1 and s.state = 'active')
          order by next_attempt_at, id limit 1 for update skip locked) d cross join n`,
@@ -151,16 +156,26 @@ export class PostgresDeliveryStore implements DeliveryStore {
   }
 
   async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>> {
-    const t = this.context.tables;
-    const next = (condition: string) =>
-      `(select extract(epoch from d.next_attempt_at - clock_timestamp()) * 1000 - $2::float8 from ${t.delivery} d
-        where d.subscription_id = s.id and d.state = 'retry' and ${condition} order by d.next_attempt_at limit 1)`;
-    const { rows } = await this.context.pool.run<{ id: number; ms: number | null; suspect_ms: number | null }>({
-      text: `select * from (select s.id, ${next('not d.is_suspect')} as ms, ${next('d.is_suspect')} as suspect_ms
-               from ${t.subscription} s where s.id = any($1::int[]) and s.state = 'active') due where ms is not null or suspect_ms is not null`,
-      values: [subscriptionIds, this.context.clock.aheadOfDatabaseMs()],
-    });
+    if (subscriptionIds.length === 0) return new Map();
+    const { rows } = await this.context.pool.run<{ id: number; ms: number | null; suspect_ms: number | null }>(
+      this.dueStatement(subscriptionIds.join(','))(this.context.clock.aheadOfDatabaseMs()),
+    );
     return new Map(rows.map(({ id, ms, suspect_ms }) => [id, { ms: waitOf(ms), suspectMs: waitOf(suspect_ms) }]));
+  }
+
+  private dueStatement(ids: string): ReturnType<typeof prepared> {
+    const known = this.dueStatements.get(ids);
+    if (known !== undefined) return known;
+    const { delivery, subscription } = this.context.tables;
+    const next = (condition: string) =>
+      `(select extract(epoch from d.next_attempt_at - clock_timestamp()) * 1000 - $1::float8 from ${delivery} d
+        where d.subscription_id = s.id and d.state = 'retry' and ${condition} order by d.next_attempt_at limit 1)`;
+    const made = prepared(
+      `select * from (select s.id, ${next('not d.is_suspect')} as ms, ${next('d.is_suspect')} as suspect_ms
+         from ${subscription} s where s.id in (${ids}) and s.state = 'active') due where ms is not null or suspect_ms is not null`,
+    );
+    this.dueStatements.set(ids, made);
+    return made;
   }
 
   intake(subscriptionId: number): Intake {
@@ -205,7 +220,7 @@ async function leaseOne(
                    and exists (select from ${subscription} s where s.id = $1 and s.state = 'active')
                  order by next_attempt_at, id limit 1 for update skip locked) due
            where d.id = due.id
-           returning d.id, d.type, d.attempts, d.is_suspect, d.has_consent, d.written_at, ${AGE}, d.attributes, d.body, d.next_attempt_at::text as lease`,
+           returning d.id, d.type, d.attempts, d.is_suspect, ${HAS_FAILURE}, d.has_consent, d.written_at, ${AGE}, d.attributes, d.body, d.next_attempt_at::text as lease`,
     values: [subscriptionId, ms, context.clock.aheadOfDatabaseMs()],
   });
   return rows[0];
@@ -225,6 +240,7 @@ function incoming(row: DeliveryRow): Incoming {
     writtenAt: row.written_at ?? undefined,
     ageMs: row.age_ms ?? undefined,
     attempts: row.attempts,
+    hasFailure: row.has_failure && !row.is_suspect,
     isRedelivery: true,
     hasConsent: row.has_consent,
     deliveryId: row.id,

@@ -2,7 +2,7 @@ import { emit, failpoint } from '@holdfast/core';
 import { lock } from './advisory-lock.js';
 import type { PostgresContext } from './context.js';
 import { parseMultirange } from './multirange.js';
-import type { SqlRunner } from './sql.js';
+import { prepared, type SqlRunner } from './sql.js';
 
 /** Verdicts kept per lane, at most; the oldest are forgotten, which only means that a reader far behind asks for them again. */
 const MAX_DEAD_RANGES = 1000;
@@ -25,7 +25,16 @@ interface Watch {
 export class Fence {
   private readonly watches = new Map<number, Watch>();
 
-  constructor(private readonly context: PostgresContext) {}
+  private readonly holesStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    const t = context.tables;
+    this.holesStatement = prepared(
+      `select h.lane, (h.holes - l.dead)::text as holes from (
+         select lane, holes from ${t.cursor} where holes <> '{}' union all select lane, relay_holes from ${t.lane} where relay_holes <> '{}') h
+       join ${t.lane} l on l.lane = h.lane`,
+    );
+  }
 
   /** One look at every lane; how many ids were written off. */
   async run(): Promise<number> {
@@ -54,14 +63,15 @@ export class Fence {
 
   /** Holes of any reader that have no verdict yet, by lane. */
   private async candidates(): Promise<ReadonlyMap<number, string>> {
-    const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ lane: number; holes: string }>({
-      text: `select h.lane, (range_agg(r) - l.dead)::text as holes from (
-               select lane, holes from ${t.cursor} where holes <> '{}' union all select lane, relay_holes from ${t.lane} where relay_holes <> '{}') h
-             cross join unnest(h.holes) r join ${t.lane} l on l.lane = h.lane group by h.lane, l.dead`,
-    });
-    await this.clean(rows.filter(({ holes }) => holes === '{}').map(({ lane }) => lane));
-    return new Map(rows.filter(({ holes }) => holes !== '{}').map(({ lane, holes }) => [lane, holes]));
+    const { rows } = await this.context.pool.run<{ lane: number; holes: string }>(this.holesStatement());
+    const lanes = new Map<number, string[]>();
+    for (const { lane, holes } of rows) {
+      const known = lanes.get(lane) ?? [];
+      lanes.set(lane, holes === '{}' ? known : [...known, holes.slice(1, -1)]);
+    }
+    await this.clean([...lanes].filter(([, holes]) => holes.length === 0).map(([lane]) => lane));
+    // PostgreSQL reads ranges that overlap, and joins them.
+    return new Map([...lanes].filter(([, holes]) => holes.length > 0).map(([lane, holes]) => [lane, `{${holes.join(',')}}`]));
   }
 
   private async holders(): Promise<{ holders: ReadonlyMap<number, Set<string>>; life: string }> {

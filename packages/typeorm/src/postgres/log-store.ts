@@ -3,6 +3,8 @@ import type { PostgresContext } from './context.js';
 import { prepared } from './sql.js';
 import { sqlOf } from './transaction-sql.js';
 
+const NOT_NULL_VIOLATION = '23502';
+
 /** The outbox in PostgreSQL: rows numbered by one sequence per lane, written as the last statement of a unit. */
 export class PostgresLogStore implements LogStore {
   private readonly appendOne;
@@ -15,17 +17,18 @@ export class PostgresLogStore implements LogStore {
     // A reader must not deliver a commit that a crash can still take back (red team U3), so the row's transaction is made durable.
     const durable = `(select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off')`;
     const columns = '(lane, id, type, key, attributes, body)';
+    // An id that the lane has had before becomes null, which the table refuses: nobody has to look at the answer before COMMIT.
     this.appendOne = prepared(
       `with durable as materialized ${durable}
-       insert into ${t.outbox} ${columns} select $1, nextval($2::regclass), $3, $4, $5, $6 where (select count(*) from durable) >= 0
+       insert into ${t.outbox} ${columns} select $1, case when n.id > $7 then n.id end, $3, $4, $5, $6
+       from (select nextval($2::regclass) as id where (select count(*) from durable) >= 0) n
        returning lane, id`,
     );
     this.appendMany = prepared(
       `with durable as materialized ${durable},
-       rows as (select r.* from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-                with ordinality as r(lane, type, key, attributes, body, n) where (select count(*) from durable) >= 0)
-       insert into ${t.outbox} ${columns}
-       select lane, nextval(${t.sequenceOf('lane')}), type, key, attributes, body from rows
+       rows as (select r.*, nextval(${t.sequenceOf('r.lane')}) as id from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
+                with ordinality as r(lane, type, key, attributes, body, mark, n) where (select count(*) from durable) >= 0)
+       insert into ${t.outbox} ${columns} select lane, case when id > mark then id end, type, key, attributes, body from rows
        returning lane, id`,
     );
     this.schedule = prepared(
@@ -67,22 +70,26 @@ export class PostgresLogStore implements LogStore {
 
   private async appendNow(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
     const lanes = this.lanesFor(rows);
-    const before = lanes.map((lane) => this.context.marks.of(lane));
-    const sql = sqlOf(tx);
+    const marks = lanes.map((lane) => this.context.marks.of(lane));
     const [row] = rows as [LogRow];
-    const { rows: given } = await sql.run<{ lane: number; id: string }>(
+    const sequence = this.context.tables.sequence(lanes[0] as number);
+    const statement =
       rows.length === 1
-        ? this.appendOne(lanes[0], this.context.tables.sequence(lanes[0] as number), row.type, row.key, row.attributes, row.body)
-        : this.appendMany(lanes, ...columnsOf(rows)),
-    );
-    for (const [index, lane] of lanes.entries()) this.checkId(lane, BigInt((given[index] as { id: string }).id), before[index] as bigint);
+        ? this.appendOne(lanes[0], sequence, row.type, row.key, row.attributes, row.body, marks[0])
+        : this.appendMany(lanes, ...columnsOf(rows), marks);
+    await sqlOf(tx).runLast({ ...statement, answered: (result) => this.given(result.rows), refusal: (error) => this.behind(error, lanes) });
     return lanes;
   }
 
-  /** An id at or below one that was taken before the statement was sent means that the sequence was set back: readers would never see the row. */
-  private checkId(lane: number, id: bigint, before: bigint): void {
-    if (id <= before) throw hfError('HF_STORE_SEQUENCE_BEHIND', { lane, last: String(id), position: String(before) });
-    this.context.marks.given(lane, id);
+  private given(rows: readonly Record<string, unknown>[]): void {
+    for (const { lane, id } of rows) this.context.marks.given(lane as number, BigInt(id as string));
+  }
+
+  /** A lane's sequence was set back: readers, who are past such an id, would never see the row. */
+  private behind(error: unknown, lanes: readonly number[]): Error | undefined {
+    const { code, table, column } = error as { readonly code?: unknown; readonly table?: unknown; readonly column?: unknown };
+    if (code !== NOT_NULL_VIOLATION || column !== 'id' || !this.context.tables.outbox.endsWith(String(table))) return undefined;
+    return hfError('HF_STORE_SEQUENCE_BEHIND', { lanes: [...new Set(lanes)].sort((a, b) => a - b).join(', ') }, { cause: error });
   }
 
   private async appendScheduled(tx: Transaction, rows: readonly LogRow[]): Promise<void> {

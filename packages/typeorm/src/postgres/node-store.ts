@@ -1,5 +1,6 @@
 import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
+import { prepared } from './sql.js';
 
 /** Name that sessions with a transaction of the framework carry in `pg_stat_activity`, so that those of a frozen process can be ended. */
 export function sessionName(nodeId: string): string {
@@ -11,7 +12,18 @@ const TERMINATE_MS = 1000;
 
 /** Processes as rows: a row without a heartbeat is a process that died or froze. */
 export class PostgresNodeStore implements NodeStore {
-  constructor(private readonly context: PostgresContext) {}
+  private readonly heartbeatStatement;
+  private readonly silentStatement;
+  private readonly liveStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    const { node } = context.tables;
+    this.heartbeatStatement = prepared(`update ${node} set seen_at = clock_timestamp() where id = $1`);
+    this.silentStatement = prepared(
+      `select id from ${node} where service = $1 and id <> $2 and seen_at < clock_timestamp() - $3 * interval '1 millisecond'`,
+    );
+    this.liveStatement = prepared(`select id from ${node} where service = $1 order by id`);
+  }
 
   async join(nodeId: string): Promise<void> {
     await this.context.pool.run({
@@ -21,18 +33,16 @@ export class PostgresNodeStore implements NodeStore {
   }
 
   async heartbeat(nodeId: string): Promise<boolean> {
-    const t = this.context.tables;
-    const { rowCount } = await this.context.pool.run({
-      text: `update ${t.node} set seen_at = clock_timestamp() where id = $1`,
-      values: [nodeId],
-    });
+    const { rowCount } = await this.context.pool.run(this.heartbeatStatement(nodeId));
     if (rowCount === 1) return false;
     await this.join(nodeId);
     return true;
   }
 
-  reap(nodeId: string, silentForMs: number): Promise<readonly string[]> {
+  async reap(nodeId: string, silentForMs: number): Promise<readonly string[]> {
     const t = this.context.tables;
+    const silent = await this.context.pool.run(this.silentStatement(this.context.service, nodeId, silentForMs));
+    if (silent.rows.length === 0) return [];
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<{ id: string }>({
         text: `delete from ${t.node} where id in (select id from ${t.node} where service = $1 and id <> $2
@@ -70,10 +80,7 @@ export class PostgresNodeStore implements NodeStore {
   }
 
   async live(): Promise<readonly string[]> {
-    const { rows } = await this.context.pool.run<{ id: string }>({
-      text: `select id from ${this.context.tables.node} where service = $1 order by id`,
-      values: [this.context.service],
-    });
+    const { rows } = await this.context.pool.run<{ id: string }>(this.liveStatement(this.context.service));
     return rows.map(({ id }) => id);
   }
 }

@@ -11,6 +11,8 @@ const TRIM_BATCH = 1000;
 export class PostgresLogUpkeep implements LogUpkeep {
   private readonly fences: Fence;
   private readonly moveStatement;
+  private readonly nextDueStatement;
+  private readonly reachedStatement;
 
   constructor(private readonly context: PostgresContext) {
     this.fences = new Fence(context);
@@ -22,6 +24,14 @@ export class PostgresLogUpkeep implements LogUpkeep {
        insert into ${t.outbox} (lane, id, type, key, attributes, body)
        select lane, nextval(${t.sequenceOf('lane')}), type, key, attributes, body from (select * from gone order by due_at, id) ordered
        returning lane`,
+    );
+    this.nextDueStatement = prepared(
+      `select extract(epoch from min(due_at) - clock_timestamp()) * 1000 - $1::float8 as ms from ${t.scheduled}`,
+    );
+    this.reachedStatement = prepared(
+      `select l.lane, greatest(c.top, l.relay_position, l.trimmed_to, o.id) as reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last
+       from ${t.lane} l left join (select lane, max(position) as top from ${t.cursor} group by lane) c on c.lane = l.lane
+       left join lateral (select id from ${t.outbox} where lane = l.lane order by id desc limit 1) o on true`,
     );
   }
 
@@ -49,13 +59,7 @@ export class PostgresLogUpkeep implements LogUpkeep {
   }
 
   async raiseSequences(): Promise<readonly { lane: number; from: bigint; to: bigint }[]> {
-    const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ lane: number; reached: string; last: string }>({
-      text: `select l.lane, r.reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last from ${t.lane} l
-             cross join lateral (select greatest(
-               (select max(c.position) from ${t.cursor} c where c.lane = l.lane), l.relay_position, l.trimmed_to,
-               (select o.id from ${t.outbox} o where o.lane = l.lane order by o.id desc limit 1)) as reached) r`,
-    });
+    const { rows } = await this.context.pool.run<{ lane: number; reached: string; last: string }>(this.reachedStatement());
     // First of all: from now on writers of this process are safe, also before the sequences are.
     for (const { lane, reached } of rows) this.context.marks.reached(lane, BigInt(reached));
     const behind = rows.filter(({ last, reached }) => BigInt(last) < BigInt(reached));
@@ -112,10 +116,7 @@ export class PostgresLogUpkeep implements LogUpkeep {
   }
 
   private async nextDue(aheadMs: number): Promise<number | undefined> {
-    const { rows } = await this.context.pool.run<{ ms: number | null }>({
-      text: `select extract(epoch from min(due_at) - clock_timestamp()) * 1000 - $1::float8 as ms from ${this.context.tables.scheduled}`,
-      values: [aheadMs],
-    });
+    const { rows } = await this.context.pool.run<{ ms: number | null }>(this.nextDueStatement(aheadMs));
     const ms = rows[0]?.ms;
     return ms === null || ms === undefined ? undefined : Math.max(0, Math.ceil(Number(ms)));
   }

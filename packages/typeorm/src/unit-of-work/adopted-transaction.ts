@@ -1,6 +1,6 @@
 import { hfError, type TransactionPort } from '@holdfast/core';
 import type { EntityManager } from 'typeorm';
-import type { Statement } from '../postgres/sql.js';
+import { type LastStatement, runNow } from '../postgres/transaction-sql.js';
 import type { PgClient } from './pg-client.js';
 import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { turnTaking, type UnitRunner } from './unit-runner.js';
@@ -22,8 +22,8 @@ export class LentTransaction extends PgTransaction implements ReturnType<Transac
   }
 
   /** Runs it at once: only the user knows when COMMIT comes. */
-  async runLast(statement: string | Statement): Promise<void> {
-    await this.run(typeof statement === 'string' ? { text: statement } : statement);
+  async runLast(statement: LastStatement): Promise<void> {
+    await runNow(this, statement);
   }
 
   async commit(): Promise<void> {

@@ -1,9 +1,9 @@
 import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { Statement } from '../postgres/sql.js';
+import type { LastStatement } from '../postgres/transaction-sql.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
-import { isRefusal, transactionStatus } from './pg-client.js';
+import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
@@ -18,7 +18,7 @@ const GRACE_MS = 1000;
  */
 export class TypeormTransaction extends PgTransaction {
   private runner: UnitRunner | undefined;
-  private readonly last: Statement[] = [];
+  private readonly last: LastStatement[] = [];
   private isSettled = false;
 
   constructor(
@@ -40,10 +40,10 @@ export class TypeormTransaction extends PgTransaction {
     return this.runner;
   }
 
-  /** Sends `statement` together with COMMIT, in one round trip; it must not need an answer. */
-  async runLast(statement: string | Statement): Promise<void> {
+  /** Sends `statement` together with COMMIT, in one round trip. */
+  async runLast(statement: LastStatement): Promise<void> {
     await this.assertUsable();
-    this.last.push(typeof statement === 'string' ? { text: statement } : statement);
+    this.last.push(statement);
   }
 
   /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. */
@@ -95,16 +95,28 @@ export class TypeormTransaction extends PgTransaction {
 
   /** The command tag of COMMIT. */
   private async sendCommit(): Promise<string | undefined> {
-    const last = this.last.pop();
     try {
-      for (const statement of this.last) await this.around([statement]);
-      const results = await (last ? this.around([last], 'COMMIT') : this.client.query('COMMIT'));
-      return (Array.isArray(results) ? results.at(-1) : results)?.command;
+      const last = this.last.at(-1);
+      if (last === undefined) return (await this.client.query('COMMIT')).command;
+      const { answered, refusal: _, ...statement } = last;
+      const results = (await this.around([statement], { before: this.last.slice(0, -1), after: 'COMMIT' })) as PgResult[];
+      const [result] = results.slice(-2) as [PgResult];
+      const tag = results.at(-1)?.command;
+      if (tag === 'COMMIT') answered?.({ rows: result.rows as Record<string, unknown>[], rowCount: result.rowCount ?? 0 });
+      return tag;
     } catch (error) {
-      if (isRefusal(error)) throw await this.rolledBackWith(error);
+      if (isRefusal(error)) throw await this.rolledBackWith(this.refusalOf(error));
       this.settle(error);
       throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.dataSource }, { cause: error });
     }
+  }
+
+  private refusalOf(error: unknown): unknown {
+    for (const { refusal } of this.last) {
+      const known = refusal?.(error);
+      if (known) return known;
+    }
+    return error;
   }
 
   private async rolledBackWith<E>(error: E): Promise<E> {

@@ -116,7 +116,7 @@ describe('BEGIN', () => {
 
   it('is sent before what goes out with COMMIT', async () => {
     const { transaction, transcript } = await scripted({});
-    await transaction.runLast('first');
+    await transaction.runLast({ text: 'first' });
     await transaction.runLast({ text: 'second', values: [] });
     await transaction.commit();
     expect(transcript).toEqual(['BEGIN', 'first', 'second', 'COMMIT', 'given back']);

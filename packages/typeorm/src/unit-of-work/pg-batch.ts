@@ -1,14 +1,17 @@
+import type { Statement } from '../postgres/sql.js';
 import type { PgClient, PgResult } from './pg-client.js';
 
 /** What goes out with a statement in one round trip. */
 export interface Around {
   /** BEGIN with its options. */
-  readonly before?: string;
+  readonly begin?: string;
+  /** Statements that answer with no rows, run after BEGIN; their parameters are texts, numbers, booleans or null. */
+  readonly before?: readonly Statement[];
   /** COMMIT. */
   readonly after?: string;
   /** Called when it is on its way; never when pg refuses the statement. */
   readonly sent: () => void;
-  /** Called when the server refuses `before`. */
+  /** Called when the server refuses `begin`. */
   readonly refused: (error: Error) => void;
 }
 
@@ -37,16 +40,17 @@ type QueryClass = new (config: string | object, values: unknown, answered: (erro
 type BatchClass = new (...args: ConstructorParameters<QueryClass>) => Query & { around: Around | undefined };
 
 /**
- * Sends BEGIN in front of a statement, or COMMIT behind it, in the same write: a round trip and two system calls less each. What the server refuses
- * keeps the rest from being run. The result is that of the statement; with an `after`, a list that ends with the result of that.
+ * Sends BEGIN and other statements in front of a statement, and COMMIT behind it, in the same write: a round trip and two system calls less each.
+ * What the server refuses keeps the rest from being run. The result is that of the statement; with an `after`, a list that ends with the result of that.
  *
- * A client that cannot do this (a native one) sends one after the other.
+ * A client that cannot do this (a native one) sends one after the other, and so does every client when the statement has no parameters and those
+ * before it have some: pg sends it as a text then, which has no place for them.
  *
  * @source PostgreSQL documentation, "Extended Query": messages up to Sync are one batch; pg's contract for query objects, as pg-cursor uses it
  */
 export function queryAround(client: PgClient, around: Around, args: Parameters<PgClient['query']>): Promise<Results> {
   const { Query } = client.constructor as { readonly Query?: QueryClass };
-  if (Query === undefined || client.connection?.sync === undefined) return oneByOne(client, around, args);
+  if (Query === undefined || client.connection?.sync === undefined || !canBeOne(around, args)) return oneByOne(client, around, args);
   return new Promise((resolve, reject) => {
     const query = new (batchClass(Query))(args[0], args[1], (error, results) => (error ? reject(error) : resolve(results)));
     query.around = around;
@@ -54,10 +58,16 @@ export function queryAround(client: PgClient, around: Around, args: Parameters<P
   });
 }
 
+function canBeOne({ before = [] }: Around, [config, values]: Parameters<PgClient['query']>): boolean {
+  const { name, values: own } = typeof config === 'string' ? {} : (config as Partial<Statement>);
+  return before.length === 0 || name !== undefined || (own ?? values ?? []).length > 0;
+}
+
 async function oneByOne(client: PgClient, around: Around, args: Parameters<PgClient['query']>): Promise<Results> {
-  const { before, after } = around;
+  const { begin, before = [], after } = around;
   around.sent();
-  if (before) await client.query(before).catch((error: Error) => refuse(around, error));
+  if (begin !== undefined) await client.query(begin).catch((error: Error) => refuse(around, error));
+  for (const statement of before) await client.query(statement);
   const result = await client.query(...args);
   return after ? [result, await client.query(after)] : result;
 }
@@ -74,43 +84,66 @@ function batchClass(Query: QueryClass): BatchClass {
   if (known) return known;
   class BatchQuery extends Query {
     around: Around | undefined;
-    private isBegun = true;
+    /** Statements before this one that the server has not answered yet. */
+    private waiting: readonly Statement[] = [];
     /** Set by the constructor of Query, which a field of ours would undo. */
     declare private ownName: string | undefined;
+    declare private ownText: string | undefined;
 
-    /** What the server answers first is about BEGIN, not about the statement of this name. */
+    /** pg remembers what was prepared by the name and the text of the query that the server answers: at first those of the statements before this one. */
     get name(): string | undefined {
-      return this.isBegun ? this.ownName : undefined;
+      const [first] = this.waiting ?? [];
+      return first ? first.name : this.ownName;
     }
 
     set name(name: string | undefined) {
       this.ownName = name;
     }
 
+    get text(): string | undefined {
+      const [first] = this.waiting ?? [];
+      return first ? first.text : this.ownText;
+    }
+
+    set text(text: string | undefined) {
+      this.ownText = text;
+    }
+
     override submit(wire: Wire): Error | null {
-      const refused = super.submit(this.around ? new AroundWire(wire, this.around) : wire);
-      if (refused === null) this.isBegun = this.around?.before === undefined;
+      const { around } = this;
+      const refused = super.submit(around ? new AroundWire(wire, around) : wire);
+      if (refused === null && around) this.waiting = [...beginOf(around), ...(around.before ?? [])];
       return refused;
     }
 
     override handleError(error: Error, wire: Wire): void {
-      if (!this.isBegun) this.around?.refused(error);
+      const { around, waiting } = this;
+      this.waiting = [];
+      if (around?.begin !== undefined && waiting.length > (around.before?.length ?? 0)) around.refused(error);
+      // It was never looked at, so it is not prepared either.
+      if (waiting.length > 0 && this.ownName !== undefined) delete wire.submittedNamedStatements?.[this.ownName];
       super.handleError(error, wire);
     }
 
     override handleCommandComplete(message: unknown, wire: Wire): void {
-      if (this.isBegun) super.handleCommandComplete(message, wire);
-      else this.isBegun = true;
+      if (this.waiting.length > 0) this.waiting = this.waiting.slice(1);
+      else super.handleCommandComplete(message, wire);
     }
   }
   classes.set(Query, BatchQuery);
   return BatchQuery;
 }
 
-/** Passes on what a query writes, with BEGIN before its first message and COMMIT before its Sync. */
+function beginOf({ begin }: Around): Statement[] {
+  return begin === undefined ? [] : [{ text: begin }];
+}
+
+/** Passes on what a query writes, with BEGIN and its like before its first message and COMMIT before its Sync. */
 class AroundWire implements Wire {
   private isStarted = false;
   private isFailed = false;
+  /** Names prepared by this very batch. */
+  private readonly prepared = new Set<string>();
 
   constructor(
     private readonly wire: Wire,
@@ -158,26 +191,31 @@ class AroundWire implements Wire {
   }
 
   sync(): void {
-    if (this.around.after && !this.isFailed) this.run(this.around.after);
+    if (this.around.after && !this.isFailed) this.run({ text: this.around.after });
     this.wire.sync();
   }
 
   query(text: string): void {
-    const { before, after, sent } = this.around;
+    const { begin, after, sent } = this.around;
     sent();
-    this.wire.query([before, text, after].filter((part) => part !== undefined).join('; '));
+    this.wire.query([begin, text, after].filter((part) => part !== undefined).join('; '));
   }
 
   private start(): void {
     if (this.isStarted) return;
     this.isStarted = true;
     this.around.sent();
-    if (this.around.before) this.run(this.around.before);
+    for (const statement of [...beginOf(this.around), ...(this.around.before ?? [])]) this.run(statement);
   }
 
-  private run(text: string): void {
-    this.wire.parse({ text });
-    this.wire.bind({});
+  private run({ name, text, values = [] }: Statement): void {
+    if (name === undefined || !this.isPrepared(name)) this.wire.parse({ name, text });
+    if (name !== undefined) this.prepared.add(name);
+    this.wire.bind({ statement: name, values: values.map((value) => (value === null ? null : String(value))) });
     this.wire.execute({});
+  }
+
+  private isPrepared(name: string): boolean {
+    return this.prepared.has(name) || (this.parsedStatements[name] ?? this.submittedNamedStatements?.[name]) !== undefined;
   }
 }

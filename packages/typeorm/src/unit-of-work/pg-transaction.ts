@@ -1,6 +1,6 @@
 import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql.js';
-import { queryAround } from './pg-batch.js';
+import { type Around, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
@@ -109,12 +109,12 @@ export abstract class PgTransaction implements Transaction {
     }
   }
 
-  /** Sends a statement together with BEGIN, when it is the first, and with what comes after it. */
-  protected around(args: QueryArgs, after?: string): Promise<PgResult | PgResult[]> {
+  /** Sends a statement together with BEGIN, when it is the first, and with what comes before and after it. */
+  protected around(args: QueryArgs, also: Pick<Around, 'before' | 'after'> = {}): Promise<PgResult | PgResult[]> {
     const sent = (): void => {
       this.pendingBegin = undefined;
     };
-    return queryAround(this.client, { before: this.pendingBegin, after, sent, refused: (error) => this.refuse(error) }, args);
+    return queryAround(this.client, { ...also, begin: this.pendingBegin, sent, refused: (error) => this.refuse(error) }, args);
   }
 
   private refuse(error: Error): void {

@@ -69,5 +69,5 @@ export function turnTaking(client: PgClient, transaction: PgTransaction): PgClie
 }
 
 function refuse(call: string): Promise<never> {
-  return Promise.reject(hfError('HF_UOW_NOT_OWNED', { call }));
+  return Promise.reject(hfError('HF_UOW_CONTROL', { call }));
 }

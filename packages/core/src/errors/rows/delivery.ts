@@ -9,8 +9,13 @@ export const DELIVERY_ERRORS = {
   },
   HF_HANDLER_UNSETTLED_KILLED: {
     category: 'permanent',
-    sentence: 'The process ended {attempts} times while {subscription} had this message in work.',
+    sentence: 'The process ended while {subscription} had this message in work, and its {attempts} attempts are used up.',
     fix: 'Find out what ends the process (memory, an exit, an uncaught error), then redrive the dead letter.',
+  },
+  HF_HANDLER_ATTEMPTS_LOWERED: {
+    category: 'permanent',
+    sentence: '{subscription} has made {attempts} attempts at this message, and now makes {limit} at most.',
+    fix: 'The dead letter keeps its last failure: mend that and redrive it.',
   },
   HF_IDEMPOTENT_KEY_MISSING: {
     category: 'configuration',

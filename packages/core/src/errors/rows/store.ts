@@ -12,16 +12,21 @@ export const STORE_ERRORS = {
     sentence: 'The holdfast tables have version {found}, this version of Holdfast only knows {needed}.',
     fix: 'Start a newer version of Holdfast: the tables are never migrated back.',
   },
+  HF_SCHEMA_IRREVERSIBLE: {
+    category: 'permanent',
+    sentence:
+      '{migration} cannot be reverted: it would delete messages that are still to be delivered, and the holdfast tables are never migrated back.',
+    fix: 'To revert a migration before it, take it from the list and leave the tables: typeorm migration:revert --fake; it can be run again at any time.',
+  },
   HF_STORE_SEQUENCE_LOCK: {
     category: 'configuration',
     sentence: 'The self-test of lane numbers failed: {reason}.',
     fix: 'Use a PostgreSQL server whose nextval() shows its lock in pg_locks, reached directly or through a pool in session or transaction mode.',
   },
   HF_STORE_SEQUENCE_BEHIND: {
-    category: 'configuration',
-    sentence:
-      'The sequence of lane {lane} stands at {last}, behind the position {position} that was already read, and could not be raised.',
-    fix: 'Give the role UPDATE on the sequence; new messages of the lane would never be read otherwise.',
+    category: 'transient',
+    sentence: 'The sequence of a lane gave a number that was read before (lane {lanes}), so the transaction was rolled back.',
+    fix: 'Try again: the sequence is raised within seconds. If this goes on, give the role UPDATE on the sequences. Ask why it was set back: a fail-over, a restored backup?',
   },
   HF_STORE_LANES_DIFFER: {
     category: 'configuration',

@@ -17,6 +17,11 @@ export const UNIT_ERRORS = {
     sentence: '{call} is not possible in a transaction that was opened outside Holdfast.',
     fix: 'You commit, so do it after your own commit; or let unit.run() open the transaction.',
   },
+  HF_UOW_CONTROL: {
+    category: 'permanent',
+    sentence: '{call} was called on the query runner of a unit of work, which begins and ends its transaction itself.',
+    fix: 'Let @Transactional() or unit.run() bound it; for a part that can be undone alone use transaction(), a savepoint here, and for a transaction apart a runner from createQueryRunner().',
+  },
   HF_UOW_JOIN_HANDLE: {
     category: 'permanent',
     sentence: 'What was given to unit.join() is no open transaction of this store: {value}.',

@@ -7,8 +7,8 @@ import type { Tables } from './tables.js';
 const LOCK_TIMEOUT = '2s';
 const LOCK_NOT_AVAILABLE = '55P03';
 const MIGRATE_ATTEMPTS = 30;
-/** Any fixed number: it only has to be the same on every node. */
-const MIGRATION_LOCK = 7_205_759_403_792_793;
+/** Advisory lock of whoever migrates. Any fixed number: it only has to be the same on every node. */
+export const MIGRATION_LOCK = 7_205_759_403_792_793;
 
 /** Creates the tables, brings them up to date, and tells how they stand. */
 export class PostgresSchema implements SchemaPort {
