@@ -62,7 +62,7 @@ export {
   type UnitOptions,
 } from './unit-of-work/unit-of-work.js';
 export type { BeginOptions, Savepoint, Transaction, TransactionPort } from './unit-of-work/transaction.port.js';
-export { Scope, ScopeStorage } from './unit-of-work/scope.js';
+export { Scope, ScopeStorage, type SeenWrite } from './unit-of-work/scope.js';
 
 // the log and its readers
 export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/lanes.js';

@@ -14,7 +14,7 @@ export interface CommonOptions {
   allowInMemory?: true;
   /** Creates and upgrades the `holdfast_*` tables at start; default: true except in production. */
   migrate?: boolean;
-  /** A publish outside any unit after a write in the same async context; default 'warn', once per call site. */
+  /** A publish outside any unit within a second of a write outside any unit, in the same async context and through the store's DataSource; default 'warn', once per place in the code. 'throw' refuses it (HF_OUTSIDE_TRANSACTION) where both belong to one HTTP/1 request, delivery, hook or `detached` call for certain, and warns elsewhere; it needs a store. */
   outsideTransaction?: 'warn' | 'throw' | 'allow';
   /** Whether this process sends what is in the outbox; default true. */
   relay?: boolean;

@@ -127,6 +127,11 @@ const STARTS: readonly Start[] = [
     [`subscription "billing": from: 'earliest' is not possible with in-memory, which keeps nothing; leave it out`],
   ],
   [
+    'a refusal for which nobody sees the writes',
+    () => new Holdfast({ service: 'shop', transport: inMemory(), outsideTransaction: 'throw' }, { logger: silentLogger }),
+    ["outsideTransaction is 'throw' and there is no store to see the writes; add one, such as store: typeorm(), or leave it out"],
+  ],
+  [
     'limits out of bounds',
     () => scene.bus({ limits: { bodyBytes: -1, headers: 1e9 } }),
     [

@@ -1,3 +1,4 @@
+import { installInterception } from '../../../packages/typeorm/src/unit-of-work/interception.js';
 import { Account, Note } from './entities.js';
 import { openUnits, type Units } from './support.js';
 
@@ -32,11 +33,11 @@ describe('a write outside any unit is remembered in its context', () => {
   ])('by %s', async (_, write) => {
     const seen = await inOwnContext(async () => {
       await Promise.resolve();
-      const before = units.scopes.hasWritten();
+      const before = units.scopes.seenWrite();
       await write();
-      return [before, units.scopes.hasWritten()];
+      return [before, units.scopes.seenWrite()];
     });
-    expect(seen).toEqual([false, true]);
+    expect(seen).toEqual(['none', 'own']);
   });
 
   it.each<[string, () => Promise<unknown>]>([
@@ -48,9 +49,24 @@ describe('a write outside any unit is remembered in its context', () => {
   ])('but not by %s', async (_, read) => {
     const seen = await inOwnContext(async () => {
       await read();
-      return units.scopes.hasWritten();
+      return units.scopes.seenWrite();
     });
-    expect(seen).toBe(false);
+    expect(seen).toBe('none');
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['repository.save', () => accounts().save({ id: null } as never)],
+    ['repository.insert', () => accounts().insert(x)],
+    ['query builder', () => units.dataSource.createQueryBuilder().insert().into(Account).values(x).execute()],
+    ['dataSource.query', () => units.dataSource.query(`insert into account (id) values ('x')`)],
+    ['dataSource.transaction', () => units.dataSource.transaction((manager) => manager.insert(Account, x))],
+  ])('but not by %s that failed', async (_, write) => {
+    await units.look(`insert into account (id) values ('x')`);
+    const seen = await inOwnContext(async () => {
+      await expect(write()).rejects.toThrow();
+      return units.scopes.seenWrite();
+    });
+    expect(seen).toBe('none');
   });
 
   it('but not by a write inside a unit, also where the unit is suspended', async () => {
@@ -58,15 +74,80 @@ describe('a write outside any unit is remembered in its context', () => {
       units.engine.run(async () => {
         await units.dataSource.query(`insert into account (id) values ('x')`);
         await accounts().save({ id: 'y' });
-        return units.engine.run({ propagation: 'NOT_SUPPORTED' }, async () => units.scopes.hasWritten());
+        return units.engine.run({ propagation: 'NOT_SUPPORTED' }, async () => units.scopes.seenWrite());
       }),
     );
-    expect(seen).toBe(false);
+    expect(seen).toBe('none');
+  });
+
+  it('and not by an earlier one that stands, when a later one fails or only reads', async () => {
+    const seen = await inOwnContext(async () => {
+      await accounts().insert(x);
+      await accounts()
+        .insert(x)
+        .catch(() => undefined);
+      await units.dataSource.transaction((manager) => manager.find(Account));
+      return units.scopes.seenWrite();
+    });
+    expect(seen).toBe('own');
+  });
+
+  it('within a transaction of TypeORM from the first statement that writes', async () => {
+    const seen: string[] = [];
+    await inOwnContext(() =>
+      units.dataSource.transaction('SERIALIZABLE', async (manager) => {
+        await manager.find(Account);
+        seen.push(units.scopes.seenWrite());
+        await manager.save(Account, x);
+        seen.push(units.scopes.seenWrite());
+      }),
+    );
+    expect(seen).toEqual(['none', 'own']);
+  });
+
+  it('but not by one that a unit has joined', async () => {
+    const seen = await inOwnContext(async () => {
+      await units.dataSource.transaction((manager) => units.engine.join(manager, () => manager.save(Account, x)));
+      return units.scopes.seenWrite();
+    });
+    expect(seen).toBe('none');
+    expect(await units.accounts()).toEqual(['x']);
+  });
+
+  it('from its end on, when it takes long', async () => {
+    const seen = await inOwnContext(async () => {
+      await units.dataSource.query(`insert into account (id) select 'x' from pg_sleep(1.2)`);
+      return units.scopes.seenWrite();
+    });
+    expect(seen).toBe('own');
+  });
+
+  it('as one that may be of somebody else, in a context that nobody opened for one piece of work', async () => {
+    const seen = new Promise((resolve) => {
+      setTimeout(async () => {
+        await accounts().save(x);
+        resolve([units.scopes.seenWrite(), await units.engine.detached(async () => units.scopes.seenWrite())]);
+      });
+    });
+    expect(await seen).toEqual(['near', 'none']);
+  });
+
+  it('only where the messages are kept', async () => {
+    units.uninstall();
+    const uninstall = installInterception(units.dataSource, { scopes: units.scopes as never, name: 'other', hasOutbox: false });
+    const seen = await inOwnContext(async () => {
+      await accounts().insert(x);
+      await accounts().save({ id: 'y' });
+      return units.scopes.seenWrite();
+    });
+    uninstall();
+    units.reinstall();
+    expect(seen).toBe('none');
   });
 
   it('and nowhere else', async () => {
     await inOwnContext(() => accounts().save(x));
-    expect(units.scopes.hasWritten()).toBe(false);
+    expect(units.scopes.seenWrite()).toBe('none');
   });
 
   it('and changes nothing for units', async () => {

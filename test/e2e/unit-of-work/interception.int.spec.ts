@@ -65,7 +65,7 @@ describe('another package that finds its transaction by itself', () => {
     const own = Object.getOwnPropertyDescriptor(units.dataSource, 'manager') as PropertyDescriptor;
     Object.defineProperty(units.dataSource, 'manager', { configurable: true, get: () => manager });
     try {
-      expect(() => installInterception(units.dataSource, units.scopes as never, 'default')).toThrow(
+      expect(() => installInterception(units.dataSource, { scopes: units.scopes as never, name: 'default', hasOutbox: true })).toThrow(
         expect.objectContaining({ code: 'HF_REPOSITORY_PATCHED', message: expect.stringContaining('@holdfast/nest') }),
       );
     } finally {
@@ -79,7 +79,7 @@ describe('another package that finds its transaction by itself', () => {
     const prototype = Object.getPrototypeOf(accounts()) as object;
     Object.defineProperty(prototype, 'manager', { configurable: true, get: () => undefined, set: () => {} });
     try {
-      expect(() => installInterception(units.dataSource, units.scopes as never, 'default')).toThrow(
+      expect(() => installInterception(units.dataSource, { scopes: units.scopes as never, name: 'default', hasOutbox: true })).toThrow(
         expect.objectContaining({ code: 'HF_REPOSITORY_PATCHED' }),
       );
     } finally {

@@ -103,7 +103,7 @@ export function unitsOver(dataSource: DataSource, logger: Logger = silentLogger)
       });
     },
   });
-  const install = () => installInterception(dataSource, scopes as ScopeStorage, 'default');
+  const install = () => installInterception(dataSource, { scopes: scopes as ScopeStorage, name: 'default', hasOutbox: true });
   let uninstall = install();
   return {
     engine,

@@ -137,7 +137,7 @@ export class Assembly {
     const transports = ['default'];
     const context = { service, limits, clock, random, transports, transport: this.settings.transport?.transport ?? 'none' };
     if (store !== undefined && units !== undefined) {
-      const outside = new OutsideTransaction(outsideTransaction, () => store.hasWrittenOutsideUnit(), logger);
+      const outside = new OutsideTransaction(outsideTransaction, () => this.scopes.seenWrite(), logger);
       return new OutletBus(context, new OutboxOutlet(units, store.transactions.dataSources[0], outside));
     }
     return transport === undefined

@@ -15,6 +15,7 @@ import { Housekeeper } from '../outbox/housekeeper.js';
 import { Loop } from '../outbox/loop.js';
 import { Relay } from '../outbox/relay.js';
 import type { Store } from '../store/store.port.js';
+import { rootRequests } from '../unit-of-work/request-roots.js';
 import type { Timer } from '../time/scheduler.js';
 import type { Transport } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
@@ -39,6 +40,7 @@ export class Node {
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
   private readonly watches: Loop[] = [];
+  private leaveRequests: (() => void) | undefined;
   private isOpen = false;
   private isStopped = false;
 
@@ -46,10 +48,11 @@ export class Node {
 
   /** The store takes part in the ORM, so that units of work may begin; nothing is delivered yet. */
   async open(): Promise<void> {
-    const { store, gate } = this.assembly;
+    const { store, gate, scopes, settings } = this.assembly;
     if (this.isOpen) return;
     this.isOpen = true;
     await this.openStore(store);
+    if (store !== undefined && settings.outsideTransaction !== 'allow') this.leaveRequests = rootRequests(scopes);
     gate.open();
   }
 
@@ -128,6 +131,7 @@ export class Node {
   /** Drains, waits for open units, and lets go of the ORM. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
   async stop(timeoutMs: number): Promise<void> {
     await this.drain(timeoutMs);
+    this.leaveRequests?.();
     const { store, gate, runtime } = this.assembly;
     if (store === undefined) return;
     await Promise.race([gate.close(), runtime.scheduler.sleep(timeoutMs)]);
@@ -223,7 +227,9 @@ export class Node {
         runUnit: (options, work) => units.runFramework(options, work),
         onStored: () => this.retries?.nudge(),
       };
-      return subscription.unit === undefined ? new LeasePipeline(context, subscription) : new UnitPipeline(context, subscription);
+      if (subscription.unit !== undefined) return new UnitPipeline(context, subscription);
+      const pipeline = new LeasePipeline(context, subscription);
+      return { handle: (intake) => units.runInRoot(() => pipeline.handle(intake)) };
     };
     const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
     // A handler outside any transaction holds no connection while it works.

@@ -43,6 +43,8 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
   const { outsideTransaction = 'warn' } = options;
   if (!['warn', 'throw', 'allow'].includes(outsideTransaction))
     problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
+  if (outsideTransaction === 'throw' && options.store === undefined)
+    problem("outsideTransaction is 'throw' and there is no store to see the writes; add one, such as store: typeorm(), or leave it out");
   return {
     service: options.service,
     transport,

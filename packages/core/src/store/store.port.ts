@@ -56,8 +56,6 @@ export interface Store {
   readonly wakeups: Wakeups;
   /** Connections a handler may use at once: the pool less a reserve. */
   readonly maxConcurrency: number;
-  /** True when this asynchronous context wrote through the store's database outside any unit. */
-  hasWrittenOutsideUnit(): boolean;
   /** Connects, checks the server (version, primary) and takes part in the ORM. */
   open(): Promise<void>;
   /** The tables are there: checks the sequence's lock and the lanes. */
@@ -75,6 +73,7 @@ export interface StoreContext {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
+  /** Where units of work are in scope, and where the store notes writes that go past them (`noteWrite`). */
   readonly scopes: ScopeStorage;
   /** The handles named by `tokens`, resolved by the framework; empty without one. */
   readonly handles: Readonly<Record<string, unknown>>;

@@ -5,6 +5,7 @@ import { assertJoinable } from './propagation.js';
 import type { Savepoint, Transaction } from './transaction.port.js';
 import type { Unit } from './unit.js';
 import type { UnitOptions } from './unit-of-work.js';
+import { WriteNote } from './write-note.js';
 
 /**
  * A place where statements of one unit run: the unit itself, or a nested part of it behind a savepoint.
@@ -104,14 +105,20 @@ export interface ScopeEntry<Outgoing = unknown> {
   /** Undefined: whatever is around is suspended. */
   readonly scope: Scope<Outgoing> | undefined;
   readonly outer: ScopeEntry<Outgoing> | undefined;
-  /** Set when the entry only says that something was written outside any unit: then. */
-  readonly wroteMs?: number;
+  /** Set when the entry only says that something was written outside any unit. */
+  readonly note?: WriteNote;
 }
 
-/** No data source: an entry of this name is a note. */
-const NOTE = '';
-/** How long a write is remembered. Contexts live on in whatever was started from them (a server, a timer), which has nothing to do with the write. */
-const REMEMBERED_MS = 1000;
+/**
+ * A write outside any unit, as a context sees it: `none`; `own`, made by the same piece of work (what runs in a root context, or within a call of
+ * the engine); `near`, made in a context that nobody opened for one piece of work, so maybe by another one that runs in it.
+ */
+export type SeenWrite = 'none' | 'near' | 'own';
+
+/** No data source: of an entry that is there for a note, or as the root of a context. */
+const NO_SOURCE = '';
+// A fresh entry each time and not undefined: Node runs in the caller's own context when the store is the same, and notes would leak out.
+const rootEntry = (): ScopeEntry<never> => ({ dataSource: NO_SOURCE, scope: undefined, order: 0, outer: undefined });
 
 /**
  * Where the scope in force lives. One storage per process and per store would let two applications see each other's units,
@@ -160,30 +167,37 @@ export class ScopeStorage<Outgoing = unknown> {
   }
 
   /**
-   * Remembers for the rest of the calling asynchronous context that it wrote something outside any unit. Call it before the first await of the
-   * user's own call: what is noted later stays in there.
+   * A note of a write outside any unit, which the calling asynchronous context keeps. Call it before the first await of the user's own call: what is
+   * noted later stays in there. Until something is begun, the note says what the one before it said.
    */
-  noteWrite(): void {
+  noteWrite(): WriteNote {
     const top = this.storage.getStore();
-    const outer = top?.dataSource === NOTE ? top.outer : top;
+    const note = new WriteNote(top?.note);
     entered += 1;
-    this.storage.enterWith({ dataSource: NOTE, scope: undefined, order: entered, outer, wroteMs: performance.now() });
+    const outer = top?.note === undefined ? top : top.outer;
+    this.storage.enterWith({ dataSource: NO_SOURCE, scope: undefined, order: entered, outer, note });
+    return note;
   }
 
   /**
-   * True when this asynchronous context wrote something outside any unit within the last second: a publish outside a unit is then a dual write.
-   * **Not promised:** to notice a write made deeper down, after an await of its own; good for a warning, not for a decision.
+   * Whether this asynchronous context wrote something outside any unit a moment ago: a publish outside a unit is then a dual write.
+   * **Not promised:** to notice a write made deeper down, after an await of its own.
    */
-  hasWritten(): boolean {
+  seenWrite(): SeenWrite {
     for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
-      if (entry.wroteMs !== undefined) return performance.now() - entry.wroteMs < REMEMBERED_MS;
+      // What lies under a note was entered by a call, which took the note with it when it ended.
+      if (entry.note?.isRecent) return entry.outer === undefined ? 'near' : 'own';
     }
-    return false;
+    return 'none';
   }
 
   /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener, hook) starts here. */
   root<T>(work: () => T): T {
-    // A fresh entry and not undefined: Node runs `work` in the caller's own context when the store is the same, and notes would leak out.
-    return this.storage.run({ dataSource: NOTE, scope: undefined, order: 0, outer: undefined }, work);
+    return this.storage.run(rootEntry(), work);
+  }
+
+  /** Makes what follows in the calling asynchronous context a fresh root context, for an entry point that cannot be wrapped. */
+  beginRoot(): void {
+    this.storage.enterWith(rootEntry());
   }
 }

@@ -59,7 +59,7 @@ export abstract class UnitOfWork {
   abstract afterCommit(hook: () => void | Promise<void>): void;
   /** Runs `hook` after a rollback, awaited, in no unit; that of a NESTED part that was undone, when its unit has ended. @throws HF_UOW_NONE outside a unit */
   abstract afterRollback(hook: (error: unknown) => void | Promise<void>): void;
-  /** Runs `work` outside the unit in scope, now; the only way for work to outlive its unit (else HF_UOW_ENDED). */
+  /** Runs `work` outside the unit in scope, now; the only way for work to outlive its unit (else HF_UOW_ENDED). For `outsideTransaction` it is a piece of work by itself. */
   abstract detached<T>(work: () => Promise<T>): Promise<T>;
   /**
    * Makes a transaction you opened yourself the unit in scope. Message rows are written when `work` ends; you commit, so

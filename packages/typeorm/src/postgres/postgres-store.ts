@@ -100,18 +100,15 @@ export class PostgresStore implements Store {
     this.wakeups = new PostgresWakeups(context, connect, { scheduler, logger });
   }
 
-  hasWrittenOutsideUnit(): boolean {
-    return false;
-  }
-
   async open(): Promise<void> {
     for (const [name, dataSource] of Object.entries(this.options.dataSources)) {
+      const participant = { scopes: this.given.scopes, name, hasOutbox: dataSource === this.main };
       if (!dataSource.isInitialized)
         throw hfError('HF_STORE_UNSUPPORTED', {
           database: `the DataSource ${name}`,
           reason: 'it is not initialized; await dataSource.initialize() first',
         });
-      this.uninstall.push(installInterception(dataSource, this.given.scopes, name), watchPools(dataSource));
+      this.uninstall.push(installInterception(dataSource, participant), watchPools(dataSource));
     }
     await assertServer(this.context.pool, this.main);
   }

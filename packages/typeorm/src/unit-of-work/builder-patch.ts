@@ -1,5 +1,6 @@
-import type { DataSource } from 'typeorm';
-import { noteWrite, runnerInScope } from './participants.js';
+import type { DataSource, QueryRunner } from 'typeorm';
+import { notedRunner } from './outside-writes.js';
+import { participantsOf, runnerInScope } from './participants.js';
 
 interface Builder {
   readonly queryRunner?: unknown;
@@ -21,7 +22,7 @@ export function patchQueryBuilders(dataSource: DataSource): void {
     const original: unknown = Object.getOwnPropertyDescriptor(each, 'obtainQueryRunner')?.value;
     if (typeof original !== 'function' || PATCHED in original) continue;
     const patched = function (this: Builder): unknown {
-      return this.queryRunner ?? runnerOf(this) ?? original.call(this);
+      return this.queryRunner ?? runnerOf(this, () => original.call(this) as QueryRunner);
     };
     Object.defineProperty(each, 'obtainQueryRunner', {
       configurable: true,
@@ -31,9 +32,9 @@ export function patchQueryBuilders(dataSource: DataSource): void {
   }
 }
 
-function runnerOf({ dataSource, connection = dataSource, expressionMap }: Builder): unknown {
-  if (!connection) return undefined;
+function runnerOf({ dataSource, connection = dataSource, expressionMap }: Builder, make: () => QueryRunner): unknown {
+  if (!connection || !participantsOf(connection)) return make();
   const runner = runnerInScope(connection);
-  if (!runner && expressionMap?.queryType !== 'select') noteWrite(connection);
-  return runner;
+  if (runner) return runner;
+  return expressionMap?.queryType === 'select' ? make() : notedRunner(connection, make);
 }

@@ -1,28 +1,28 @@
-import type { Isolation, ScopeStorage } from '@holdfast/core';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { Isolation } from '@holdfast/core';
+import type { DataSource } from 'typeorm';
 import { patchQueryBuilders } from './builder-patch.js';
 import { outsideAnyContext } from './connections.js';
 import { refuseForeignPatches } from './foreign-patches.js';
 import type { TypeormTransaction } from './owned-transaction.js';
-import { type Found, inScope, noteWrite, type Participant, participantsOf, runnerInScope, setParticipants } from './participants.js';
+import { isWriting, noted, notedTransaction, type Work } from './outside-writes.js';
+import { type Found, inScope, type Participant, participantsOf, runnerInScope, setParticipants } from './participants.js';
 
 /**
  * Makes everything that goes through a data source take part in the unit of work in scope: injected repositories, its manager, ActiveRecord,
  * query builders, `query` and `transaction` (a savepoint inside a unit). Outside a unit nothing changes, except that a write is remembered in the
- * asynchronous context (`ScopeStorage.hasWritten`). `createQueryRunner` is left alone: a runner made by hand is a request for independence.
+ * asynchronous context (`ScopeStorage.seenWrite`). `createQueryRunner` is left alone: a runner made by hand is a request for independence.
  *
  * Several applications may take part in one data source; each sees its own units only.
  *
- * @param name name of the data source in `scopes`
+ * @param participant this application
  * @returns takes this application out again; the last one restores the data source
  * @throws HF_REPOSITORY_PATCHED when another package does the same
  */
-export function installInterception(dataSource: DataSource, scopes: ScopeStorage, name: string): () => void {
+export function installInterception(dataSource: DataSource, participant: Participant): () => void {
   if (!participantsOf(dataSource)) {
     refuseForeignPatches(dataSource);
     setParticipants(dataSource, { list: [], restore: intercept(dataSource) });
   }
-  const participant: Participant = { scopes, name };
   participantsOf(dataSource)?.list.push(participant);
   return () => leave(dataSource, participant);
 }
@@ -42,7 +42,6 @@ type AnyFunction = (...args: unknown[]) => unknown;
 const LOOK_UPS = ['getRepository', 'getTreeRepository'];
 const WRITES = ['save', 'remove', 'softRemove', 'recover'];
 const CONNECTS = ['obtainMasterConnection', 'obtainSlaveConnection'];
-const WRITING_SQL = /^\s*(insert|update|delete|merge|with\b.*\b(insert|update|delete|merge))\b/is;
 
 /** Puts our functions in front of those of the instances; returns what takes them away. */
 function intercept(dataSource: DataSource): () => void {
@@ -57,12 +56,12 @@ function intercept(dataSource: DataSource): () => void {
   undo.push(define(manager, 'queryRunner', { get: () => runnerInScope(dataSource) }));
   put(dataSource, ['query'], (original) => (sql, parameters, runner) => {
     const used = runner ?? runnerInScope(dataSource);
-    if (!used && WRITING_SQL.test(String(sql))) noteWrite(dataSource);
-    return original(sql, parameters, used);
+    const run = () => original(sql, parameters, used);
+    return !used && isWriting(sql) ? noted(dataSource, run) : run();
   });
   put(manager, WRITES, (original) => (...args) => {
-    if (!inScope(dataSource)) noteWrite(dataSource);
-    return original(...args);
+    const run = () => original(...args);
+    return inScope(dataSource) ? run() : noted(dataSource, run);
   });
   // A manager caches the repositories it makes together with its query runner: they are made where there is none.
   put(
@@ -91,11 +90,10 @@ function intercept(dataSource: DataSource): () => void {
 function transaction(dataSource: DataSource, original: AnyFunction, args: readonly unknown[]): unknown {
   const found = inScope(dataSource);
   if (found) return nested(found, args as [Isolation, Work] | [Work]);
-  noteWrite(dataSource);
-  return original(...args);
+  return notedTransaction(dataSource, (watch) =>
+    original(...args.map((each) => (typeof each === 'function' ? watch(each as Work) : each))),
+  );
 }
-
-type Work = (manager: EntityManager) => Promise<unknown>;
 
 async function nested({ scope, scopes }: Found, [first, second]: [Isolation, Work] | [Work]): Promise<unknown> {
   const work = typeof first === 'function' ? first : (second as Work);

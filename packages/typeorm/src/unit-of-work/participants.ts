@@ -7,6 +7,8 @@ export interface Participant {
   readonly scopes: ScopeStorage;
   /** Name of the data source in `scopes`. */
   readonly name: string;
+  /** Whether its messages are kept in this data source, so that a write may belong to one. */
+  readonly hasOutbox: boolean;
 }
 
 /** The applications that take part in a data source, and how to leave it as it was. */
@@ -59,9 +61,4 @@ export function runnerInScope(dataSource: object): UnitRunner | undefined {
   if (!found) return undefined;
   found.scope.assertLive();
   return (found.scope.transaction as TypeormTransaction).queryRunner;
-}
-
-/** Remembers in the asynchronous context that something was written outside any unit; called before the first await of the user's call. */
-export function noteWrite(dataSource: object): void {
-  for (const { scopes } of participantsOf(dataSource)?.list ?? []) scopes.noteWrite();
 }

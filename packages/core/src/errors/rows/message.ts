@@ -70,6 +70,6 @@ export const MESSAGE_ERRORS = {
   HF_OUTSIDE_TRANSACTION: {
     category: 'permanent',
     sentence: '{type} was published outside any unit of work, after a write: {site}.',
-    fix: "Put @Transactional() on the method so that both commit together, or set outsideTransaction: 'allow'.",
+    fix: "Put @Transactional() on the method so that both commit together. Where they have nothing to do with each other, publish in unit.detached(), or set outsideTransaction: 'warn'.",
   },
 } as const satisfies ErrorRows;

@@ -26,12 +26,17 @@ export const STORE_ERRORS = {
   HF_STORE_SEQUENCE_BEHIND: {
     category: 'transient',
     sentence: 'The sequence of a lane gave a number that was read before (lane {lanes}), so the transaction was rolled back.',
-    fix: 'Try again: the sequence is raised within seconds. If this goes on, give the role UPDATE on the sequences. Ask why it was set back: a fail-over, a restored backup?',
+    fix: 'Try again: the sequence is raised within seconds. If this goes on, give the role UPDATE on the sequences. Find out what set it back, such as a fail-over or a restored backup.',
   },
   HF_STORE_LANES_DIFFER: {
     category: 'configuration',
     sentence: 'The tables were made with {found} lanes, asked for are {wanted}.',
     fix: 'Leave the option out: the number of lanes is fixed by the first migration.',
+  },
+  HF_STORE_UNANSWERED: {
+    category: 'transient',
+    sentence: 'The database did not answer a statement within {timeoutMs} ms.',
+    fix: 'Nothing to do if it was a fail-over: the connection was given up and the work is tried again. Else look at the network and at what the server waits for.',
   },
   HF_STORE_NOT_PRIMARY: {
     category: 'transient',
