@@ -13,6 +13,8 @@ import type { IdempotencyPolicy, Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
 const ISOLATIONS: readonly Isolation[] = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
+/** With these a unit reads what was committed before it waited for a key, and would put a message behind one that is gone. */
+const SNAPSHOTS: readonly unknown[] = ['REPEATABLE READ', 'SERIALIZABLE'];
 const DEFAULT_CONCURRENCY = 10;
 const DEFAULT_TIMEOUT: Duration = '30s';
 const DEFAULT_TTL: Duration = '7d';
@@ -150,6 +152,11 @@ function checkCombinations(
     problem("ordering: 'key' needs @Idempotent, because repeats of older messages arrive late; add it");
   if (isOrdered && !capabilities.partitionedDelivery)
     problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
+  const isolation = typeof policies.transactional === 'object' ? policies.transactional?.isolation : undefined;
+  if (isOrdered && SNAPSHOTS.includes(isolation))
+    problem(
+      `ordering: 'key' is not possible with transactional.isolation '${isolation}', which does not see what is ahead of a message; leave the isolation out`,
+    );
   const { onDeadLetter }: { readonly onDeadLetter?: unknown } = policies;
   if (onDeadLetter !== undefined && !isOrdered)
     problem(`onDeadLetter: '${printable(onDeadLetter)}' is about keys and needs ordering: 'key'; add that, or leave onDeadLetter out`);

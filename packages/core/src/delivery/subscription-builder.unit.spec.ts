@@ -81,6 +81,11 @@ describe('a handler', () => {
       { transactional: { isolation: 'SNAPSHOT' as never } },
       /transactional.isolation is SNAPSHOT; use 'READ UNCOMMITTED'/,
     ],
+    ...(['REPEATABLE READ', 'SERIALIZABLE'] as const).map((isolation): [string, Partial<HandlerPolicies<never>>, RegExp] => [
+      `an order and the isolation ${isolation}`,
+      { ordering: 'key', idempotent: true, transactional: { isolation } },
+      new RegExp(`ordering: 'key' is not possible with transactional.isolation '${isolation}', .*; leave the isolation out`),
+    ]),
   ])('with %s is refused with the value and the fix', (_what, policies, sentence) => {
     expect(build(policies).problems.join('\n')).toMatch(sentence);
   });
