@@ -1,6 +1,6 @@
 import type { Bench, Case } from '../runner/bench.js';
 import { ratioAtLeast, type Result } from '../runner/result.js';
-import { alternate } from '../runner/statistics.js';
+import { alternate, WARM_UP_ROUNDS } from '../runner/statistics.js';
 import { inParallel } from '../runner/wait.js';
 import { NestShop } from '../shop/nest-shop.js';
 import { CALLERS, Ledger, newOrder, rate } from '../shop/shop.js';
@@ -29,7 +29,7 @@ async function atLatency(bench: Bench, latencyMs: number): Promise<Result> {
     round(() => shop.placeSilently(newOrder())),
   );
   const [rows] = await ledger.query<{ n: string }>('select count(*) as n from holdfast_outbox');
-  const expected = count * (bench.size(9, 5) + 1);
+  const expected = count * (bench.size(9, 5) + WARM_UP_ROUNDS);
   if (Number(rows?.n) !== expected) throw new Error(`wrong data: ${rows?.n} messages in the log, expected ${expected}`);
   await shop.close();
   await ledger.close();

@@ -18,14 +18,19 @@ export interface Comparison {
   readonly ratio: number;
 }
 
+/** Rounds of each side before the first that counts. */
+export const WARM_UP_ROUNDS = 2;
+
 /**
- * Measures two sides in turn, A B, B A, A B …, after one round of each that does not count.
+ * Measures two sides in turn, A B, B A, A B …, after rounds of each that do not count: code is compiled and connections are warm.
  *
  * @param side one round, answering with a rate: more is better
  */
 export async function alternate(rounds: number, value: () => Promise<number>, reference: () => Promise<number>): Promise<Comparison> {
-  await value();
-  await reference();
+  for (let round = 0; round < WARM_UP_ROUNDS; round += 1) {
+    await value();
+    await reference();
+  }
   const pairs: { value: number; reference: number }[] = [];
   for (let round = 0; round < rounds; round += 1) {
     if (round % 2 === 0) {

@@ -121,8 +121,8 @@ class DatabaseTransport implements Transport {
 
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
-    await this.poll.stop();
-    const done = Promise.all([...this.readers.values()].map((reader) => reader.stop()));
+    // The readers first: a poll that hangs must not keep them taking what is new.
+    const done = Promise.all([...[...this.readers.values()].map((reader) => reader.stop()), this.poll.stop()]);
     await Promise.race([done, this.context.scheduler.sleep(timeoutMs)]);
   }
 

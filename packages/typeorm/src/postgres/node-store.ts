@@ -2,9 +2,12 @@ import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { prepared } from './sql.js';
 
+/** Begin of the names below. */
+export const SESSION_PREFIX = 'holdfast ';
+
 /** Name that sessions with a transaction of the framework carry in `pg_stat_activity`, so that those of a frozen process can be ended. */
 export function sessionName(nodeId: string): string {
-  return `holdfast ${nodeId}`;
+  return `${SESSION_PREFIX}${nodeId}`;
 }
 
 /** Longest wait for the end of one session. */

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { hfError } from '@holdfast/core';
+import { Unanswered, within } from './within.js';
 
 /** One parameterised statement; with a name the server prepares it once per connection. */
 export interface Statement {
@@ -31,7 +33,12 @@ export function prepared(text: string): (...values: readonly unknown[]) => State
   return (...values) => ({ name, text, values });
 }
 
-/** Framework work outside any unit: single statements, and short transactions of its own. */
+/** Longest wait for the answer to a single statement. */
+const STATEMENT_MS = 10_000;
+/** The same within a transaction, where statements may wait for each other's locks. */
+const IN_TRANSACTION_MS = 60_000;
+
+/** Framework work outside any unit: single statements, and short transactions of its own. None waits for ever for a server that does not answer. */
 export class SqlPool implements SqlRunner {
   /** @param session name of the sessions while a transaction is open, by which others can end those of a frozen process */
   constructor(
@@ -41,12 +48,16 @@ export class SqlPool implements SqlRunner {
   ) {}
 
   run<Row>(statement: Statement): Promise<SqlResult<Row>> {
-    return this.withConnection((sql) => sql.run<Row>(statement));
+    return this.withConnection(STATEMENT_MS, (sql) => sql.run<Row>(statement));
   }
 
-  /** Runs `work` in a READ COMMITTED transaction, whatever the role's default is. */
-  transaction<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
-    return this.withConnection(async (sql) => {
+  /**
+   * Runs `work` in a READ COMMITTED transaction, whatever the role's default is.
+   *
+   * @param statementMs longest wait for the answer to one statement
+   */
+  transaction<T>(work: (sql: SqlRunner) => Promise<T>, statementMs = IN_TRANSACTION_MS): Promise<T> {
+    return this.withConnection(statementMs, async (sql) => {
       await sql.run({ text: `begin isolation level read committed; set local application_name = '${this.session}'` });
       const result = await work(sql);
       await sql.run({ text: 'commit' });
@@ -54,16 +65,16 @@ export class SqlPool implements SqlRunner {
     });
   }
 
-  private async withConnection<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
+  private async withConnection<T>(statementMs: number, work: (sql: SqlRunner) => Promise<T>): Promise<T> {
     const connection = await this.connect();
     try {
-      const result = await work(new ConnectionRunner(connection, this.isPreparing));
+      const result = await work(new ConnectionRunner(connection, this.isPreparing, statementMs));
       connection.release();
       return result;
     } catch (error) {
       // A connection that failed may hold an open transaction: ending it is the surest rollback.
       connection.release(error instanceof Error ? error : new Error(String(error)));
-      throw error;
+      throw error instanceof Unanswered ? hfError('HF_STORE_UNANSWERED', { timeoutMs: statementMs }, { cause: error }) : error;
     }
   }
 }
@@ -72,11 +83,12 @@ class ConnectionRunner implements SqlRunner {
   constructor(
     private readonly connection: RawConnection,
     private readonly isPreparing: boolean,
+    private readonly statementMs: number,
   ) {}
 
   async run<Row>(statement: Statement): Promise<SqlResult<Row>> {
     const query = this.isPreparing ? statement : { text: statement.text, values: statement.values };
-    const { rows, rowCount } = await this.connection.client.query(query);
+    const { rows, rowCount } = await within(this.statementMs, this.connection.client.query(query));
     return { rows: rows as Row[], rowCount: rowCount ?? 0 };
   }
 }

@@ -1,14 +1,18 @@
 import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { LastStatement } from '../postgres/transaction-sql.js';
+import { Unanswered, within } from '../postgres/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
+import { endSession } from './end-session.js';
 import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
 /** How long a rollback waits for statements that nobody waits for any more. */
 const GRACE_MS = 1000;
+/** The same of one that comes to a connection with nothing on its way. */
+const ROLLBACK_MS = 5000;
 
 /**
  * A transaction of ours, on a connection of its own. BEGIN, savepoints and COMMIT go straight to pg; TypeORM gets a query runner on the same
@@ -61,6 +65,8 @@ export class TypeormTransaction extends PgTransaction {
   async commit(): Promise<void> {
     if (this.reason) throw this.reason;
     await this.tell('BeforeTransactionCommit');
+    // A subscriber may have taken so long that it was ended meanwhile.
+    if (this.reason) throw this.reason;
     this.isClosed = true;
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
@@ -79,6 +85,8 @@ export class TypeormTransaction extends PgTransaction {
   async rollback(): Promise<void> {
     if (this.isSettled) return;
     await this.tellAfter('BeforeTransactionRollback', 'afterRollback');
+    // Meanwhile it may have been ended, and its connection be somebody else's.
+    if (this.isSettled) return;
     this.isClosed = true;
     await this.rollBack();
     await this.tellAfter('AfterTransactionRollback', 'afterRollback');
@@ -129,20 +137,20 @@ export class TypeormTransaction extends PgTransaction {
     if (this.pendingBegin !== undefined) return this.settle();
     if (this.refusedBy) return this.settle(this.refusedBy);
     try {
-      const rollback = this.client.query('ROLLBACK');
-      if (this.isBusy && !(await settlesWithin(rollback, GRACE_MS))) return await this.destroy(new Error('a statement was still running'));
-      await rollback;
+      await within(this.isBusy ? GRACE_MS : ROLLBACK_MS, this.client.query('ROLLBACK'));
       this.settle(transactionStatus(this.client) === 'I' ? undefined : new Error('the transaction is still open'));
     } catch (error) {
-      this.settle(error);
+      if (error instanceof Unanswered) await this.destroy(error);
+      else this.settle(error);
     }
   }
 
   private async destroy(error: Error): Promise<void> {
-    // The server does not notice a closed connection while it waits for a lock: it has to be told.
+    // The server does not notice a closed connection while it waits for a lock, or when no word of it arrives: it has to be told.
     const told = cancelRequest(this.client);
     this.settle(error);
     await told;
+    void endSession(this.source, this.client);
   }
 
   private settle(error?: unknown): void {
@@ -162,21 +170,4 @@ export class TypeormTransaction extends PgTransaction {
   private async tellAfter(event: Parameters<typeof tell>[1], hook: 'afterCommit' | 'afterRollback'): Promise<void> {
     await this.tell(event).catch((error: unknown) => emit('hook:failed', { hook, error }));
   }
-}
-
-/** Whether `promise` settles in time. */
-async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false);
-  });
-  const isInTime = await Promise.race([
-    late,
-    promise.then(
-      () => true,
-      () => true,
-    ),
-  ]);
-  clearTimeout(timer);
-  return isInTime;
 }

@@ -10,6 +10,8 @@ interface Answer {
   readonly status?: Status;
   readonly tag?: string;
   readonly error?: Error;
+  /** Nothing comes, as when a peer has vanished. */
+  readonly isMissing?: boolean;
 }
 
 const severe = (severity: string, code: string): Error => Object.assign(new Error(code), { severity, code });
@@ -27,9 +29,11 @@ async function scripted(answers: Readonly<Record<string, Answer>>) {
       const {
         error,
         tag = text,
+        isMissing = false,
         ...answer
       } = answers[text] ?? (text === 'ROLLBACK' || text === 'COMMIT' ? { status: 'I' } : { status: 'T' });
       status = answer.status ?? status;
+      if (isMissing) await new Promise(() => undefined);
       if (error) throw error;
       return { command: tag, rows: [], rowCount: 0 } satisfies PgResult;
     },
@@ -46,6 +50,17 @@ async function begun(answers: Readonly<Record<string, Answer>>) {
   const { transaction, transcript } = await scripted(answers);
   await transaction.run({ text: 'work' });
   return { transaction, transcript };
+}
+
+/** The same, with a subscriber whose `beforeTransactionRollback` waits for `proceed`. */
+async function withSlowSubscriber() {
+  const { transaction, transcript } = await begun({});
+  let proceed = (): void => undefined;
+  const slow = new Promise<void>((resolve) => {
+    proceed = resolve;
+  });
+  jest.spyOn(transaction as unknown as { tell(event: string): Promise<void> }, 'tell').mockImplementation(() => slow);
+  return { transaction, transcript, proceed: () => proceed() };
 }
 
 const outcomeOf = (end: Promise<void>) =>
@@ -98,12 +113,42 @@ describe('the connection', () => {
     expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', last]);
   });
 
+  it('is destroyed when ROLLBACK is never answered', async () => {
+    jest.useFakeTimers();
+    const { transaction, transcript } = await begun({ ROLLBACK: { isMissing: true } });
+    const end = transaction.rollback();
+    await jest.advanceTimersByTimeAsync(5000);
+    await end;
+    jest.useRealTimers();
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'destroyed']);
+  });
+
   it('is destroyed when BEGIN is refused, and nothing else is sent', async () => {
     const { transaction, transcript } = await scripted({ BEGIN: { error: severe('ERROR', '22023') } });
     await expect(transaction.run({ text: 'work' })).rejects.toThrow('22023');
     await expect(transaction.run({ text: 'more' })).rejects.toThrow('22023');
     await transaction.rollback();
     expect(transcript).toEqual(['BEGIN', 'destroyed']);
+  });
+});
+
+describe('a transaction that is ended while a subscriber is told', () => {
+  it('is not rolled back a second time: the connection is somebody else’s', async () => {
+    const { transaction, transcript, proceed } = await withSlowSubscriber();
+    const rollback = transaction.rollback();
+    await transaction.abort(new Error('time is up'));
+    proceed();
+    await rollback;
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'given back']);
+  });
+
+  it('is not committed', async () => {
+    const { transaction, transcript, proceed } = await withSlowSubscriber();
+    const commit = transaction.commit();
+    await transaction.abort(new Error('time is up'));
+    proceed();
+    await expect(commit).rejects.toThrow('time is up');
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'given back']);
   });
 });
 

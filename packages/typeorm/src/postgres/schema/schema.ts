@@ -6,6 +6,8 @@ import type { Tables } from './tables.js';
 /** Waiting longer for a table's lock would make every writer behind us wait too (red team 2, H10). */
 const LOCK_TIMEOUT = '2s';
 const LOCK_NOT_AVAILABLE = '55P03';
+/** A step may have to rewrite a large table. */
+const MIGRATION_STATEMENT_MS = 3_600_000;
 const MIGRATE_ATTEMPTS = 30;
 /** Advisory lock of whoever migrates. Any fixed number: it only has to be the same on every node. */
 export const MIGRATION_LOCK = 7_205_759_403_792_793;
@@ -50,7 +52,7 @@ export class PostgresSchema implements SchemaPort {
       if (found > SCHEMA_VERSION) throw hfError('HF_SCHEMA_AHEAD', { found, needed: SCHEMA_VERSION });
       for (const statement of this.statements(found)) await sql.run({ text: statement });
       return { found: SCHEMA_VERSION, wanted: SCHEMA_VERSION };
-    });
+    }, MIGRATION_STATEMENT_MS);
   }
 
   private *statements(from: number): Iterable<string> {
