@@ -82,7 +82,11 @@ export class PostgresWakeups implements Wakeups {
     this.isWaiting = true;
     this.context.pool
       // A hint need not survive a crash: nobody waits for the disk.
-      .run({ name: 'hf_notify', text: `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, values: [this.channel, `${this.context.nodeId} ${lanes}`] })
+      .run({
+        name: 'hf_notify',
+        text: `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`,
+        values: [this.channel, `${this.context.nodeId} ${lanes}`],
+      })
       // A lost hint costs one poll interval, nothing else.
       .catch(() => undefined)
       .finally(() => this.ports.scheduler.after(NOTIFY_INTERVAL_MS, () => this.resume()));
