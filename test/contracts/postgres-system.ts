@@ -1,4 +1,4 @@
-import { createTestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase } from '@holdfast-internal/test-support';
 import type { TransportFactory } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -6,7 +6,7 @@ import type { TransportSystem } from './transport.contract.js';
 
 /** A PostgreSQL database, with a table whose commit can be made to fail. */
 export async function onPostgres(transport: () => TransportFactory): Promise<TransportSystem> {
-  const testDatabase = await createTestDatabase();
+  const testDatabase = await borrowTestDatabase();
   const connect = () => new DataSource({ type: 'postgres', url: testDatabase.url, poolSize: 12 }).initialize();
   const observer = await connect();
   await observer.query('create table written (at serial, text text)');

@@ -1,5 +1,5 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import type { RawTransaction } from './support/raw-transaction.js';
 
@@ -8,7 +8,7 @@ describe.each(servers())('the fence on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
   });
 
@@ -81,7 +81,7 @@ describe.each(servers())('the fence on $name', (server) => {
   });
 
   it('asks about each lane apart: a writer of another lane keeps no hole', async () => {
-    const other = await createTestDatabase(server);
+    const other = await borrowTestDatabase(server);
     const wide = await openScene(other.url, { lanes: 2 });
     // Keyless units take the lanes in turn: 1, 0, 1, 0.
     const draw = (lane: number) => wide.query(`select nextval('holdfast_lane_${lane}')`);
@@ -143,7 +143,7 @@ describe.each(servers().filter(({ maxPreparedTransactions }) => maxPreparedTrans
     const gid = `fence-${process.pid}`;
 
     beforeEach(async () => {
-      database = await createTestDatabase(server);
+      database = await borrowTestDatabase(server);
       scene = await openScene(database.url);
       const writer = await scene.inFlight('slow');
       await scene.publish('quick');

@@ -1,4 +1,4 @@
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { openStore, type OpenStore } from './support/open-store.js';
 import { begin } from './support/writers.js';
@@ -11,7 +11,7 @@ describe.each(servers())('news of the lanes on $name', (server) => {
   const news = ({ store }: OpenStore) => store.cursors.news([scene.subscriptionId]);
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
     other = await openStore(database.url, { lanes: 1 });
   });

@@ -1,4 +1,4 @@
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { MAX_HOLES } from '@holdfast/core';
 import { keyOf, type LaneScene, openScene } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
@@ -9,7 +9,7 @@ describe.each(servers())('reading a lane on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
   });
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createTestDatabase, embeddedServer, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, embeddedServer, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { type Envelope, type PublishOutcome, silentLogger, systemScheduler, type Transport } from '@holdfast/core';
 import { DEFAULT_LIMITS } from '../../packages/core/src/message/limits.js';
 import { Relay } from '../../packages/core/src/outbox/relay.js';
@@ -15,7 +15,7 @@ describe.each(servers())('the position of the relay on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
   });
 
@@ -103,7 +103,7 @@ describe('two relays of which one is a zombie now and then', () => {
   const opened: OpenStore[] = [];
 
   beforeEach(async () => {
-    database = await createTestDatabase(embeddedServer());
+    database = await borrowTestDatabase(embeddedServer());
   });
 
   afterEach(async () => {

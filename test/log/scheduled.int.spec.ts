@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint, type LogRow } from '@holdfast/core';
 import { type OpenStore, openStore } from './support/open-store.js';
 import { rowOf } from './support/messages.js';
@@ -16,7 +16,7 @@ describe('scheduled messages', () => {
   let open: OpenStore;
 
   beforeEach(async () => {
-    database = await createTestDatabase(embeddedServer());
+    database = await borrowTestDatabase(embeddedServer());
     open = await openStore(database.url, { lanes: 4 });
   });
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { subscribe } from '@holdfast/core';
 import { type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
@@ -15,7 +15,7 @@ describe.each(servers())('the numbers of a lane on $name', (server) => {
   let scene: LaneScene;
 
   async function makeDatabase(): Promise<TestDatabase> {
-    const database = await createTestDatabase(server);
+    const database = await borrowTestDatabase(server);
     databases.push(database);
     return database;
   }

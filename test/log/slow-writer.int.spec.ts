@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
 import { laneOfSlot, slotOf } from '@holdfast/core';
 import { factOf } from './support/messages.js';
 import { type OpenStore, openStore } from './support/open-store.js';
@@ -24,7 +24,7 @@ describe('a writer that is frozen between its insert and its commit', () => {
   let open: OpenStore;
 
   beforeEach(async () => {
-    database = await createTestDatabase(embeddedServer());
+    database = await borrowTestDatabase(embeddedServer());
     open = await openStore(database.url, { lanes: LANES });
     await createBusinessTables(open, [...KEYS, 'frozen']);
   });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint } from '@holdfast/core';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 
@@ -11,7 +11,7 @@ describe.each(servers())('trimming on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
   });
 

@@ -1,4 +1,4 @@
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { systemClock } from '@holdfast/core';
 import { type LaneScene, openScene } from '../../../../test/log/support/lane-scene.js';
 import { connectRaw } from '../unit-of-work/connections.js';
@@ -32,7 +32,7 @@ describe.each(servers())('a verdict of the fence on $name', (server) => {
   let fence: Fence;
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     scene = await openScene(database.url);
     pool = new PausingPool(() => connectRaw(scene.dataSource) as Promise<RawConnection>, true);
     const context: PostgresContext = {

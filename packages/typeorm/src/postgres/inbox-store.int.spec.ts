@@ -1,4 +1,4 @@
-import { createTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../test/log/support/open-store.js';
 import { begin } from '../../../../test/log/support/writers.js';
 import type { SqlTransaction } from './transaction-sql.js';
@@ -10,7 +10,7 @@ describe('the inbox in PostgreSQL', () => {
   const key = { source: 'orders', id: '1' };
 
   beforeEach(async () => {
-    database = await createTestDatabase(embeddedServer());
+    database = await borrowTestDatabase(embeddedServer());
     open = await openStore(database.url);
     [subscriptionId] = (await open.register('orders.reader')) as [number];
   });
