@@ -21,7 +21,8 @@ function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
   jest('tests', []);
-  if (hasSpecs('packages/typeorm/src')) jest('tests on TypeORM 0.3', ['packages/typeorm', 'toolchain'], { HOLDFAST_TEST_TYPEORM: '0.3' });
+  if (hasSpecs('packages/typeorm/src'))
+    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain'], { HOLDFAST_TEST_TYPEORM: '0.3' });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
   if (existsSync(join(root, 'test/api/tsconfig.json'))) {
     check('test/api with TypeScript 7', () => runNode([bin.tsc, '-p', 'test/api/tsconfig.json']));

@@ -23,6 +23,20 @@ const accounts = () => units.dataSource.getRepository(Account);
 const x = { id: 'x', balance: 1 };
 const account = "select 1 from account where id = 'x'";
 
+/** What a user puts on a repository of his own: it saves through itself. */
+const Opening = {
+  open(this: Pick<ReturnType<typeof accounts>, 'save'>, id: string): Promise<unknown> {
+    return this.save({ id });
+  },
+};
+
+/** The repository as its manager makes it when nobody has asked for it before. */
+function firstLookUp(): ReturnType<typeof accounts> {
+  const { target } = units.dataSource.getMetadata(Account);
+  (units.dataSource.manager as unknown as { repositories: Map<unknown, unknown> }).repositories.delete(target);
+  return accounts();
+}
+
 const PATHS: readonly Path[] = [
   { name: 'repository.save', prepare: accounts, write: (made) => (made as ReturnType<typeof accounts>).save(x) },
   { name: 'repository.insert', write: () => accounts().insert(x) },
@@ -52,7 +66,13 @@ const PATHS: readonly Path[] = [
     },
     found: `${account} and balance = 11`,
   },
-  { name: 'repository first looked up here', write: () => units.dataSource.getRepository(Account).save(x) },
+  {
+    // A manager keeps the repositories it has made: one made in a unit must not keep that unit's connection for its later users.
+    name: 'repository first looked up in another unit',
+    prepare: () => units.engine.run(async () => firstLookUp()),
+    write: (made) => (made as ReturnType<typeof accounts>).createQueryBuilder().insert().values(x).execute(),
+  },
+  { name: 'repository first looked up here', write: () => firstLookUp().createQueryBuilder().insert().values(x).execute() },
   { name: 'manager.save', write: () => units.dataSource.manager.save(Account, x) },
   { name: 'manager.query', write: () => units.dataSource.manager.query(`insert into account (id) values ('x')`) },
   { name: 'manager.sql', write: () => units.dataSource.manager.sql`insert into account (id) values (${'x'})` },
@@ -85,7 +105,7 @@ const PATHS: readonly Path[] = [
   { name: 'ActiveRecord', write: () => Object.assign(new Note(), { id: 'x' }).save(), found: `select 1 from note where id = 'x'` },
   {
     name: 'custom repository by extend()',
-    prepare: () => accounts().extend({ open: (id: string) => accounts().save({ id }) }),
+    prepare: () => accounts().extend(Opening),
     write: (made) => (made as { open(id: string): Promise<unknown> }).open('x'),
   },
   {
@@ -146,7 +166,7 @@ describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   const look = async (): Promise<boolean> => (await units.look(found)).length > 0;
 
   it('commits with the unit, and is seen by nobody before', async () => {
-    const made = prepare?.();
+    const made = await prepare?.();
     let seenBefore: boolean | undefined;
     await units.engine.run(async () => {
       await write(made);
@@ -156,7 +176,7 @@ describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   });
 
   it('is gone with the rollback', async () => {
-    const made = prepare?.();
+    const made = await prepare?.();
     const unit = units.engine.run(async () => {
       await write(made);
       throw new Error('rolled back');
@@ -166,12 +186,12 @@ describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   });
 
   it('commits by itself outside a unit', async () => {
-    await write(prepare?.());
+    await write(await prepare?.());
     expect(await look()).toBe(true);
   });
 
   it('is a transaction of its own again after the application has stopped', async () => {
-    const made = prepare?.();
+    const made = await prepare?.();
     units.uninstall();
     try {
       await write(made);
