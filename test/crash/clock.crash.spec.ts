@@ -1,12 +1,12 @@
 import type { ProgramOptions } from './programs/options.js';
-import { account } from './support/account.js';
+import { account, pause } from './support/account.js';
 import { openArena } from './support/arena.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 
 const HOUR_MS = 3_600_000;
 const TTL_MS = HOUR_MS / 2;
 
-describe('a process whose clock is wrong by an hour', () => {
+describe('a process whose clock is moved by an hour', () => {
   beforeAll(buildPrograms);
   afterAll(killPrograms);
 
@@ -23,11 +23,15 @@ describe('a process whose clock is wrong by an hour', () => {
         { name: 'leased', isTransactional: false, lockTtlMs: 2000, ttlMs: TTL_MS },
       ];
       const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions };
-      const wrong = await new Program(options, { clockShiftMs }).ready();
+      const wrong = await new Program(options, { canShiftClock: true }).ready();
       const right = await new Program(options).ready();
       const kinds = ['ok', 'throw-once', 'slow'] as const;
-      await Promise.all([wrong, right].map((program) => program.publish({ count: 30, kinds, ms: 20 })));
+      const load = Promise.all([wrong, right].map((program) => program.publish({ count: 30, kinds, ms: 20, perSecond: 30 })));
+      await pause(500);
+      wrong.order({ shiftClockMs: clockShiftMs });
+      await load;
       await Promise.all([wrong, right].map((program) => program.publish({ count: 10, delayMs: 300 })));
+      await wrong.publish({ count: 10 });
       const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], minimum: 60 };
       const { faults } = await account(arena, [wrong, right], promises);
       const letters = await arena.look('select state, error_code, error_message from holdfast_delivery');

@@ -17,7 +17,8 @@ it('fifty copies of one message at once have one effect in each subscription', a
   await publisher.publish({ prefix: 'other', count: 20, keys: 0, rollbackShare: 0 });
   const programs = [0, 1].map(() => new Program({ ...options, subscriptions }));
   await Promise.all(programs.map((program) => program.ready()));
-  const { faults } = await account(arena, [publisher, ...programs], { once: ['unit', 'batch', 'leased'], minimum: 70 });
+  await publisher.publish({ prefix: 'afterwards', count: 10, keys: 0, rollbackShare: 0 });
+  const { faults } = await account(arena, [publisher, ...programs], { once: ['unit', 'batch', 'leased'], minimum: 80 });
   const untried = `select count(*) as n from holdfast_cursor c join holdfast_outbox o on o.lane = c.lane and o.id > c.position`;
   for (let left = 1; left > 0; ) left = Number((await arena.look<{ n: string }>(untried))[0]?.n);
   const effects = await arena.look(

@@ -20,7 +20,7 @@ it('a writer frozen between INSERT and COMMIT delays only itself', async () => {
   const arena = await openArena();
   const options = { url: arena.url, lanes: 2 };
   const consumer = await new Program({ ...options, subscriptions: ONCE }).ready();
-  const writer = new Program({ ...options, subscriptions: [], memoryEveryMs: BEAT_MS }, { failpoint: 'unit:after-join=freeze:8000@3' });
+  const writer = new Program({ ...options, subscriptions: [], memoryEveryMs: BEAT_MS }, { failpoint: 'unit:after-join=stop@3' });
   await writer.ready();
   writer.order({ publish: { prefix: 'late', count: 4, keys: 1, keyPrefix: 'its-own', concurrency: 1, rollbackShare: 0, isJoined: true } });
   await frozen(writer);
@@ -29,6 +29,7 @@ it('a writer frozen between INSERT and COMMIT delays only itself', async () => {
   expect(meanwhile.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(2);
 
+  writer.signal('SIGCONT');
   await writer.line('published');
   const finally_ = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 6000 });
   expect(finally_.faults).toEqual([]);

@@ -105,4 +105,8 @@ export type Line =
   | { readonly e: 'failed'; readonly error: string };
 
 /** What the program is told on its standard input. */
-export type Order = { readonly publish: Publishing } | { readonly stop: true };
+export type Order =
+  | { readonly publish: Publishing }
+  | { readonly stop: true }
+  /** From now on the clock is wrong by so much. */
+  | { readonly shiftClockMs: number };

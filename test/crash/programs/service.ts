@@ -62,6 +62,7 @@ function listen(publisher: Publisher, stopAll: () => Promise<void>): void {
   lines.on('line', (line) => {
     const order = JSON.parse(line) as Order;
     if ('publish' in order) void publisher.publish(order.publish);
+    else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
     else void stopAll();
   });
   // Whoever started it is gone.

@@ -1,5 +1,5 @@
-// Loaded before the program: its clock is wrong by CLOCK_SHIFT_MS, as that of a badly set machine. Timers and `performance` stay right.
-const shiftMs = Number(process.env.CLOCK_SHIFT_MS);
+// Loaded before the program: its clock can be moved, as by whoever sets that of a machine. Timers and `performance` stay right.
+let shiftMs = 0;
 const RealDate = Date;
 
 globalThis.Date = new Proxy(RealDate, {
@@ -7,6 +7,10 @@ globalThis.Date = new Proxy(RealDate, {
     Reflect.construct(target, args.length === 0 ? [RealDate.now() + shiftMs] : args, newTarget) as object,
   apply: () => new RealDate(RealDate.now() + shiftMs).toString(),
   get: (target, name, receiver) => (name === 'now' ? () => RealDate.now() + shiftMs : Reflect.get(target, name, receiver)),
+});
+
+process.on('shift clock' as never, (ms: number) => {
+  shiftMs = ms;
 });
 
 export {};

@@ -14,8 +14,8 @@ type LineOf<E extends Line['e']> = Extract<Line, { readonly e: E }>;
 export interface Launch {
   /** `HOLDFAST_FAILPOINT`. */
   readonly failpoint?: string;
-  /** Moves the clock of the process, not that of the database. */
-  readonly clockShiftMs?: number;
+  /** Its clock, not that of the database, can be moved by the order `shiftClockMs`. */
+  readonly canShiftClock?: boolean;
 }
 
 const running = new Set<Program>();
@@ -47,14 +47,13 @@ export class Program {
   private isOver = false;
   private orders = 0;
 
-  constructor(options: ProgramOptions, { failpoint, clockShiftMs }: Launch = {}) {
+  constructor(options: ProgramOptions, { failpoint, canShiftClock = false }: Launch = {}) {
     buildPrograms();
-    const preload = clockShiftMs === undefined ? [] : ['--require', join(DIRECTORY, '.build', 'shift-clock.js')];
+    const preload = canShiftClock ? ['--require', join(DIRECTORY, '.build', 'shift-clock.js')] : [];
     const env = {
       ...process.env,
       CRASH_OPTIONS: JSON.stringify(options),
       HOLDFAST_FAILPOINT: failpoint ?? '',
-      CLOCK_SHIFT_MS: String(clockShiftMs ?? 0),
     };
     this.child = spawn(process.execPath, [...preload, join(DIRECTORY, '.build', 'service.js')], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     running.add(this);

@@ -41,10 +41,10 @@ export const FAILPOINTS = [
 export type FailpointName = (typeof FAILPOINTS)[number];
 
 /**
- * What an armed failpoint does: `kill` ends the process as `kill -9` does, `throw` throws a FailpointError, `freezeMs` stops the whole
- * process for that long as SIGSTOP does, a function is called.
+ * What an armed failpoint does: `kill` ends the process as `kill -9` does, `stop` freezes it until somebody sends SIGCONT, `throw` throws a
+ * FailpointError, `freezeMs` blocks the whole process for that long, a function is called.
  */
-export type FailpointAction = 'kill' | 'throw' | { readonly freezeMs: number } | (() => void);
+export type FailpointAction = 'kill' | 'stop' | 'throw' | { readonly freezeMs: number } | (() => void);
 
 /** Thrown by a failpoint armed with `throw`. A plain error, so that it is treated as any unknown one. */
 export class FailpointError extends Error {
@@ -86,7 +86,7 @@ export function disarmFailpoints(): void {
 /**
  * Arms what the environment variable HOLDFAST_FAILPOINT says, for child processes of crash tests. Read once, when this file is loaded.
  *
- * @param spec `name=kill`, `name=throw` or `name=freeze:<ms>`, each also with `@<hit>` after it, several separated by commas; undefined or empty: nothing
+ * @param spec `name=kill`, `name=stop`, `name=throw` or `name=freeze:<ms>`, each also with `@<hit>` after it, several separated by commas; undefined or empty: nothing
  * @throws HF_CONFIG_INVALID naming every part that is not understood: a crash test with a typing error would pass without a crash
  */
 export function armFromEnvironment(spec: string | undefined): void {
@@ -97,12 +97,12 @@ export function armFromEnvironment(spec: string | undefined): void {
   for (const { parsed } of entries) if (parsed) armFailpoint(parsed.name, parsed.action, { atHit: parsed.atHit });
 }
 
-const SPEC = /^([\w:-]+)=(kill|throw|freeze:(\d{1,9}))(?:@([1-9]\d{0,8}))?$/;
+const SPEC = /^([\w:-]+)=(kill|stop|throw|freeze:(\d{1,9}))(?:@([1-9]\d{0,8}))?$/;
 
 function parse(part: string): { name: FailpointName; action: FailpointAction; atHit: number } | undefined {
   const [, name, verb, freezeMs, hits] = SPEC.exec(part) ?? [];
   if (!FAILPOINTS.includes(name as FailpointName)) return undefined;
-  const action = freezeMs === undefined ? (verb as 'kill' | 'throw') : { freezeMs: Number(freezeMs) };
+  const action = freezeMs === undefined ? (verb as 'kill' | 'stop' | 'throw') : { freezeMs: Number(freezeMs) };
   return { name: name as FailpointName, action, atHit: Number(hits ?? 1) };
 }
 
@@ -119,6 +119,7 @@ function strike(name: FailpointName, action: FailpointAction): void {
   if (typeof action === 'function') action();
   else if (action === 'throw') throw new FailpointError(`failpoint ${name}`);
   else if (action === 'kill') process.kill(process.pid, 'SIGKILL');
+  else if (action === 'stop') process.kill(process.pid, 'SIGSTOP');
   else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, action.freezeMs); // blocks the thread, timers and all
 }
 

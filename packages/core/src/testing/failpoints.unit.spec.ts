@@ -45,11 +45,14 @@ describe('failpoint', () => {
     expect(performance.now() - startMs).toBeGreaterThan(28);
   });
 
-  it('kills the process as kill -9 does', () => {
+  it.each([
+    ['kill', 'SIGKILL'],
+    ['stop', 'SIGSTOP'],
+  ] as const)('%ss the process with %s', (action, signal) => {
     const kill = jest.spyOn(process, 'kill').mockReturnValue(true);
-    armFailpoint('unit:after-commit', 'kill');
+    armFailpoint('unit:after-commit', action);
     failpoint('unit:after-commit');
-    expect(kill).toHaveBeenCalledWith(process.pid, 'SIGKILL');
+    expect(kill).toHaveBeenCalledWith(process.pid, signal);
     kill.mockRestore();
   });
 });
