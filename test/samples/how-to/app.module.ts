@@ -6,7 +6,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Accounts, Balance } from './accounts.js';
 import { DeadLetterAlerts } from './alerts.js';
-import { Catalogue } from './deploy.js';
+import { Catalogue, Readiness } from './deploy.js';
 import { Invoice, InvoiceApi, Invoices, Reminders } from './invoices.js';
 import { OperationsController } from './operations.controller.js';
 import { Warehouse } from './orders-v2.js';
@@ -30,7 +30,7 @@ export const holdfastModule = HoldfastModule.forRoot({
 
 @Module({
   imports: [databaseModule, TypeOrmModule.forFeature(entities), holdfastModule],
-  controllers: [OperationsController],
+  controllers: [OperationsController, Readiness],
   providers: [Accounts, Audit, Catalogue, DeadLetterAlerts, InvoiceApi, Invoices, Payouts, Prices, Reminders, Stock, Warehouse],
 })
 export class AppModule {}

@@ -1,7 +1,7 @@
 // docs/how-to/deploy.md
-import { Idempotent, OnMessage, Transactional } from '@holdfast/nest';
+import { Idempotent, OnMessage, subscribe, Transactional } from '@holdfast/nest';
 import { holdfastMigrations } from '@holdfast/typeorm';
-import { Injectable } from '@nestjs/common';
+import { Controller, Get, Injectable, type OnApplicationShutdown, ServiceUnavailableException } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { PriceChanged } from './prices.js';
 
@@ -18,5 +18,23 @@ export class Catalogue {
   @Transactional()
   async update(_price: PriceChanged): Promise<void> {
     // …
+  }
+}
+
+@Controller('ready')
+export class Readiness implements OnApplicationShutdown {
+  private isStopping = false;
+  private readonly unsubscribe = subscribe('node:stopping', ({ service }) => {
+    this.isStopping ||= service === 'shop';
+  });
+
+  @Get()
+  ready(): string {
+    if (this.isStopping) throw new ServiceUnavailableException('stopping');
+    return 'ready';
+  }
+
+  onApplicationShutdown(): void {
+    this.unsubscribe();
   }
 }

@@ -1,11 +1,12 @@
 // The code of the how-to pages, started as one application.
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { DeadLetters, MessageBus, Outbox, Subscriptions } from '@holdfast/nest';
+import { DeadLetters, Holdfast, MessageBus, Outbox, Subscriptions } from '@holdfast/nest';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { AccountCredited, AccountDebited, Balance } from './accounts.js';
 import { AppModule } from './app.module.js';
+import { Readiness } from './deploy.js';
 import { InvoiceApi } from './invoices.js';
 import { Payouts } from './payouts.js';
 import { Price, PriceChanged } from './prices.js';
@@ -89,5 +90,14 @@ describe('the code of the how-to pages', () => {
     expect(await app.get(DeadLetters).groups()).toEqual([]);
     expect((await app.get(Outbox).stats()).scheduled).toBe(0);
     expect(app.get(InvoiceApi)).toBeDefined();
+  });
+
+  // The last one: it stops the deliveries.
+  it('is ready until it begins to stop, and answers that it is not while it does', async () => {
+    const readiness = app.get(Readiness);
+    expect(readiness.ready()).toBe('ready');
+    const stopping = app.get(Holdfast).drain();
+    expect(() => readiness.ready()).toThrow('stopping');
+    await stopping;
   });
 });

@@ -110,6 +110,8 @@ export interface HoldfastEvents {
 
   /** This process has started. */
   'node:started': NodeFacts;
+  /** This process begins to stop: told before anything is closed, so that a readiness probe can say no. `timeoutMs`: what is in hand may take so long. */
+  'node:stopping': NodeFacts & { readonly timeoutMs: number };
   /** This process has stopped. `returned`: deliveries that had to be handed back unfinished. */
   'node:stopped': NodeFacts & { readonly returned: number };
   /** Another process has not been heard of for too long; its work is taken over. */
@@ -148,6 +150,7 @@ export const EVENT_NAMES = Object.keys({
   'subscription:resumed': true,
   'subscription:missing': true,
   'node:started': true,
+  'node:stopping': true,
   'node:stopped': true,
   'node:found-dead': true,
   'process:outside-transaction': true,

@@ -43,6 +43,7 @@ export class Node {
   private leaveRequests: (() => void) | undefined;
   private isOpen = false;
   private isStopped = false;
+  private draining: Promise<void> | undefined;
 
   constructor(private readonly assembly: Assembly) {}
 
@@ -96,13 +97,22 @@ export class Node {
   }
 
   /** Intake stops; what is in hand is finished, or after the time-out given back. Units of work go on: callers may still need them. */
-  async drain(timeoutMs: number): Promise<void> {
-    if (this.isStopped) return;
+  drain(timeoutMs: number): Promise<void> {
+    this.draining ??= this.drainOnce(timeoutMs);
+    return this.draining;
+  }
+
+  private async drainOnce(timeoutMs: number): Promise<void> {
     const { store, transport, settings, runtime, nodeId } = this.assembly;
-    const deadline = runtime.scheduler.after(timeoutMs, () => this.inHand.giveUp());
+    // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
+    emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
+    let returned = 0;
+    const deadline = runtime.scheduler.after(timeoutMs, () => {
+      returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
+      this.inHand.giveUp();
+    });
     await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
     deadline.cancel();
-    const returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
     this.isStopped = true;
     const loops = [this.relay, this.housekeeper, ...this.watches].map((loop) => loop?.stop());
     await this.within(LET_GO_MS, 'what runs in the background', Promise.all(loops));
