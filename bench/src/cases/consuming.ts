@@ -12,7 +12,7 @@ const BATCH = 64;
 export const consuming: Case = {
   name: 'consuming',
   async run(bench) {
-    const count = bench.size(20_000, 6000);
+    const count = bench.size(20_000, 4000);
     const ours = await oursIn(bench, { payments: { batchSize: BATCH } });
     const hand = await handIn(bench);
     const byHand = async () => {
@@ -31,11 +31,11 @@ export const consuming: Case = {
 export const hotKey: Case = {
   name: 'hot-key',
   async run(bench) {
-    const count = bench.size(20_000, 6000);
+    const count = bench.size(20_000, 4000);
     const hot = await oursIn(bench, { payments: { batchSize: BATCH, ordering: 'key' } });
     const keyless = await oursIn(bench, { payments: { batchSize: BATCH } });
     const measured = await alternate(
-      bench.size(5, 5),
+      bench.size(5, 3),
       () => drain(hot, count, () => 'hot'),
       () => drain(keyless, count, () => undefined),
     );

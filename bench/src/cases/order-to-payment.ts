@@ -13,7 +13,7 @@ const WARM_UP = 200;
 export const orderToPayment: Case = {
   name: 'order-to-payment',
   async run(bench) {
-    const count = bench.size(6000, 2000);
+    const count = bench.size(6000, 1500);
     const ours = await oursIn(bench, { payments: {} });
     const hand = await handIn(bench);
     const measured = await alternate(
@@ -31,7 +31,7 @@ export const orderToPayment: Case = {
 export const orderToPaymentBatched: Case = {
   name: 'order-to-payment-batched',
   async run(bench) {
-    const count = bench.size(6000, 2000);
+    const count = bench.size(6000, 1500);
     const batched = await oursIn(bench, { payments: { batchSize: 64 } });
     const single = await oursIn(bench, { payments: {} });
     const measured = await alternate(

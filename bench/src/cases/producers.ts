@@ -18,7 +18,7 @@ async function atLatency(bench: Bench, latencyMs: number): Promise<Result> {
   const ledger = new Ledger(url);
   await ledger.createTables();
   const shop = await NestShop.open({ url });
-  const count = bench.size(6000, 2000);
+  const count = bench.size(6000, 1500);
   const round = (place: () => Promise<void>) => async () => {
     const startedMs = performance.now();
     return rate(count, startedMs, () => inParallel(count, CALLERS, place));
