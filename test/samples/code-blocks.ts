@@ -36,6 +36,31 @@ export function codeBlocksOf(text: string): readonly CodeBlock[] {
   }));
 }
 
+const ANY_FENCE = /^```([^\n]*)\n([\s\S]*?)^```/gm;
+const LOOKS_LIKE_CODE = /^\s*(import .* from |export (?!\w+=)|const |let |await |class |async |function |@[A-Z]\w*\()/m;
+
+/** Lines of fences that show TypeScript and do not say so: no test would look at them. */
+export function unlabelledCode(text: string): readonly number[] {
+  return [...text.matchAll(ANY_FENCE)]
+    .filter(([, label, code]) => label?.trim() === '' && LOOKS_LIKE_CODE.test(code as string))
+    .map(({ index }) => text.slice(0, index).split('\n').length);
+}
+
+/** What is wrong with the code of a page, with what to write instead. */
+export function wrongCodeIn(page: string): readonly string[] {
+  const text = read(page);
+  const unlabelled = unlabelledCode(text).map(
+    (line) => `${page}:${line} is TypeScript in a fence without a label: write \`\`\`ts, and <!-- code: path#part --> above it`,
+  );
+  const different = codeBlocksOf(text).flatMap(({ line, source, code }) => {
+    if (source === undefined) return [`${page}:${line} names no source: write <!-- code: path#part --> above it`];
+    return code === codeFrom(source)
+      ? []
+      : [`${page}:${line} differs from ${source}: HOLDFAST_UPDATE_DOCS=1 npm test -- test/samples/docs test/tidy/readmes`];
+  });
+  return [...unlabelled, ...different];
+}
+
 /** What a block with this source must contain. @throws when there is no such file or part */
 export function codeFrom(source: string): string {
   const [path, part] = source.split('#') as [string, string | undefined];

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { repository } from '../tidy/source.js';
-import { codeBlocksOf, codeFrom, pages, read, update } from './code-blocks.js';
+import { pages, read, unlabelledCode, update, wrongCodeIn } from './code-blocks.js';
 
 // HOLDFAST_UPDATE_DOCS=1 npm test -- test/samples/docs
 if (process.env.HOLDFAST_UPDATE_DOCS) for (const page of pages()) update(page);
@@ -10,13 +10,7 @@ describe.each(pages())('%s', (page) => {
   const text = read(page);
 
   it('shows only code that is compiled and tested', () => {
-    const wrong = codeBlocksOf(text).flatMap(({ line, source, code }) => {
-      if (source === undefined) return [`${page}:${line} names no source: write <!-- code: path#part --> above it`];
-      return code === codeFrom(source)
-        ? []
-        : [`${page}:${line} differs from ${source}: HOLDFAST_UPDATE_DOCS=1 npm test -- test/samples/docs`];
-    });
-    expect(wrong).toEqual([]);
+    expect(wrongCodeIn(page)).toEqual([]);
   });
 
   it('links to files and headings that exist', () => {
@@ -34,6 +28,23 @@ describe.each(pages())('%s', (page) => {
       .split('\n')
       .filter((line) => /exactly[ -]once/i.test(line) && !/effect, inside the window, in this database/.test(line));
     expect(claims).toEqual([]);
+  });
+});
+
+describe('code in a fence without a label', () => {
+  it.each([
+    ['a call', "await bus.publish(new OrderPlaced(1, 'Ada'));"],
+    ['an import', "import { Message } from '@holdfast/nest';"],
+    ['a class', '  class Order {'],
+    ['a decorator', "@Message('order.placed')"],
+  ])('is found: %s', (_, code) => {
+    expect(unlabelledCode(`text\n\n\`\`\`sh\nnpm test\n\`\`\`\n\n\`\`\`\n${code}\n\`\`\`\n`)).toEqual([7]);
+  });
+
+  it('is not what a terminal shows', () => {
+    expect(unlabelledCode('```\nexport NODE_ENV=test\nnpm start\norders=2 letters=2\n```\n\nconst\n\n```ts\nconst a = 1;\n```\n')).toEqual(
+      [],
+    );
   });
 });
 
