@@ -11,11 +11,13 @@ export interface Ending {
 }
 
 /** Runs the compiled sample as its users do. The build comes first: `npm test` makes it. */
-export async function runSample(name: string, ...args: string[]): Promise<Ending> {
-  const child = spawn(process.execPath, [join(repository, 'samples', name, 'dist/main.js'), ...args], {
-    cwd: repository,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+export function runSample(name: string, ...args: string[]): Promise<Ending> {
+  return runProgram(join('samples', name, 'dist/main.js'), ...args);
+}
+
+/** Runs a program of the repository. */
+export async function runProgram(path: string, ...args: string[]): Promise<Ending> {
+  const child = spawn(process.execPath, [join(repository, path), ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [exitCode] = (await once(child, 'close')) as [number | null];
