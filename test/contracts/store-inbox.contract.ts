@@ -198,6 +198,18 @@ export function storeInboxContract(fixture: StoreFixture): void {
       for (const keys of [[key('1')], [key('1'), key('2')]]) expect(await codeOf(remember(keys))).toBe('HF_IDEMPOTENT_IN_PROGRESS');
     });
 
+    it('takes over for a transaction a claim whose lease has ended, once, and as new', async () => {
+      await claim('1', 1);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const memory = { subscriptionId: ids[0]!, keys: [key('0'), key('1')], ttlMs: TTL_MS };
+      const first = await begin(one);
+      expect(await one.store.inbox.remember(first, memory)).toEqual([true, true]);
+      await first.rollback();
+      expect(await inTransaction(one, (tx) => one.store.inbox.remember(tx, memory))).toEqual([true, true]);
+      expect(await inTransaction(one, (tx) => one.store.inbox.remember(tx, memory))).toEqual([false, false]);
+      expect((await claim('1')).state).toBe('done');
+    });
+
     it('trims what is older than its ttl, a bounded number, and no claim in work', async () => {
       const old = Array.from({ length: 5 }, (_, i) => key(`old ${i}`));
       await inTransaction(one, (tx) => one.store.inbox.remember(tx, { subscriptionId: ids[0]!, keys: old, ttlMs: 0 }));

@@ -22,6 +22,7 @@ export class PostgresInboxStore implements InboxStore {
   private readonly rememberOne;
   private readonly rememberMany;
   private readonly look;
+  private readonly rememberLeft;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -42,19 +43,26 @@ export class PostgresInboxStore implements InboxStore {
        from (select coalesce(array_agg(source), '{}') as sources, coalesce(array_agg(message_id), '{}') as ids from i) n cross join b`,
     );
     this.look = prepared(
-      `select i.source, i.message_id as id, i.status from unnest($2::text[], $3::text[]) k(source, id)
+      `select i.source, i.message_id as id, i.status, i.status = 'claimed' and i.lease_until <= clock_timestamp() + $4 * interval '1 millisecond' as is_left from unnest($2::text[], $3::text[]) k(source, id)
        join ${t.inbox} i on i.subscription_id = $1 and i.source = k.source and i.message_id = k.id`,
+    );
+    this.rememberLeft = prepared(
+      `update ${t.inbox} i set status = 'done', owner_token = null, lease_until = null, expires_at = clock_timestamp() + ($4::float8 + $5::float8) * interval '1 millisecond'
+       from (select i.source, i.message_id from unnest($2::text[], $3::text[]) k(source, id)
+         join ${t.inbox} i on i.subscription_id = $1 and i.source = k.source and i.message_id = k.id
+         where i.status = 'claimed' and i.lease_until <= clock_timestamp() + $4 * interval '1 millisecond' for update of i skip locked) l
+       where i.subscription_id = $1 and i.source = l.source and i.message_id = l.message_id returning i.source, i.message_id as id`,
     );
   }
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
-    const { subscriptionId, keys } = memory;
+    const { keys } = memory;
     const isNew = await this.insert(tx, memory).catch((error: unknown) => {
       throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE ? inProgress(keys, error) : error;
     });
     const known = keys.filter((key) => !isNew.has(idOf(key)));
-    if (known.length > 0) await this.assertHandled(tx, subscriptionId, known);
     const left = new Set(isNew);
+    if (known.length > 0) for (const key of await this.takeOver(tx, memory, known)) left.add(idOf(key));
     // A batch may hold one message twice: only its first copy is new.
     return keys.map((key) => left.delete(idOf(key)));
   }
@@ -130,19 +138,23 @@ export class PostgresInboxStore implements InboxStore {
     return new Set(rows.flatMap((row) => row.ids.map((id, index) => idOf({ source: row.sources[index] as string, id }))));
   }
 
-  /** A conflict says that a row is there, not what it means: a claim still in work is waited for. */
-  private async assertHandled(tx: Transaction, subscriptionId: number, keys: readonly InboxKey[]): Promise<void> {
-    const { rows } = await sqlOf(tx).run<InboxKey & { status: string }>(
-      this.look(
-        subscriptionId,
-        keys.map(({ source }) => source),
-        keys.map(({ id }) => id),
-      ),
-    );
+  /**
+   * A conflict says that a row is there, not what it means: a claim still in work is waited for, and one whose lease has ended is ours now, as a
+   * claim would take it over. Those that are.
+   */
+  private async takeOver(tx: Transaction, memory: Memory, keys: readonly InboxKey[]): Promise<readonly InboxKey[]> {
+    const sql = sqlOf(tx);
+    const args = [memory.subscriptionId, keys.map(({ source }) => source), keys.map(({ id }) => id), this.ahead()];
+    const { rows } = await sql.run<InboxKey & { status: string; is_left: boolean }>(this.look(...args));
     // A row that is gone again was a claim that was given back, which handled nothing.
     const handled = new Set(rows.filter(({ status }) => status !== 'claimed').map(idOf));
-    const open = keys.filter((key) => !handled.has(idOf(key)));
-    if (open.length > 0) throw inProgress(open);
+    const open = new Map(keys.filter((key) => !handled.has(idOf(key))).map((key) => [idOf(key), key]));
+    if (open.size === 0) return [];
+    const isAnyLeft = rows.some(({ is_left }) => is_left);
+    const taken = isAnyLeft ? (await sql.run<InboxKey>(this.rememberLeft(...args, memory.ttlMs))).rows : [];
+    for (const key of taken) open.delete(idOf(key));
+    if (open.size > 0) throw inProgress([...open.values()]);
+    return taken;
   }
 
   private ahead(): number {
