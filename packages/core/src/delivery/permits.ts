@@ -18,8 +18,8 @@ export class Permits {
 }
 
 /**
- * How many hand-overs each of several subscriptions may have in work when they share `total` connections: what it asks for, but never so many
- * that another one has none left.
+ * How many hand-overs of what is new each of several subscriptions may have in work when they share `total` connections: what it asks for, but
+ * never so many that it alone leaves none for another one. Several together can; then who waits is served in order.
  */
 export function shareOf(total: number, wanted: number, subscriptions: number): number {
   return Math.max(1, Math.min(wanted, total - (subscriptions - 1)));
