@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DATABASE_CAPABILITIES } from '@holdfast/transport-database';
 import { guaranteesTable } from './guarantees-table.js';
@@ -8,8 +8,7 @@ const BEGIN = '<!-- guarantees:begin -->';
 const END = '<!-- guarantees:end -->';
 
 describe('the table of guarantees', () => {
-  it('is in the README as it is printed here', () => {
-    if (!existsSync(README)) return;
+  it('is in the README as it is printed here (npm run docs writes it)', () => {
     const text = readFileSync(README, 'utf8');
     expect(text.slice(text.indexOf(BEGIN) + BEGIN.length, text.indexOf(END)).trim()).toBe(guaranteesTable());
   });

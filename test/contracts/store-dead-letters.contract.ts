@@ -3,6 +3,7 @@ import {
   begin,
   codeOf,
   declare,
+  eventually,
   failureOf,
   inTransaction,
   messageOf,
@@ -62,7 +63,7 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
     const idOf = async (name: string) => (await one.store.deadLetters.list({})).items.find(({ message }) => message.id === name)!.id;
     const due = (subscriptionId = id) => takeIds(one, one.store.deliveries.intake(subscriptionId));
     const finish = (subscriptionId: number, name: string) =>
-      inTransaction(one, (tx) => one.store.deliveries.close(tx, subscriptionId, [{ source: 'orders', id: name }]));
+      inTransaction(one, (tx) => one.store.deliveries.close(tx, { subscriptionId, blocksKeys: false }, [{ source: 'orders', id: name }]));
 
     it('are listed newest first, with everything a person needs, and none of those that are still tried', async () => {
       await store(
@@ -229,6 +230,36 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       expect(await due(orderedId)).toEqual(['again']);
     });
 
+    it('of an ordered key that are redriven let nothing else past a dead letter that stays', async () => {
+      await store(
+        dead('stays', { subscriptionId: orderedId, key: 'k' }),
+        dead('waits', { subscriptionId: orderedId, key: 'k', state: 'waiting' }),
+        dead('again', { subscriptionId: orderedId, key: 'k', state: 'invalid' }),
+      );
+      await one.store.deadLetters.redrive(await idOf('again'), BY);
+      expect(await due(orderedId)).toEqual([]);
+      await one.store.deadLetters.discard(await idOf('stays'), BY);
+      expect(await due(orderedId)).toEqual(['waits']);
+      await finish(orderedId, 'waits');
+      expect(await due(orderedId)).toEqual(['again']);
+    });
+
+    it('free what waited in one key while another one is busy', async () => {
+      const keys = ['a', 'b', 'c'];
+      await store(...keys.map((key) => dead(key, { subscriptionId: orderedId, key })));
+      const busy = await begin(one);
+      await one.store.deliveries.lockKeys(busy, { subscriptionId: orderedId, keys: ['b'], blocksKeys: true });
+      const discarding = one.store.deadLetters.discard({ subscription: 'contract.ordered' }, BY);
+      await eventually(list, (left) => left.length === 0);
+      for (const key of ['a', 'c']) {
+        const tx = await begin(one);
+        await one.store.deliveries.lockKeys(tx, { subscriptionId: orderedId, keys: [key], blocksKeys: true });
+        await tx.commit();
+      }
+      await busy.commit();
+      expect(await discarding).toBe(3);
+    });
+
     it('are gone when they are discarded, and free what waited behind them', async () => {
       await store(dead('1', { subscriptionId: orderedId, key: 'k' }), dead('2', { subscriptionId: orderedId, key: 'k', state: 'waiting' }));
       expect(await one.store.deadLetters.discard(await idOf('1'), BY)).toBe(1);
@@ -260,7 +291,7 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
     it('of an ordered key do not wait for ever behind one that is just being closed when they are redriven', async () => {
       await store(dead('1', { subscriptionId: orderedId, key: 'k', state: 'retry' }), dead('2', { subscriptionId: orderedId, key: 'k' }));
       const closing = await begin(one);
-      await one.store.deliveries.close(closing, orderedId, [{ source: 'orders', id: '1' }]);
+      await one.store.deliveries.close(closing, { subscriptionId: orderedId, blocksKeys: true }, [{ source: 'orders', id: '1' }]);
       const redriving = one.store.deadLetters.redrive({ key: 'k' }, BY);
       await new Promise((resolve) => setTimeout(resolve, 100));
       await closing.commit();

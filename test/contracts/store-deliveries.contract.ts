@@ -1,4 +1,4 @@
-import type { DeliveryRecord, Incoming, Lease } from '@holdfast/core';
+import type { DeliveryRecord, Incoming, KeyRule, Lease } from '@holdfast/core';
 import {
   begin,
   codeOf,
@@ -23,11 +23,15 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
     let one: StoreProcess;
     let id: number;
     let otherId: number;
+    let skips: KeyRule;
+    let blocks: KeyRule;
 
     beforeEach(async () => {
       database = await fixture();
       one = await start(database);
       [id, otherId] = (await register(one, declare('contract.reader', { ordering: 'key' }), declare('contract.other'))) as [number, number];
+      skips = { subscriptionId: id, blocksKeys: false };
+      blocks = { subscriptionId: id, blocksKeys: true };
     });
 
     afterEach(async () => {
@@ -52,7 +56,7 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       inTransaction(one, (tx) =>
         one.store.deliveries.close(
           tx,
-          id,
+          skips,
           names.map((name) => ({ source: 'orders', id: name })),
         ),
       );
@@ -175,18 +179,62 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
         if (name !== undefined) await close(name);
       }
       expect(seen).toEqual(['1', '2', '3']);
-      await inTransaction(one, (tx) => one.store.deliveries.free(tx, id, ['other', 'none']));
+      await inTransaction(one, (tx) => one.store.deliveries.free(tx, { ...skips, keys: ['other', 'none'] }));
       expect(await takeIds(one, intake())).toEqual(['x']);
     });
 
-    it('free a key past its dead letters and its invalid messages', async () => {
+    it('free a key past its dead letters and its invalid messages, unless these block it', async () => {
       await store(
         record('1', { key: 'k', state: 'dead' }),
         record('2', { key: 'k', state: 'invalid' }),
         record('3', { key: 'k', state: 'waiting' }),
       );
-      await inTransaction(one, (tx) => one.store.deliveries.free(tx, id, ['k']));
+      await inTransaction(one, (tx) => one.store.deliveries.free(tx, { ...blocks, keys: ['k'] }));
+      expect(await takeIds(one, intake())).toEqual([]);
+      await inTransaction(one, (tx) => one.store.deliveries.free(tx, { ...skips, keys: ['k'] }));
       expect(await takeIds(one, intake())).toEqual(['3']);
+    });
+
+    it('leave what waits behind an invalid message that blocks when the one before that is closed', async () => {
+      await store(record('1', { key: 'k' }), record('2', { key: 'k', state: 'invalid' }), record('3', { key: 'k', state: 'waiting' }));
+      await inTransaction(one, (tx) => one.store.deliveries.close(tx, blocks, [{ source: 'orders', id: '1' }]));
+      expect(await takeIds(one, intake())).toEqual([]);
+    });
+
+    it('let go what waits with nothing unfinished ahead of it, in every key of the subscriptions asked for', async () => {
+      await store(
+        ...['a', 'b', 'c'].flatMap((key) => [
+          record(`dead ${key}`, { key, state: 'dead' }),
+          record(`waits ${key}`, { key, state: 'waiting' }),
+          record(`behind ${key}`, { key, state: 'waiting' }),
+        ]),
+        record('tried', { key: 'tried', delayMs: 60_000 }),
+        record('waits for tried', { key: 'tried', state: 'waiting' }),
+        record('of another', { key: 'a', state: 'waiting', subscriptionId: otherId }),
+      );
+      expect(await one.store.deliveries.freeForgotten([blocks])).toBe(0);
+      expect(await one.store.deliveries.freeForgotten([])).toBe(0);
+      expect(await one.store.deliveries.freeForgotten([skips, { ...skips, subscriptionId: otherId }])).toBe(4);
+      expect(await one.store.deliveries.freeForgotten([skips, { ...skips, subscriptionId: otherId }])).toBe(0);
+      const taken: string[] = [];
+      for (let names = ['']; names.length > 0; await close(...names)) {
+        names = await takeIds(one, intake());
+        taken.push(...names);
+        if (taken.length === 3) break;
+      }
+      expect(taken.map((name) => name.slice(0, 5))).toEqual(['waits', 'waits', 'waits']);
+      expect(await takeIds(one, one.store.deliveries.intake(otherId))).toEqual(['of another']);
+    });
+
+    it('let nothing go of a key that somebody has locked', async () => {
+      await store(record('1', { key: 'k', state: 'waiting' }));
+      const putting = await begin(one);
+      await one.store.deliveries.lockKeys(putting, { ...skips, keys: ['k'] });
+      const freeing = one.store.deliveries.freeForgotten([skips]);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(await isDue()).toBeUndefined();
+      await putting.commit();
+      expect(await freeing).toBe(1);
     });
 
     it('tell which keys are not finished; a dead letter counts where it blocks', async () => {
@@ -255,7 +303,7 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
         await first.finish(tx);
         await one.store.deliveries.close(
           tx,
-          id,
+          skips,
           first.messages.map((message) => ({ source: 'orders', id: idOf(message) })),
         );
       });
@@ -271,6 +319,21 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       );
       expect(await codeOf(late.renew())).toBe('HF_LEASE_LOST');
       expect(await codeOf(inTransaction(one, (tx) => late.finish(tx)))).toBe('HF_LEASE_LOST');
+    });
+
+    it('are given back when the commit that was to close them fails', async () => {
+      await store(record('1'), record('2', { isSuspect: true }));
+      const plain = (await intake().lease(1, 60_000)) as Lease;
+      const counted = (await (await one.store.deliveries.countSuspect(id, 60_000))!.lease(1, 60_000)) as Lease;
+      for (const lease of [plain, counted]) {
+        const tx = await begin(one);
+        await lease.finish(tx);
+        await tx.rollback();
+        await lease.release();
+      }
+      expect(await isDue()).toEqual({ ms: 0, suspectMs: 0 });
+      const again = (await one.store.deliveries.countSuspect(id, 60_000))!;
+      expect((await inTransaction(one, (tx) => again.take(tx, 1))).messages[0]?.attempts).toBe(1);
     });
 
     it('are counted before they are handled when a process died near them, and handled alone', async () => {
@@ -331,8 +394,10 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
 
     it('are not closed by a message of another source or subscription', async () => {
       await store(record('1'));
-      await inTransaction(one, (tx) => one.store.deliveries.close(tx, id, [{ source: 'billing', id: '1' }]));
-      await inTransaction(one, (tx) => one.store.deliveries.close(tx, otherId, [{ source: 'orders', id: '1' }]));
+      await inTransaction(one, (tx) => one.store.deliveries.close(tx, skips, [{ source: 'billing', id: '1' }]));
+      await inTransaction(one, (tx) =>
+        one.store.deliveries.close(tx, { ...skips, subscriptionId: otherId }, [{ source: 'orders', id: '1' }]),
+      );
       expect(await takeIds(one, intake())).toEqual(['1']);
     });
   });

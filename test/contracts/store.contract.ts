@@ -1,4 +1,5 @@
 import { storeDeadLettersContract } from './store-dead-letters.contract.js';
+import { storeDeathsContract } from './store-deaths.contract.js';
 import { storeDeliveriesContract } from './store-deliveries.contract.js';
 import { storeInboxContract } from './store-inbox.contract.js';
 import type { StoreFixture } from './store-kit.js';
@@ -20,6 +21,7 @@ export function storeContract(name: string, fixture: StoreFixture): void {
     storeLogContract(fixture);
     storeInboxContract(fixture);
     storeDeliveriesContract(fixture);
+    storeDeathsContract(fixture);
     storeSubscriptionsContract(fixture);
     storeDeadLettersContract(fixture);
   });

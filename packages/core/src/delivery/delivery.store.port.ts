@@ -18,34 +18,46 @@ export interface DeliveryRecord {
   readonly isSuspect: boolean;
 }
 
-/** Keys of an ordered subscription that are to be looked at while nobody changes them. */
-export interface KeyLock {
+/** What the deliveries of a key wait for. */
+export interface KeyRule {
   readonly subscriptionId: number;
-  readonly keys: readonly string[];
-  /** Whether a dead letter counts as unfinished. */
+  /** Whether a dead letter, or an invalid message, counts as unfinished: what comes after it waits. */
   readonly blocksKeys: boolean;
 }
 
+/** Keys of an ordered subscription that are to be looked at while nobody changes them. */
+export interface KeyLock extends KeyRule {
+  readonly keys: readonly string[];
+}
+
+/** Ordering keys: which of them have an unfinished delivery, and whose turn it is. */
+export interface KeyStore {
+  /** Locks the keys against each other until `tx` ends, and tells which of them have an unfinished delivery in this subscription. */
+  lockKeys(tx: Transaction, lock: KeyLock): Promise<ReadonlySet<string>>;
+  /** Lets the first unfinished delivery of each key go, if it waits. */
+  free(tx: Transaction, lock: KeyLock): Promise<void>;
+  /**
+   * The same for every key of these subscriptions, each in a transaction of its own: for what waits although nothing ahead of it is unfinished,
+   * because a process died between two steps, or the rule has changed. How many it let go. Cheap when there are none.
+   */
+  freeForgotten(rules: readonly KeyRule[]): Promise<number>;
+}
+
 /** Stored deliveries: what is to be tried again, what waits behind it, what is dead. */
-export interface DeliveryStore {
+export interface DeliveryStore extends KeyStore {
   /** Writes records in `tx`: new rows, or the row a message came from. */
   record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void>;
-  /**
-   * Locks the keys against each other until `tx` ends, and tells which of them have an unfinished delivery in this subscription;
-   * with `blocksKeys` a dead letter counts as one.
-   */
-  lockKeys(tx: Transaction, lock: KeyLock): Promise<ReadonlySet<string>>;
   /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
-  close(tx: Transaction, subscriptionId: number, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
-  /** Lets the next waiting delivery of each key go. */
-  free(tx: Transaction, subscriptionId: number, keys: readonly string[]): Promise<void>;
+  close(tx: Transaction, rule: KeyRule, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
   /** When the next stored deliveries of these subscriptions are due; subscriptions without any are left out. One statement. */
   due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>>;
   /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */
   intake(subscriptionId: number): Intake;
   /**
    * Counts an attempt of one suspect delivery that is due, commits that, and gives it alone as an intake: when the process dies of it, the count
-   * stays. Nobody else gets it for `leaseMs`, nor while it is taken or leased; settled with `requeue` it is not counted. Undefined when there is none.
+   * stays. Suspect is what was recorded so, and what was due or leased when a process of its subscription died and nothing was recorded of it since.
+   * Nobody else gets it for `leaseMs`, nor while it is taken or leased, unless this process is found dead; settled with `requeue` it is not counted.
+   * Undefined when there is none.
    */
   countSuspect(subscriptionId: number, leaseMs: number): Promise<Intake | undefined>;
 }

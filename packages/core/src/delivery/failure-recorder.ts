@@ -5,6 +5,7 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
+import { keyRuleOf } from './key-gate.js';
 import { identityOf, isReadable, type OpenedMessage } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
@@ -39,11 +40,11 @@ export class FailureRecorder {
   async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
     await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
-    for (const record of records) if (record.state === 'dead') this.tell(record, record.error);
+    for (const record of records) if (isEnded(record)) this.tell(record, record.error);
   }
 
   /** What nobody could read, with its body and the reason. */
-  invalid(message: OpenedMessage): DeliveryRecord {
+  invalid(message: OpenedMessage): Unattempted {
     const error = 'error' in message ? message.error : undefined;
     return {
       ...this.base(message),
@@ -52,6 +53,7 @@ export class FailureRecorder {
       delayMs: 0,
       failure: describeFailure(error),
       isSuspect: false,
+      error,
     };
   }
 
@@ -98,10 +100,11 @@ export class FailureRecorder {
   }
 
   private failed(message: OpenedMessage, error: unknown): DeliveryRecord {
-    const { attempts } = message.incoming;
+    const { attempts, isCounted = false } = message.incoming;
     const failure = describeFailure(error);
+    // Not an end of it: it is as suspect as it was.
     if (classify(error).category === 'conflict') {
-      return { ...this.base(message), state: 'retry', attempts, delayMs: CONFLICT_DELAY_MS, failure, isSuspect: false };
+      return { ...this.base(message), state: 'retry', attempts, delayMs: CONFLICT_DELAY_MS, failure, isSuspect: isCounted };
     }
     const decision = decideRetry(this.subscription.retry, { error, attempt: attempts + 1 }, this.context.random);
     const delayMs = decision.kind === 'retry' ? decision.delayMs : 0;
@@ -110,9 +113,8 @@ export class FailureRecorder {
 
   private async freeKeys(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
     if (this.subscription.onDeadLetter !== 'skip') return;
-    const ended = records.filter(({ state }) => state === 'dead' || state === 'invalid');
-    const keys = ended.flatMap(({ key }) => key ?? []);
-    if (keys.length > 0) await this.context.store.deliveries.free(tx, this.subscription.spec.id as number, keys);
+    const keys = records.filter(isEnded).flatMap(({ key }) => key ?? []);
+    if (keys.length > 0) await this.context.store.deliveries.free(tx, { ...keyRuleOf(this.subscription), keys });
   }
 
   private base(message: OpenedMessage) {
@@ -144,4 +146,8 @@ export class FailureRecorder {
     if (state === 'dead') emit('delivery:dead-lettered', facts);
     if (state === 'invalid') emit('message:invalid', () => ({ ...facts(), bytes: message.body.byteLength }));
   }
+}
+
+function isEnded({ state }: DeliveryRecord): boolean {
+  return state === 'dead' || state === 'invalid';
 }

@@ -1,7 +1,8 @@
+import { hfError } from '../errors/catalogue.js';
 import { subscribe } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { DeliveryRecord } from './delivery.store.port.js';
+import type { DeliveryRecord, KeyLock } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import type { Incoming } from './intake.port.js';
 import type { OpenedMessage } from './opened-message.js';
@@ -16,7 +17,7 @@ function scene(onDeadLetter: Subscription['onDeadLetter'] = 'block') {
   const stored: DeliveryRecord[] = [];
   const deliveries = {
     record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => void stored.push(...records),
-    free: async (_tx: Transaction, _id: number, keys: readonly string[]) => void transcript.push(`freed ${keys.join(' ')}`),
+    free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
   };
   const warn: Logger['warn'] = (text, fields) => void transcript.push(`${text}: ${String(fields?.code)}`);
   const context = { store: { deliveries }, logger: { warn } } as unknown as PipelineContext;
@@ -55,6 +56,15 @@ describe('a message whose attempts', () => {
       failure: undefined,
       error: { code: 'HF_HANDLER_ATTEMPTS_LOWERED', details: { attempts, limit: LIMIT } },
     });
+  });
+});
+
+describe('a message whose key another call holds', () => {
+  it.each([true, false])('is tried again without counting, and is as suspect as it was: counted in advance %p', async (isCounted) => {
+    const { recorder, stored } = scene();
+    const message = { ...messageOf({ attempts: 1, isCounted }, 'k'), data: {} } as unknown as OpenedMessage;
+    await recorder.record(tx, message, hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: 'm1' }));
+    expect(stored).toMatchObject([{ state: 'retry', attempts: 1, isSuspect: isCounted }]);
   });
 });
 

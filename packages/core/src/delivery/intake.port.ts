@@ -19,6 +19,8 @@ export interface Incoming {
   readonly attempts: number;
   /** True when the last of them ended by itself and its failure is stored; else it may have ended with its process. */
   readonly hasFailure?: boolean;
+  /** True when this attempt was counted before it began, because a process died near the message. */
+  readonly isCounted?: boolean;
   /** True when it may have been handed over before. */
   readonly isRedelivery: boolean;
   /** An operator asked for it: the inbox's window does not count. */

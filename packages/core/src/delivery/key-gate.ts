@@ -1,21 +1,24 @@
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { DeliveryStore } from './delivery.store.port.js';
+import type { KeyRule, KeyStore } from './delivery.store.port.js';
 import type { ReadableMessage } from './opened-message.js';
 import type { Subscription } from './subscription.js';
+
+/** What the deliveries of a key of this subscription wait for. */
+export function keyRuleOf({ spec, onDeadLetter }: Subscription): KeyRule {
+  return { subscriptionId: spec.id as number, blocksKeys: spec.ordering === 'key' && onDeadLetter === 'block' };
+}
 
 /** Keeps the order of keys: a message whose key has an unfinished delivery waits behind it. Does nothing for unordered subscriptions. */
 export class KeyGate {
   private readonly isOrdered: boolean;
-  private readonly blocksKeys: boolean;
-  private readonly subscriptionId: number;
+  private readonly rule: KeyRule;
 
   constructor(
-    private readonly deliveries: DeliveryStore,
-    { spec, onDeadLetter }: Subscription,
+    private readonly store: KeyStore,
+    subscription: Subscription,
   ) {
-    this.isOrdered = spec.ordering === 'key';
-    this.blocksKeys = onDeadLetter === 'block';
-    this.subscriptionId = spec.id as number;
+    this.isOrdered = subscription.spec.ordering === 'key';
+    this.rule = keyRuleOf(subscription);
   }
 
   /** Locks the keys of these messages and lets through those whose turn it is; the others go to `hold`. A stored delivery that was taken is the first of its key. */
@@ -42,6 +45,6 @@ export class KeyGate {
   }
 
   private lock(tx: Transaction, keys: readonly string[]): Promise<ReadonlySet<string>> {
-    return this.deliveries.lockKeys(tx, { subscriptionId: this.subscriptionId, keys, blocksKeys: this.blocksKeys });
+    return this.store.lockKeys(tx, { ...this.rule, keys });
   }
 }

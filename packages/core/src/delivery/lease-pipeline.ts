@@ -10,8 +10,9 @@ import type { DeliveryRecord } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
 import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
-import type { Intake, Lease } from './intake.port.js';
-import { KeyGate } from './key-gate.js';
+import type { Intake } from './intake.port.js';
+import { KeptLease, Renewal } from './kept-lease.js';
+import { KeyGate, keyRuleOf } from './key-gate.js';
 import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
@@ -49,9 +50,13 @@ export class LeasePipeline {
     const [incoming] = lease.messages;
     if (incoming === undefined) return 'idle';
     const message = await openMessage(this.subscription, incoming);
-    const renewal = this.keep(lease);
+    // One that is lost is found by `finish`; until then the handler is only told by its own time-out.
+    const kept = new KeptLease(
+      lease,
+      this.renewal(LEASE_MS, () => lease.renew()),
+    );
     try {
-      const outcome = await this.deal(lease, message);
+      const outcome = await this.deal(kept, message);
       await intake.settle(lease.messages, 'ack');
       return outcome;
     } catch (error) {
@@ -61,15 +66,15 @@ export class LeasePipeline {
           subscription: this.subscription.spec.name,
           error,
         });
-      await lease.release().catch(() => undefined);
+      await kept.release();
       await intake.settle(lease.messages, 'requeue');
       return 'blocked';
     } finally {
-      renewal.stop();
+      await kept.stop();
     }
   }
 
-  private async deal(lease: Lease, message: OpenedMessage): Promise<HandOver> {
+  private async deal(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
     if (lease.isSuspect) return this.putAside(lease, message);
     if (!isReadable(message)) return this.store(lease, (tx) => this.recorder.record(tx, message, message.error));
     const usedUp = this.recorder.usedUp(message);
@@ -88,10 +93,10 @@ export class LeasePipeline {
     return outcome;
   }
 
-  private async succeed(lease: Lease, message: ReadableMessage): Promise<HandOver> {
+  private async succeed(lease: KeptLease, message: ReadableMessage): Promise<HandOver> {
     const identity = identityOf(message);
     if (!lease.hasStored || identity === undefined) await lease.finish(undefined);
-    else await this.store(lease, (tx) => this.context.store.deliveries.close(tx, this.subscription.spec.id as number, [identity]));
+    else await this.store(lease, (tx) => this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [identity]));
     failpoint('lease:after-done');
     return 'worked';
   }
@@ -114,24 +119,24 @@ export class LeasePipeline {
 
   private async underClaim(claim: ClaimTerm, call: HandlerCall): Promise<void> {
     const { inbox } = this.context.store;
-    const renewal = this.every(
-      claim.leaseMs / 3,
+    const renewal = this.renewal(
+      claim.leaseMs,
       () => inbox.renew(claim),
       (error) => call.abort(error),
     );
     try {
       await call.run();
-      renewal.stop();
+      await renewal.stop();
       await inbox.finish({ ...claim, done: { result: undefined } });
     } catch (error) {
-      renewal.stop();
+      await renewal.stop();
       await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
       throw error;
     }
   }
 
   /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
-  private async isHeldBack(lease: Lease, message: ReadableMessage): Promise<boolean> {
+  private async isHeldBack(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
     const { idempotency, spec } = this.subscription;
     if (idempotency !== undefined && isExpired(message, idempotency, this.context.clock)) {
       const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
@@ -150,7 +155,7 @@ export class LeasePipeline {
   }
 
   /** A process died at this place: what it may have died of is put aside, to be counted and handled alone. */
-  private putAside(lease: Lease, message: OpenedMessage): Promise<HandOver> {
+  private putAside(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
     return this.store(lease, async (tx) => {
       const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
       const isFirst = key === undefined || (await this.gate.isFree(tx, key));
@@ -159,7 +164,7 @@ export class LeasePipeline {
   }
 
   /** Ends the lease and writes what it came to, in one transaction. */
-  private async store(lease: Lease, write: (tx: Transaction) => Promise<void>): Promise<HandOver> {
+  private async store(lease: KeptLease, write: (tx: Transaction) => Promise<void>): Promise<HandOver> {
     await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
       await lease.finish(tx);
       await write(tx);
@@ -168,29 +173,11 @@ export class LeasePipeline {
     return 'worked';
   }
 
-  private keep(lease: Lease): { stop(): void } {
-    // A lost lease is found by `finish`; until then the handler is only told by its own time-out.
-    return this.every(
-      LEASE_MS / 3,
-      () => lease.renew(),
-      () => undefined,
-    );
-  }
-
-  private every(ms: number, work: () => Promise<void>, failed: (error: unknown) => void): { stop(): void } {
-    let timer = this.context.scheduler.after(ms, tick);
-    const { scheduler } = this.context;
-    let isStopped = false;
-    function tick(): void {
-      work().then(() => {
-        if (!isStopped) timer = scheduler.after(ms, tick);
-      }, failed);
-    }
-    return {
-      stop: () => {
-        isStopped = true;
-        timer.cancel();
-      },
-    };
+  /** Renews for `termMs` at a third of it, until it is stopped. */
+  private renewal(termMs: number, renew: () => Promise<void>, lost: (error: unknown) => void = () => undefined): Renewal {
+    const { scheduler, logger } = this.context;
+    const failed = (error: unknown) =>
+      logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
+    return new Renewal({ scheduler, ms: termMs / 3, renew, lost, failed });
   }
 }

@@ -4,6 +4,7 @@ import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { DeliveryStore } from './delivery.store.port.js';
+import { keyRuleOf } from './key-gate.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Intake } from './intake.port.js';
 import type { Pipeline } from './pipeline.js';
@@ -11,15 +12,20 @@ import type { Pipeline } from './pipeline.js';
 const POLL_MS = 1000;
 /** Stored deliveries of one subscription in work at once, at most: they share its connections with what is new. */
 const MAX_AT_ONCE = 4;
-/** A counted delivery is begun within this time, or another process counts it: whoever began holds it by a lock, or renews its lease. */
-const BEGIN_MS = 5000;
+/** What a counted delivery may take besides its handler, until its end is stored: longer, and another process counts it. */
+const MARGIN_MS = 10_000;
+/** Between two looks for deliveries that wait for nothing. */
+const FORGOTTEN_EVERY_MS = 30_000;
 
 /** Hands stored deliveries over when they are due, to their own subscription only. */
 export class RetryRunner {
   private readonly loop: Loop;
+  private readonly forgotten: Loop;
   private readonly running = new Map<number, number>();
   private readonly tasks = new Set<Promise<void>>();
   private readonly failed: (error: unknown) => void;
+  /** Subscriptions of which something was due while as much as may be was in work. */
+  private readonly refused = new Set<number>();
   private isWithSuspects = false;
   private isStopping = false;
 
@@ -33,14 +39,17 @@ export class RetryRunner {
       logger.warn('looking for stored deliveries failed; it is tried again', { error });
     };
     this.loop = new Loop({ scheduler, pollMs: POLL_MS, work: () => this.look(), failed: this.failed });
+    this.forgotten = new Loop({ scheduler, pollMs: FORGOTTEN_EVERY_MS, work: () => this.freeForgotten(), failed: this.failed });
   }
 
   get isBusy(): boolean {
-    return this.loop.isBusy || this.tasks.size > 0;
+    return this.loop.isBusy || this.forgotten.isBusy || this.tasks.size > 0;
   }
 
   start(): void {
-    if (this.pipelines.size > 0) this.loop.start();
+    if (this.pipelines.size === 0) return;
+    this.loop.start();
+    this.forgotten.start();
   }
 
   /** A delivery was stored. */
@@ -51,7 +60,7 @@ export class RetryRunner {
   /** Takes nothing new, and waits for what is in hand. */
   async stop(): Promise<void> {
     this.isStopping = true;
-    await this.loop.stop();
+    await Promise.all([this.loop.stop(), this.forgotten.stop()]);
     await Promise.all(this.tasks);
   }
 
@@ -66,56 +75,75 @@ export class RetryRunner {
 
   private launch(id: number): void {
     const pipeline = this.pipelines.get(id);
+    if (pipeline === undefined) return;
     const running = this.running.get(id) ?? 0;
-    if (pipeline === undefined || running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) return;
+    if (running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) {
+      this.refused.add(id);
+      return;
+    }
     this.running.set(id, running + 1);
-    this.track(this.drain(pipeline), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
+    this.track(this.drain(id, pipeline), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
   }
 
   /**
-   * One at a time in this process, of all subscriptions, and counted first: a message that ends the process is known by its count, and no other
-   * one is counted with it.
+   * One at a time in this process, of all subscriptions in turn, and counted first: a message that ends the process is known by its count, and
+   * no other one is counted with it.
    */
   private launchSuspects(ids: readonly number[]): void {
     if (ids.length === 0 || this.isWithSuspects) return;
     this.isWithSuspects = true;
-    this.track(this.drainSuspects(ids), () => {
+    this.track(this.takeTurns(ids), () => {
       this.isWithSuspects = false;
     });
   }
 
-  private async drainSuspects(ids: readonly number[]): Promise<void> {
+  private async takeTurns(ids: readonly number[]): Promise<boolean> {
+    let hasWorked = false;
     for (const id of ids) {
       const pipeline = this.pipelines.get(id);
-      if (pipeline !== undefined) await this.drain(pipeline, () => this.count(id));
+      if (pipeline === undefined || this.isStopping) continue;
+      const outcome = await pipeline.handleNext(() => this.count(id, pipeline));
+      hasWorked ||= outcome === 'worked';
     }
+    return hasWorked;
   }
 
-  private async count(id: number): Promise<Intake | undefined> {
-    const intake = await this.store.countSuspect(id, BEGIN_MS);
+  private async count(id: number, { subscription }: Pipeline): Promise<Intake | undefined> {
+    const intake = await this.store.countSuspect(id, subscription.timeoutMs + MARGIN_MS);
     failpoint('count:after-record');
     return intake;
   }
 
-  private track(work: Promise<void>, done: () => void): void {
-    const task = work.catch(this.failed).finally(() => {
-      done();
-      this.tasks.delete(task);
-    });
+  private async freeForgotten(): Promise<boolean> {
+    const rules = [...this.pipelines.values()].map(({ subscription }) => keyRuleOf(subscription));
+    if ((await this.store.freeForgotten(rules)) > 0) this.loop.nudge();
+    return false;
+  }
+
+  /** Runs work beside the loop; true of it means that there may be more. What is due and in work elsewhere is looked at by the poll only. */
+  private track(work: Promise<boolean>, done: () => void): void {
+    const task = work
+      .catch((error: unknown) => {
+        this.failed(error);
+        return false;
+      })
+      .then((mayBeMore) => {
+        done();
+        this.tasks.delete(task);
+        if (mayBeMore) this.loop.nudge();
+      });
     this.tasks.add(task);
   }
 
-  private async drain(
-    pipeline: Pipeline,
-    look = async (): Promise<Intake | undefined> => this.store.intake(idOf(pipeline)),
-  ): Promise<void> {
+  private async drain(id: number, pipeline: Pipeline): Promise<boolean> {
+    const look = async () => this.store.intake(id);
+    let hasWorked = false;
     let outcome: HandOver = 'worked';
-    while (outcome === 'worked' && !this.isStopping) outcome = await pipeline.handleNext(look);
-    // A look may have been refused while we were at work.
-    this.loop.nudge();
+    while (outcome === 'worked' && !this.isStopping) {
+      outcome = await pipeline.handleNext(look);
+      hasWorked ||= outcome === 'worked';
+    }
+    const wasRefused = this.refused.delete(id);
+    return hasWorked || wasRefused;
   }
-}
-
-function idOf({ subscription }: Pipeline): number {
-  return subscription.spec.id as number;
 }

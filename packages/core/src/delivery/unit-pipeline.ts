@@ -13,7 +13,7 @@ import { HandlerCall } from './handler-call.js';
 import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Intake, Taken } from './intake.port.js';
 import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
-import { KeyGate } from './key-gate.js';
+import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
@@ -92,9 +92,8 @@ export class UnitPipeline {
       attempt.hasStored = true;
       return this.putAside(tx, opened);
     }
-    const records: Unattempted[] = [];
-    const admitted = await this.gate.admit(tx, opened.filter(isReadable), (message) => records.push(this.recorder.waiting(message)));
-    const fresh = await this.remember(tx, admitted, records);
+    const { admitted, records } = await this.sort(tx, opened);
+    const fresh = await this.remember(tx, admitted);
     await this.runHandlers(fresh).catch((error: unknown) => {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
@@ -102,42 +101,55 @@ export class UnitPipeline {
     });
     attempt.handled = fresh;
     if (taken.hasStored) {
-      await this.close(
-        tx,
-        admitted.filter(({ incoming }) => !records.some(({ message }) => message === incoming)),
-      );
+      await this.close(tx, admitted);
       attempt.hasStored = true;
     }
-    for (const message of opened) if (!isReadable(message)) await this.recorder.record(tx, message, message.error);
     if (records.length > 0) await this.recorder.put(tx, records);
     failpoint('cursor:after-move');
   }
 
-  /** Of the messages, those that are to be handled: with attempts left, and new where the subscription is idempotent. */
-  private async remember(
+  /** Which messages may be handled, and what becomes of the others, in their order: where a key waits for what ended badly, also within a batch. */
+  private async sort(
     tx: Transaction,
-    messages: readonly ReadableMessage[],
-    records: Unattempted[],
-  ): Promise<readonly HandlerCallFor[]> {
-    const alive = messages.filter((message) => {
-      const usedUp = this.recorder.usedUp(message);
-      if (usedUp !== undefined) records.push(usedUp);
-      return usedUp === undefined;
-    });
-    const calls = alive.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
+    opened: readonly OpenedMessage[],
+  ): Promise<{ readonly admitted: readonly ReadableMessage[]; readonly records: readonly Unattempted[] }> {
+    const held = new Set<OpenedMessage>();
+    await this.gate.admit(tx, opened.filter(isReadable), (message) => held.add(message));
+    const { blocksKeys } = keyRuleOf(this.subscription);
+    const blocked = new Set<string>();
+    const admitted: ReadableMessage[] = [];
+    const records: Unattempted[] = [];
+    for (const message of opened) {
+      const key = message.envelope?.key;
+      const waits = isReadable(message) && (held.has(message) || (key !== undefined && blocked.has(key)));
+      const ended = waits ? undefined : this.ended(message);
+      if (ended !== undefined && blocksKeys && key !== undefined) blocked.add(key);
+      if (ended !== undefined) records.push(ended);
+      else if (waits) records.push(this.recorder.waiting(message));
+      else if (isReadable(message)) admitted.push(message);
+    }
+    return { admitted, records };
+  }
+
+  /** What ends without an attempt: nobody can read it, its attempts are used up, or it is too old to be proven new. */
+  private ended(message: OpenedMessage): Unattempted | undefined {
+    if (!isReadable(message)) return this.recorder.invalid(message);
+    const usedUp = this.recorder.usedUp(message);
+    const { idempotency } = this.subscription;
+    if (usedUp !== undefined || idempotency === undefined || !isExpired(message, idempotency, this.context.clock)) return usedUp;
+    const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
+    return this.recorder.dead(message, error);
+  }
+
+  /** Of the messages, those that are to be handled: new where the subscription is idempotent. */
+  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<readonly HandlerCallFor[]> {
+    const calls = messages.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
     const { idempotency, spec } = this.subscription;
     if (idempotency === undefined || calls.length === 0) return calls;
-    const provable = calls.filter(({ message }) => {
-      if (!isExpired(message, idempotency, this.context.clock)) return true;
-      const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
-      records.push(this.recorder.dead(message, error));
-      return false;
-    });
-    if (provable.length === 0) return [];
-    const keys: InboxKey[] = provable.map(({ message, call }) => idempotencyKeyOf(idempotency, message, call.delivery));
+    const keys: InboxKey[] = calls.map(({ message, call }) => idempotencyKeyOf(idempotency, message, call.delivery));
     const isNew = await this.context.store.inbox.remember(tx, { subscriptionId: spec.id as number, keys, ttlMs: idempotency.ttlMs });
     failpoint('inbox:after-insert');
-    return provable.filter(({ call }, index) => {
+    return calls.filter(({ call }, index) => {
       if (!isNew[index]) emit('delivery:duplicate', () => call.facts());
       return isNew[index];
     });
@@ -176,7 +188,7 @@ export class UnitPipeline {
 
   private async close(tx: Transaction, messages: readonly ReadableMessage[]): Promise<void> {
     const identities = messages.flatMap((message) => identityOf(message) ?? []);
-    if (identities.length > 0) await this.context.store.deliveries.close(tx, this.subscription.spec.id as number, identities);
+    if (identities.length > 0) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), identities);
   }
 
   /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */
@@ -192,7 +204,8 @@ export class UnitPipeline {
 
   private async afterFailure(intake: Intake, { taken, opened }: Attempt, error: unknown): Promise<HandOver> {
     const category = classify(error).category;
-    if (category === 'cancelled' || taken === undefined || taken.messages.length === 0) {
+    // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
+    if (category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect) {
       await intake.settle(taken?.messages ?? [], 'requeue');
       if (category !== 'cancelled')
         this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
@@ -227,10 +240,11 @@ export class UnitPipeline {
       });
     } catch (failure) {
       if (failure instanceof AlreadySettled) return 'worked';
-      this.context.logger.warn('a failure could not be stored; the message stays where it is', {
-        subscription: this.subscription.spec.name,
-        error: failure,
-      });
+      const isUnknown = isHoldfastError(failure, 'HF_UOW_COMMIT_UNKNOWN');
+      const text = isUnknown
+        ? 'whether a failure was stored is not known; the message is looked for again'
+        : 'a failure could not be stored; the message stays where it is';
+      this.context.logger.warn(text, { subscription: this.subscription.spec.name, error: failure });
       await intake.settle([message.incoming], 'requeue');
       return 'blocked';
     }

@@ -12,6 +12,8 @@ export interface PostgresContext {
   readonly marks: LaneMarks;
   /** Lanes of the log; read from the database at start. */
   lanes: number;
+  /** Subscriptions that this process has registered. */
+  served?: readonly number[];
   /** Told of what this process wrote, so that others can be woken. */
   nodeId: string;
 }

@@ -56,8 +56,9 @@ export class PostgresCursorStore implements CursorStore {
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
+    // What passes only rows that nobody here wants is not past what a process may have died of.
     const move = `update ${context.tables.cursor} set position = $3, holes = $4::int8multirange, owner_token = null, lease_until = null,
-        is_suspect = is_suspect and not $5 where subscription_id = $1 and lane = $2`;
+        moved_at = case when $5 then clock_timestamp() else moved_at end where subscription_id = $1 and lane = $2`;
     this.moveStatement = prepared(move);
     // Named, so that the transaction of a process that freezes now can be ended by others.
     this.finishStatement = prepared(`${move} and owner_token = $6::uuid and set_config('application_name', $7, true) is not null`);
@@ -216,7 +217,7 @@ export class PostgresCursorStore implements CursorStore {
     const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at, (extract(epoch from clock_timestamp() - o.written_at) * 1000)::float8 as age_ms,
       case when o.type = any(c.types) then o.attributes end as attributes, case when o.type = any(c.types) then o.body end as body`;
     return `with c as materialized (
-        select c.position, c.holes, c.is_suspect, s.types
+        select c.position, c.holes, s.last_death_at > c.moved_at as is_suspect, s.types
         from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id
         where c.subscription_id = $1 and c.lane = $2 and s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())
         for update of c skip locked),
@@ -234,8 +235,8 @@ export class PostgresCursorStore implements CursorStore {
   }
 }
 
-function moveValues({ subscriptionId, lane }: CursorKey, { position: { upTo, holes }, isSuspect }: Read): readonly unknown[] {
-  return [subscriptionId, lane, String(upTo), formatMultirange(holes), isSuspect];
+function moveValues({ subscriptionId, lane }: CursorKey, { position: { upTo, holes }, messages }: Read): readonly unknown[] {
+  return [subscriptionId, lane, String(upTo), formatMultirange(holes), messages.length > 0];
 }
 
 function tellHoles(lane: number, from: Position, to: Position): void {

@@ -15,8 +15,6 @@ import type { SqlRunner } from './sql.js';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
-/** Keys locked at a time: the server keeps all locks in one table of fixed size. */
-const MAX_LOCKS = 500;
 
 interface LetterRow {
   readonly id: string;
@@ -101,7 +99,9 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
         values: [ids],
       });
     });
-    await this.freeLater(keysOf(chosen), `state in ('retry', 'waiting')`);
+    // Only what was chosen: something else may wait behind a dead letter that stays.
+    const ids = chosen.map(({ id }) => id);
+    await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key], { first: `d.state in ('retry', 'waiting')`, ids }));
     return chosen.length;
   }
 
@@ -109,31 +109,43 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     const t = this.context.tables;
     const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, ids, keys) => {
       await sql.run({ text: `delete from ${t.delivery} where id = any($1::bigint[])`, values: [ids] });
-      await this.free(sql, keys, 'true');
+      await this.free(sql, keys);
     });
-    await this.freeLater(keysOf(chosen), 'true');
+    await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key]));
     return chosen.length;
   }
 
-  /** Lets the first delivery of each key go, if it waits; `which` of them count as the first. */
-  private async free(sql: SqlRunner, keys: readonly OrderedKey[], which: string): Promise<void> {
+  /** Lets the first delivery of each key go, if it waits; `first` says which count as that, `ids` which may go. */
+  private async free(
+    sql: SqlRunner,
+    keys: readonly OrderedKey[],
+    { first = 'true', ids }: { readonly first?: string; readonly ids?: readonly string[] } = {},
+  ): Promise<void> {
     const t = this.context.tables;
     await sql.run({
       text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where state = 'waiting' and id in (
-               select (select d.id from ${t.delivery} d where d.subscription_id = k.id and d.key = k.key and ${which} order by d.id limit 1)
+             where state = 'waiting' and ($4::bigint[] is null or id = any($4::bigint[])) and id in (
+               select (select d.id from ${t.delivery} d where d.subscription_id = k.id and d.key = k.key and ${first} order by d.id limit 1)
                from unnest($1::int[], $2::text[]) k(id, key))`,
-      values: [keys.map(({ subscriptionId }) => subscriptionId), keys.map(({ key }) => key), this.context.clock.aheadOfDatabaseMs()],
+      values: [
+        keys.map(({ subscriptionId }) => subscriptionId),
+        keys.map(({ key }) => key),
+        this.context.clock.aheadOfDatabaseMs(),
+        ids ?? null,
+      ],
     });
   }
 
-  /** Once more when all of it is committed, a bounded number at a time: a delivery may just have been put behind what is gone now. */
-  private async freeLater(keys: readonly OrderedKey[], which: string): Promise<void> {
-    for (let from = 0; from < keys.length; from += MAX_LOCKS) {
-      const some = keys.slice(from, from + MAX_LOCKS);
+  /**
+   * Once more when all of it is committed, under the lock of each key: a delivery may just have been put behind what is gone now. One key at a
+   * time, because a key may be busy for long. What a process that dies leaves undone here, `freeForgotten` finds.
+   */
+  private async freeLater(keys: readonly OrderedKey[], free: (sql: SqlRunner, key: OrderedKey) => Promise<void>): Promise<void> {
+    const each = new Map(keys.map((key) => [`${key.subscriptionId} ${key.key}`, key]));
+    for (const key of each.values()) {
       await this.context.pool.transaction(async (sql) => {
-        await lockKeys(sql, some, this.context.nodeId);
-        await this.free(sql, some, which);
+        await lockKeys(sql, [key], this.context.nodeId);
+        await free(sql, key);
       });
     }
   }

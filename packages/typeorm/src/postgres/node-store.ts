@@ -1,6 +1,6 @@
 import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
-import { prepared } from './sql.js';
+import { prepared, type Statement } from './sql.js';
 
 /** Begin of the names below. */
 export const SESSION_PREFIX = 'holdfast ';
@@ -29,16 +29,20 @@ export class PostgresNodeStore implements NodeStore {
   }
 
   async join(nodeId: string): Promise<void> {
-    await this.context.pool.run({
-      text: `insert into ${this.context.tables.node} (id, service) values ($1, $2) on conflict (id) do update set seen_at = clock_timestamp()`,
-      values: [nodeId, this.context.service],
-    });
+    await this.context.pool.run(this.joining(nodeId));
   }
 
   async heartbeat(nodeId: string): Promise<boolean> {
     const { rowCount } = await this.context.pool.run(this.heartbeatStatement(nodeId));
     if (rowCount === 1) return false;
-    await this.join(nodeId);
+    // Whoever registered meanwhile has taken it for gone. Both or nothing: the next heartbeat would not know what is missing.
+    await this.context.pool.transaction(async (sql) => {
+      await sql.run(this.joining(nodeId));
+      await sql.run({
+        text: `update ${this.context.tables.subscription} set served_by = array_append(served_by, $2::uuid) where id = any($1::int[]) and $2::uuid <> all(served_by)`,
+        values: [this.context.served ?? [], nodeId],
+      });
+    });
     return true;
   }
 
@@ -59,20 +63,15 @@ export class PostgresNodeStore implements NodeStore {
         text: `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity where application_name = any($1::text[]) and usename = current_user`,
         values: [ids.map(sessionName)],
       });
-      // What another process has in work is not where this one died, so locked rows are left alone.
-      const served = `select id from ${t.subscription} where service = $1 and served_by && $2::uuid[]`;
-      const values = [this.context.service, ids];
+      // A time, and no marks: those would have to wait for, or pass over, the rows that others have in work.
       await sql.run({
-        text: `update ${t.cursor} c set is_suspect = true from (
-                 select subscription_id, lane from ${t.cursor} where subscription_id in (${served}) for update skip locked) free
-               where c.subscription_id = free.subscription_id and c.lane = free.lane`,
-        values,
+        text: `update ${t.subscription} set last_death_at = clock_timestamp() where service = $1 and served_by && $2::uuid[]`,
+        values: [this.context.service, ids],
       });
       await sql.run({
-        text: `update ${t.delivery} set is_suspect = true, next_attempt_at = least(next_attempt_at, clock_timestamp()) where id in (
-                 select id from ${t.delivery} where state = 'retry' and (is_suspect or next_attempt_at <= clock_timestamp()) and subscription_id in (${served})
-                 for update skip locked)`,
-        values,
+        text: `update ${t.delivery} set next_attempt_at = least(next_attempt_at, clock_timestamp()), counted_by = null where id in (
+                 select id from ${t.delivery} where state = 'retry' and is_suspect and counted_by = any($1::uuid[]) for update skip locked)`,
+        values: [ids],
       });
       return ids;
     });
@@ -85,5 +84,12 @@ export class PostgresNodeStore implements NodeStore {
   async live(): Promise<readonly string[]> {
     const { rows } = await this.context.pool.run<{ id: string }>(this.liveStatement(this.context.service));
     return rows.map(({ id }) => id);
+  }
+
+  private joining(nodeId: string): Statement {
+    return {
+      text: `insert into ${this.context.tables.node} (id, service) values ($1, $2) on conflict (id) do update set seen_at = clock_timestamp()`,
+      values: [nodeId, this.context.service],
+    };
   }
 }

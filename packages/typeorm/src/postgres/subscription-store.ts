@@ -34,6 +34,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       const served = new Set(registered.map(({ id }) => id));
       const missing = known.filter((row) => row.is_handler && row.state !== 'retired' && !row.is_served && !served.has(row.id));
       for (const { name } of missing) emit('subscription:missing', { subscription: name });
+      this.context.served = [...served];
       if (missing.length > 0) throw hfError('HF_SUBSCRIPTION_MISSING', { name: missing.map(({ name }) => name).join(', ') });
       return registered;
     });

@@ -71,6 +71,7 @@ function subscriptions(t: Tables): string[] {
       ordering text not null default 'none',
       is_handler boolean not null default true,
       served_by uuid[] not null default '{}',
+      last_death_at timestamptz not null default '-infinity',
       created_at timestamptz not null default clock_timestamp(),
       unique (service, name)
     )`,
@@ -79,7 +80,7 @@ function subscriptions(t: Tables): string[] {
       lane smallint not null,
       position bigint not null,
       holes int8multirange not null default '{}',
-      is_suspect boolean not null default false,
+      moved_at timestamptz not null default clock_timestamp(),
       owner_token uuid,
       lease_until timestamptz,
       primary key (subscription_id, lane)
@@ -112,6 +113,7 @@ function deliveries(t: Tables): string[] {
       attempts integer not null default 0,
       next_attempt_at timestamptz not null,
       is_suspect boolean not null default false,
+      counted_by uuid,
       has_consent boolean not null default false,
       written_at timestamptz,
       failed_at timestamptz not null default clock_timestamp(),
@@ -123,9 +125,10 @@ function deliveries(t: Tables): string[] {
       attributes text not null,
       body bytea not null
     ) with (fillfactor = 70)`,
-    `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry' and not is_suspect`,
+    `create index on ${t.delivery} (subscription_id, next_attempt_at, failed_at) where state = 'retry' and not is_suspect`,
     `create index on ${t.delivery} (subscription_id, next_attempt_at) where state = 'retry' and is_suspect`,
     `create index on ${t.delivery} (subscription_id, key, id) where key is not null`,
+    `create index on ${t.delivery} (subscription_id, key, id) where state = 'waiting'`,
     `create index on ${t.delivery} (subscription_id, message_id)`,
     `create index on ${t.delivery} (failed_at) where state in ('dead', 'invalid')`,
   ];

@@ -1,0 +1,165 @@
+import { silentLogger } from '../monitoring/logger.js';
+import { Message } from '../message/message.js';
+import { limitsFrom } from '../message/limits.js';
+import { attributesOf } from '../message/attributes.js';
+import { VirtualTime } from '../testing/virtual-time.js';
+import { seededRandom } from '../time/random.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { DeliveryRecord, KeyLock, KeyRule } from './delivery.store.port.js';
+import type { Incoming, Intake, Taken } from './intake.port.js';
+import type { PipelineContext } from './pipeline-context.js';
+import { buildSubscription } from './subscription-builder.js';
+import type { Subscription } from './subscription.js';
+import type { HandlerPolicies } from './subscription-options.js';
+import { UnitPipeline } from './unit-pipeline.js';
+import { WorkInHand } from './work-in-hand.js';
+
+class Placed {}
+Message('order.placed')(Placed);
+
+const ALL = {
+  persistent: true,
+  readsLog: true,
+  sharedSubscriptions: true,
+  partitionedDelivery: true,
+  fromEarliest: true,
+  withoutStore: false,
+};
+const DAY_MS = 86_400_000;
+const tx = { abort: () => undefined } as unknown as Transaction;
+
+function subscriptionOf(handler: (id: string) => void, policies: Partial<HandlerPolicies<never>>): Subscription {
+  const problems: string[] = [];
+  const context = {
+    capabilities: ALL,
+    transport: 'test',
+    hasStore: true,
+    maxConcurrency: 7,
+    limits: limitsFrom(),
+    defaults: {},
+    problem: (text: string) => problems.push(text),
+  };
+  const given = { name: 'orders.book', transactional: true, idempotent: true, batchSize: 10, ...policies } as HandlerPolicies<never>;
+  const built = buildSubscription(context, { types: Placed, handler: (_message, { id }) => handler(id), policies: given });
+  if (built === undefined || problems.length > 0) throw new Error(problems.join());
+  return { ...built, spec: { ...built.spec, id: 1 } };
+}
+
+/** A message of the log: readable, unreadable, or too old to be proven new. */
+function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | 'old' = 'ok'): Incoming {
+  const time = new Date();
+  const envelope = {
+    id,
+    source: 'shop',
+    type: 'order.placed',
+    version: 1,
+    key,
+    time,
+    headers: {},
+    correlationId: id,
+    kind: 'event',
+  } as const;
+  return {
+    type: 'order.placed',
+    attributes: attributesOf({ ...envelope, contentType: 'application/json', body: new Uint8Array() }),
+    body: Buffer.from(kind === 'unreadable' ? '{' : '{}'),
+    place: `0/${id}`,
+    lane: 0,
+    writtenAt: time,
+    ageMs: kind === 'old' ? 30 * DAY_MS : 0,
+    attempts: 0,
+    isRedelivery: false,
+    hasConsent: false,
+    deliveryId: undefined,
+  };
+}
+
+function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<never>> = {}) {
+  const transcript: string[] = [];
+  const taken: Taken = { messages, hasMore: false, isMoved: true, isSuspect: false, hasStored: true };
+  const deliveries = {
+    failures: 0,
+    lockKeys: async (_tx: Transaction, _lock: KeyLock) => new Set<string>(),
+    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
+      deliveries.failures -= 1;
+      if (deliveries.failures >= 0) throw new Error('the disk is full');
+      for (const { state, identity, isSuspect } of records) transcript.push(`${identity?.id} ${state}${isSuspect ? ' suspect' : ''}`);
+    },
+    close: async (_tx: Transaction, _rule: KeyRule, closed: readonly { readonly id: string }[]) =>
+      void transcript.push(`closed ${closed.map(({ id }) => id).join(' ')}`),
+    free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
+  };
+  const inbox = { remember: async (_tx: Transaction, { keys }: { readonly keys: readonly unknown[] }) => keys.map(() => true) };
+  const time = new VirtualTime();
+  const context = {
+    store: { deliveries, inbox },
+    runUnit: async (_options: unknown, work: (tx: Transaction) => Promise<unknown>) => {
+      const before = transcript.length;
+      try {
+        return await work(tx);
+      } catch (error) {
+        transcript.splice(before);
+        throw error;
+      }
+    },
+    onStored: () => undefined,
+    clock: time,
+    scheduler: time,
+    random: seededRandom(1),
+    logger: silentLogger,
+    inHand: new WorkInHand(),
+  } as unknown as PipelineContext;
+  const intake = (isSuspect = false): Intake => ({
+    take: async (_tx, limit) => ({ ...taken, messages: messages.slice(0, limit), isSuspect }),
+    retake: async () => true,
+    lease: async () => undefined,
+    settle: async (_messages, outcome) => void transcript.push(outcome),
+  });
+  const pipeline = new UnitPipeline(
+    context,
+    subscriptionOf((id) => transcript.push(`handled ${id}`), policies),
+  );
+  return { transcript, deliveries, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
+}
+
+describe('a batch with a message that ends badly', () => {
+  describe.each(['unreadable', 'old'] as const)('%s', (kind) => {
+    const messages = [messageOf('1', 'k'), messageOf('2', 'k', kind), messageOf('3', 'k'), messageOf('4', 'other')];
+    const state = kind === 'old' ? 'dead' : 'invalid';
+
+    it('does not handle what comes after it in its key when that blocks, and stores both in their order', async () => {
+      const { transcript, handle } = scene(messages, { ordering: 'key' });
+      expect(await handle()).toBe('idle');
+      expect(transcript).toEqual(['handled 1', 'handled 4', 'closed 1 4', `2 ${state}`, '3 waiting', 'ack']);
+    });
+
+    it('handles what comes after it in its key when that does not block', async () => {
+      const { transcript, handle } = scene(messages, { ordering: 'key', onDeadLetter: 'skip' });
+      await handle();
+      expect(transcript).toEqual(['handled 1', 'handled 4', 'handled 3', 'closed 1 3 4', `2 ${state}`, 'freed k', 'ack']);
+    });
+
+    it('handles all others without an order of keys', async () => {
+      const { transcript, handle } = scene(messages);
+      await handle();
+      expect(transcript.filter((line) => line.startsWith('handled')).sort()).toEqual(['handled 1', 'handled 3', 'handled 4']);
+    });
+  });
+});
+
+describe('messages at a place where a process died', () => {
+  const messages = [messageOf('1', 'k'), messageOf('2', 'l')];
+
+  it('are put aside, not handled', async () => {
+    const { transcript, handle } = scene(messages);
+    await handle(true);
+    expect(transcript).toEqual(['1 retry suspect', '2 retry suspect', 'ack']);
+  });
+
+  it.each([1, 2])('stay where they are, and suspect, when %d of them cannot be put aside', async (count) => {
+    const { transcript, deliveries, handle } = scene(messages.slice(0, count));
+    deliveries.failures = 1;
+    expect(await handle(true)).toBe('blocked');
+    expect(transcript).toEqual(['requeue']);
+  });
+});
