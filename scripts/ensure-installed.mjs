@@ -12,7 +12,8 @@ export function ensureInstalled() {
   if (isInstalled()) return;
   console.log('Installing dependencies (npm ci) …');
   const command = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const { status, error } = spawnSync(command, ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefer-offline'], {
+  // Without warnings: nobody who runs this can do anything about the engines and deprecations of dependencies.
+  const { status, error } = spawnSync(command, ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefer-offline', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
     shell: process.platform === 'win32',
