@@ -1,16 +1,28 @@
 import { runSample } from './run-sample.js';
 
 describe('samples/01-order-payment-stock', () => {
-  it('gives every order one payment and one reservation, with payments killed half-way', async () => {
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--orders', '40');
+  it('gives every order one payment and one reservation within a minute, with payments killed half-way', async () => {
+    const startMs = performance.now();
+    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock');
     expect(lastLine).toMatch(/^orders=(\d+) paid=\1 reserved=\1 lost=0 twice=0 killed=1$/);
     expect(output).toMatch(/kill -9 \d+: payments is gone/);
     expect(exitCode).toBe(0);
+    expect(performance.now() - startMs).toBeLessThan(60_000);
+  }, 240_000);
+
+  it('gives up when its time is over, and says what was missing', async () => {
+    const startMs = performance.now();
+    const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
+    expect(lastLine).toMatch(/^Error: not done within 15 s, still waiting for .+\. The machine is slow or busy, or something hangs$/);
+    expect(exitCode).toBe(1);
+    expect(performance.now() - startMs).toBeLessThan(20_000);
   }, 240_000);
 
   it('says what is wrong with its command line', async () => {
     const { exitCode, output } = await runSample('01-order-payment-stock', '--orders', 'many');
     expect(output).toContain('--orders is many; use a whole number from 10 to 5000');
     expect(exitCode).toBe(1);
+    const { output: second } = await runSample('01-order-payment-stock', '--within', '0');
+    expect(second).toContain('--within is 0; use a whole number from 1 to 3600');
   });
 });

@@ -20,11 +20,13 @@ function interruption(): Promise<never> {
 }
 
 /** The exit code. */
-async function play({ orders }: Options): Promise<number> {
+async function play(options: Options): Promise<number> {
   const interrupted = interruption();
   const progress = new Progress(process.stdout);
   progress.say('Holdfast: order → payment → stock. Three Nest services, three processes, one PostgreSQL, no broker.\n');
-  const scenario = new Scenario(orders, progress);
+  const scenario = new Scenario(options, progress);
+  // Whatever hangs while it is cleaned up: the services and the server end when this process does.
+  setTimeout(() => process.exit(1), options.withinMs - performance.now()).unref();
   const story = scenario.run();
   try {
     const account = await Promise.race([story, interrupted, scenario.failed]);

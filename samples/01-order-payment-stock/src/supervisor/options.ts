@@ -4,23 +4,37 @@ import { parseArgs } from 'node:util';
 export interface Options {
   /** Orders that customers get accepted; refused ones come on top. */
   readonly orders: number;
+  /** All of it must be done in this time. */
+  readonly withinMs: number;
   readonly wantsHelp: boolean;
 }
 
 const DEFAULT_ORDERS = 300;
 const MAX_ORDERS = 5000;
+/** The default number of orders has a minute, larger ones more. */
+const WITHIN_S = 60;
+const WITHIN_S_PER_ORDER = 0.2;
+const MAX_WITHIN_S = 3600;
 
-export const USAGE = `npm start -- [--orders ${DEFAULT_ORDERS}]
+export const USAGE = `npm start -- [--orders ${DEFAULT_ORDERS}] [--within ${WITHIN_S}]
 
   --orders <n>   orders to be accepted, 10 to ${MAX_ORDERS}; every tenth attempt is refused and comes on top
+  --within <s>   seconds for all of it, 1 to ${MAX_WITHIN_S}; what is not done then is told, and the exit code is 1
   --help         this text`;
 
 /** Reads the command line. @throws an Error that says what is wrong with it */
 export function optionsFrom(args: readonly string[]): Options {
-  const { values } = parseArgs({ args: [...args], options: { orders: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
-  const orders = Number(values.orders ?? DEFAULT_ORDERS);
-  if (!Number.isInteger(orders) || orders < 10 || orders > MAX_ORDERS) {
-    throw new Error(`--orders is ${values.orders}; use a whole number from 10 to ${MAX_ORDERS}`);
-  }
-  return { orders, wantsHelp: values.help ?? false };
+  const { values } = parseArgs({
+    args: [...args],
+    options: { orders: { type: 'string' }, within: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  });
+  const orders = wholeNumber('orders', values.orders ?? DEFAULT_ORDERS, [10, MAX_ORDERS]);
+  const within = wholeNumber('within', values.within ?? Math.max(WITHIN_S, Math.ceil(orders * WITHIN_S_PER_ORDER)), [1, MAX_WITHIN_S]);
+  return { orders, withinMs: within * 1000, wantsHelp: values.help ?? false };
+}
+
+function wholeNumber(name: string, value: string | number, [least, most]: readonly [least: number, most: number]): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= least && number <= most) return number;
+  throw new Error(`--${name} is ${value}; use a whole number from ${least} to ${most}`);
 }

@@ -6,6 +6,14 @@ import { Customers } from './customers.js';
 import { type Progress, seconds } from './progress.js';
 import { ServiceProcess } from './service-process.js';
 
+/** What is asked of a run. */
+export interface ScenarioOptions {
+  /** Orders that shall be accepted. */
+  readonly orders: number;
+  /** From the start of this process to its end. */
+  readonly withinMs: number;
+}
+
 const SERVICES = ['orders', 'payments', 'stock'] as const;
 /** How long payments stays down after it was killed. */
 const DOWN_MS = 1000;
@@ -15,11 +23,14 @@ const OPEN_MS = 25_000;
 const OPEN_PER_ORDER_MS = 80;
 /** When nothing has moved for so long, what is not done counts as lost. */
 const STALLED_MS = 25_000;
+/** Kept from the time of a run for stopping what still runs when it is over. */
+const CLEAN_UP_MS = 3000;
 
 /** The whole story: start everything, place orders, kill payments half-way, start it again, work everything off, stop, count. */
 export class Scenario {
-  /** Rejects when a service ends that nobody stopped. */
+  /** Rejects when a service ends that nobody stopped, or the time of the run is over. */
   readonly failed: Promise<never>;
+  private readonly orders: number;
   private readonly openMs: number;
   private server: Promise<EmbeddedPostgres> | undefined;
   private books: Books | undefined;
@@ -28,30 +39,41 @@ export class Scenario {
   private killed = 0;
   private downMs = 0;
   private fail: (error: Error) => void = () => undefined;
+  /** What the story waits for. */
+  private missing = 'PostgreSQL to start';
+  private isOverdue = false;
 
   constructor(
-    private readonly orders: number,
+    { orders, withinMs }: ScenarioOptions,
     private readonly progress: Progress,
   ) {
+    this.orders = orders;
     this.openMs = Math.max(OPEN_MS, orders * OPEN_PER_ORDER_MS);
     this.failed = new Promise((_, reject) => {
       this.fail = reject;
     });
     this.failed.catch(() => undefined);
+    // `performance.now()` counts from the start of the process.
+    setTimeout(() => this.giveUp(withinMs), Math.max(0, withinMs - CLEAN_UP_MS - performance.now())).unref();
   }
 
   async run(): Promise<Account> {
     const books = await this.startServer();
+    this.missing = 'the services to start';
     await this.startServices();
+    this.missing = 'the first order';
     const customers = await this.trade(books);
+    this.missing = 'the services to stop';
     await this.stopServices();
+    this.missing = 'the tables to be counted';
     return this.settle(books, customers);
   }
 
   /** Stops whatever runs, in any state, and removes the database. */
   async end(): Promise<void> {
     this.customers?.close();
-    await this.stopServices();
+    // A stop in good order may take as long as what hangs.
+    await (this.isOverdue ? Promise.all(this.services.map((service) => service.abandon())) : this.stopServices());
     await this.books?.close().catch(() => undefined);
     await (await this.server?.catch(() => undefined))?.remove();
   }
@@ -76,6 +98,13 @@ export class Scenario {
 
   private async stopServices(): Promise<void> {
     await Promise.all(this.services.map((service) => service.stop()));
+  }
+
+  private giveUp(withinMs: number): void {
+    this.isOverdue = true;
+    this.fail(
+      new Error(`not done within ${withinMs / 1000} s, still waiting for ${this.missing}. The machine is slow or busy, or something hangs`),
+    );
   }
 
   private async trade(books: Books): Promise<Customers> {
@@ -125,6 +154,7 @@ export class Scenario {
       const counts = await books.counts();
       if (this.lineOf(counts) !== line) movedMs = performance.now();
       line = this.lineOf(counts);
+      this.missing = `${this.orders} orders to be placed, paid and reserved (${line.replaceAll(/ +/g, ' ')})`;
       this.progress.show(line);
       if (!isTrading && counts.paid >= accepted.length && counts.reserved >= accepted.length) return this.progress.finish(line);
     }

@@ -66,6 +66,12 @@ export class ServiceProcess {
     await this.end('SIGTERM');
   }
 
+  /** kill -9, and it is not started again. */
+  async abandon(): Promise<void> {
+    this.isStopped = true;
+    await this.end('SIGKILL');
+  }
+
   private async end(signal: NodeJS.Signals): Promise<void> {
     const { child } = this;
     this.isEndExpected = true;
