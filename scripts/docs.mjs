@@ -1,13 +1,12 @@
-// `npm run docs`: writes docs/reference, and the capabilities in the READMEs of the transports, from the sources. `--check` only looks whether they are
-// equal; `--folder=<path>` is another place for the reference.
+// `npm run docs`: writes docs/reference, the capabilities in the READMEs of the transports, and the guarantees in the README, from the
+// sources. `--check` only looks whether they are equal; `--folder=<path>` is another place for the reference.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ensureInstalled, root } from './ensure-installed.mjs';
 
 ensureInstalled();
-const [{ Project }, { errorsPage }, { eventsPage }, { optionsPage }, { readmesWithCapabilities }] = await Promise.all(
-  ['project', 'errors', 'events', 'options', 'capabilities'].map((name) => import(`./docs/${name}.mjs`)),
-);
+const [{ Project }, { errorsPage }, { eventsPage }, { optionsPage }, { readmesWithCapabilities }, { readmeWithGuarantees }] =
+  await Promise.all(['project', 'errors', 'events', 'options', 'capabilities', 'guarantees'].map((name) => import(`./docs/${name}.mjs`)));
 
 const args = process.argv.slice(2);
 const folder = args.find((arg) => arg.startsWith('--folder='))?.slice('--folder='.length) ?? 'docs/reference';
@@ -17,6 +16,7 @@ const reference = { 'errors.md': errorsPage(project), 'events.md': eventsPage(pr
 const pages = {
   ...Object.fromEntries(Object.entries(reference).map(([name, text]) => [join(folder, name), text])),
   ...readmesWithCapabilities(project, root),
+  ...readmeWithGuarantees(project, root),
 };
 
 if (args.includes('--check')) check();

@@ -20,20 +20,27 @@ export function readmesWithCapabilities(project, root) {
   return Object.fromEntries(readmes);
 }
 
+/** The record as an object. */
+export function plainRecordOf(record) {
+  return Object.fromEntries(record.initializer.properties.map((property) => [property.name.getText(), plainValueOf(property)]));
+}
+
 function tableOf(project, record) {
-  const values = new Map(record.initializer.properties.map((property) => [property.name.getText(), markOf(property)]));
+  const values = plainRecordOf(record);
   const port = project.lookup(PORT, 'TransportCapabilities');
-  const rows = port.members.map((member) => [
-    `\`${member.name.getText()}\``,
-    values.get(member.name.getText()) ?? '–',
-    cell(docOf(member)),
-  ]);
+  const rows = port.members.map((member) => [`\`${member.name.getText()}\``, markOf(values[member.name.getText()]), cell(docOf(member))]);
   return table(['Capability', '', 'What it means'], rows);
 }
 
-function markOf({ initializer }) {
-  if (initializer.kind === ts.SyntaxKind.TrueKeyword) return 'yes';
-  if (initializer.kind === ts.SyntaxKind.FalseKeyword) return '–';
-  if (ts.isLiteralExpression(initializer)) return initializer.text;
+function markOf(value) {
+  if (value === true) return 'yes';
+  return value === undefined || value === false ? '–' : String(value);
+}
+
+function plainValueOf({ initializer }) {
+  if (initializer.kind === ts.SyntaxKind.TrueKeyword) return true;
+  if (initializer.kind === ts.SyntaxKind.FalseKeyword) return false;
+  if (ts.isNumericLiteral(initializer)) return Number(initializer.text);
+  if (ts.isStringLiteral(initializer)) return initializer.text;
   throw new Error(`${pathOf(initializer)}: a capability is not a plain value: ${initializer.getText()}`);
 }
