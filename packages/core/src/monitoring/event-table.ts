@@ -68,7 +68,14 @@ export interface HoldfastEvents {
     readonly bytes: number;
   };
   /** A message could not be read or is not valid; it was parked with its body. What could not be read is undefined. */
-  'message:invalid': Partial<MessageFacts> & FailureFacts & { readonly subscription: string | undefined };
+  'message:invalid': Partial<MessageFacts> &
+    FailureFacts & {
+      readonly subscription: string | undefined;
+      /** Attempts that were made at it before. */
+      readonly attempt: number;
+      /** Of the body. */
+      readonly bytes: number;
+    };
   /** The message rows of a unit were written, just before its COMMIT. */
   'outbox:written': { readonly dataSource: string; readonly count: number; readonly lanes: readonly number[] };
 
@@ -76,8 +83,8 @@ export interface HoldfastEvents {
   'delivery:started': DeliveryFacts & { readonly isRedelivery: boolean };
   /** A handler ended well, and what it did is committed. `criticalTimeMs`: from the publish (publisher's clock) to now. */
   'delivery:succeeded': DeliveryFacts & { readonly durationMs: number; readonly criticalTimeMs: number };
-  /** A handler failed, whatever happens next. */
-  'delivery:failed': DeliveryFacts & FailureFacts;
+  /** A handler failed, whatever happens next. `durationMs`: of this attempt. */
+  'delivery:failed': DeliveryFacts & FailureFacts & { readonly durationMs: number };
   /** A failed delivery is stored and will be tried again. */
   'delivery:retry-scheduled': DeliveryFacts & FailureFacts & { readonly delayMs: number };
   /** A failed delivery is stored and waits for a person. */

@@ -13,12 +13,19 @@ const channels = Object.fromEntries(EVENT_NAMES.map((name) => [name, channel(`${
   Record<EventName, Channel>
 >;
 
+/** A payload with nothing in it that its event does not name. The compiler by itself lets more pass where a function returns the payload. */
+type Only<Event, Payload> = Payload & { readonly [Key in Exclude<keyof Payload, KeysOf<Event>>]: never };
+type KeysOf<Event> = Event extends unknown ? keyof Event : never;
+
 /**
  * Tells whoever listens, at once and within this call. Costs one look at the channel when nobody does. Never throws.
  *
  * @param payload what happened; a function is called only when somebody listens, so give one where making the payload costs something
  */
-export function emit<Name extends EventName>(name: Name, payload: HoldfastEvents[Name] | (() => HoldfastEvents[Name])): void {
+export function emit<Name extends EventName, Payload extends HoldfastEvents[Name]>(
+  name: Name,
+  payload: Only<HoldfastEvents[Name], Payload> | (() => Only<HoldfastEvents[Name], Payload>),
+): void {
   const target = channels[name];
   if (!target.hasSubscribers) return;
   try {

@@ -31,6 +31,20 @@ describe('emit', () => {
     for (const stop of stops) stop();
   });
 
+  it('is given nothing that its event does not name, also where a function returns it', () => {
+    const heard: unknown[] = [];
+    const stop = subscribe('subscription:resumed', (one) => heard.push(one));
+    const more = { ...payload, failures: 1 };
+    // @ts-expect-error the event has no `failures`
+    emit('subscription:resumed', more);
+    // @ts-expect-error the event has no `failures`
+    emit('subscription:resumed', () => more);
+    // @ts-expect-error the event has no `failures`
+    emit('subscription:resumed', () => ({ ...payload, failures: 1 }));
+    stop();
+    expect(heard).toEqual([more, more, more]);
+  });
+
   it('tells nobody who stopped listening', () => {
     const heard: unknown[] = [];
     subscribe('subscription:resumed', (one) => heard.push(one))();

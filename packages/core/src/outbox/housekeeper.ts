@@ -41,7 +41,7 @@ export class Housekeeper {
         pollMs: ms,
         work,
         failed: (error) => {
-          emit('poll:failed', () => ({ loop: what, error, failures: 1, delayMs: ms }));
+          emit('poll:failed', () => ({ loop: what, error, delayMs: ms }));
           context.logger.warn(`${what} failed; it is tried again`, { error });
         },
       });

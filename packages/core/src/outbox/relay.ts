@@ -35,7 +35,7 @@ export class Relay {
       pollMs: POLL_MS,
       work: () => this.once(),
       failed: (error) => {
-        emit('poll:failed', () => ({ loop: 'relay', error, failures: 1, delayMs: POLL_MS }));
+        emit('poll:failed', () => ({ loop: 'relay', error, delayMs: POLL_MS }));
         context.logger.warn('the relay could not send; it tries again', { error });
       },
     });

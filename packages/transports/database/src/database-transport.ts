@@ -83,7 +83,7 @@ class DatabaseTransport implements Transport {
       pollMs,
       work: () => this.look(),
       failed: (error) => {
-        emit('poll:failed', () => ({ loop: 'log', error, failures: 1, delayMs: pollMs }));
+        emit('poll:failed', () => ({ loop: 'log', error, delayMs: pollMs }));
         context.logger.warn('looking at the log failed; it is tried again', { error });
       },
     });
