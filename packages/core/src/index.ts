@@ -49,6 +49,7 @@ export type { MethodPolicies } from './delivery/guarded-method.js';
 export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
 export type { DeliveryRecord, DeliveryStore, DueTimes, KeyLock, KeyRule, KeyStore } from './delivery/delivery.store.port.js';
 export type { Failure } from './delivery/failure.js';
+export { LEASE_MS } from './delivery/lease-term.js';
 export type { RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 
 // unit of work

@@ -13,14 +13,12 @@ import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Intake } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
+import { LEASE_MS } from './lease-term.js';
 import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
 const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
-
-/** Term of a lease, renewed at a third of it while the handler runs: what a dead process held is free within 10 s. */
-const LEASE_MS = 9_000;
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves

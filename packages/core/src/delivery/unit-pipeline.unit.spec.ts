@@ -1,88 +1,28 @@
-import { silentLogger } from '../monitoring/logger.js';
-import { Message } from '../message/message.js';
-import { limitsFrom } from '../message/limits.js';
-import { attributesOf } from '../message/attributes.js';
+import { hfError } from '../errors/catalogue.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { seededRandom } from '../time/random.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord, KeyLock, KeyRule } from './delivery.store.port.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
 import type { PipelineContext } from './pipeline-context.js';
-import { buildSubscription } from './subscription-builder.js';
-import type { Subscription } from './subscription.js';
+import { messageOf, subscriptionOf } from './pipeline-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
 import { UnitPipeline } from './unit-pipeline.js';
 import { WorkInHand } from './work-in-hand.js';
 
-class Placed {}
-Message('order.placed')(Placed);
-
-const ALL = {
-  persistent: true,
-  readsLog: true,
-  sharedSubscriptions: true,
-  partitionedDelivery: true,
-  fromEarliest: true,
-  withoutStore: false,
-};
-const DAY_MS = 86_400_000;
 const tx = { abort: () => undefined } as unknown as Transaction;
-
-function subscriptionOf(handler: (id: string) => void, policies: Partial<HandlerPolicies<never>>): Subscription {
-  const problems: string[] = [];
-  const context = {
-    capabilities: ALL,
-    transport: 'test',
-    hasStore: true,
-    maxConcurrency: 7,
-    limits: limitsFrom(),
-    defaults: {},
-    problem: (text: string) => problems.push(text),
-  };
-  const given = { name: 'orders.book', transactional: true, idempotent: true, batchSize: 10, ...policies } as HandlerPolicies<never>;
-  const built = buildSubscription(context, { types: Placed, handler: (_message, { id }) => handler(id), policies: given });
-  if (built === undefined || problems.length > 0) throw new Error(problems.join());
-  return { ...built, spec: { ...built.spec, id: 1 } };
-}
-
-/** A message of the log: readable, unreadable, or too old to be proven new. */
-function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | 'old' = 'ok'): Incoming {
-  const time = new Date();
-  const envelope = {
-    id,
-    source: 'shop',
-    type: 'order.placed',
-    version: 1,
-    key,
-    time,
-    headers: {},
-    correlationId: id,
-    kind: 'event',
-  } as const;
-  return {
-    type: 'order.placed',
-    attributes: attributesOf({ ...envelope, contentType: 'application/json', body: new Uint8Array() }),
-    body: Buffer.from(kind === 'unreadable' ? '{' : '{}'),
-    place: `0/${id}`,
-    lane: 0,
-    writtenAt: time,
-    ageMs: kind === 'old' ? 30 * DAY_MS : 0,
-    attempts: 0,
-    isRedelivery: false,
-    hasConsent: false,
-    deliveryId: undefined,
-  };
-}
 
 function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<never>> = {}) {
   const transcript: string[] = [];
+  const warnings: string[] = [];
   const taken: Taken = { messages, hasMore: false, isMoved: true, isSuspect: false, hasStored: true };
   const deliveries = {
     failures: 0,
+    failsWith: new Error('the disk is full') as Error,
     lockKeys: async (_tx: Transaction, _lock: KeyLock) => new Set<string>(),
     record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
       deliveries.failures -= 1;
-      if (deliveries.failures >= 0) throw new Error('the disk is full');
+      if (deliveries.failures >= 0) throw deliveries.failsWith;
       for (const { state, identity, isSuspect } of records) transcript.push(`${identity?.id} ${state}${isSuspect ? ' suspect' : ''}`);
     },
     close: async (_tx: Transaction, _rule: KeyRule, closed: readonly { readonly id: string }[]) =>
@@ -106,7 +46,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     clock: time,
     scheduler: time,
     random: seededRandom(1),
-    logger: silentLogger,
+    logger: { warn: (text: string) => void warnings.push(text) },
     inHand: new WorkInHand(),
   } as unknown as PipelineContext;
   const intake = (isSuspect = false): Intake => ({
@@ -117,9 +57,15 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
   });
   const pipeline = new UnitPipeline(
     context,
-    subscriptionOf((id) => transcript.push(`handled ${id}`), policies),
+    subscriptionOf(
+      (id) => {
+        if (id === 'bad') throw new Error('bad');
+        transcript.push(`handled ${id}`);
+      },
+      { transactional: true, idempotent: true, batchSize: 10, ...policies },
+    ),
   );
-  return { transcript, deliveries, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
+  return { transcript, warnings, deliveries, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
 }
 
 describe('a batch with a message that ends badly', () => {
@@ -161,5 +107,20 @@ describe('messages at a place where a process died', () => {
     deliveries.failures = 1;
     expect(await handle(true)).toBe('blocked');
     expect(transcript).toEqual(['requeue']);
+  });
+});
+
+describe('a failure that cannot be stored', () => {
+  it.each([
+    [new Error('the disk is full'), 'a failure could not be stored; the message stays where it is'],
+    [
+      hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }),
+      'whether a failure was stored is not known; the message is looked for again',
+    ],
+  ])('is told with what is known of it: %s', async (error, text) => {
+    const { transcript, warnings, deliveries, handle } = scene([messageOf('bad', 'k')]);
+    Object.assign(deliveries, { failures: 1, failsWith: error });
+    expect(await handle()).toBe('blocked');
+    expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: [text] });
   });
 });

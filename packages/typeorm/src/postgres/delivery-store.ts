@@ -5,6 +5,7 @@ import {
   failpoint,
   type Intake,
   type KeyRule,
+  LEASE_MS,
   type Taken,
   type Transaction,
 } from '@holdfast/core';
@@ -14,9 +15,6 @@ import { sessionName } from './node-store.js';
 import { prepared } from './sql.js';
 import { CountedDelivery, DELIVERY_COLUMNS, type DeliveryRow, DueDeliveries, type LeasedRow, takenOf } from './stored-intakes.js';
 import { sqlOf } from './transaction-sql.js';
-
-/** What was leased when a process died ends this long after the death at the latest: the longest lease, in seconds. */
-const LONGEST_LEASE_S = 9;
 
 /** Deliveries that did not succeed, as rows: due ones are an intake like any other. */
 export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryStore {
@@ -162,7 +160,7 @@ function waitOf(ms: number | null): number | undefined {
  * and nothing was recorded of them since. The others are `ordinary`: recorded since (`recent`), or due only `later`.
  */
 function conditions(lastDeath: string) {
-  const [unmarked, until] = [`d.state = 'retry' and not d.is_suspect`, `${lastDeath} + interval '${LONGEST_LEASE_S} seconds'`];
+  const [unmarked, until] = [`d.state = 'retry' and not d.is_suspect`, `${lastDeath} + interval '${LEASE_MS} milliseconds'`];
   return {
     marked: `d.state = 'retry' and d.is_suspect`,
     met: `${unmarked} and d.next_attempt_at <= ${until} and d.failed_at < ${lastDeath}`,

@@ -1,0 +1,66 @@
+import { attributesOf } from '../message/attributes.js';
+import { limitsFrom } from '../message/limits.js';
+import { Message } from '../message/message.js';
+import type { Incoming } from './intake.port.js';
+import { buildSubscription } from './subscription-builder.js';
+import type { Subscription } from './subscription.js';
+import type { HandlerPolicies } from './subscription-options.js';
+
+class Placed {}
+Message('order.placed')(Placed);
+
+const ALL = {
+  persistent: true,
+  readsLog: true,
+  sharedSubscriptions: true,
+  partitionedDelivery: true,
+  fromEarliest: true,
+  withoutStore: false,
+};
+const DAY_MS = 86_400_000;
+/** A subscription of one handler, with the number 1. */
+export function subscriptionOf(handler: (id: string) => unknown, policies: Partial<HandlerPolicies<never>>): Subscription {
+  const problems: string[] = [];
+  const context = {
+    capabilities: ALL,
+    transport: 'test',
+    hasStore: true,
+    maxConcurrency: 7,
+    limits: limitsFrom(),
+    defaults: {},
+    problem: (text: string) => problems.push(text),
+  };
+  const given = { name: 'orders.book', ...policies } as HandlerPolicies<never>;
+  const built = buildSubscription(context, { types: Placed, handler: (_message, { id }) => handler(id), policies: given });
+  if (built === undefined || problems.length > 0) throw new Error(problems.join());
+  return { ...built, spec: { ...built.spec, id: 1 } };
+}
+
+/** A message of the log: readable, unreadable, or too old to be proven new. */
+export function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | 'old' = 'ok'): Incoming {
+  const time = new Date();
+  const envelope = {
+    id,
+    source: 'shop',
+    type: 'order.placed',
+    version: 1,
+    key,
+    time,
+    headers: {},
+    correlationId: id,
+    kind: 'event',
+  } as const;
+  return {
+    type: 'order.placed',
+    attributes: attributesOf({ ...envelope, contentType: 'application/json', body: new Uint8Array() }),
+    body: Buffer.from(kind === 'unreadable' ? '{' : '{}'),
+    place: `0/${id}`,
+    lane: 0,
+    writtenAt: time,
+    ageMs: kind === 'old' ? 30 * DAY_MS : 0,
+    attempts: 0,
+    isRedelivery: false,
+    hasConsent: false,
+    deliveryId: undefined,
+  };
+}
