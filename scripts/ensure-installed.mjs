@@ -13,11 +13,15 @@ export function ensureInstalled() {
   console.log('Installing dependencies (npm ci) …');
   const command = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   // Without warnings: nobody who runs this can do anything about the engines and deprecations of dependencies.
-  const { status, error } = spawnSync(command, ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefer-offline', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    shell: process.platform === 'win32',
-  });
+  const { status, error } = spawnSync(
+    command,
+    ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefer-offline', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      shell: process.platform === 'win32',
+    },
+  );
   if (status !== 0) {
     console.error(
       `npm ci failed${error ? `: ${error.message}` : ''}. Holdfast needs its npm dependencies; check the registry of this machine.`,
