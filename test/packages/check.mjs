@@ -32,7 +32,9 @@ const applications = [
   { name: 'Nest 12, ESM', type: 'module', dependencies: nest12 },
   { name: 'Nest 11, TypeORM 0.3.26, TypeScript 5.9', type: 'commonjs', dependencies: nest11 },
 ];
-const neededByApplications = ['core', 'nest', 'typeorm', 'transport-in-memory', 'transport-database'].map((name) => `@holdfast/${name}`);
+const neededByApplications = ['core', 'nest', 'typeorm', 'transport-in-memory', 'transport-database', 'cli'].map(
+  (name) => `@holdfast/${name}`,
+);
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const work = mkdtempSync(join(tmpdir(), 'holdfast-packages-'));
@@ -84,15 +86,22 @@ function checkApplication({ type, dependencies }, { directory, tarballs, url }) 
   cpSync(join(here, 'fixtures/program'), directory, { recursive: true });
   const ours = Object.fromEntries(neededByApplications.map((name) => [name, `file:${tarballs.get(name)}`]));
   const shared = ['pg', 'reflect-metadata', 'rxjs', '@types/node'].map((name) => [name, versions[name]]);
-  const manifest = { private: true, type, dependencies: { ...dependencies, ...Object.fromEntries(shared), ...ours } };
+  // As a script, the command is the one in node_modules/.bin, and nothing is looked up in the registry when it is not there.
+  const scripts = { status: 'holdfast status --data-source dist/data-source.js' };
+  const manifest = { private: true, type, scripts, dependencies: { ...dependencies, ...Object.fromEntries(shared), ...ours } };
   writeFileSync(join(directory, 'package.json'), JSON.stringify(manifest, null, 2));
+  const env = { ...process.env, DATABASE_URL: url, NODE_ENV: 'development' };
+  // The answer is no before the program has made the tables, and yes after it.
+  const holdfast = () => npm(['run', '--silent', 'status'], directory, env);
   return (
     npm(
       ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
       directory,
-    ) &&
+    ) === 0 &&
     run(join(directory, 'node_modules/typescript/bin/tsc'), ['-p', '.'], { cwd: directory }) &&
-    run('dist/main.js', [], { cwd: directory, env: { ...process.env, DATABASE_URL: url, NODE_ENV: 'development' }, timeout: 60_000 })
+    told('holdfast status before the tables are made', holdfast(), 1) &&
+    run('dist/main.js', [], { cwd: directory, env, timeout: 60_000 }) &&
+    told('holdfast status after the tables are made', holdfast(), 0)
   );
 }
 
@@ -115,23 +124,27 @@ function run(program, args, options = {}) {
   return status === 0;
 }
 
-function npm(args, cwd) {
+/** Whether a command ended with this exit code; says so if not. */
+function told(what, code, wanted) {
+  if (code !== wanted) console.error(`${what}: exit code ${code}, not ${wanted}`);
+  return code === wanted;
+}
+
+function npm(args, cwd, env = process.env) {
   const windows = process.platform === 'win32';
   const { status } = spawnSync(windows ? 'npm.cmd' : 'npm', args, {
     cwd,
     stdio: ['ignore', 'ignore', 'inherit'],
     shell: windows,
-    env: cleanNpmEnvironment(),
+    env: cleanNpmEnvironment(env),
   });
-  return status === 0;
+  return status;
 }
 
 /** `npm test` exports its own configuration (workspaces, prefix) to its children. */
-function cleanNpmEnvironment() {
+function cleanNpmEnvironment(env = process.env) {
   return Object.fromEntries(
-    Object.entries(process.env).filter(
-      ([name]) => !/^npm_(config_(workspace|prefix|local_prefix|omit_lockfile)|package|lifecycle)/i.test(name),
-    ),
+    Object.entries(env).filter(([name]) => !/^npm_(config_(workspace|prefix|local_prefix|omit_lockfile)|package|lifecycle)/i.test(name)),
   );
 }
 
