@@ -58,7 +58,8 @@ const CHAINS: readonly Chain[] = [
       { at: 'failure:before-record', hit: 3, publishing: FAILING },
       { at: 'failure:after-record', hit: 3, publishing: FAILING },
       { at: 'delivery:after-take', hit: 2, publishing: FAILING },
-      { at: 'scheduled:after-move', publishing: { delayMs: 50 } },
+      // Keys of their own: what is published without a delay may overtake them.
+      { at: 'scheduled:after-move', publishing: { delayMs: 50, keyPrefix: 'later' } },
       { at: 'fence:before-verdict', publishing: HOLES },
       { at: 'fence:after-verdict', publishing: HOLES },
       { at: 'trim:after-delete', options: { retentionMs: 1 } },
