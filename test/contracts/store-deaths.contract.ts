@@ -94,6 +94,16 @@ export function storeDeathsContract(fixture: StoreFixture): void {
       expect((await take(one)).isSuspect).toBe(false);
     });
 
+    it('leaves no place suspect that others have moved since, long before it was found', async () => {
+      const dead = await node();
+      await register(dead, declare('contract.reader'));
+      await publish(one, 'a', 'a');
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      await take(other);
+      await found(dead);
+      expect((await take(one)).isSuspect).toBe(false);
+    });
+
     it('leaves a place suspect that another one had leased meanwhile, until that one has finished', async () => {
       await publish(one, 'a', 'a');
       const first = (await other.store.cursors.lease(cursor(), 1, 60_000)) as Lease;

@@ -17,8 +17,9 @@ beforeAll(async () => {
 });
 beforeEach(() => units.clean());
 afterEach(async () => {
-  // The server's side of a destroyed connection is ended over another one.
-  for (let look = 0; units.busy().out > 0 && look < 100; look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  // The server's side of a destroyed connection is ended over another one, and hears of it a moment later.
+  const isQuiet = async () => units.busy().out === 0 && (await units.openTransactions()) === 0;
+  for (let look = 0; look < 100 && !(await isQuiet()); look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
   expect(units.busy()).toEqual({ out: 0, waiting: 0 });
   expect(await units.openTransactions()).toBe(0);
 });

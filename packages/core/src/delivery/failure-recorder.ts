@@ -144,7 +144,8 @@ export class FailureRecorder {
       reason,
     });
     if (state === 'dead') emit('delivery:dead-lettered', facts);
-    if (state === 'invalid') emit('message:invalid', () => ({ ...facts(), bytes: message.body.byteLength }));
+    if (state === 'invalid')
+      emit('message:invalid', () => ({ ...facts(), id: identity?.id, source: identity?.source, bytes: message.body.byteLength }));
   }
 }
 

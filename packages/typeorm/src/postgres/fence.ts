@@ -2,7 +2,7 @@ import { emit, failpoint } from '@holdfast/core';
 import { lock } from './advisory-lock.js';
 import type { PostgresContext } from './context.js';
 import { parseMultirange } from './multirange.js';
-import { prepared, type SqlRunner } from './sql.js';
+import { prepared } from './sql.js';
 
 /** Verdicts kept per lane, at most; the oldest are forgotten, which only means that a reader far behind asks for them again. */
 const MAX_DEAD_RANGES = 1000;
@@ -92,10 +92,18 @@ export class Fence {
   }
 
   /** Writes the verdict, once per lane, and takes the dead ids out of the cursors that are free just now. */
-  private writeOff(lane: number, holes: string): Promise<number> {
+  private async writeOff(lane: number, holes: string): Promise<number> {
+    const verdict = await this.verdict(lane, holes);
+    if (verdict === undefined) return 0;
+    await this.takeOut(lane, verdict.dead);
+    for (const { from, to } of parseMultirange(verdict.dead)) emit('lane:hole-dead', { lane, from, to });
+    return verdict.count;
+  }
+
+  private verdict(lane: number, holes: string): Promise<{ readonly dead: string; readonly count: number } | undefined> {
     const t = this.context.tables;
     return this.context.pool.transaction(async (sql) => {
-      if (!(await lock(sql, `${t.lane}/${lane}`))) return 0;
+      if (!(await lock(sql, `${t.lane}/${lane}`))) return undefined;
       failpoint('fence:before-verdict');
       const { rows } = await sql.run<{ dead: string; n: string }>({
         text: `select (h.holes - coalesce(p.present, '{}'))::text as dead,
@@ -105,37 +113,33 @@ export class Fence {
                  join ${t.outbox} o on o.lane = $1 and o.id >= lower(r) and o.id < upper(r)) p`,
         values: [lane, holes],
       });
-      const verdict = rows[0];
-      if (verdict === undefined || verdict.dead === '{}') return 0;
+      const [found] = rows;
+      if (found === undefined || found.dead === '{}') return undefined;
       await sql.run({
         text: `update ${t.lane} set relay_holes = relay_holes - $2::int8multirange, dead = (
                  select coalesce(range_agg(r), '{}') from (select r from unnest(dead + $2::int8multirange) r order by r desc limit ${MAX_DEAD_RANGES}) newest)
                where lane = $1`,
-        values: [lane, verdict.dead],
+        values: [lane, found.dead],
       });
-      await this.takeOut(sql, lane, verdict.dead);
       failpoint('fence:after-verdict');
-      for (const { from, to } of parseMultirange(verdict.dead)) emit('lane:hole-dead', { lane, from, to });
-      return Number(verdict.n);
+      return { dead: found.dead, count: Number(found.n) };
     });
   }
 
   /** Cursors whose holes all have their verdict already: they were locked when it was given. */
   private async clean(lanes: readonly number[]): Promise<void> {
     if (lanes.length === 0) return;
-    const t = this.context.tables;
-    await this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ lane: number; dead: string }>({
-        text: `select lane, dead::text as dead from ${t.lane} where lane = any($1::smallint[])`,
-        values: [lanes],
-      });
-      for (const { lane, dead } of rows) await this.takeOut(sql, lane, dead);
+    const { rows } = await this.context.pool.run<{ lane: number; dead: string }>({
+      text: `select lane, dead::text as dead from ${this.context.tables.lane} where lane = any($1::smallint[])`,
+      values: [lanes],
     });
+    for (const { lane, dead } of rows) await this.takeOut(lane, dead);
   }
 
-  private async takeOut(sql: SqlRunner, lane: number, dead: string): Promise<void> {
+  /** One statement, committed by itself: a process that freezes here must not hold a cursor, or a whole lane would wait for it. */
+  private async takeOut(lane: number, dead: string): Promise<void> {
     const t = this.context.tables;
-    await sql.run({
+    await this.context.pool.run({
       text: `update ${t.cursor} c set holes = c.holes - $2::int8multirange
              from (select subscription_id from ${t.cursor} where lane = $1 and holes && $2::int8multirange for update skip locked) free
              where c.subscription_id = free.subscription_id and c.lane = $1`,

@@ -13,6 +13,12 @@ export function sessionName(nodeId: string): string {
 /** Longest wait for the end of one session. */
 const TERMINATE_MS = 1000;
 
+/**
+ * A process that works says so every second. What was moved this long after its last word was moved by others: without that limit every place of a
+ * subscription would be suspect after each death, those that others have worked on for seconds too.
+ */
+const LAST_WORDS_MS = 2000;
+
 /** Processes as rows: a row without a heartbeat is a process that died or froze. */
 export class PostgresNodeStore implements NodeStore {
   private readonly heartbeatStatement;
@@ -51,9 +57,10 @@ export class PostgresNodeStore implements NodeStore {
     const silent = await this.context.pool.run(this.silentStatement(this.context.service, nodeId, silentForMs));
     if (silent.rows.length === 0) return [];
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: string }>({
+      const { rows } = await sql.run<{ id: string; died_at: string }>({
         text: `delete from ${t.node} where id in (select id from ${t.node} where service = $1 and id <> $2
-                 and seen_at < clock_timestamp() - $3 * interval '1 millisecond' for update skip locked) returning id`,
+                 and seen_at < clock_timestamp() - $3 * interval '1 millisecond' for update skip locked)
+               returning id, least(clock_timestamp(), seen_at + interval '${LAST_WORDS_MS} milliseconds')::text as died_at`,
         values: [this.context.service, nodeId, silentForMs],
       });
       const ids = rows.map(({ id }) => id);
@@ -65,8 +72,11 @@ export class PostgresNodeStore implements NodeStore {
       });
       // A time, and no marks: those would have to wait for, or pass over, the rows that others have in work.
       await sql.run({
-        text: `update ${t.subscription} set last_death_at = clock_timestamp() where service = $1 and served_by && $2::uuid[]`,
-        values: [this.context.service, ids],
+        text: `update ${t.subscription} s set last_death_at = greatest(last_death_at, d.at) from (
+                 select s.id, max(n.died_at) as at from ${t.subscription} s join unnest($2::uuid[], $3::timestamptz[]) n(id, died_at) on n.id = any(s.served_by)
+                 where s.service = $1 group by s.id) d
+               where s.id = d.id`,
+        values: [this.context.service, ids, rows.map(({ died_at }) => died_at)],
       });
       await sql.run({
         text: `update ${t.delivery} set next_attempt_at = least(next_attempt_at, clock_timestamp()), counted_by = null where id in (

@@ -85,7 +85,7 @@ describe('a server', () => {
       return { rows: [this.row as Row], rowCount: 1 };
     }
   }
-  const shop = new DataSource({ type: 'postgres', database: 'shop' });
+  const shop = new DataSource({ type: 'postgres', url: 'postgres://localhost/shop' });
   const check = (version: string, standby: boolean) => sentenceOf(() => assertServer(new Saying({ version, standby }), shop));
 
   it('that is too old is refused', async () => {

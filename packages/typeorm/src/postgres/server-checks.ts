@@ -18,7 +18,9 @@ export async function assertServer(pool: SqlPool, dataSource: DataSource): Promi
       reason: 'the log needs multiranges, which came with PostgreSQL 14',
     });
   }
-  if (server?.standby) throw hfError('HF_STORE_NOT_PRIMARY', { dataSource: String(dataSource.options.database ?? 'default') });
+  // The options have no name of the database when they have an address.
+  const { database = dataSource.options.database ?? 'default' } = dataSource.driver;
+  if (server?.standby) throw hfError('HF_STORE_NOT_PRIMARY', { dataSource: String(database) });
 }
 
 /** The number of lanes is fixed by the first migration; a sequence that is missing or caches numbers would break the order of ids. @throws HF_STORE_SEQUENCE_LOCK */
