@@ -11,10 +11,17 @@ export class CursorIntake implements Intake {
     return this.cursors.take(tx, this.cursor, limit);
   }
 
-  /** The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. */
+  /**
+   * The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. Rows of other types
+   * may come first, more than one look sees: each look sees further.
+   */
   async retake(tx: Transaction, message: Incoming): Promise<boolean> {
-    const { messages } = await this.take(tx, 1);
-    return messages[0]?.place === message.place;
+    for (;;) {
+      const { messages, hasMore } = await this.take(tx, 1);
+      const [first] = messages;
+      if (first !== undefined) return first.place === message.place;
+      if (!hasMore) return false;
+    }
   }
 
   lease(limit: number, ttlMs: number): Promise<Lease | undefined> {
