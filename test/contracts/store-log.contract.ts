@@ -45,6 +45,30 @@ export function storeLogContract(fixture: StoreFixture): void {
     const lease = (process: StoreProcess, key: string, ttlMs: number) =>
       process.store.cursors.lease(cursorOf(key), 10, ttlMs) as Promise<Lease>;
 
+    it.each([1, 8])(
+      'gives a message that was not consumed again, however many rows of other types are before it (at most %i at a time)',
+      async (limit) => {
+        await inTransaction(one, (tx) =>
+          one.store.log.append(
+            tx,
+            Array.from({ length: 30 }, () => rowOf('a', { type: 'unwanted' })),
+          ),
+        );
+        await publish(one, 'a', 'a', 'a');
+        /** What one take that is not committed gives. */
+        const look = async (most: number): Promise<string[]> => {
+          const tx = await begin(one);
+          const { messages } = await one.store.cursors.take(tx, cursorOf('a'), most);
+          await tx.rollback();
+          return messages.map(({ place }) => place);
+        };
+        let seen: string[] = [];
+        while (seen.length === 0) seen = await look(limit);
+        expect(await look(1)).toEqual(seen.slice(0, 1));
+        expect(await look(1)).toEqual(seen.slice(0, 1));
+      },
+    );
+
     it('gives rows back byte for byte, with when they were written', async () => {
       const row = rowOf('key 🔑 ключ', {
         attributes: '{"partitionkey":"key 🔑 ключ","note":"a\\u0000 \'; drop"}',

@@ -11,17 +11,10 @@ export class CursorIntake implements Intake {
     return this.cursors.take(tx, this.cursor, limit);
   }
 
-  /**
-   * The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. Rows of other types
-   * may come first, more than one look sees: each look sees further.
-   */
+  /** The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. */
   async retake(tx: Transaction, message: Incoming): Promise<boolean> {
-    for (;;) {
-      const { messages, hasMore } = await this.take(tx, 1);
-      const [first] = messages;
-      if (first !== undefined) return first.place === message.place;
-      if (!hasMore) return false;
-    }
+    const { messages } = await this.take(tx, 1);
+    return messages[0]?.place === message.place;
   }
 
   lease(limit: number, ttlMs: number): Promise<Lease | undefined> {

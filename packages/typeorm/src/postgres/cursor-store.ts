@@ -40,6 +40,8 @@ interface TakenRow {
 
 interface Read extends Taken {
   readonly position: Position;
+  /** Rows passed, wanted or not. */
+  readonly count: number;
 }
 
 const NOTHING: Taken = { messages: [], hasMore: false, isMoved: false, isSuspect: false, hasStored: false };
@@ -136,7 +138,7 @@ export class PostgresCursorStore implements CursorStore {
     if (first === undefined) return undefined;
     const isFull = rows.length >= scan;
     const read = this.choose(cursor, orderly(rows as [TakenRow, ...TakenRow[]], scan), limit);
-    this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : limit);
+    this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : scanFor(limit, read.count));
     if (read.isMoved) this.notes.forget(cursor);
     else this.notes.saw(cursor, read.position);
     return isFull ? { ...read, hasMore: true } : read;
@@ -169,7 +171,7 @@ export class PostgresCursorStore implements CursorStore {
       .filter(({ row }) => row.is_wanted)
       .map(({ row }) => incoming(cursor.lane, row));
     const shared = { hasMore: count < found.length, isSuspect: first.is_suspect, hasStored: first.has_stored };
-    return { messages, ...shared, position, isMoved: count > 0 };
+    return { messages, ...shared, position, count, isMoved: count > 0 };
   }
 
   private moveOf(cursor: CursorKey, read: Read): Statement {
@@ -237,6 +239,13 @@ export class PostgresCursorStore implements CursorStore {
 
 function moveValues({ subscriptionId, lane }: CursorKey, { position: { upTo, holes }, messages }: Read): readonly unknown[] {
   return [subscriptionId, lane, String(upTo), formatMultirange(holes), messages.length > 0];
+}
+
+/** So many that the next look sees what this one saw: whoever takes a message again finds it behind as many others. By fours, since each size is a statement. */
+function scanFor(limit: number, rows: number): number {
+  let scan = limit;
+  while (scan < rows) scan *= 4;
+  return scan;
 }
 
 function tellHoles(lane: number, from: Position, to: Position): void {
