@@ -7,6 +7,7 @@ import {
   failureOf,
   inTransaction,
   messageOf,
+  recordOf,
   register,
   type StoreDatabase,
   type StoreFixture,
@@ -43,18 +44,8 @@ export function storeDeadLettersContract(fixture: StoreFixture): void {
       await database.drop();
     });
 
-    const dead = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => ({
-      subscriptionId: id,
-      message: messageOf(name),
-      identity: { source: 'orders', id: name },
-      key: undefined,
-      state: 'dead',
-      attempts: 5,
-      delayMs: 0,
-      failure: failureOf('broken'),
-      isSuspect: false,
-      ...also,
-    });
+    const dead = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord =>
+      recordOf(id, name, { state: 'dead', attempts: 5, ...also });
     const store = async (...records: readonly DeliveryRecord[]) => {
       // One transaction each, so that they died one after another.
       for (const record of records) await inTransaction(one, (tx) => one.store.deliveries.record(tx, [record]));

@@ -2,12 +2,11 @@ import { type DeliveryRecord, type Lease, laneOfSlot, slotOf } from '@holdfast/c
 import {
   begin,
   declare,
-  failureOf,
   idOf,
   inTransaction,
   keyOf,
-  messageOf,
   publish,
+  recordOf,
   register,
   rowOf,
   type StoreDatabase,
@@ -60,18 +59,7 @@ export function storeDeathsContract(fixture: StoreFixture): void {
     };
     const cursor = () => ({ subscriptionId: id, lane: laneOfSlot(slotOf('a'), LANES) });
     const take = ({ store }: StoreProcess) => inTransaction({ store }, (tx) => store.cursors.take(tx, cursor(), 1));
-    const record = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => ({
-      subscriptionId: id,
-      message: messageOf(name),
-      identity: { source: 'orders', id: name },
-      key: undefined,
-      state: 'retry',
-      attempts: 1,
-      delayMs: 0,
-      failure: failureOf('broken'),
-      isSuspect: false,
-      ...also,
-    });
+    const record = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => recordOf(id, name, also);
     const store = (...records: readonly DeliveryRecord[]) => inTransaction(one, (tx) => one.store.deliveries.record(tx, records));
     const intake = () => one.store.deliveries.intake(id);
     const count = async ({ store: { deliveries } }: StoreProcess = one) => {

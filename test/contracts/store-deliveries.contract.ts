@@ -8,6 +8,7 @@ import {
   idOf,
   inTransaction,
   messageOf,
+  recordOf,
   register,
   type StoreDatabase,
   type StoreFixture,
@@ -39,18 +40,7 @@ export function storeDeliveriesContract(fixture: StoreFixture): void {
       await database.drop();
     });
 
-    const record = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => ({
-      subscriptionId: id,
-      message: messageOf(name),
-      identity: { source: 'orders', id: name },
-      key: undefined,
-      state: 'retry',
-      attempts: 1,
-      delayMs: 0,
-      failure: failureOf('broken'),
-      isSuspect: false,
-      ...also,
-    });
+    const record = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => recordOf(id, name, also);
     const store = (...records: readonly DeliveryRecord[]) => inTransaction(one, (tx) => one.store.deliveries.record(tx, records));
     const close = (...names: readonly string[]) =>
       inTransaction(one, (tx) =>

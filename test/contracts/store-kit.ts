@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type DeliveryRecord,
   type Failure,
   type Incoming,
   type Intake,
@@ -133,6 +134,22 @@ export function messageOf(id: string, also: Partial<Incoming> = {}): Incoming {
 /** A failure as it is stored. */
 export function failureOf(text: string): Failure {
   return { code: 'E_CONTRACT', errorType: 'Error', message: text, stack: `Error: ${text}`, fingerprint: `fingerprint of ${text}` };
+}
+
+/** A stored delivery that failed once and is due. */
+export function recordOf(subscriptionId: number, name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord {
+  return {
+    subscriptionId,
+    message: messageOf(name),
+    identity: { source: 'orders', id: name },
+    key: undefined,
+    state: 'retry',
+    attempts: 1,
+    delayMs: 0,
+    failure: failureOf('broken'),
+    isSuspect: false,
+    ...also,
+  };
 }
 
 /** Takes from an intake in a committed transaction: ids of the messages, which stay stored. */
