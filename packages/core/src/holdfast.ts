@@ -7,11 +7,15 @@ import { hfError } from './errors/catalogue.js';
 import type { MessageClass, MessageOf } from './message/message.js';
 import type { DeadLetters, Outbox, Subscriptions } from './operations/operators.js';
 import type { HoldfastOptions } from './options.js';
+import type { Health, HealthOptions } from './monitoring/health.js';
 import { Assembly } from './set-up/assembly.js';
 import { Node } from './set-up/node.js';
 import { type Runtime, runtimeFrom } from './set-up/runtime.js';
 import { type Duration, toMs } from './time/duration.js';
 import type { UnitOfWork } from './unit-of-work/unit-of-work.js';
+
+const DEFAULT_HEALTH_TIMEOUT: Duration = '3s';
+const DEFAULT_MAX_LAG: Duration = '1m';
 
 /** The bus without Nest: add handlers, start, publish, stop. */
 export class Holdfast {
@@ -31,7 +35,7 @@ export class Holdfast {
    */
   constructor(options: HoldfastOptions, runtime: Partial<Runtime> = {}) {
     this.assembly = new Assembly(options, runtimeFrom(runtime), {
-      committed: (lanes, hasScheduled) => this.node?.committed(lanes, hasScheduled),
+      committed: (written) => this.node?.committed(written),
       changed: () => this.node?.changed(),
     });
     const { bus, unitOfWork, deadLetters, subscriptions, outbox } = this.assembly;
@@ -58,6 +62,24 @@ export class Holdfast {
   }
 
   /**
+   * Keeps a handler's deliveries back until `release`, before `start`: for frameworks whose handlers begin later than their services. Its
+   * subscription is registered as any other, so what is published meanwhile waits for it.
+   *
+   * @param name of its subscription
+   */
+  hold(name: string): this {
+    this.assertNotStarted('hold()');
+    this.assembly.held.add(name);
+    return this;
+  }
+
+  /** Lets what `hold` keeps back begin: now, or with `start` if that is to come. A second call, and one after `drain`, does nothing. */
+  async release(): Promise<void> {
+    this.assembly.held.clear();
+    await this.node?.release();
+  }
+
+  /**
    * Puts a plain method behind its policies: retry (in process, outside the transaction), idempotent, transactional.
    *
    * @param name durable: an idempotent method's keys belong to it
@@ -76,26 +98,49 @@ export class Holdfast {
 
   /**
    * Lets units of work begin, before anything is delivered: for frameworks whose services run before their handlers. `start` does it too.
-   * Options that are wrong are left for `start` to tell.
+   * Handlers that are added by now are checked first, so that a refusal leaves no table behind.
+   *
+   * @throws as `start`, except HF_SUBSCRIPTION_MISSING
    */
   async open(): Promise<void> {
-    if (this.assembly.hasProblems) return;
-    this.node ??= new Node(this.assembly);
-    await this.node.open();
+    await this.begin((node) => node.open());
   }
 
-  /** Connects, checks everything, and begins to deliver. @throws HF_CONFIG_INVALID naming everything that is wrong, HF_SCHEMA_BEHIND, HF_SCHEMA_AHEAD, HF_SUBSCRIPTION_MISSING */
+  /**
+   * Checks everything, connects, and begins to deliver.
+   *
+   * @throws HF_CONFIG_INVALID naming everything that is wrong, before anything is touched; HF_SCHEMA_BEHIND, HF_SCHEMA_AHEAD, HF_SUBSCRIPTION_MISSING
+   */
   async start(): Promise<void> {
     this.assertNotStarted('start()');
     this.isStarted = true;
+    await this.begin((node) => node.start());
+  }
+
+  /** What fails half-way is let go of. */
+  private async begin(work: (node: Node) => Promise<void>): Promise<void> {
     this.node ??= new Node(this.assembly);
     const { node } = this;
+    node.check();
     try {
-      await node.start();
+      await work(node);
     } catch (error) {
       await node.stop(0).catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * How the bus of this process is, for a probe: the store and the broker can be reached, nothing waits for long, no subscription has paused because it
+   * fails. Never rejects for what it finds. @throws HF_CONFIG_DURATION for an option that is none
+   */
+  async health(options: HealthOptions = {}): Promise<Health> {
+    const terms = {
+      timeoutMs: toMs(options.timeout ?? DEFAULT_HEALTH_TIMEOUT, 'health({ timeout })'),
+      maxLagMs: toMs(options.maxLag ?? DEFAULT_MAX_LAG, 'health({ maxLag })'),
+    };
+    const node = this.node ?? new Node(this.assembly);
+    return node.health(terms);
   }
 
   /** The first half of `stop`: the intake has stopped and nothing is in hand, but units of work may still begin. */

@@ -12,13 +12,24 @@ export {
   type ReplyOf,
   type StandardSchema,
 } from './message/message.js';
+export { untypedClass, type UntypedKind, UntypedMessage, untypedMessage } from './message/untyped.js';
 export { describeMessage, type MessageDescription, type Upcast } from './message/message-class.js';
-export { attributesOf, type Envelope, envelopeFrom } from './message/envelope.js';
+export { attributesIn, attributesOf, type Envelope, envelopeFrom, type WrittenAttributes } from './message/envelope.js';
 export type { AttributeOptions, Attributes } from './message/attributes.js';
-export type { MessageLimitOptions, MessageLimits } from './message/limits.js';
+export { limitsFrom, type MessageLimitOptions, type MessageLimits } from './message/limits.js';
+export type { ForeignMessage, RawMessage, ReadForeign } from './message/foreign.js';
+export { fromClientProxy, type FromClientProxyOptions, fromNestOutbox } from './message/foreign-nest.js';
 
 // bus
-export { type CallOptions, MessageBus, type PublishOptions, type SendOptions, type When } from './bus/message-bus.js';
+export {
+  type CallOptions,
+  MessageBus,
+  type PublishOptions,
+  type ReceiptOption,
+  type RequestOptions,
+  type SendOptions,
+  type When,
+} from './bus/message-bus.js';
 export type { Outgoing } from './bus/outgoing.js';
 
 // deliveries
@@ -45,12 +56,21 @@ export type {
   SubscriptionLimits,
   SubscriptionOptions,
 } from './delivery/subscription-options.js';
+export type { FailurePauseOptions } from './delivery/failure-pause-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
-export type { Incoming, Intake, Lease, Taken } from './delivery/intake.port.js';
-export type { DeliveryRecord, DeliveryStore, DueTimes, KeyLock, KeyRule, KeyStore } from './delivery/delivery.store.port.js';
+export type { DeadLetterReason, Incoming, Intake, Lease, Settlement, Taken } from './delivery/intake.port.js';
+export type {
+  DeliveryRecord,
+  DeliveryStore,
+  DueTimes,
+  KeyLock,
+  KeyRule,
+  KeyStore,
+  SucceededMessage,
+} from './delivery/delivery.store.port.js';
 export type { Failure } from './delivery/failure.js';
 export { LEASE_MS } from './delivery/lease-term.js';
-export type { RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
+export type { Leftover, RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 
 // unit of work
 export {
@@ -69,15 +89,37 @@ export { Scope, ScopeStorage, type SeenWrite } from './unit-of-work/scope.js';
 export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/lanes.js';
 export { type IdRange, MAX_HOLES, type Position, readOn, type Step, without } from './outbox/position.js';
 export { Loop, type LoopParts } from './outbox/loop.js';
-export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, RelayBatch, RelayStore } from './outbox/log.store.port.js';
-export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory } from './inbox/inbox.store.port.js';
+export { LogReader, type LogReaderParts } from './outbox/log-reader.js';
+export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory, ResultStore } from './inbox/inbox.store.port.js';
+export type { Carrier, CarrierInfo, CarrierStore, CarriedSubscription, Crossing } from './outbox/carrier.store.port.js';
+export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep } from './outbox/log.store.port.js';
+export {
+  type ParkedBatch,
+  type ParkedReason,
+  type ParkedStore,
+  type Parking,
+  type ReadBound,
+  type Progress,
+  RELAY_SCOPE,
+  type RelayBatch,
+  type RelayRow,
+  type RelayStore,
+  type Resent,
+} from './outbox/relay.store.port.js';
+export { Permits } from './delivery/permits.js';
+export { PartLeases, type PartLeasesParts } from './lease/part-leases.js';
+export { brokerInReach } from './lease/reach.js';
+export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
+
+export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.port.js';
 
 // stores and transports
-export type { SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
+export type { Hint, SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
 export type {
   HandOver,
   PublishOutcome,
+  ReceivedReply,
   Sink,
   SubscriptionSpec,
   Topology,
@@ -85,6 +127,7 @@ export type {
   TransportCapabilities,
   TransportContext,
   TransportFactory,
+  TransportHealth,
 } from './transport/transport.port.js';
 
 // operators
@@ -98,9 +141,14 @@ export {
   Outbox,
   type Page,
   type Paged,
+  type Receipt,
+  type ParkedChoice,
+  type ParkedFilter,
+  type ParkedMessage,
   type SubscriptionInfo,
   Subscriptions,
 } from './operations/operators.js';
+export type { ExpectedReceipts, GivenReceipt, ReceiptStore } from './receipt/receipt.store.port.js';
 export type { DeadLetterStore } from './operations/dead-letter.store.port.js';
 
 // errors
@@ -118,8 +166,20 @@ export { type Scheduler, systemScheduler, type Timer, type TimerOptions } from '
 
 // monitoring
 export { CHANNEL_PREFIX, emit, EVENT_NAMES, type EventName, type HoldfastEvents, subscribe } from './monitoring/events.js';
-export type { DeliveryFacts, FailureFacts, HoleFacts, MessageFacts, NodeFacts, UnitFacts } from './monitoring/event-table.js';
+export type {
+  BrokerFacts,
+  DeliveryFacts,
+  FailureFacts,
+  HoleFacts,
+  LeaseFacts,
+  MessageFacts,
+  NodeFacts,
+  ParkedFacts,
+  UnitFacts,
+} from './monitoring/event-table.js';
 export { consoleLogger, type LogFields, type Logger, silentLogger } from './monitoring/logger.js';
+
+export type { Health, HealthOptions } from './monitoring/health.js';
 
 // testing
 export { armFailpoint, type FailpointAction, FailpointError, type FailpointName, FAILPOINTS, failpoint } from './testing/failpoints.js';

@@ -1,4 +1,6 @@
+import type { FailurePauseOptions } from './delivery/failure-pause-options.js';
 import type { RetryOptions } from './delivery/policies.js';
+import type { ReadForeign } from './message/foreign.js';
 import type { MessageLimitOptions } from './message/limits.js';
 import type { StoreFactory } from './store/store.port.js';
 import type { Duration } from './time/duration.js';
@@ -21,9 +23,15 @@ export interface CommonOptions {
   /** How long `stop` waits for work in flight before returning it; default '10s'. */
   stopTimeout?: Duration;
   /** Defaults of every handler. */
-  defaults?: { retry?: number | RetryOptions; timeout?: Duration; concurrency?: number };
+  defaults?: { retry?: number | RetryOptions; timeout?: Duration; concurrency?: number; failurePause?: false | FailurePauseOptions };
+  /** Requests that may wait for their replies at once in this process, at least 1; default 1000, and one more is refused (HF_REQUEST_LIMIT). A larger one lets more callers pile up behind a service that does not answer. */
+  requestLimit?: number;
+  /** Takes the receipts that other services give over a broker, with a subscription of its own (`holdfast.receipts`); needed there for `publish(…, { receipt: true })`, and for nothing on the database transport; default false. */
+  receipts?: boolean;
   /** What a message may weigh; a larger one is refused at publish (HF_MESSAGE_TOO_LARGE) and parked at delivery. */
   limits?: MessageLimitOptions;
+  /** Reads what producers send that know nothing of CloudEvents, over a broker; default: none, so it is parked (HF_MESSAGE_FOREIGN). For those of Nest: `fromClientProxy`, `fromNestOutbox`. */
+  readForeign?: ReadForeign;
   /** How long rows of the log are kept at least, also when every subscription has read them; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */
   retention?: Duration;
 }

@@ -18,11 +18,29 @@ export interface CallOptions {
 /** At once, after a delay, or at a moment: not two of them; kept by the store, so HF_CAPABILITY_UNSUPPORTED without one. */
 export type When = { delay?: Duration; at?: undefined } | { at?: Date; delay?: undefined };
 
+/** Receipts of the subscriptions that get a message. */
+export interface ReceiptOption {
+  /**
+   * Asks every subscription for a receipt, given in the commit that deals with the message, read with `Outbox.receipts` and `Outbox.isConsumed`; default
+   * false. It costs a row for each known subscription, and over a broker a message from every other service: those only reach a service whose options
+   * say `receipts: true`, else HF_CAPABILITY_UNSUPPORTED.
+   */
+  receipt?: boolean;
+}
+
 /** Options of `publish`. */
-export type PublishOptions = CallOptions & When;
+export type PublishOptions = CallOptions & When & ReceiptOption;
 
 /** Options of `send`. */
-export type SendOptions = CallOptions & When;
+export type SendOptions = CallOptions & When & ReceiptOption;
+
+/** Options of `request`. With an `id` of your own a request can be repeated: a handler with `@Idempotent` answers again what it answered first. */
+export interface RequestOptions extends CallOptions {
+  /** How long to wait for the reply; default '30s'; then HF_REQUEST_TIMEOUT. A longer one keeps a caller waiting while its command is retried. */
+  timeout?: Duration;
+  /** Stops waiting (not the handler). */
+  signal?: AbortSignal;
+}
 
 /**
  * Publishes and sends; inject it by this class.
@@ -41,4 +59,13 @@ export abstract class MessageBus {
   abstract publish(event: EventMessage, options?: PublishOptions): Promise<MessageRef>;
   /** Asks the one owner of a command to act and waits for nothing. @throws as `publish` does */
   abstract send(command: Command<unknown>, options?: SendOptions): Promise<MessageRef>;
+  /**
+   * Asks the one owner of a command to act, and waits for what its handler returns. Both messages go the way of all messages, so a handler that
+   * committed has answered, and no business transaction waits. **Not promised:** that a command nobody answered in time is not handled later.
+   *
+   * @returns the reply as JSON carries it: a Date comes as text
+   * @throws HF_REQUEST_TIMEOUT, HF_REQUEST_REJECTED (it was refused for good, its attempts were used up, or it could not be read), HF_REPLY_UNSENDABLE,
+   * HF_REPLY_UNREADABLE, HF_COMMAND_UNROUTABLE, HF_REQUEST_LIMIT, HF_STOPPING, HF_REQUEST_IN_TRANSACTION inside a unit, and as `send` does
+   */
+  abstract request<Reply>(command: Command<Reply>, options?: RequestOptions): Promise<Reply>;
 }

@@ -1,6 +1,11 @@
 import { hfError } from '../errors/catalogue.js';
+import { attributesOf } from '../message/attributes.js';
 import { emit } from '../monitoring/events.js';
 import type { LogStore } from '../outbox/log.store.port.js';
+import { isStoredAddress } from '../reply/stored-replies.js';
+import type { ReplyStore, StoredReply } from '../reply/reply.store.port.js';
+import type { Hint } from '../store/store.port.js';
+import type { ExpectedReceipts, ReceiptStore } from '../receipt/receipt.store.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { Outlet } from './outlet-bus.js';
@@ -28,21 +33,45 @@ export class OutboxOutlet implements Outlet {
   }
 }
 
-/** Writes the messages of a unit into the log; what comes back tells the others once the commit is known. */
+/** Where the messages of a unit are written. */
+export interface OutgoingStores {
+  readonly log: LogStore;
+  readonly receipts: ReceiptStore;
+  /** Where replies go to those who look for them there; others are in the log as all messages. */
+  readonly replies: ReplyStore;
+  /** No broker carries any. */
+  readonly isEveryReplyStored: boolean;
+}
+
+/** What a unit wrote, for whoever reads it. */
+export interface Written extends Hint {
+  readonly lanes: readonly number[];
+  readonly hasScheduled: boolean;
+}
+
+/** Writes the messages of a unit, into the log at last; what comes back tells the others once the commit is known. */
 export async function writeOutgoing(
-  log: LogStore,
+  { log, receipts, replies, isEveryReplyStored }: OutgoingStores,
   tx: Transaction,
-  {
-    messages,
-    committed,
-  }: { readonly messages: readonly Outgoing[]; readonly committed: (lanes: readonly number[], hasScheduled: boolean) => void },
+  { messages, committed }: { readonly messages: readonly Outgoing[]; readonly committed: (written: Written) => void },
 ): Promise<() => void> {
-  const rows = messages.map(logRowOf);
-  const lanes = [...new Set(await log.append(tx, rows))];
-  emit('outbox:written', () => ({ dataSource: tx.dataSource, count: rows.length, lanes }));
-  return () =>
-    committed(
-      lanes,
-      rows.some(({ due }) => due !== undefined),
-    );
+  const isStored = ({ envelope: { kind, destination } }: Outgoing) =>
+    kind === 'reply' && (isEveryReplyStored || isStoredAddress(destination));
+  const stored = messages.filter(isStored);
+  if (stored.length > 0) await replies.put(tx, stored.map(storedReplyOf));
+  const asking = messages.filter(({ envelope }) => envelope.wantsReceipt);
+  if (asking.length > 0) await receipts.expect(tx, asking.map(expectedOf));
+  const rows = messages.filter((message) => !isStored(message)).map(logRowOf);
+  const lanes = rows.length > 0 ? [...new Set(await log.append(tx, rows))] : [];
+  emit('outbox:written', () => ({ dataSource: tx.dataSource, count: messages.length, lanes }));
+  return () => committed({ lanes, hasScheduled: rows.some(({ due }) => due !== undefined), hasReplies: stored.length > 0 });
+}
+
+function storedReplyOf({ envelope }: Outgoing): StoredReply {
+  return { address: envelope.destination as string, attributes: attributesOf(envelope), body: envelope.body };
+}
+
+function expectedOf({ envelope: { id, type, time }, due }: Outgoing): ExpectedReceipts {
+  if (due === undefined) return { id, type, delayMs: 0 };
+  return { id, type, delayMs: 'at' in due ? Math.max(0, due.at.getTime() - time.getTime()) : due.delayMs };
 }

@@ -35,26 +35,32 @@ export interface OutgoingContext {
   /** Names of the transports, the default first, and what the default is. */
   readonly transports: readonly string[];
   readonly transport: string;
+  /** Why receipts cannot be asked for; undefined: they can. */
+  readonly noReceipts: string | undefined;
 }
 
 /** Serialises a message and gives it its attributes, at the call. */
 export async function outgoing(
   context: OutgoingContext,
   message: object,
-  { options, kind }: { readonly options: PublishOptions; readonly kind: Envelope['kind'] },
+  { options, kind, replyTo }: { readonly options: PublishOptions; readonly kind: 'event' | 'command'; readonly replyTo?: string },
 ): Promise<Outgoing> {
   const description = describeMessage(message);
   if (description.isCommand !== (kind === 'command')) {
-    const [verb, right] = kind === 'event' ? ['publish', 'send'] : ['send', 'publish'];
+    const [verb, right] = kind === 'event' ? ['publish', 'send'] : [replyTo === undefined ? 'send' : 'request', 'publish'];
     throw hfError('HF_MESSAGE_KIND', { type: description.type, verb, right });
   }
   const encoded = encodeData(message, description, context.limits);
   const body = encoded instanceof Promise ? await encoded : encoded;
   const delivery = currentDelivery();
   const { key, headers } = options;
+  const due = dueOf(options);
+  if (due !== undefined && replyTo !== undefined)
+    throw hfError('HF_MESSAGE_TIME', { reason: 'nobody waits for the reply to a request that is made later' });
   if (key !== undefined) assertStorable(key, 'The ordering key', KEY_LENGTH);
   if (options.id !== undefined) assertStorable(options.id, 'The message id', context.limits.idLength);
   if (options.correlationId !== undefined) assertStorable(options.correlationId, 'The correlation id', context.limits.idLength);
+  const time = context.clock.now();
   const id = options.id ?? uuidv7(context.clock, context.random);
   const envelope: Envelope = {
     id,
@@ -62,17 +68,25 @@ export async function outgoing(
     type: description.type,
     version: description.version,
     key,
-    time: context.clock.now(),
+    time,
+    dueAt: due && dueAt(due, time),
     destination: destinationOf(context, options.destination ?? description.destination),
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? id,
     causationId: delivery?.id,
     sagaId: delivery?.sagaId,
+    replyTo,
+    wantsReceipt: wantsReceipt(context, options),
     kind,
     contentType: 'application/json',
     body,
   };
-  return { envelope, due: dueOf(options), message, options };
+  return { envelope, due, message, options };
+}
+
+/** A moment that has passed is now. */
+function dueAt(due: NonNullable<LogRow['due']>, now: Date): Date {
+  return new Date('at' in due ? Math.max(due.at.getTime(), now.getTime()) : now.getTime() + due.delayMs);
 }
 
 /** The row a message becomes in the log. */
@@ -91,6 +105,13 @@ function destinationOf({ transports, transport }: OutgoingContext, destination: 
     feature: `the destination ${destination} (messages go to the subscriptions of their type)`,
     provider: `the transport ${transport}`,
   });
+}
+
+/** @throws HF_CAPABILITY_UNSUPPORTED where receipts would not come back */
+function wantsReceipt({ noReceipts }: OutgoingContext, { receipt }: PublishOptions): true | undefined {
+  if (!receipt) return undefined;
+  if (noReceipts !== undefined) throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'receipt: true', provider: noReceipts });
+  return true;
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));

@@ -1,7 +1,9 @@
 import type { Command, EventMessage, MessageRef } from '../message/message.js';
-import type { Envelope } from '../message/envelope.js';
+import { describeMessage } from '../message/message-class.js';
 import { emit } from '../monitoring/events.js';
-import { MessageBus, type PublishOptions, type SendOptions } from './message-bus.js';
+import type { Requests } from '../reply/requests.js';
+import { type Duration, toMs } from '../time/duration.js';
+import { MessageBus, type PublishOptions, type RequestOptions, type SendOptions } from './message-bus.js';
 import { type Outgoing, outgoing, type OutgoingContext } from './outgoing.js';
 
 /** Where the bus leaves its messages. */
@@ -10,27 +12,40 @@ export interface Outlet {
   accept(message: Outgoing): Promise<void>;
 }
 
+const DEFAULT_REQUEST_TIMEOUT: Duration = '30s';
+
 /** The bus over an outlet: the outbox of a store, or a transport's confirm where there is no store. */
 export class OutletBus extends MessageBus {
   constructor(
     private readonly context: OutgoingContext,
     private readonly outlet: Outlet,
+    private readonly requests: Requests,
   ) {
     super();
   }
 
-  publish(event: EventMessage, options: PublishOptions = {}): Promise<MessageRef> {
-    return this.dispatch(event, options, 'event');
+  async publish(event: EventMessage, options: PublishOptions = {}): Promise<MessageRef> {
+    return this.leave(await outgoing(this.context, event, { options, kind: 'event' }));
   }
 
-  send(command: Command<unknown>, options: SendOptions = {}): Promise<MessageRef> {
-    return this.dispatch(command, options, 'command');
+  async send(command: Command<unknown>, options: SendOptions = {}): Promise<MessageRef> {
+    return this.leave(await outgoing(this.context, command, { options, kind: 'command' }));
   }
 
-  private async dispatch(message: object, options: PublishOptions, kind: Envelope['kind']): Promise<MessageRef> {
-    const made = await outgoing(this.context, message, { options, kind });
+  async request<Reply>(command: Command<Reply>, { timeout, signal, ...options }: RequestOptions = {}): Promise<Reply> {
+    const reply = await this.requests.ask({
+      type: describeMessage(command).type,
+      timeoutMs: toMs(timeout ?? DEFAULT_REQUEST_TIMEOUT, 'timeout'),
+      signal,
+      make: (replyTo) => outgoing(this.context, command, { options, kind: 'command', replyTo }),
+      leave: async (made) => void (await this.leave(made)),
+    });
+    return reply as Reply;
+  }
+
+  private async leave(made: Outgoing): Promise<MessageRef> {
     await this.outlet.accept(made);
-    const { id, source, type, key, destination = type, body } = made.envelope;
+    const { id, source, type, key, kind, destination = type, body } = made.envelope;
     emit('message:published', () => ({ id, source, type, key, kind, destination, bytes: body.byteLength }));
     return { id, source };
   }

@@ -18,6 +18,14 @@ export interface DeliveryRecord {
   readonly isSuspect: boolean;
 }
 
+/** A message that was handled. */
+export interface SucceededMessage {
+  readonly source: string;
+  readonly id: string;
+  /** The stored delivery it came from, which may not know its identity: nobody could read it when it was stored. */
+  readonly deliveryId?: string;
+}
+
 /** What the deliveries of a key wait for. */
 export interface KeyRule {
   readonly subscriptionId: number;
@@ -45,10 +53,18 @@ export interface KeyStore {
 
 /** Stored deliveries: what is to be tried again, what waits behind it, what is dead. */
 export interface DeliveryStore extends KeyStore {
+  /**
+   * Begins a hand-over of what did not come from the store: `tx` carries the name of this process from now on, so that `reap` ends it should the process
+   * freeze, since what it holds keeps everybody from its messages.
+   *
+   * @returns whether the subscription has stored deliveries, known from the next statement of `tx` on; what another copy of the message leaves meanwhile stays,
+   * and is closed when it is tried again
+   */
+  begin(tx: Transaction, subscriptionId: number): Promise<{ readonly hasStored: boolean }>;
   /** Writes records in `tx`: new rows, or the row a message came from. */
   record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void>;
   /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
-  close(tx: Transaction, rule: KeyRule, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void>;
+  close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void>;
   /** When the next stored deliveries of these subscriptions are due; subscriptions without any are left out. One statement. */
   due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>>;
   /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */

@@ -1,12 +1,14 @@
 import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
+import type { Envelope } from '../message/envelope.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
+import type { Incoming } from './intake.port.js';
 import { keyRuleOf } from './key-gate.js';
-import { identityOf, isReadable, type OpenedMessage } from './opened-message.js';
+import { identityOf, isReadable, nameOf, type OpenedMessage } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
@@ -16,6 +18,7 @@ const CONFLICT_DELAY_MS = 250;
 
 /** What becomes of a message without an attempt at it: it waits, or it ends for a reason. */
 export interface Unattempted extends DeliveryRecord {
+  readonly envelope: Envelope | undefined;
   readonly error?: unknown;
 }
 
@@ -33,14 +36,20 @@ export class FailureRecorder {
     await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
     await this.freeKeys(tx, [record]);
+    await this.refuse(tx, record, error);
     this.tell(record, error);
+    // One that was not attempted (its key is held, it cannot be read) says nothing of the handler.
+    if (record.attempts > message.incoming.attempts) this.context.failures.failed(nameOf(message), error);
   }
 
   /** Writes what was decided of messages that are not attempted. */
   async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
     await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
-    for (const record of records) if (isEnded(record)) this.tell(record, record.error);
+    for (const record of records.filter(isEnded)) {
+      await this.refuse(tx, record, record.error);
+      this.tell(record, record.error);
+    }
   }
 
   /** What nobody could read, with its body and the reason. */
@@ -99,7 +108,7 @@ export class FailureRecorder {
     return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
   }
 
-  private failed(message: OpenedMessage, error: unknown): DeliveryRecord {
+  private failed(message: OpenedMessage, error: unknown): Unattempted {
     const { attempts, isCounted = false } = message.incoming;
     const failure = describeFailure(error);
     // Not an end of it: it is as suspect as it was.
@@ -111,6 +120,13 @@ export class FailureRecorder {
     return { ...this.base(message), state: decision.kind, attempts: attempts + 1, delayMs, failure, isSuspect: false };
   }
 
+  /** Tells whoever waits for an answer, or asked for a receipt, what a message has come to in the end, with the same commit. */
+  private async refuse(tx: Transaction, record: Unattempted, error: unknown): Promise<void> {
+    if (!isEnded(record)) return;
+    await this.context.replies.refuse({ incoming: record.message, envelope: record.envelope }, error);
+    await this.context.receipts.give(tx, [record.envelope], { subscription: this.subscription.spec.name, status: 'dead-lettered' });
+  }
+
   private async freeKeys(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
     if (this.subscription.onDeadLetter !== 'skip') return;
     const keys = records.filter(isEnded).flatMap(({ key }) => key ?? []);
@@ -119,7 +135,8 @@ export class FailureRecorder {
 
   private base(message: OpenedMessage) {
     const { spec } = this.subscription;
-    return { subscriptionId: spec.id as number, message: message.incoming, identity: identityOf(message), key: message.envelope?.key };
+    const { envelope } = message;
+    return { subscriptionId: spec.id as number, message: stored(message), identity: identityOf(message), key: envelope?.key, envelope };
   }
 
   private tell({ state, attempts, delayMs, message, failure, identity, key }: DeliveryRecord, error: unknown): void {
@@ -147,6 +164,13 @@ export class FailureRecorder {
     if (state === 'invalid')
       emit('message:invalid', () => ({ ...facts(), id: identity?.id, source: identity?.source, bytes: message.body.byteLength }));
   }
+}
+
+/** A foreign message that could not be read in the end stays as it came, so that a corrected `readForeign` can read it anew. */
+function stored(message: OpenedMessage): Incoming {
+  const { incoming, envelope } = message;
+  if (isReadable(message) && message.mapped !== undefined) return message.mapped;
+  return incoming.type === '' && envelope !== undefined ? { ...incoming, type: envelope.type } : incoming;
 }
 
 function isEnded({ state }: DeliveryRecord): boolean {

@@ -20,7 +20,12 @@ function scene(onDeadLetter: Subscription['onDeadLetter'] = 'block') {
     free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
   };
   const warn: Logger['warn'] = (text, fields) => void transcript.push(`${text}: ${String(fields?.code)}`);
-  const context = { store: { deliveries }, logger: { warn } } as unknown as PipelineContext;
+  const context = {
+    store: { deliveries },
+    logger: { warn },
+    replies: { refuse: async () => undefined },
+    receipts: { give: async () => undefined },
+  } as unknown as PipelineContext;
   const subscription = { spec: { id: 1, name: 'reader' }, retry: { attempts: LIMIT }, onDeadLetter } as unknown as Subscription;
   return { recorder: new FailureRecorder(context, subscription), transcript, stored };
 }

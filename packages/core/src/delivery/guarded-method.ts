@@ -1,12 +1,15 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import type { ClaimTerm } from '../inbox/inbox.store.port.js';
+import type { Logger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
+import { failpoint } from '../testing/failpoints.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { businessKey } from './idempotency-key.js';
+import { Renewal } from './kept-lease.js';
 import type { AsyncMethod, IdempotentOptions, RetryOptions } from './policies.js';
 import { decideRetry, type RetryPolicy } from './retry-policy.js';
 import type { IdempotencyPolicy } from './subscription.js';
@@ -26,6 +29,7 @@ export interface GuardContext {
   readonly currentTransaction: () => Transaction | undefined;
   readonly scheduler: Scheduler;
   readonly random: Random;
+  readonly logger: Logger;
 }
 
 /** How often a second caller looks whether the first has ended. */
@@ -107,14 +111,17 @@ export class GuardedMethod {
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
     const inbox = (this.context.store as Store).inbox;
-    const renewal = setRenewal(this.context.scheduler, claim.leaseMs / 3, () => inbox.renew(claim));
+    const renewal = this.renewalOf(claim);
     try {
+      failpoint('method:after-claim');
       return await this.inUnit(async () => {
         const value = await method();
+        failpoint('method:after-call');
         await inbox.finish(
           { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } },
           this.context.currentTransaction(),
         );
+        failpoint('method:after-done');
         return value;
       });
     } catch (error) {
@@ -122,24 +129,17 @@ export class GuardedMethod {
       if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
       throw error;
     } finally {
-      renewal();
+      // Not waited for: in a unit that goes on after this call it waits for the end of that.
+      void renewal.stop();
     }
   }
-}
 
-function setRenewal(scheduler: Scheduler, ms: number, renew: () => Promise<void>): () => void {
-  let isStopped = false;
-  let timer = scheduler.after(ms, tick);
-  function tick(): void {
-    renew().then(
-      () => {
-        if (!isStopped) timer = scheduler.after(ms, tick);
-      },
-      () => undefined,
-    );
+  private renewalOf(claim: ClaimTerm): Renewal {
+    const { scheduler, logger, store } = this.context;
+    const failed = (error: unknown) =>
+      logger.warn('the claim of a method could not be renewed; it is tried again', { method: this.name, error });
+    // Nobody can stop the method; its end finds that the claim is lost.
+    const lost = () => undefined;
+    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => (store as Store).inbox.renew(claim), lost, failed });
   }
-  return () => {
-    isStopped = true;
-    timer.cancel();
-  };
 }

@@ -6,7 +6,7 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import { createDelivery, type Delivery } from './delivery.js';
 import { withDelivery } from './delivery-context.js';
-import type { ReadableMessage } from './opened-message.js';
+import { nameOf, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
@@ -19,6 +19,8 @@ export function failureFacts(error: unknown): FailureFacts {
 /** One call of a handler: its delivery, its time-out, its abort signal. */
 export class HandlerCall {
   readonly delivery: Delivery;
+  /** What the handler returned, once it has. */
+  value: unknown;
   private durationMs = 0;
   /** Made when the handler first looks at its signal: most never do. */
   private controller: AbortController | undefined;
@@ -52,14 +54,13 @@ export class HandlerCall {
   }
 
   /** Runs the handler; settles at its time-out or when stopping gives it up, even when the handler never does. */
-  async run(): Promise<unknown> {
+  async run(): Promise<void> {
     const { clock } = this.context;
     const startedMs = clock.monotonicMs();
     emit('delivery:started', () => ({ ...this.facts(), isRedelivery: this.delivery.isRedelivery }));
     try {
-      const given = await new Promise<unknown>((resolve, reject) => this.start(resolve, reject));
+      this.value = await new Promise<unknown>((resolve, reject) => this.start(resolve, reject));
       failpoint('handler:after');
-      return given;
     } catch (error) {
       const durationMs = clock.monotonicMs() - startedMs;
       emit('delivery:failed', () => ({ ...this.facts(), ...failureFacts(error), durationMs }));
@@ -102,6 +103,7 @@ export class HandlerCall {
 
   /** What it did is committed. */
   succeeded(): void {
+    this.context.failures.succeeded(nameOf(this.message));
     emit('delivery:succeeded', () => {
       const criticalTimeMs = Math.max(0, this.context.clock.now().getTime() - this.delivery.time.getTime());
       return { ...this.facts(), durationMs: this.durationMs, criticalTimeMs };

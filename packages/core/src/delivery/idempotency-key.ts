@@ -25,6 +25,6 @@ export function businessKey(value: unknown, method: string): InboxKey {
 /** True when the message is older than repeats are remembered, so that it cannot be proven new. An operator's word is proof enough. */
 export function isExpired({ incoming, envelope }: ReadableMessage, { ttlMs, onExpired, key }: IdempotencyPolicy, clock: Clock): boolean {
   if (onExpired === 'handle' || incoming.hasConsent || key !== undefined) return false;
-  const { ageMs, writtenAt = envelope.time } = incoming;
+  const { ageMs, writtenAt = envelope.dueAt ?? envelope.time } = incoming;
   return (ageMs === undefined ? clock.now().getTime() - writtenAt.getTime() : ageMs + clock.aheadOfDatabaseMs()) > ttlMs;
 }

@@ -1,19 +1,40 @@
-import { describeFailure } from '../errors/describe-failure.js';
 import { classify } from '../errors/classify.js';
+import { describeFailure } from '../errors/describe-failure.js';
+import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { emit } from '../monitoring/events.js';
+import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
-import { HandlerCall } from './handler-call.js';
-import type { Incoming, Intake } from './intake.port.js';
-import { isReadable, openMessage, type ReadableMessage } from './opened-message.js';
+import { failureFacts, HandlerCall } from './handler-call.js';
+import type { DeadLetterReason, Incoming, Intake, Lease } from './intake.port.js';
+import { LEASE_MS } from './lease-term.js';
+import { identityOf, isReadable, nameOf, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
 
-const LEASE_MS = 30_000;
+/** A message that came back so often is what ends its processes, or may be: as many times as RabbitMQ 4 delivers one, unless told otherwise. */
+const MOST_RETURNS = 20;
+/** Between two tries to put a dead letter away; doubles. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
 
-/** Handles messages without a store: retries are in this process, and what cannot be handled is given up with a log line. */
+/** What handling without a store needs. */
+export interface InProcessContext extends HandlerCallContext {
+  /** Whether the transport keeps dead letters; else the log line about one is all there is. */
+  readonly keepsDeadLetters: boolean;
+}
+
+/** What a message came to: a call that ended well, or the reason to give it up. */
+type End = { readonly done: HandlerCall } | { readonly attempts: number; readonly error: unknown };
+
+/**
+ * Handles messages without a store. One is in hand until it ends: its retries are in this process, and what cannot be handled goes to where the
+ * transport keeps dead letters. At least once: a process that dies leaves the message to the next one, with fresh attempts.
+ */
 export class InProcessPipeline {
   constructor(
-    private readonly context: HandlerCallContext,
+    private readonly context: InProcessContext,
     private readonly subscription: Subscription,
   ) {}
 
@@ -21,48 +42,116 @@ export class InProcessPipeline {
     const lease = await intake.lease(1, LEASE_MS);
     const [incoming] = lease?.messages ?? [];
     if (lease === undefined || incoming === undefined) return 'idle';
+    failpoint('lease:after-take');
     try {
-      await this.deal(incoming);
+      const message = await openMessage(this.subscription, incoming);
+      const end = isReadable(message) ? await this.deal(lease, message) : { attempts: 0, error: message.error };
+      failpoint('lease:after-handler');
       await lease.finish(undefined);
-      await intake.settle(lease.messages, 'ack');
+      if ('done' in end) {
+        await intake.settle(lease.messages, 'ack');
+        end.done.succeeded();
+      } else await this.giveUp(intake, { lease, message, ...end });
+      failpoint('lease:after-done');
       return 'worked';
-    } catch {
+    } catch (error) {
+      const isStopping = this.context.inHand.isGivenUp || classify(error).category === 'cancelled';
+      if (!isStopping && !isHoldfastError(error, 'HF_LEASE_LOST'))
+        this.context.logger.warn('a message could not be dealt with; it is tried again', {
+          subscription: this.subscription.spec.name,
+          error,
+        });
       await lease.release();
       await intake.settle(lease.messages, 'requeue');
       return 'blocked';
     }
   }
 
-  private async deal(incoming: Incoming): Promise<void> {
-    const message = await openMessage(this.subscription, incoming);
-    if (!isReadable(message)) return this.giveUp(incoming, message.error);
+  private async deal(lease: Lease, message: ReadableMessage): Promise<End> {
+    const { retry, spec, longestWaitMs } = this.subscription;
+    const { random, scheduler, inHand } = this.context;
+    const { timesReturned = 0, isRedelivery } = message.incoming;
+    if (timesReturned > MOST_RETURNS)
+      return { attempts: 0, error: hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: spec.name, times: timesReturned }) };
     for (let attempts = 0; ; attempts += 1) {
-      const error = await this.attempt({ ...message, incoming: { ...incoming, attempts, isRedelivery: attempts > 0 } });
-      if (error === undefined) return;
-      const decision = decideRetry(this.subscription.retry, { error: error.thrown, attempt: attempts + 1 }, this.context.random);
-      if (decision.kind === 'dead') return this.giveUp(incoming, error.thrown);
-      await this.context.scheduler.sleep(decision.delayMs, this.context.inHand.signal);
+      const incoming: Incoming = { ...message.incoming, attempts, isRedelivery: isRedelivery || attempts > 0 };
+      const call = new HandlerCall(this.context, this.subscription, { ...message, incoming });
+      const failed = await this.attempt(call, message);
+      if (failed === undefined) return { done: call };
+      const decision = decideRetry(retry, { error: failed.error, attempt: attempts + 1 }, random);
+      if (decision.kind === 'dead') return { attempts: attempts + 1, error: failed.error };
+      const delayMs = Math.min(decision.delayMs, longestWaitMs);
+      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(failed.error), delayMs }));
+      await scheduler.sleep(delayMs, inHand.signal);
+      // One that is somebody else's by now is handled there.
+      await lease.renew();
     }
   }
 
-  private async attempt(message: ReadableMessage): Promise<{ readonly thrown: unknown } | undefined> {
+  private async attempt(call: HandlerCall, message: ReadableMessage): Promise<{ readonly error: unknown } | undefined> {
+    const { replies, failures } = this.context;
+    const { envelope } = message;
     try {
-      await new HandlerCall(this.context, this.subscription, message).run();
+      await call.run();
+      // Nothing is kept here: a reply that cannot be sent is a failed attempt, and whoever asked is answered by the next.
+      if (envelope.replyTo !== undefined) await replies.give(envelope, replies.answerWith(envelope.type, call.value));
+      failures.succeeded(nameOf(message));
       return undefined;
-    } catch (thrown) {
-      if (classify(thrown).category === 'cancelled') throw thrown;
-      return { thrown };
+    } catch (error) {
+      if (classify(error).category === 'cancelled') throw error;
+      failures.failed(nameOf(message), error);
+      return { error };
     }
   }
 
-  private giveUp(incoming: Incoming, error: unknown): void {
-    const { code, message } = describeFailure(error);
-    this.context.logger.error('a message was given up; without a store there are no dead letters', {
-      subscription: this.subscription.spec.name,
+  /** Stays with it until it is put away, is not ours any more, or stopping cannot wait: its handler must not run again meanwhile. */
+  private async giveUp(
+    intake: Intake,
+    { lease, message, attempts, error }: { lease: Lease; message: OpenedMessage; attempts: number; error: unknown },
+  ): Promise<void> {
+    const { clock, scheduler, inHand, logger } = this.context;
+    const subscription = this.subscription.spec.name;
+    const reason: DeadLetterReason = { subscription, attempts, failure: describeFailure(error), at: clock.now() };
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+      try {
+        await intake.settle(lease.messages, { deadLetter: reason });
+        break;
+      } catch (failure) {
+        logger.warn('a dead letter could not be put away; it is tried again', { subscription, error: failure });
+        await scheduler.sleep(waitMs, inHand.signal);
+        await lease.renew();
+      }
+    }
+    this.tell(message, reason, error);
+    // Whoever asked may run into its time-out; the message has its end.
+    const failed = (failure: unknown) =>
+      logger.warn('a requester could not be told that its command was given up', { subscription, error: failure });
+    await this.context.replies.refuse(message, error).catch(failed);
+  }
+
+  private tell(message: OpenedMessage, { subscription, attempts, failure }: DeadLetterReason, error: unknown): void {
+    const { incoming } = message;
+    const { id, source } = identityOf(message) ?? { id: undefined, source: undefined };
+    const where = this.context.keepsDeadLetters ? 'is a dead letter of the broker' : 'is kept nowhere: this line is all there is of it';
+    this.context.logger.error(`a message was given up, and ${where}`, {
+      subscription,
       type: incoming.type,
+      id,
+      attempts,
+      code: failure.code,
+      reason: failure.message,
       attributes: incoming.attributes,
-      code,
-      reason: message,
     });
+    const why = failureFacts(error);
+    const about = { source, type: incoming.type, subscription, ...why };
+    if (isReadable(message))
+      emit('delivery:dead-lettered', () => ({
+        ...about,
+        id: id ?? '',
+        source: source ?? '',
+        key: message.envelope.key,
+        attempt: attempts,
+      }));
+    else emit('message:invalid', () => ({ ...about, id, key: message.envelope?.key, attempt: attempts, bytes: incoming.body.byteLength }));
   }
 }

@@ -1,4 +1,5 @@
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { Failure } from './failure.js';
 
 /** A message as it came, not yet decoded. */
 export interface Incoming {
@@ -23,6 +24,8 @@ export interface Incoming {
   readonly isCounted?: boolean;
   /** True when it may have been handed over before. */
   readonly isRedelivery: boolean;
+  /** How often a broker got it back from a process that had not settled it; undefined where nobody counts that. */
+  readonly timesReturned?: number;
   /** An operator asked for it: the inbox's window does not count. */
   readonly hasConsent: boolean;
   /** The stored delivery it comes from; undefined for a first hand-over. */
@@ -40,6 +43,11 @@ export interface Taken {
   readonly isSuspect: boolean;
   /** False when this subscription certainly has no stored deliveries, so that a success has none to close. */
   readonly hasStored: boolean;
+  /**
+   * There when they are ours only with the next statement of the transaction: sends it, before any handler. `hasStored` is right from then on.
+   * @throws HF_LEASE_LOST when somebody else has them
+   */
+  readonly confirm?: () => Promise<void>;
 }
 
 /** Messages that are ours for a time, outside any transaction. */
@@ -52,6 +60,22 @@ export interface Lease extends Taken {
   release(): Promise<void>;
 }
 
+/** Why a message is given up where there is no store to keep it. */
+export interface DeadLetterReason {
+  readonly subscription: string;
+  /** Attempts that were made; 0 for what nobody could read. */
+  readonly attempts: number;
+  readonly failure: Failure;
+  /** When it was given up, on the clock of this process. */
+  readonly at: Date;
+}
+
+/**
+ * How messages end: consumed for good, given back, or dead. The last is only said without a store: with one, a dead letter is a row, and the message
+ * is consumed.
+ */
+export type Settlement = 'ack' | 'requeue' | { readonly deadLetter: DeadLetterReason };
+
 /**
  * Where the pipeline takes the messages of one subscription from: a place in the log, what a broker handed over, or the stored deliveries
  * that are due. The same pipeline serves all of them, because it may take the same messages several times until one transaction commits.
@@ -63,6 +87,10 @@ export interface Intake {
   retake(tx: Transaction, message: Incoming): Promise<boolean>;
   /** Takes up to `limit` messages without a transaction of the caller's; undefined when there are none. */
   lease(limit: number, ttlMs: number): Promise<Lease | undefined>;
-  /** After the commit (or lease end): what was consumed is gone for good, `requeue` gives back what was not. Nothing to do for a store. */
-  settle(messages: readonly Incoming[], outcome: 'ack' | 'requeue'): Promise<void>;
+  /**
+   * After the commit (or lease end): what was consumed is gone for good, `requeue` gives back what was not. Nothing to do for a store. A dead letter is
+   * put away with its reason before the message is consumed, so that a crash in between leaves it twice and never nowhere; when that fails it throws,
+   * and the message is still in hand.
+   */
+  settle(messages: readonly Incoming[], outcome: Settlement): Promise<void>;
 }

@@ -6,6 +6,8 @@ import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import { type Answer, answerFrom, keptText } from '../reply/answer.js';
+import { Answering } from './answering.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
@@ -14,7 +16,7 @@ import type { Intake } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { LEASE_MS } from './lease-term.js';
-import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import { isReadable, openMessage, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
@@ -27,6 +29,7 @@ const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'R
 export class LeasePipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
+  private readonly answering: Answering;
 
   constructor(
     private readonly context: PipelineContext,
@@ -34,6 +37,7 @@ export class LeasePipeline {
   ) {
     this.recorder = new FailureRecorder(context, subscription);
     this.gate = new KeyGate(context.store.deliveries, subscription);
+    this.answering = new Answering(context, subscription);
   }
 
   async handle(intake: Intake): Promise<HandOver> {
@@ -79,44 +83,59 @@ export class LeasePipeline {
     if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
     if (await this.isHeldBack(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
+    let answer: Answer | undefined;
     try {
-      await this.call(call, message);
+      answer = await this.call(call, message);
     } catch (error) {
       if (classify(error).category === 'cancelled') throw error;
       return this.store(lease, (tx) => this.recorder.record(tx, message, error));
     }
     failpoint('lease:after-handler');
-    const outcome = await this.succeed(lease, message);
+    const outcome = await this.succeed(lease, message, answer);
     call.succeeded();
     return outcome;
   }
 
-  private async succeed(lease: KeptLease, message: ReadableMessage): Promise<HandOver> {
-    const identity = identityOf(message);
-    if (!lease.hasStored || identity === undefined) await lease.finish(undefined);
-    else await this.store(lease, (tx) => this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [identity]));
+  private async succeed(lease: KeptLease, message: ReadableMessage, answer: Answer | undefined): Promise<HandOver> {
+    const isAsked = answer !== undefined && message.envelope.replyTo !== undefined;
+    const { envelope } = message;
+    if (!lease.hasStored && !isAsked && !envelope.wantsReceipt) await lease.finish(undefined);
+    else
+      await this.store(lease, async (tx) => {
+        if (lease.hasStored) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [succeeded(message)]);
+        if (isAsked) await this.context.replies.give(envelope, answer);
+        await this.context.receipts.give(tx, [envelope], { subscription: this.subscription.spec.name, status: 'consumed' });
+      });
     failpoint('lease:after-done');
     return 'worked';
   }
 
-  /** Runs the handler, under a claim when it is idempotent. */
-  private async call(call: HandlerCall, message: ReadableMessage): Promise<void> {
+  /** Runs the handler, under a claim when it is idempotent; the answer of a command, for a repeat the one that it was first given. */
+  private async call(call: HandlerCall, message: ReadableMessage): Promise<Answer | undefined> {
     const { idempotency, spec } = this.subscription;
-    if (idempotency === undefined) return void (await call.run());
+    if (idempotency === undefined) {
+      await call.run();
+      return this.answering.answerOf({ message, call });
+    }
     const { inbox } = this.context.store;
     const key = idempotencyKeyOf(idempotency, message, call.delivery);
     const claim = await inbox.claim({ subscriptionId: spec.id as number, key, leaseMs: idempotency.lockTtlMs, ttlMs: idempotency.ttlMs });
     if (claim.state === 'held') throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
     if (claim.state === 'done') {
       emit('delivery:duplicate', () => call.facts());
-      return;
+      return answerFrom(claim.result);
     }
     failpoint('inbox:after-insert');
-    await this.underClaim({ subscriptionId: spec.id as number, key, token: claim.token, leaseMs: idempotency.lockTtlMs }, call);
+    const term = { subscriptionId: spec.id as number, key, token: claim.token, leaseMs: idempotency.lockTtlMs };
+    return this.underClaim(term, { message, call });
   }
 
-  private async underClaim(claim: ClaimTerm, call: HandlerCall): Promise<void> {
+  private async underClaim(
+    claim: ClaimTerm,
+    called: { readonly message: ReadableMessage; readonly call: HandlerCall },
+  ): Promise<Answer | undefined> {
     const { inbox } = this.context.store;
+    const { call } = called;
     const renewal = this.renewal(
       claim.leaseMs,
       () => inbox.renew(claim),
@@ -125,7 +144,9 @@ export class LeasePipeline {
     try {
       await call.run();
       await renewal.stop();
-      await inbox.finish({ ...claim, done: { result: undefined } });
+      const answer = this.answering.answerOf(called);
+      await inbox.finish({ ...claim, done: { result: answer && keptText(answer) } });
+      return answer;
     } catch (error) {
       await renewal.stop();
       await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);

@@ -7,7 +7,7 @@ import type { Intake, Lease } from './intake.port.js';
 import { LeasePipeline } from './lease-pipeline.js';
 import { LEASE_MS } from './lease-term.js';
 import type { PipelineContext } from './pipeline-context.js';
-import { messageOf, subscriptionOf } from './pipeline-scene.spec.js';
+import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
 import { WorkInHand } from './work-in-hand.js';
 
 const tx = {} as Transaction;
@@ -43,10 +43,13 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined)
       return result;
     },
     onStored: () => undefined,
+    replies: { refuse: async () => undefined },
     clock: time,
     scheduler: time,
     random: seededRandom(1),
     logger: silentLogger,
+    failures: NEVER_PAUSING,
+    receipts: { give: async () => undefined },
     inHand: new WorkInHand(),
   } as unknown as PipelineContext;
   const intake = {

@@ -1,9 +1,11 @@
 import { hfError } from '../errors/catalogue.js';
+import { readArrival } from '../message/arrival.js';
 import { decodeData } from '../message/codec.js';
-import { type Envelope, envelopeFrom } from '../message/envelope.js';
+import { attributesOf, type Envelope, envelopeFrom } from '../message/envelope.js';
 import { DEFAULT_LIMITS } from '../message/limits.js';
 import { unstorable } from '../message/storable.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
+import type { SucceededMessage } from './delivery.store.port.js';
 import type { Incoming } from './intake.port.js';
 import type { Subscription } from './subscription.js';
 
@@ -11,7 +13,10 @@ import type { Subscription } from './subscription.js';
 export interface ReadableMessage {
   readonly incoming: Incoming;
   readonly envelope: Envelope;
-  readonly data: object;
+  /** An instance of the class that its subscription names; where there is none, any JSON value. */
+  readonly data: unknown;
+  /** What is stored of it when it is not dealt with at once, where that is not what came: a foreign message is read once, and keeps its id. */
+  readonly mapped?: Incoming;
 }
 
 /** A message nobody can read; parked with the reason and as much of its identity as was found. */
@@ -35,14 +40,26 @@ export function isReadable(message: OpenedMessage): message is ReadableMessage {
 export async function openMessage(subscription: Subscription, incoming: Incoming): Promise<OpenedMessage> {
   let envelope: Envelope | undefined;
   try {
-    envelope = envelopeFrom(incoming.attributes, incoming.body, { limits: subscription.limits });
+    const { attributes, body, isMapped } = readArrival(incoming, subscription);
+    envelope = envelopeFrom(attributes, body, { limits: subscription.limits });
     if (subscription.spec.ordering === 'key' && envelope.key === undefined) {
       throw hfError('HF_ORDERING_KEY_MISSING', { type: envelope.type, subscription: subscription.spec.name });
     }
-    return { incoming, envelope, data: await decodeData(envelope, subscription.messages, subscription.limits) };
+    const data = await decodeData(envelope, subscription.messages, subscription.limits);
+    return { incoming, envelope, data, mapped: isMapped ? asWritten(incoming, envelope) : undefined };
   } catch (error) {
     return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming.attributes) : undefined };
   }
+}
+
+/** As a CloudEvents producer would have sent it. */
+function asWritten(incoming: Incoming, envelope: Envelope): Incoming {
+  return { ...incoming, type: envelope.type, attributes: attributesOf(envelope), body: envelope.body };
+}
+
+/** The envelope of a message, where it could be read. */
+export function envelopeOf({ envelope }: OpenedMessage): Envelope | undefined {
+  return envelope;
 }
 
 /** Source and id of a message, where they could be read. */
@@ -50,6 +67,17 @@ export function identityOf(message: OpenedMessage): InboxKey | undefined {
   const { envelope } = message;
   if (envelope !== undefined) return { source: envelope.source, id: envelope.id };
   return 'identity' in message ? message.identity : undefined;
+}
+
+/** What its stored deliveries are found by, once it was handled. */
+export function succeeded({ incoming, envelope: { source, id } }: ReadableMessage): SucceededMessage {
+  return { source, id, deliveryId: incoming.deliveryId };
+}
+
+/** What tells it from other messages, for a list of the latest ones. */
+export function nameOf(message: OpenedMessage): string {
+  const identity = identityOf(message);
+  return identity === undefined ? message.incoming.place : `${identity.source} ${identity.id}`;
 }
 
 /** Source and id in attributes that are damaged elsewhere, so that a person can find the message. */

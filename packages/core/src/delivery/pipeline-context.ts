@@ -1,8 +1,11 @@
 import type { Logger } from '../monitoring/logger.js';
+import type { Replies } from '../reply/replies.js';
+import type { Receipts } from '../receipt/receipts.js';
 import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
+import type { FailurePause } from './failure-pause.js';
 import type { WorkInHand } from './work-in-hand.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -16,6 +19,9 @@ export interface HandlerCallContext {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
+  readonly replies: Replies;
+  /** Told how deliveries of the subscription end. */
+  readonly failures: FailurePause;
   /** Calls in work: given up, and their messages given back, when stopping has reached its deadline. */
   readonly inHand: WorkInHand;
 }
@@ -23,6 +29,7 @@ export interface HandlerCallContext {
 /** What every part of the pipeline over a store uses. */
 export interface PipelineContext extends HandlerCallContext {
   readonly store: Store;
+  readonly receipts: Receipts;
   readonly runUnit: RunUnit;
   /** Deliveries were stored, and committed: their due times want to be looked at. */
   readonly onStored: () => void;

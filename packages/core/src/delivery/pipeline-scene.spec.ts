@@ -1,8 +1,12 @@
 import { attributesOf } from '../message/attributes.js';
 import { limitsFrom } from '../message/limits.js';
 import { Message } from '../message/message.js';
+import { silentLogger } from '../monitoring/logger.js';
+import { systemClock } from '../time/clock.js';
+import { systemRandom } from '../time/random.js';
+import { FailurePause } from './failure-pause.js';
 import type { Incoming } from './intake.port.js';
-import { buildSubscription } from './subscription-builder.js';
+import { type BuildContext, buildSubscription } from './subscription-builder.js';
 import type { Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
@@ -16,10 +20,19 @@ const ALL = {
   partitionedDelivery: true,
   fromEarliest: true,
   withoutStore: false,
+  renamedSubscriptions: true,
+  replies: true,
 };
+/** What never holds anything back. */
+export const NEVER_PAUSING = new FailurePause('orders.book', undefined, { clock: systemClock, random: systemRandom, logger: silentLogger });
+
 const DAY_MS = 86_400_000;
 /** A subscription of one handler, with the number 1. */
-export function subscriptionOf(handler: (id: string) => unknown, policies: Partial<HandlerPolicies<never>>): Subscription {
+export function subscriptionOf(
+  handler: (id: string) => unknown,
+  policies: Partial<HandlerPolicies<never>>,
+  given: Partial<BuildContext> = {},
+): Subscription {
   const problems: string[] = [];
   const context = {
     capabilities: ALL,
@@ -29,9 +42,10 @@ export function subscriptionOf(handler: (id: string) => unknown, policies: Parti
     limits: limitsFrom(),
     defaults: {},
     problem: (text: string) => problems.push(text),
+    ...given,
   };
-  const given = { name: 'orders.book', ...policies } as HandlerPolicies<never>;
-  const built = buildSubscription(context, { types: Placed, handler: (_message, { id }) => handler(id), policies: given });
+  const named = { name: 'orders.book', ...policies } as HandlerPolicies<never>;
+  const built = buildSubscription(context, { types: Placed, handler: (_message, { id }) => handler(id), policies: named });
   if (built === undefined || problems.length > 0) throw new Error(problems.join());
   return { ...built, spec: { ...built.spec, id: 1 } };
 }

@@ -18,6 +18,8 @@ export interface MethodMetadata {
     readonly types: MessageClass | readonly MessageClass[];
     readonly options: SubscriptionOptions & { name?: string };
   };
+  /** How the subscription of a handler of another framework reads (`@Durable`): this method is a handler where that framework says of what. */
+  readonly durable?: SubscriptionOptions & { name: string };
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */
@@ -72,8 +74,12 @@ export function declareMethod<K extends keyof MethodMetadata>(decoration: Decora
   if (kind in before) refuse('it is there already, and which of the two counts would depend on their order');
   table.set(name, { ...before, [kind]: value });
   // A handler is called by the engine, which keeps its policies; only policies change what a direct call does.
-  const isFirstPolicy = kind !== 'subscription' && Object.keys(before).every((other) => other === 'subscription');
+  const isFirstPolicy = isPolicy(kind) && !Object.keys(before).some(isPolicy);
   if (isFirstPolicy) adopt(target, name, descriptor);
+}
+
+function isPolicy(kind: string): boolean {
+  return kind !== 'subscription' && kind !== 'durable';
 }
 
 /**

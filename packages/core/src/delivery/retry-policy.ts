@@ -7,6 +7,8 @@ import type { Backoff, RetryOptions } from './policies.js';
 
 const DEFAULT_ATTEMPTS = 5;
 const DEFAULT_FACTOR = 2;
+/** More are not added up. */
+const MANY_ATTEMPTS = 10_000;
 const DEFAULT_DELAY: Duration = '200ms';
 const DEFAULT_MAX_DELAY: Duration = '30s';
 
@@ -16,6 +18,8 @@ export interface RetryPolicy {
   readonly attempts: number;
   /** Wait before attempt `attempt + 1`. */
   readonly delayMs: (attempt: number, error: unknown, random: Random) => number;
+  /** Longest that wait can be; undefined when a function of the user decides. */
+  readonly longestDelayMs: (attempt: number) => number | undefined;
   readonly retryIf: ((error: unknown, attempt: number) => boolean) | undefined;
 }
 
@@ -37,7 +41,15 @@ export function retryPolicy(
   const attempts = given.attempts ?? DEFAULT_ATTEMPTS;
   if (!Number.isInteger(attempts) || attempts < 1)
     problem(`${where}: attempts is ${String(given.attempts)}; it counts the first attempt, so use a whole number from 1`);
-  return { attempts, delayMs: delayOf(given.backoff, problem, where), retryIf: given.retryIf };
+  return { attempts, ...delaysOf(given.backoff, problem, where), retryIf: given.retryIf };
+}
+
+/** Longest time that all attempts of a policy and the waits between them can take, as far as it is known; `Infinity` when there are very many. */
+export function longestMs({ attempts, longestDelayMs }: RetryPolicy, timeoutMs: number): number {
+  if (attempts > MANY_ATTEMPTS) return Number.POSITIVE_INFINITY;
+  let ms = attempts * timeoutMs;
+  for (let attempt = 1; attempt < attempts; attempt += 1) ms += longestDelayMs(attempt) ?? 0;
+  return ms;
 }
 
 /** An attempt that failed. */
@@ -64,8 +76,13 @@ function mayRetry({ retryIf }: RetryPolicy, error: unknown, attempt: number): bo
   }
 }
 
-function delayOf(backoff: RetryOptions['backoff'], problem: (text: string) => void, where: string): RetryPolicy['delayMs'] {
-  if (typeof backoff === 'function') return (attempt, error) => toMs(backoff(attempt, error), `${where}: backoff`);
+function delaysOf(
+  backoff: RetryOptions['backoff'],
+  problem: (text: string) => void,
+  where: string,
+): Pick<RetryPolicy, 'delayMs' | 'longestDelayMs'> {
+  if (typeof backoff === 'function')
+    return { delayMs: (attempt, error) => toMs(backoff(attempt, error), `${where}: backoff`), longestDelayMs: () => undefined };
   const { delay = DEFAULT_DELAY, factor = DEFAULT_FACTOR, maxDelay = DEFAULT_MAX_DELAY, jitter = 'full' }: Partial<Backoff> = backoff ?? {};
   const ms = (value: Duration, option: string): number => {
     try {
@@ -78,9 +95,11 @@ function delayOf(backoff: RetryOptions['backoff'], problem: (text: string) => vo
   const firstMs = ms(delay, 'backoff.delay');
   const maxMs = ms(maxDelay, 'backoff.maxDelay');
   if (!(factor >= 1)) problem(`${where}: backoff.factor is ${String(factor)}; a delay may not shrink, so use at least 1`);
-  return (attempt, _error, random) => {
-    const fullMs = Math.min(maxMs, firstMs * factor ** (attempt - 1));
+  const longestDelayMs = (attempt: number) => Math.min(maxMs, firstMs * factor ** (attempt - 1));
+  const delayMs: RetryPolicy['delayMs'] = (attempt, _error, random) => {
+    const fullMs = longestDelayMs(attempt);
     if (jitter === 'none') return fullMs;
     return Math.round(jitter === 'equal' ? fullMs / 2 + (random.next() * fullMs) / 2 : random.next() * fullMs);
   };
+  return { delayMs, longestDelayMs };
 }

@@ -10,6 +10,8 @@ import type { Intake } from './intake.port.js';
 import type { Pipeline } from './pipeline.js';
 
 const POLL_MS = 1000;
+/** The first one is earlier, so that it does not ask for a connection when the look at the log does. */
+const FIRST_POLL_MS = 900;
 /** Stored deliveries of one subscription in work at once, at most: they share its connections with what is new. */
 const MAX_AT_ONCE = 4;
 /** What a counted delivery may take besides its handler, until its end is stored: longer, and another process counts it. */
@@ -38,7 +40,7 @@ export class RetryRunner {
       emit('poll:failed', { loop: 'stored deliveries', error, delayMs: POLL_MS });
       logger.warn('looking for stored deliveries failed; it is tried again', { error });
     };
-    this.loop = new Loop({ scheduler, pollMs: POLL_MS, work: () => this.look(), failed: this.failed });
+    this.loop = new Loop({ scheduler, pollMs: POLL_MS, firstPollMs: FIRST_POLL_MS, work: () => this.look(), failed: this.failed });
     this.forgotten = new Loop({ scheduler, pollMs: FORGOTTEN_EVERY_MS, work: () => this.freeForgotten(), failed: this.failed });
   }
 
@@ -46,6 +48,7 @@ export class RetryRunner {
     return this.loop.isBusy || this.forgotten.isBusy || this.tasks.size > 0;
   }
 
+  /** Begins; again when there are more subscriptions. */
   start(): void {
     if (this.pipelines.size === 0) return;
     this.loop.start();

@@ -6,6 +6,7 @@ import type { DeliveryStore } from './delivery.store.port.js';
 import type { Intake } from './intake.port.js';
 import { Permits } from './permits.js';
 import { Pipeline } from './pipeline.js';
+import { NEVER_PAUSING } from './pipeline-scene.spec.js';
 import { RetryRunner } from './retry-runner.js';
 import type { Subscription } from './subscription.js';
 
@@ -33,7 +34,11 @@ function scene(suspects: ReadonlyMap<number, string[]>, connections = 10) {
   };
   const pipelineOf = (id: number) => {
     const subscription = { spec: { id, concurrency: 10 }, timeoutMs: TIMEOUT_MS } as unknown as Subscription;
-    return new Pipeline(subscription, { handle }, { permits, scheduler: systemScheduler, unexpected: () => undefined });
+    return new Pipeline(
+      subscription,
+      { handle },
+      { permits, failures: NEVER_PAUSING, scheduler: systemScheduler, unexpected: () => undefined },
+    );
   };
   const store = { due, countSuspect, freeForgotten: async () => 0 } as unknown as DeliveryStore;
   const pipelines = new Map([...suspects.keys()].map((id) => [id, pipelineOf(id)]));
@@ -92,7 +97,11 @@ describe('deliveries that are due', () => {
       return begin(counts.handed);
     };
     const subscription = { spec: { id: 1, concurrency } } as unknown as Subscription;
-    const pipeline = new Pipeline(subscription, { handle }, { permits: new Permits(10), scheduler: time, unexpected: () => undefined });
+    const pipeline = new Pipeline(
+      subscription,
+      { handle },
+      { failures: NEVER_PAUSING, permits: new Permits(10), scheduler: time, unexpected: () => undefined },
+    );
     return { counts, time, runner: new RetryRunner(store, new Map([[1, pipeline]]), { scheduler: time, logger: silentLogger }) };
   }
 

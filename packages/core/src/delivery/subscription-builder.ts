@@ -2,12 +2,15 @@ import { describeMessages } from '../message/message-class.js';
 import { problemsOf } from '../errors/problems.js';
 import { printable } from '../errors/printable.js';
 import type { MessageClass } from '../message/message.js';
+import type { ReadForeign } from '../message/foreign.js';
 import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
 import type { Isolation, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
+import { type FailurePauseOptions, failurePausePolicy } from './failure-pause-options.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
+import { longestWaitMs } from './hold-limit.js';
 import { retryPolicy } from './retry-policy.js';
 import type { IdempotencyPolicy, Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
@@ -35,10 +38,18 @@ export interface BuildContext {
   readonly capabilities: TransportCapabilities;
   readonly transport: string;
   readonly hasStore: boolean;
+  /** Longest time a message may be in work, where the transport has a limit. */
+  readonly holdLimitMs?: number | undefined;
   /** Connections handlers may use; undefined when not yet known. */
   readonly maxConcurrency: number | undefined;
   readonly limits: MessageLimits;
-  readonly defaults: { readonly retry?: number | RetryOptions; readonly timeout?: Duration; readonly concurrency?: number };
+  readonly readForeign?: ReadForeign;
+  readonly defaults: {
+    readonly retry?: number | RetryOptions;
+    readonly timeout?: Duration;
+    readonly concurrency?: number;
+    readonly failurePause?: false | FailurePauseOptions;
+  };
   /** Takes one sentence per thing that is wrong. */
   readonly problem: (text: string) => void;
 }
@@ -61,18 +72,23 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
+  const failurePause = failurePausePolicy(policies.failurePause ?? context.defaults.failurePause, problem);
   const { concurrency, batchSize } = numbersOf(context, policies, problem);
   if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
+  const { hasStore, transport, holdLimitMs: limitMs } = context;
   return {
     messages,
     handler,
     retry,
+    longestWaitMs: longestWaitMs({ retry, timeoutMs, hasStore, transport, limitMs }, problem),
     idempotency,
     unit,
     timeoutMs,
+    failurePause,
     onDeadLetter: policies.onDeadLetter ?? 'block',
     formerly: policies.formerly === undefined ? [] : [policies.formerly].flat(),
     limits: context.limits,
+    readForeign: context.readForeign,
     spec: {
       name: policies.name,
       types: messages.map(({ type }) => type),
@@ -164,10 +180,18 @@ function checkCombinations(
     problem(`batchSize is ${policies.batchSize} and needs @Transactional, because a batch is one commit; add it, or leave batchSize out`);
   if (policies.from === 'earliest' && !capabilities.fromEarliest)
     problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing; leave it out`);
-  if (!hasStore && policies.transactional)
-    problem('@Transactional needs a store; add one to HoldfastModule.forRoot, such as store: typeorm()');
-  if (!hasStore && policies.idempotent)
-    problem('@Idempotent needs a store that remembers; add one to HoldfastModule.forRoot, such as store: typeorm()');
+  if (policies.formerly !== undefined && !capabilities.renamedSubscriptions)
+    problem(`formerly is not possible with ${transport}, where what waits under the old name would stay behind; keep the old name`);
+  if (!hasStore) checkWithoutStore(policies, problem);
+}
+
+/** What is kept in rows, or committed with them. */
+function checkWithoutStore(policies: HandlerPolicies<never>, problem: (text: string) => void): void {
+  const add = 'add one to HoldfastModule.forRoot, such as store: typeorm()';
+  if (policies.transactional) problem(`@Transactional needs a store; ${add}`);
+  if (policies.idempotent) problem(`@Idempotent needs a store that remembers; ${add}`);
+  if (policies.ordering === 'key') problem(`ordering: 'key' needs a store, where what waits behind a failed message is kept; ${add}`);
+  if (policies.formerly !== undefined) problem(`formerly needs a store that knows the names there were; ${add}, or leave it out`);
 }
 
 function guarded<T>(problem: (text: string) => void, work: () => T): T | undefined {

@@ -17,11 +17,13 @@ const ALL: TransportCapabilities = {
   partitionedDelivery: true,
   fromEarliest: true,
   withoutStore: false,
+  renamedSubscriptions: true,
+  replies: true,
 };
 
 function build(
   policies: Partial<HandlerPolicies<never>>,
-  given: { types?: never; capabilities?: Partial<TransportCapabilities>; hasStore?: boolean } = {},
+  given: { types?: never; capabilities?: Partial<TransportCapabilities>; hasStore?: boolean; holdLimitMs?: number } = {},
 ) {
   const problems: string[] = [];
   const subscription = buildSubscription(
@@ -29,6 +31,7 @@ function build(
       capabilities: { ...ALL, ...given.capabilities },
       transport: 'test',
       hasStore: given.hasStore ?? true,
+      holdLimitMs: given.holdLimitMs,
       maxConcurrency: 7,
       limits: limitsFrom(),
       defaults: {},
@@ -107,6 +110,9 @@ describe('a handler', () => {
     expect(build({ ordering: 'key', idempotent: true }, { capabilities: { partitionedDelivery: false } }).problems.join()).toMatch(
       /ordering: 'key' is not possible with test/,
     );
+    expect(build({ formerly: 'orders.take' }, { capabilities: { renamedSubscriptions: false } }).problems.join()).toMatch(
+      /formerly is not possible with test, .*; keep the old name/,
+    );
   });
 
   it('is refused what needs a store when there is none', () => {
@@ -117,5 +123,45 @@ describe('a handler', () => {
 
   it('is told everything that is wrong at once', () => {
     expect(build({ name: '', batchSize: 0, timeout: -1, retry: 0 }).problems.length).toBeGreaterThanOrEqual(4);
+  });
+
+  it.each<[string, Partial<HandlerPolicies<never>>, string]>([
+    ['a transaction', { transactional: true }, '@Transactional needs a store'],
+    ['an inbox', { idempotent: true }, '@Idempotent needs a store that remembers'],
+    ['an order', { ordering: 'key' }, "ordering: 'key' needs a store, where what waits behind a failed message is kept"],
+    ['a new name', { formerly: 'orders.before' }, 'formerly needs a store that knows the names there were'],
+  ])('without a store cannot have %s', (_, policies, text) => {
+    expect(build(policies, { hasStore: false }).problems.join('\n')).toContain(text);
+  });
+});
+
+describe('a message that a broker takes back from whoever holds it too long', () => {
+  const policies = (attempts: number, maxDelay: number) =>
+    ({ timeout: 100, retry: { attempts, backoff: { delay: 50, factor: 2, maxDelay, jitter: 'full' } } }) as const;
+
+  it('is in hand for all its attempts without a store: more than there is time for is refused, and as much as there is is not', () => {
+    // 4 × 100 ms, and 50 + 100 + 150 ms between them.
+    expect(build(policies(4, 150), { hasStore: false, holdLimitMs: 700 }).problems).toEqual([]);
+    const { problems } = build(policies(4, 150), { hasStore: false, holdLimitMs: 699 });
+    expect(problems).toEqual([
+      'subscription "orders.book": without a store the message is in hand for all its attempts: 4 of 100 ms and their waits are 700 ms, and with test a message may be in work for 699 ms; make that shorter, or raise the limit on both sides',
+    ]);
+    expect(build(policies(1e9, 150), { hasStore: false, holdLimitMs: 1e9 }).problems).toHaveLength(1);
+    expect(build(policies(1e9, 150), { hasStore: false }).problems).toEqual([]);
+  });
+
+  it('is in hand for one attempt with a store', () => {
+    expect(build(policies(100, 150), { holdLimitMs: 100 }).problems).toEqual([]);
+    expect(build({ timeout: 101 }, { holdLimitMs: 100 }).problems.join()).toContain(
+      'timeout is 101 ms, and with test a message may be in work for 100 ms',
+    );
+  });
+
+  it('waits between two attempts at most so long that all of them have their time, whatever a function says', () => {
+    const given = { timeout: 100, retry: { attempts: 4, backoff: () => '1d' as const } };
+    const { subscription, problems } = build(given, { hasStore: false, holdLimitMs: 1000 });
+    expect(problems).toEqual([]);
+    expect(subscription?.longestWaitMs).toBe(200);
+    expect(build(given, { hasStore: false }).subscription?.longestWaitMs).toBe(Number.POSITIVE_INFINITY);
   });
 });

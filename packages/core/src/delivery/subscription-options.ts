@@ -2,6 +2,7 @@ import type { Command, MessageClass, MessageOf } from '../message/message.js';
 import type { Duration } from '../time/duration.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
+import type { FailurePauseOptions } from './failure-pause-options.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 
 /** What a handler of M may return: for a command its reply. */
@@ -14,12 +15,18 @@ export type Handler<M> = (message: M, delivery: Delivery) => HandlerResult<M>;
 export interface SubscriptionLimits {
   /** Where a new subscription begins, on every broker alike: with what commits from now on, or with the oldest message kept; default 'now'. */
   from?: 'now' | 'earliest';
-  /** Messages (with `batchSize`: batches) in work at once in this process, at least 1; default 10. Each holds one database connection. */
+  /**
+   * New messages (with `batchSize`: batches) in work at once in this process, at least 1; default 10. Where there is a store, retries come on top: up to
+   * four at once, or `concurrency` if that is less, and one message that is handled alone because a process died near it. With `@Transactional` each
+   * holds one database connection, and the pool bounds all of them together.
+   */
   concurrency?: number;
   /** Messages handled in one transaction, at least 1, those of one key one after another; needs `@Transactional`; default 1. */
   batchSize?: number;
   /** For one attempt; default '30s'. */
   timeout?: Duration;
+  /** When it pauses by itself because most of its deliveries fail, so that an outage does not use up the attempts of all that waits; false: never. */
+  failurePause?: false | FailurePauseOptions;
   /** Names it had before; their backlog is taken over. */
   formerly?: string | readonly string[];
 }

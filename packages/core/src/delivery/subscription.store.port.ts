@@ -17,6 +17,13 @@ export interface RegisteredSubscription {
   readonly isNew: boolean;
 }
 
+/** Types that a subscription took once and no process takes any more. */
+export interface Leftover {
+  readonly name: string;
+  readonly ordering: 'none' | 'key';
+  readonly types: readonly string[];
+}
+
 /** Known subscriptions as rows of their service. */
 export interface SubscriptionStore {
   /**
@@ -30,4 +37,10 @@ export interface SubscriptionStore {
   setState(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<boolean>;
   /** Names of paused subscriptions, for this service. */
   paused(): Promise<ReadonlySet<string>>;
+  /**
+   * Hands over what was taken once, and since `afterMs` by no live process: types that a newer version does without, and all of a retired subscription. It
+   * is forgotten when `unroute` has ended well, and no process can register meanwhile. Nothing of a subscription that is served by a process of an older
+   * Holdfast, which does not say what it takes.
+   */
+  clearLeftovers(afterMs: number, unroute: (leftover: Leftover) => Promise<void>): Promise<void>;
 }

@@ -1,14 +1,16 @@
+import type { ReadForeign } from '../message/foreign.js';
 import type { MessageDescription } from '../message/message-class.js';
 import type { MessageLimits } from '../message/limits.js';
 import type { SubscriptionSpec } from '../transport/transport.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
+import type { FailurePausePolicy } from './failure-pause-options.js';
 import type { RetryPolicy } from './retry-policy.js';
 
 /** Idempotency of a handler, with its times in milliseconds. */
 export interface IdempotencyPolicy {
   /** Business key; undefined: source and message id. */
-  readonly key: ((message: object, delivery: Delivery) => string) | undefined;
+  readonly key: ((message: unknown, delivery: Delivery) => string) | undefined;
   readonly ttlMs: number;
   readonly lockTtlMs: number;
   readonly onExpired: 'park' | 'handle';
@@ -20,11 +22,17 @@ export interface Subscription {
   readonly messages: readonly MessageDescription[];
   readonly handler: (message: never, delivery: Delivery) => unknown;
   readonly retry: RetryPolicy;
+  /** Without a store: longest wait between two attempts, so that all of them end before a broker takes the message back; else `Infinity`. */
+  readonly longestWaitMs: number;
   readonly idempotency: IdempotencyPolicy | undefined;
   /** Undefined: the handler runs outside any transaction. */
   readonly unit: UnitOptions | undefined;
   readonly timeoutMs: number;
+  /** Undefined: it never pauses by itself. */
+  readonly failurePause: FailurePausePolicy | undefined;
   readonly onDeadLetter: 'block' | 'skip';
   readonly formerly: readonly string[];
   readonly limits: MessageLimits;
+  /** Reads messages that are no CloudEvents. */
+  readonly readForeign: ReadForeign | undefined;
 }

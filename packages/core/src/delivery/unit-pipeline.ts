@@ -1,18 +1,18 @@
 import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
+import { Answering, type CallOfMessage } from './answering.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
 import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
-import type { Intake, Taken } from './intake.port.js';
-import { identityOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import type { Incoming, Intake, Taken } from './intake.port.js';
+import { envelopeOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
@@ -34,8 +34,10 @@ interface Attempt {
   readonly limit: number;
   taken: Taken | undefined;
   opened: readonly OpenedMessage[];
-  handled: readonly HandlerCallFor[];
+  handled: readonly CallOfMessage[];
   hasStored: boolean;
+  /** True from the moment the messages were certainly ours. */
+  isConfirmed: boolean;
 }
 
 /**
@@ -45,6 +47,7 @@ interface Attempt {
 export class UnitPipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
+  private readonly answering: Answering;
   private readonly unit: UnitOptions;
 
   constructor(
@@ -53,21 +56,25 @@ export class UnitPipeline {
   ) {
     this.recorder = new FailureRecorder(context, subscription);
     this.gate = new KeyGate(context.store.deliveries, subscription);
+    this.answering = new Answering(context, subscription);
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
     this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
   }
 
-  async handle(intake: Intake): Promise<HandOver> {
-    return this.attempt(intake, this.subscription.spec.batchSize);
+  async handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
+    return this.attempt(intake, limit);
   }
 
   private async attempt(intake: Intake, limit: number): Promise<HandOver> {
-    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false };
+    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false, isConfirmed: false };
     try {
       await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, attempt));
     } catch (error) {
-      return error instanceof NothingTaken ? 'idle' : this.afterFailure(intake, attempt, error);
+      if (error instanceof NothingTaken) return 'idle';
+      // They had been read ahead and were not certainly ours yet: whatever went wrong says nothing of them. The next look is a fresh one.
+      const wasOurs = attempt.isConfirmed || attempt.taken?.confirm === undefined || classify(error).category === 'cancelled';
+      return wasOurs ? this.afterFailure(intake, attempt, error) : 'worked';
     }
     const { taken } = attempt;
     if (taken === undefined || taken.messages.length === 0) return taken?.hasMore ? 'worked' : 'idle';
@@ -78,6 +85,7 @@ export class UnitPipeline {
   }
 
   private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
+    attempt.isConfirmed = false;
     const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
@@ -86,6 +94,9 @@ export class UnitPipeline {
       if (!taken.isMoved) throw new NothingTaken();
       return;
     }
+    const begun = taken.messages.some(isFromBroker)
+      ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
+      : taken;
     const opened = await Promise.all(taken.messages.map((message) => openMessage(this.subscription, message)));
     attempt.opened = opened;
     if (taken.isSuspect) {
@@ -93,14 +104,20 @@ export class UnitPipeline {
       return this.putAside(tx, opened);
     }
     const { admitted, records } = await this.sort(tx, opened);
-    const fresh = await this.remember(tx, admitted);
+    const { fresh, repeated } = await this.remember(tx, admitted);
+    await taken.confirm?.();
+    attempt.isConfirmed = true;
     await this.runHandlers(fresh).catch((error: unknown) => {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
     });
     attempt.handled = fresh;
-    if (taken.hasStored) {
+    await this.answering.answer(tx, fresh);
+    // After the others: a batch may hold a request twice.
+    await this.answering.answerAgain(tx, repeated);
+    await this.context.receipts.give(tx, admitted.map(envelopeOf), { subscription: this.subscription.spec.name, status: 'consumed' });
+    if (begun.hasStored) {
       await this.close(tx, admitted);
       attempt.hasStored = true;
     }
@@ -141,28 +158,33 @@ export class UnitPipeline {
     return this.recorder.dead(message, error);
   }
 
-  /** Of the messages, those that are to be handled: new where the subscription is idempotent. */
-  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<readonly HandlerCallFor[]> {
-    const calls = messages.map((message) => ({ message, call: new HandlerCall(this.context, this.subscription, message) }));
+  /** Tells the messages that are to be handled, new where the subscription is idempotent, from repeats of what was. */
+  private async remember(
+    tx: Transaction,
+    messages: readonly ReadableMessage[],
+  ): Promise<{ readonly fresh: readonly CallOfMessage[]; readonly repeated: readonly CallOfMessage[] }> {
     const { idempotency, spec } = this.subscription;
-    if (idempotency === undefined || calls.length === 0) return calls;
-    const keys: InboxKey[] = calls.map(({ message, call }) => idempotencyKeyOf(idempotency, message, call.delivery));
+    const calls = messages.map((message): CallOfMessage => {
+      const call = new HandlerCall(this.context, this.subscription, message);
+      return { message, call, key: idempotency && idempotencyKeyOf(idempotency, message, call.delivery) };
+    });
+    if (idempotency === undefined || calls.length === 0) return { fresh: calls, repeated: [] };
+    const keys = calls.flatMap(({ key }) => key ?? []);
     const isNew = await this.context.store.inbox.remember(tx, { subscriptionId: spec.id as number, keys, ttlMs: idempotency.ttlMs });
     failpoint('inbox:after-insert');
-    return calls.filter(({ call }, index) => {
-      if (!isNew[index]) emit('delivery:duplicate', () => call.facts());
-      return isNew[index];
-    });
+    const repeated = calls.filter((_, index) => !isNew[index]);
+    for (const { call } of repeated) emit('delivery:duplicate', () => call.facts());
+    return { fresh: calls.filter((_, index) => isNew[index]), repeated };
   }
 
   /** Messages of one key one after another, different keys side by side; all have settled before the first failure is told. */
-  private async runHandlers(calls: readonly HandlerCallFor[]): Promise<void> {
+  private async runHandlers(calls: readonly CallOfMessage[]): Promise<void> {
     const [only] = calls;
     if (calls.length === 1 && only !== undefined) {
       await only.call.run();
       return;
     }
-    const chains = new Map<string, HandlerCallFor[]>();
+    const chains = new Map<string, CallOfMessage[]>();
     for (const call of calls) {
       const key = call.message.envelope.key === undefined ? `place ${call.message.incoming.place}` : `key ${call.message.envelope.key}`;
       const chain = chains.get(key);
@@ -187,8 +209,7 @@ export class UnitPipeline {
   }
 
   private async close(tx: Transaction, messages: readonly ReadableMessage[]): Promise<void> {
-    const identities = messages.flatMap((message) => identityOf(message) ?? []);
-    if (identities.length > 0) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), identities);
+    if (messages.length > 0) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), messages.map(succeeded));
   }
 
   /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */
@@ -220,7 +241,9 @@ export class UnitPipeline {
 
   private async oneByOne(intake: Intake, count: number): Promise<HandOver> {
     let last: HandOver = 'worked';
-    for (let done = 0; done < count && last === 'worked'; done += 1) last = await this.attempt(intake, 1);
+    // Those that a pause keeps from their turn stay where they are.
+    for (let done = 0; done < count && last === 'worked' && this.context.failures.isDelivering; done += 1)
+      last = await this.attempt(intake, 1);
     return last === 'blocked' ? 'blocked' : 'worked';
   }
 
@@ -254,7 +277,7 @@ export class UnitPipeline {
   }
 }
 
-interface HandlerCallFor {
-  readonly message: ReadableMessage;
-  readonly call: HandlerCall;
+/** Neither in the log nor a stored delivery. */
+function isFromBroker({ lane, deliveryId }: Incoming): boolean {
+  return lane === undefined && deliveryId === undefined;
 }

@@ -1,18 +1,20 @@
 import { hfError } from '../errors/catalogue.js';
+import type { Logger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { seededRandom } from '../time/random.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord, KeyLock, KeyRule } from './delivery.store.port.js';
+import { FailurePause } from './failure-pause.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
 import type { PipelineContext } from './pipeline-context.js';
-import { messageOf, subscriptionOf } from './pipeline-scene.spec.js';
+import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
 import { UnitPipeline } from './unit-pipeline.js';
 import { WorkInHand } from './work-in-hand.js';
 
 const tx = { abort: () => undefined } as unknown as Transaction;
 
-function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<never>> = {}) {
+function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<never>> = {}, failures: FailurePause = NEVER_PAUSING) {
   const transcript: string[] = [];
   const warnings: string[] = [];
   const taken: Taken = { messages, hasMore: false, isMoved: true, isSuspect: false, hasStored: true };
@@ -43,17 +45,20 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       }
     },
     onStored: () => undefined,
+    replies: { refuse: async () => undefined },
     clock: time,
     scheduler: time,
     random: seededRandom(1),
     logger: { warn: (text: string) => void warnings.push(text) },
+    failures,
+    receipts: { give: async () => undefined },
     inHand: new WorkInHand(),
   } as unknown as PipelineContext;
   const intake = (isSuspect = false): Intake => ({
     take: async (_tx, limit) => ({ ...taken, messages: messages.slice(0, limit), isSuspect }),
     retake: async () => true,
     lease: async () => undefined,
-    settle: async (_messages, outcome) => void transcript.push(outcome),
+    settle: async (_messages, outcome) => void transcript.push(String(outcome)),
   });
   const pipeline = new UnitPipeline(
     context,
@@ -122,5 +127,24 @@ describe('a failure that cannot be stored', () => {
     Object.assign(deliveries, { failures: 1, failsWith: error });
     expect(await handle()).toBe('blocked');
     expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: [text] });
+  });
+});
+
+describe('a batch of which every message fails', () => {
+  const messages = ['1', '2', '3'].map((key) => messageOf('bad', key));
+  const attempts = async (failures: FailurePause) => {
+    const { transcript, handle } = scene(messages, {}, failures);
+    await handle();
+    return transcript.filter((line) => line === 'bad retry').length;
+  };
+
+  it('costs each of them an attempt', async () => {
+    expect(await attempts(NEVER_PAUSING)).toBe(3);
+  });
+
+  it('costs no attempt of those whose turn had not come when the subscription paused', async () => {
+    const policy = { messages: 1, share: 0, delayMs: 1000, maxDelayMs: 1000 };
+    const logger = { warn: () => undefined } as unknown as Logger;
+    expect(await attempts(new FailurePause('orders.book', policy, { clock: new VirtualTime(), random: seededRandom(1), logger }))).toBe(1);
   });
 });

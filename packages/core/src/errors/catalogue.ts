@@ -1,7 +1,9 @@
 import { HoldfastError } from './holdfast-error.js';
 import { printable } from './printable.js';
+import { BROKER_ERRORS } from './rows/broker.js';
 import { DELIVERY_ERRORS } from './rows/delivery.js';
 import { MESSAGE_ERRORS } from './rows/message.js';
+import { REQUEST_ERRORS } from './rows/request.js';
 import { SETUP_ERRORS } from './rows/setup.js';
 import { STORE_ERRORS } from './rows/store.js';
 import { UNIT_ERRORS } from './rows/unit-of-work.js';
@@ -10,7 +12,15 @@ import { UNIT_ERRORS } from './rows/unit-of-work.js';
  * All errors of Holdfast: code → what happened, its category, what to do. Documentation and tests are made from this table.
  * A new error is one row in the file of its area under `rows/`; its `{placeholders}` are then asked for by the compiler.
  */
-export const ERRORS = { ...SETUP_ERRORS, ...MESSAGE_ERRORS, ...UNIT_ERRORS, ...DELIVERY_ERRORS, ...STORE_ERRORS } as const;
+export const ERRORS = {
+  ...SETUP_ERRORS,
+  ...MESSAGE_ERRORS,
+  ...UNIT_ERRORS,
+  ...DELIVERY_ERRORS,
+  ...REQUEST_ERRORS,
+  ...STORE_ERRORS,
+  ...BROKER_ERRORS,
+} as const;
 
 /** A code of the catalogue. */
 export type ErrorCode = keyof typeof ERRORS;

@@ -37,8 +37,16 @@ export interface ClaimEnd {
   readonly done: { readonly result: string | undefined } | undefined;
 }
 
+/** What handlers of commands answered, beside the memory that they did. */
+export interface ResultStore {
+  /** Keeps a result (JSON) beside a key that this transaction remembered. */
+  keep(tx: Transaction, result: { readonly subscriptionId: number; readonly key: InboxKey; readonly result: string }): Promise<void>;
+  /** The result kept beside a key; undefined when there is none. */
+  resultOf(tx: Transaction, key: { readonly subscriptionId: number; readonly key: InboxKey }): Promise<string | undefined>;
+}
+
 /** Remembered deliveries. A conflict is read, never guessed: only `done` means "handled before". */
-export interface InboxStore {
+export interface InboxStore extends ResultStore {
   /**
    * Remembers the keys in `tx`, in one statement sorted by key; which of them are new, in the order given. Waits for a concurrent
    * transaction with the same key, and gives up with a retryable error after a short while.

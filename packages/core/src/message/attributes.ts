@@ -7,6 +7,13 @@ import { assertStorable, headersFrom } from './storable.js';
 /** CloudEvents attributes by their names on the wire, and `headers`. Of unknown origin: nothing in it is trusted. */
 export type Attributes = Readonly<Record<string, unknown>>;
 
+/** Attributes as we write them: texts, but for the headers. */
+export interface WrittenAttributes {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly datacontenttype: string;
+  readonly [name: string]: string | undefined | Readonly<Record<string, string>>;
+}
+
 /** What reading attributes may depend on. */
 export interface AttributeOptions {
   /** Stands in for `time`, which CloudEvents makes optional; without it a message without time is refused. */
@@ -19,28 +26,37 @@ const SCHEMA_PREFIX = 'urn:holdfast:';
 const JSON_TYPE = /^application\/(?:json|[\w.+-]+\+json)\s*(?:;.*)?$/i;
 
 /**
- * Everything of an envelope but its body, as flat JSON text with the names of CloudEvents: what is stored beside the body.
+ * Everything of an envelope but its body, as flat JSON text with the names of CloudEvents: what is stored beside the body. What a reader takes for granted is
+ * left out: a correlation id that is the message's own, the kind of an event.
  *
- * @source CloudEvents 1.0.2 §"Context Attributes" and JSON Event Format §3; `destination` and `kind` are ours
+ * @source CloudEvents 1.0.2 §"Context Attributes" and JSON Event Format §3; `destination`, `kind` and `duetime` are ours
  */
 export function attributesOf(envelope: Envelope): string {
-  return JSON.stringify({
+  return JSON.stringify(attributesIn(envelope));
+}
+
+/** The same before it is text; what the envelope does not have is undefined. */
+export function attributesIn(envelope: Envelope): WrittenAttributes {
+  return {
     specversion: '1.0',
     id: envelope.id,
     source: envelope.source,
     type: envelope.type,
     time: envelope.time.toISOString(),
+    duetime: envelope.dueAt?.toISOString(),
     datacontenttype: envelope.contentType,
     dataschema: dataSchemaOf(envelope.type, envelope.version),
     partitionkey: envelope.key,
-    correlationid: envelope.correlationId,
+    correlationid: envelope.correlationId === envelope.id ? undefined : envelope.correlationId,
     causationid: envelope.causationId,
     traceparent: envelope.traceparent,
     sagaid: envelope.sagaId,
+    replyto: envelope.replyTo,
+    receipt: envelope.wantsReceipt === true ? 'true' : undefined,
     destination: envelope.destination,
-    kind: envelope.kind,
+    kind: envelope.kind === 'event' ? undefined : envelope.kind,
     headers: envelope.headers,
-  });
+  };
 }
 
 /**
@@ -52,7 +68,7 @@ export function attributesOf(envelope: Envelope): string {
  */
 export function envelopeFrom(attributes: string | Attributes, body: Uint8Array, options: AttributeOptions = {}): Envelope {
   const limits = options.limits ?? DEFAULT_LIMITS;
-  const from = typeof attributes === 'string' ? parse(attributes) : attributes;
+  const from = typeof attributes === 'string' ? parseAttributes(attributes) : attributes;
   const text = (name: string, part: string): string => {
     const value = from[name];
     assertStorable(value, part, limits.idLength);
@@ -68,12 +84,15 @@ export function envelopeFrom(attributes: string | Attributes, body: Uint8Array, 
     version: versionOf(from.dataschema),
     key: optional('partitionkey', 'The ordering key'),
     time: timeOf(from.time, options.receivedAt),
+    dueAt: timestampIn(from.duetime),
     destination: optional('destination', 'The destination of a message'),
     headers: headersFrom(from.headers ?? undefined, limits),
     correlationId: optional('correlationid', 'The correlation id') ?? id,
     causationId: optional('causationid', 'The causation id'),
     sagaId: optional('sagaid', 'The saga id'),
     traceparent: optional('traceparent', 'The traceparent of a message'),
+    replyTo: optional('replyto', 'The reply address of a message'),
+    wantsReceipt: from.receipt === 'true' || from.receipt === true ? true : undefined,
     kind: kindOf(from.kind),
     contentType: contentTypeOf(from.datacontenttype),
     body,
@@ -93,7 +112,8 @@ export function versionOf(dataSchema: unknown): number {
   return version;
 }
 
-function parse(text: string): Attributes {
+/** Attributes as they were stored. @throws HF_MESSAGE_UNREADABLE when the text is no JSON object */
+export function parseAttributes(text: string): Attributes {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -115,14 +135,19 @@ const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$
 
 function timeOf(value: unknown, receivedAt: Date | undefined): Date {
   if ((value === undefined || value === null) && receivedAt) return receivedAt;
-  const time = typeof value === 'string' && TIMESTAMP.test(value) ? new Date(value) : undefined;
-  if (!time || Number.isNaN(time.getTime())) throw unreadable('time', value);
+  const time = timestampIn(value);
+  if (time === undefined) throw unreadable('time', value);
   return time;
+}
+
+function timestampIn(value: unknown): Date | undefined {
+  const time = typeof value === 'string' && TIMESTAMP.test(value) ? new Date(value) : undefined;
+  return time === undefined || Number.isNaN(time.getTime()) ? undefined : time;
 }
 
 function kindOf(value: unknown): Envelope['kind'] {
   if (value === undefined || value === null) return 'event';
-  if (value === 'event' || value === 'command') return value;
+  if (value === 'event' || value === 'command' || value === 'reply') return value;
   throw unreadable('kind', value);
 }
 

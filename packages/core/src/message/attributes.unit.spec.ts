@@ -26,6 +26,7 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record({
   version: fc.integer({ min: 1, max: 999_999_999 }),
   key: maybe,
   time: fc.date({ min: new Date(0), max: new Date('9999-01-01'), noInvalidDate: true }),
+  dueAt: fc.option(fc.date({ min: new Date(0), max: new Date('9999-01-01'), noInvalidDate: true }), { nil: undefined }),
   destination: maybe,
   headers: fc.dictionary(
     text,
@@ -42,9 +43,20 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record({
 });
 
 describe('attributesOf', () => {
+  it.each([7, '1', 'soon', {}, '2030-13-01T00:00:00Z', null])('takes no notice of a duetime that is no time: %p', (duetime) => {
+    expect(envelopeFrom({ ...minimal, duetime }, body).dueAt).toBeUndefined();
+  });
+
   it('writes the names of CloudEvents, flat, without the body', () => {
     const envelope = envelopeFrom(
-      { ...minimal, partitionkey: 'o-1', dataschema: dataSchemaOf('order.placed', 2), headers: { tenant: 'acme' } },
+      {
+        ...minimal,
+        partitionkey: 'o-1',
+        dataschema: dataSchemaOf('order.placed', 2),
+        correlationid: 'c-1',
+        kind: 'command',
+        headers: { tenant: 'acme' },
+      },
       body,
     );
     expect(JSON.parse(attributesOf(envelope))).toEqual({
@@ -56,10 +68,24 @@ describe('attributesOf', () => {
       datacontenttype: 'application/json',
       dataschema: 'urn:holdfast:order.placed:2',
       partitionkey: 'o-1',
-      correlationid: 'm-1',
-      kind: 'event',
+      correlationid: 'c-1',
+      kind: 'command',
       headers: { tenant: 'acme' },
     });
+  });
+
+  it('leaves out what a reader takes for granted', () => {
+    const written = JSON.parse(attributesOf(envelopeFrom({ ...minimal, correlationid: minimal.id, kind: 'event' }, body)));
+    expect(Object.keys(written).sort()).toEqual([
+      'datacontenttype',
+      'dataschema',
+      'headers',
+      'id',
+      'source',
+      'specversion',
+      'time',
+      'type',
+    ]);
   });
 
   it('is read back as it was, for any envelope', () => {

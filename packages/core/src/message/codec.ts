@@ -7,6 +7,7 @@ import { isNestedDeeper, pollutingPath, unserialisable } from './json.js';
 import { DEFAULT_LIMITS, type MessageLimits } from './limits.js';
 import { className, type MessageDescription } from './message-class.js';
 import { validated, whenReady } from './schema.js';
+import type { UntypedMessage } from './untyped.js';
 
 /**
  * The data of a message as bytes, as it is at this moment: later changes to the instance change nothing.
@@ -24,14 +25,15 @@ export function encodeData(
   description: MessageDescription,
   limits: MessageLimits = DEFAULT_LIMITS,
 ): Buffer | Promise<Buffer> {
-  const text = stringify(message, description, limits);
+  const text = stringify(description.isJson ? (message as UntypedMessage).data : message, description, limits);
   if (!description.schema) return bytesOf(text, description, limits);
   return whenReady(validated(JSON.parse(text), description), (data) => bytesOf(stringify(data, description, limits), description, limits));
 }
 
 /**
  * The message a handler gets: an instance of the class that its subscription names for the type, brought up to that class's version and
- * checked by its schema. The constructor is not run, and fields the class does not know are kept unless the schema drops them.
+ * checked by its schema. The constructor is not run, and fields the class does not know are kept unless the schema drops them. Where there is no
+ * class (UntypedMessage), it is the JSON value itself.
  *
  * Throws nothing but HoldfastErrors of category `contract`, whatever the bytes are and whatever upcasts and schemas do.
  *
@@ -45,10 +47,12 @@ export function decodeData(
   envelope: Pick<Envelope, 'type' | 'version' | 'body'>,
   descriptions: readonly MessageDescription[],
   limits: MessageLimits = DEFAULT_LIMITS,
-): object | Promise<object> {
+): unknown {
   const description = descriptions.find(({ type }) => type === envelope.type);
   if (!description) throw hfError('HF_MESSAGE_UNKNOWN_TYPE', { type: envelope.type, known: descriptions.map(({ type }) => type) });
-  const data = upcast(parse(envelope, limits), envelope.version, description);
+  const json = parse(envelope, description, limits);
+  if (description.isJson) return json;
+  const data = upcast(json as object, envelope.version, description);
   return whenReady(validated(data, description), (value) => instantiate(value, description));
 }
 
@@ -59,7 +63,8 @@ function stringify(data: unknown, description: MessageDescription, limits: Messa
   } catch (cause) {
     throw invalid(description, reasonFor(data, limits) ?? `it has no form in JSON: ${printable(cause)}`, cause);
   }
-  if (text === undefined || !text.startsWith('{')) throw invalid(description, 'the data must be an object');
+  if (text === undefined || !(description.isJson || text.startsWith('{')))
+    throw invalid(description, description.isJson ? 'the data has no form in JSON' : 'the data must be an object');
   if (isNestedDeeper(text, limits.depth)) throw invalid(description, reasonFor(data, limits) ?? `nested deeper than ${limits.depth}`);
   const polluting = pollutingPath(text);
   if (polluting !== undefined) throw invalid(description, `${polluting}: a key that would change a prototype`);
@@ -84,7 +89,7 @@ function assertSize(body: Uint8Array, type: string, { bodyBytes }: MessageLimits
   if (body.byteLength > bodyBytes) throw hfError('HF_MESSAGE_TOO_LARGE', { type, bytes: body.byteLength, limit: bodyBytes });
 }
 
-function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, limits: MessageLimits): object {
+function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, { isJson }: MessageDescription, limits: MessageLimits): unknown {
   assertSize(body, type, limits);
   const unreadable = (reason: string, cause?: unknown): Error =>
     hfError('HF_MESSAGE_UNREADABLE', { part: `The body of ${printable(type)}`, reason }, { cause });
@@ -99,7 +104,7 @@ function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, limits: MessageL
   } catch (cause) {
     throw unreadable(text === '' ? 'it is empty' : `it is not JSON: ${printable(text, 80)}`, cause);
   }
-  if (!isDataObject(data)) throw unreadable(`it is no object: ${printable(text, 80)}`);
+  if (!isJson && !isDataObject(data)) throw unreadable(`it is no object: ${printable(text, 80)}`);
   const polluting = pollutingPath(text, data);
   if (polluting !== undefined) throw unreadable(`it has the key ${printable(polluting)}, which would change a prototype`);
   return data;

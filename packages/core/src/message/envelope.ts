@@ -1,4 +1,4 @@
-export { attributesOf, envelopeFrom } from './attributes.js';
+export { attributesIn, attributesOf, envelopeFrom, type WrittenAttributes } from './attributes.js';
 
 /**
  * A message as it travels and as it is stored: CloudEvents attributes and a body of bytes. Made once, when it is published, and never changed.
@@ -21,6 +21,8 @@ export interface Envelope {
   readonly key?: string;
   /** When it was published, on the publisher's clock. */
   readonly time: Date;
+  /** When it was to leave, on the publisher's clock, if it was published with `delay` or `at`: its age is counted from here. */
+  readonly dueAt?: Date;
   /** Where it goes, when that is not its type on the default transport. */
   readonly destination?: string;
   /** Application headers; without a prototype. */
@@ -33,8 +35,12 @@ export interface Envelope {
   readonly sagaId?: string;
   /** W3C trace context of the publisher. */
   readonly traceparent?: string;
-  /** Whether it states a fact to anyone or asks one owner to act. */
-  readonly kind: 'event' | 'command';
+  /** Where whoever sent it waits for the reply, as its transport understands it; undefined: nobody waits. */
+  readonly replyTo?: string;
+  /** Its publisher wants to know which subscriptions have dealt with it. */
+  readonly wantsReceipt?: boolean;
+  /** Whether it states a fact to anyone, asks one owner to act, or answers one process that asked. */
+  readonly kind: 'event' | 'command' | 'reply';
   /** How `body` is written. */
   readonly contentType: 'application/json';
   /** The data, serialised once at the call. */

@@ -19,6 +19,8 @@ export interface MessageDescription {
   readonly upcast: Readonly<Record<number, Upcast>>;
   /** True for a command, which has one owner; false for an event. */
   readonly isCommand: boolean;
+  /** True where the data is any JSON value, of any version, and not the fields of an instance: see UntypedMessage. */
+  readonly isJson: boolean;
   /** The class itself. */
   readonly class: MessageClass;
 }
@@ -39,24 +41,31 @@ const TYPE_LENGTH = 255;
 export function declareMessage(target: MessageClass, type: string, options: MessageOptions<unknown> = {}): void {
   const problems = problemsOf(type, options).map((problem) => `@Message on ${className(target)}: ${problem}`);
   if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
-  const description: MessageDescription = Object.freeze({
+  describeAs(target, {
     type,
     version: options.version ?? 1,
     schema: options.schema,
     destination: options.destination,
     upcast: Object.freeze({ ...options.upcast }) as Readonly<Record<number, Upcast>>,
     isCommand: COMMAND_MARK in target.prototype,
+    isJson: false,
     class: target,
   });
-  Object.defineProperty(target, DESCRIPTION, { value: description, configurable: true });
+}
+
+/** Writes a description onto a class, or onto one instance that has its own. */
+export function describeAs(target: object, description: MessageDescription): void {
+  Object.defineProperty(target, DESCRIPTION, { value: Object.freeze(description), configurable: true });
 }
 
 /**
- * What `@Message` says about a class, or about the class of an instance. A declaration is not inherited: a subclass is another message.
+ * What `@Message` says about a class, or about the class of an instance. A declaration is not inherited: a subclass is another message. An
+ * UntypedMessage speaks for itself.
  *
  * @throws HF_MESSAGE_UNDECLARED naming the class
  */
 export function describeMessage(message: MessageClass | object): MessageDescription {
+  if (typeof message === 'object' && message !== null && Object.hasOwn(message, DESCRIPTION)) return Reflect.get(message, DESCRIPTION);
   const target = typeof message === 'function' ? message : classOf(message);
   if (typeof target === 'function' && Object.hasOwn(target, DESCRIPTION)) {
     return Reflect.get(target, DESCRIPTION) as MessageDescription;
@@ -99,8 +108,8 @@ function classOf(instance: unknown): unknown {
 function problemsOf(type: unknown, options: MessageOptions<unknown>): string[] {
   const version = options.version ?? 1;
   const problems: string[] = [];
-  if (!isName(type))
-    problems.push(`the type must be a printable text of 1 to ${TYPE_LENGTH} characters without blanks around it, it is ${printable(type)}`);
+  const typeProblem = problemOfType(type);
+  if (typeProblem !== undefined) problems.push(typeProblem);
   if (!isVersion(version)) problems.push(`version must be a positive integer, it is ${printable(version)}`);
   if (options.destination !== undefined && !isName(options.destination)) {
     problems.push(`destination must be a printable text of 1 to ${TYPE_LENGTH} characters, it is ${printable(options.destination)}`);
@@ -113,6 +122,12 @@ function problemsOf(type: unknown, options: MessageOptions<unknown>): string[] {
     if (typeof upcast !== 'function') problems.push(`upcast ${printable(from)} must be a function`);
   }
   return problems;
+}
+
+/** What is wrong with the type of a message; undefined: nothing. */
+export function problemOfType(type: unknown): string | undefined {
+  if (isName(type)) return undefined;
+  return `the type must be a printable text of 1 to ${TYPE_LENGTH} characters without blanks around it, it is ${printable(type)}`;
 }
 
 function isVersion(value: unknown): boolean {

@@ -37,6 +37,7 @@ describe('describeMessage', () => {
       destination: undefined,
       upcast: {},
       isCommand: false,
+      isJson: false,
       class: OrderPlaced,
     });
   });

@@ -46,11 +46,10 @@ export function headersFrom(headers: unknown, limits: MessageLimits): Readonly<R
 /** Why a value cannot be a key or a column, with the value; undefined when it can. */
 export function unstorable(text: unknown, maxLength: number): string | undefined {
   if (text === undefined || text === null) return 'it is missing';
-  const shown = printable(text, SHOWN);
-  if (typeof text !== 'string') return `it is no text but of type ${typeof text}: ${shown}`;
+  if (typeof text !== 'string') return `it is no text but of type ${typeof text}: ${printable(text, SHOWN)}`;
   if (text === '') return 'it is empty';
-  if (text.length > maxLength) return `it has ${text.length} characters, the limit is ${maxLength}: ${shown}`;
-  return UNSTORABLE.test(text) ? `it has a NUL or half of a surrogate pair in it: ${shown}` : undefined;
+  if (text.length > maxLength) return `it has ${text.length} characters, the limit is ${maxLength}: ${printable(text, SHOWN)}`;
+  return UNSTORABLE.test(text) ? `it has a NUL or half of a surrogate pair in it: ${printable(text, SHOWN)}` : undefined;
 }
 
 function badHeaders(reason: string, headers: unknown): Error {

@@ -1,4 +1,5 @@
 import type { ErrorCategory } from '../errors/holdfast-error.js';
+import type { ParkedReason } from '../outbox/relay.store.port.js';
 
 /** Which message an event is about. */
 export interface MessageFacts {
@@ -45,6 +46,35 @@ export interface NodeFacts {
   readonly node: string;
 }
 
+/** Which connection to a broker an event is about. */
+export interface BrokerFacts {
+  /** Name of the transport. */
+  readonly transport: string;
+  /** What the connection is for. */
+  readonly connection: 'publish' | 'consume';
+  /** Where the broker is, without user and password. */
+  readonly address: string;
+}
+
+/** Which row of the log an event is about. */
+export interface ParkedFacts {
+  /** CloudEvents type. */
+  readonly type: string;
+  /** Ordering key, if it has one. */
+  readonly key: string | undefined;
+  /** Lane and number of its row. */
+  readonly place: string;
+}
+
+/** Which lease an event is about. */
+export interface LeaseFacts {
+  /** Of what. */
+  readonly scope: string;
+  readonly part: number;
+  /** Id of this process. */
+  readonly node: string;
+}
+
 /** Ids of a lane's log; both included. */
 export interface HoleFacts {
   readonly lane: number;
@@ -59,9 +89,9 @@ export interface HoleFacts {
  * @source Node.js `node:diagnostics_channel`; the channel of an event is `holdfast:<name>`
  */
 export interface HoldfastEvents {
-  /** A publish or send was accepted: with a store it is in its unit, which may still be rolled back; without one the broker has confirmed it. */
+  /** A publish, a send, a request or the reply to one was accepted: with a store it is in its unit, which may still be rolled back; without one the broker has confirmed it. */
   'message:published': MessageFacts & {
-    readonly kind: 'event' | 'command';
+    readonly kind: 'event' | 'command' | 'reply';
     /** Undefined: its type on the default transport. */
     readonly destination: string | undefined;
     /** Of the body. */
@@ -76,6 +106,35 @@ export interface HoldfastEvents {
       /** Of the body. */
       readonly bytes: number;
     };
+  /**
+   * A broker did not confirm a message. `unroutable`: no queue takes its type, which is no failure of an event; `rejected`: the broker refused it;
+   * `unknown`: it may have it or not. What is rejected or unknown is published again from the outbox; without a store the caller is told in the end.
+   */
+  'message:unconfirmed': MessageFacts & {
+    readonly outcome: 'unroutable' | 'rejected' | 'unknown';
+    /** What stood in the way, where that is known. */
+    readonly error: unknown;
+  };
+  /** A request ended. `given-up`: it could not be sent, its signal was aborted, or this process stops. `id` is empty when it had not been sent. */
+  'request:ended': MessageFacts & {
+    readonly outcome: 'replied' | 'rejected' | 'timed-out' | 'given-up';
+    readonly durationMs: number;
+  };
+  /** A reply was dropped. `nobody-waits`: it came too late, a second time, or for a request of another life of this process. `id` is that of the request. */
+  'reply:dropped': {
+    readonly id: string | undefined;
+    /** Service that replied. */
+    readonly source: string | undefined;
+    readonly reason: 'nobody-waits' | 'unreadable';
+  };
+  /**
+   * A message could not be sent: it is kept apart, and what follows in its key waits behind it (`behind`). `place`: lane and row of the log. `rejected`:
+   * the broker refused it; `unroutable`: a command whose owner has no queue; `unconfirmed`: it was
+   * never confirmed, while others were; `unreadable`: beyond the limits of this process.
+   */
+  'message:parked': ParkedFacts & { readonly reason: ParkedReason; readonly error: string | undefined };
+  /** A parked message was sent after all. */
+  'message:resumed': ParkedFacts;
   /** The message rows of a unit were written, just before its COMMIT. */
   'outbox:written': { readonly dataSource: string; readonly count: number; readonly lanes: readonly number[] };
 
@@ -85,9 +144,9 @@ export interface HoldfastEvents {
   'delivery:succeeded': DeliveryFacts & { readonly durationMs: number; readonly criticalTimeMs: number };
   /** A handler failed, whatever happens next. `durationMs`: of this attempt. */
   'delivery:failed': DeliveryFacts & FailureFacts & { readonly durationMs: number };
-  /** A failed delivery is stored and will be tried again. */
+  /** A failed delivery will be tried again after `delayMs`: it is stored, or without a store waits in this process. */
   'delivery:retry-scheduled': DeliveryFacts & FailureFacts & { readonly delayMs: number };
-  /** A failed delivery is stored and waits for a person. */
+  /** A failed delivery waits for a person: it is stored, or without a store is where the transport keeps dead letters. */
   'delivery:dead-lettered': DeliveryFacts & FailureFacts;
   /** A message was recognised as handled before, and dropped. */
   'delivery:duplicate': DeliveryFacts;
@@ -108,12 +167,31 @@ export interface HoldfastEvents {
   /** The sequence of a lane stood behind what was already read, and was raised. */
   'lane:sequence-raised': { readonly lane: number; readonly from: bigint; readonly to: bigint };
 
+  /** A part of something that one process has at a time is this one's from now on, such as a lane of the log (scope `relay`). */
+  'lease:taken': LeaseFacts;
+  /** A part that was this process's is another's, or nobody's: it was silent for too long. */
+  'lease:lost': LeaseFacts;
+
   /** A subscription gets no deliveries: by an operator, or because most of them failed. `forMs` is undefined until resumed by hand. */
   'subscription:paused': { readonly subscription: string; readonly reason: 'operator' | 'failures'; readonly forMs: number | undefined };
   /** A paused subscription gets deliveries again. */
   'subscription:resumed': { readonly subscription: string };
   /** A known subscription has no handler in any live process. */
   'subscription:missing': { readonly subscription: string };
+
+  /** A subscription gets deliveries from a queue of the broker: at the start, and again each time after it was interrupted. */
+  'subscription:consuming': { readonly subscription: string; readonly queue: string };
+  /** A subscription lost its queue, or the way to it; what it had in hand is delivered again. It is tried again after `delayMs`. */
+  'subscription:interrupted': { readonly subscription: string; readonly queue: string; readonly error: unknown; readonly delayMs: number };
+
+  /** A connection to the broker is open. `generation`: from 1, one more each time. */
+  'broker:connected': BrokerFacts & { readonly generation: number };
+  /** A connection to the broker was lost, or could not be made. It is tried again after `delayMs`. */
+  'broker:disconnected': BrokerFacts & { readonly error: unknown; readonly delayMs: number };
+  /** The broker takes no messages for a while, because its memory or disk runs out: publishing waits. */
+  'broker:blocked': BrokerFacts & { readonly reason: string };
+  /** The broker takes messages again. */
+  'broker:unblocked': BrokerFacts;
 
   /** This process has started. */
   'node:started': NodeFacts;
@@ -139,6 +217,11 @@ export type EventName = keyof HoldfastEvents;
 export const EVENT_NAMES = Object.keys({
   'message:published': true,
   'message:invalid': true,
+  'message:unconfirmed': true,
+  'request:ended': true,
+  'reply:dropped': true,
+  'message:parked': true,
+  'message:resumed': true,
   'outbox:written': true,
   'delivery:started': true,
   'delivery:succeeded': true,
@@ -153,9 +236,17 @@ export const EVENT_NAMES = Object.keys({
   'lane:hole-dead': true,
   'lane:trimmed': true,
   'lane:sequence-raised': true,
+  'lease:taken': true,
+  'lease:lost': true,
   'subscription:paused': true,
   'subscription:resumed': true,
   'subscription:missing': true,
+  'subscription:consuming': true,
+  'subscription:interrupted': true,
+  'broker:connected': true,
+  'broker:disconnected': true,
+  'broker:blocked': true,
+  'broker:unblocked': true,
   'node:started': true,
   'node:stopping': true,
   'node:stopped': true,

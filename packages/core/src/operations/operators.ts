@@ -1,4 +1,5 @@
 import type { MessageRef } from '../message/message.js';
+import type { ParkedReason } from '../outbox/relay.store.port.js';
 
 /** Who does it and why; kept in the audit table. */
 export interface OperatorAction {
@@ -91,6 +92,45 @@ export abstract class Subscriptions {
   abstract retire(name: string, action: OperatorAction): Promise<void>;
 }
 
+/** Which parked messages: every given field must match. */
+export interface ParkedFilter {
+  type?: string;
+  key?: string;
+  reason?: ParkedReason;
+  /** Parked at or after. */
+  since?: Date;
+  /** Parked before. */
+  until?: Date;
+}
+
+/** Parked messages chosen by id or by a filter that names at least one thing. */
+export type ParkedChoice = string | AtLeastOne<ParkedFilter>;
+
+/** A message that a broker did not take, or that waits behind one of its key. */
+export interface ParkedMessage {
+  readonly id: string;
+  readonly message: MessageRef & { readonly type: string; readonly key: string | undefined };
+  readonly lane: number;
+  readonly reason: ParkedReason;
+  readonly error: string | undefined;
+  /** How often it was sent again since it was parked. */
+  readonly attempts: number;
+  /** Undefined for what waits behind another one: it goes as soon as that one has gone. */
+  readonly nextAttemptAt: Date | undefined;
+  readonly parkedAt: Date;
+  readonly body: Uint8Array;
+}
+
+/** Proof that one subscription dealt with one message. */
+export interface Receipt {
+  readonly subscription: string;
+  readonly service: string;
+  /** `dead-lettered` becomes `consumed` when it is redriven and succeeds. */
+  readonly status: 'consumed' | 'dead-lettered';
+  /** When its commit was made, on the clock of the database that has the receipt. */
+  readonly at: Date;
+}
+
 /** What waits to be sent; inject it by this class. */
 export abstract class Outbox {
   abstract stats(): Promise<{
@@ -99,7 +139,22 @@ export abstract class Outbox {
     /** Milliseconds since the oldest of them was written. */
     readonly oldestAgeMs: number;
     readonly scheduled: number;
+    /** Messages that a broker did not take, and those of their keys behind them. */
     readonly parked: number;
+    /** `owner`: id of the process that sends it, as `node:started` told; undefined while nobody does. */
     readonly lanes: readonly { readonly lane: number; readonly owner: string | undefined; readonly backlog: number }[];
   }>;
+  /** Receipts for a message of this service that was published with `receipt: true`, as far as they have come; kept for 7 days. */
+  abstract receipts(id: string): Promise<readonly Receipt[]>;
+  /**
+   * True when every subscription that was known in this database when the message was published, and everyone else who gave a receipt, has consumed it.
+   * False for a message that did not ask for receipts, or that nobody subscribes to.
+   */
+  abstract isConsumed(id: string): Promise<boolean>;
+  /** One page of what is parked, oldest first. */
+  abstract parked(filter?: ParkedFilter & Page): Promise<Paged<ParkedMessage>>;
+  /** Sends them again now instead of when they are due. Within a key the order stays. @throws HF_PARKED_UNKNOWN for an id that is none */
+  abstract resume(which: ParkedChoice, action: OperatorAction): Promise<{ readonly count: number }>;
+  /** Gives them up for good; what waits behind them is sent. @throws HF_PARKED_UNKNOWN for an id that is none */
+  abstract discard(which: ParkedChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }>;
 }

@@ -10,6 +10,10 @@ import {
   Outbox,
   type Page,
   type Paged,
+  type ParkedChoice,
+  type ParkedFilter,
+  type ParkedMessage,
+  type Receipt,
   type SubscriptionInfo,
   Subscriptions,
 } from './operators.js';
@@ -93,13 +97,47 @@ export class StoredSubscriptions extends Subscriptions {
 
 /** The outbox in a store. */
 export class StoredOutbox extends Outbox {
-  constructor(private readonly store: Store) {
+  constructor(
+    private readonly store: Store,
+    private readonly changed: () => void,
+  ) {
     super();
   }
 
-  async stats(): ReturnType<Outbox['stats']> {
-    const { backlog, oldestAgeMs, scheduled, lanes } = await this.store.log.stats();
-    return { backlog, oldestAgeMs, scheduled, parked: 0, lanes: lanes.map((lane) => ({ ...lane, owner: undefined })) };
+  stats(): ReturnType<Outbox['stats']> {
+    return this.store.log.stats();
+  }
+
+  async receipts(id: string): Promise<readonly Receipt[]> {
+    return (await this.store.receipts.find(id)).given;
+  }
+
+  async isConsumed(id: string): Promise<boolean> {
+    const { given, expected } = await this.store.receipts.find(id);
+    return expected.length === 0 && given.length > 0 && given.every(({ status }) => status === 'consumed');
+  }
+
+  parked(filter: ParkedFilter & Page = {}): Promise<Paged<ParkedMessage>> {
+    return this.store.parked.list(filter);
+  }
+
+  async resume(which: ParkedChoice, action: OperatorAction): Promise<{ readonly count: number }> {
+    assertAction('resume', action);
+    assertChoice(which);
+    return this.counted(which, await this.store.parked.resume(which, action));
+  }
+
+  async discard(which: ParkedChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }> {
+    assertAction('discard', action);
+    if (!action.reason) throw hfError('HF_OPERATOR_REASON', { action: 'discard', field: 'reason' });
+    assertChoice(which);
+    return this.counted(which, await this.store.parked.discard(which, action));
+  }
+
+  private counted(which: ParkedChoice, count: number): { readonly count: number } {
+    if (count === 0 && typeof which === 'string') throw hfError('HF_PARKED_UNKNOWN', { id: which });
+    this.changed();
+    return { count };
   }
 }
 
@@ -107,7 +145,7 @@ function assertAction(action: string, { by }: OperatorAction): void {
   if (!by) throw hfError('HF_OPERATOR_REASON', { action, field: 'by' });
 }
 
-function assertChoice(which: DeadLetterChoice): void {
+function assertChoice(which: DeadLetterChoice | ParkedChoice): void {
   const isEmpty = typeof which !== 'string' && Object.values(which).every((value) => value === undefined);
   if (isEmpty) throw hfError('HF_OPERATOR_FILTER', {});
 }

@@ -2,10 +2,12 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { Store } from '../store/store.port.js';
-import { Loop } from './loop.js';
+import { Loop, type LoopParts } from './loop.js';
 
 /** Time between two looks at holes, sequences and silent nodes. */
 const TICK_MS = 1000;
+/** How long after the start the ticks of each duty begin: apart, so that an idle process needs one connection for all of them. */
+const FIRST_MS = { nodes: 500, holes: 600, sequences: 700, scheduled: 800 };
 /** A sequence falls behind only when the database was switched or restored, and writers of this process would notice at once. */
 const SEQUENCES_EVERY_MS = 5000;
 /** Scheduled rows moved at a time: a move is a writer in many lanes, so live traffic must get its turn. */
@@ -13,6 +15,10 @@ const SCHEDULED_BATCH = 500;
 /** Trimming need not be often. */
 const TRIM_EVERY_MS = 30_000;
 const INBOX_TRIM_BATCH = 5000;
+/** Whoever waits takes a reply at once: what lies longer is for a process that is gone. */
+const REPLY_KEPT_MS = 600_000;
+const REPLY_TRIM_BATCH = 1000;
+const RECEIPTS_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
 
@@ -35,23 +41,24 @@ export class Housekeeper {
   private readonly beating: Loop;
 
   constructor(private readonly context: HousekeeperContext) {
-    const loop = (ms: number, what: string, work: () => Promise<boolean | number>) =>
+    const loop = (what: string, polls: Pick<LoopParts, 'pollMs' | 'firstPollMs'>, work: LoopParts['work']) =>
       new Loop({
         scheduler: context.scheduler,
-        pollMs: ms,
+        ...polls,
         work,
         failed: (error) => {
-          emit('poll:failed', () => ({ loop: what, error, delayMs: ms }));
+          emit('poll:failed', () => ({ loop: what, error, delayMs: polls.pollMs }));
           context.logger.warn(`${what} failed; it is tried again`, { error });
         },
       });
-    this.scheduled = loop(TICK_MS, 'moving scheduled messages', () => this.moveScheduled());
-    this.beating = loop(TICK_MS, 'looking after nodes', () => this.beat());
+    const everySecondAfter = (firstPollMs: number) => ({ pollMs: TICK_MS, firstPollMs });
+    this.beating = loop('looking after nodes', everySecondAfter(FIRST_MS.nodes), () => this.beat());
+    this.scheduled = loop('moving scheduled messages', everySecondAfter(FIRST_MS.scheduled), () => this.moveScheduled());
     this.loops = [
-      loop(TICK_MS, 'looking after holes', () => this.fence()),
-      loop(SEQUENCES_EVERY_MS, 'looking after sequences', () => this.raiseSequences()),
+      loop('looking after holes', everySecondAfter(FIRST_MS.holes), () => this.fence()),
+      loop('looking after sequences', { pollMs: SEQUENCES_EVERY_MS, firstPollMs: FIRST_MS.sequences }, () => this.raiseSequences()),
       this.scheduled,
-      loop(TRIM_EVERY_MS, 'trimming', () => this.trim()),
+      loop('trimming', { pollMs: TRIM_EVERY_MS }, () => this.trim()),
     ];
   }
 
@@ -123,6 +130,8 @@ export class Housekeeper {
   private async trim(): Promise<boolean> {
     const rows = await this.context.store.upkeep.trim(this.context.retentionMs);
     const remembered = await this.context.store.inbox.trim(INBOX_TRIM_BATCH);
-    return rows > 0 || remembered === INBOX_TRIM_BATCH;
+    const replies = await this.context.store.replies.trim(REPLY_KEPT_MS, REPLY_TRIM_BATCH);
+    const receipts = await this.context.store.receipts.trim(RECEIPTS_TRIM_BATCH);
+    return rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
   }
 }

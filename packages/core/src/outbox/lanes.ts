@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Number of hash slots of an ordering key, fixed for ever. */
 export const SLOTS = 256;
@@ -11,7 +11,7 @@ export const MAX_LANES = 64;
 
 /** The slot of an ordering key: the first byte of SHA-256 of its UTF-8. */
 export function slotOf(key: string): number {
-  return createHash('sha256').update(key, 'utf8').digest()[0] as number;
+  return hash('sha256', key, 'buffer')[0] as number;
 }
 
 /** The lane of a slot. */

@@ -1,5 +1,4 @@
-import type { Incoming, Lease, Taken } from '../delivery/intake.port.js';
-import type { IdRange, Position } from './position.js';
+import type { Lease, Taken } from '../delivery/intake.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 
 /** A row for the log, before it has an id. */
@@ -18,17 +17,23 @@ export interface LogStats {
   readonly backlog: number;
   readonly oldestAgeMs: number;
   readonly scheduled: number;
-  readonly lanes: readonly { readonly lane: number; readonly backlog: number }[];
+  readonly parked: number;
+  /** `owner`: the process whose relay sends it. */
+  readonly lanes: readonly { readonly lane: number; readonly owner: string | undefined; readonly backlog: number }[];
 }
 
 /** The outbox: an append-only log in lanes, each numbered by a sequence of its own. */
 export interface LogStore {
+  /** Lanes of the log; known after `ready`. */
+  readonly lanes: number;
   /**
    * Writes the rows of one unit as its last statement: ids drawn late agree with every order the database enforced on the business rows.
    * Gives back the lanes written to. Dooms the unit (HF_STORE_SEQUENCE_BEHIND) when a lane's sequence gave an id it had given before.
    */
   append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]>;
   stats(): Promise<LogStats>;
+  /** Milliseconds since the oldest row was written that the relay, or a subscription of this service that reads the log, has not passed, 0 when there is none. Cheap, however many wait. */
+  lagMs(): Promise<number>;
 }
 
 /** A subscription's place in one lane. */
@@ -49,24 +54,6 @@ export interface CursorStore {
   take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken>;
   /** The same without a transaction: the cursor is ours until `finish` moves it or the lease ends. */
   lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined>;
-}
-
-/** Rows of one lane, and the place they were read from. */
-export interface RelayBatch {
-  readonly lane: number;
-  readonly from: Position;
-  /** Ids above it that will never come. */
-  readonly dead: readonly IdRange[];
-  /** In id order. */
-  readonly rows: readonly (Incoming & { readonly id: bigint })[];
-}
-
-/** The relay's places. */
-export interface RelayStore {
-  /** Reads on from where the relay stands, over all lanes, at most `limit` rows: one statement. */
-  read(limit: number): Promise<readonly RelayBatch[]>;
-  /** Moves one lane past the first `count` rows of what was read, compare-and-set; false when somebody else moved it: forget what was read. */
-  advance(batch: RelayBatch, count: number): Promise<boolean>;
 }
 
 /** House-keeping of the log; each verb works on the lanes it can lock now and leaves the others to whoever has them. */

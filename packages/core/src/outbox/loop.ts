@@ -9,6 +9,8 @@ export interface LoopParts {
   readonly scheduler: Scheduler;
   /** Wait after a run that found nothing. */
   readonly pollMs: number;
+  /** The first such wait, if it is another: loops that start together and differ here do not all ask for a connection at the same moment. */
+  readonly firstPollMs?: number;
   /** True when there is more to do at once; a number: milliseconds until there is. */
   readonly work: () => Promise<boolean | number>;
   readonly failed: (error: unknown) => void;
@@ -24,6 +26,7 @@ export class Loop {
   private isNudged = false;
   private isStopped = true;
   private failures = 0;
+  private pollMs = 0;
 
   constructor(private readonly parts: LoopParts) {}
 
@@ -33,6 +36,7 @@ export class Loop {
 
   start(): void {
     this.isStopped = false;
+    this.pollMs = this.parts.firstPollMs ?? this.parts.pollMs;
     this.nudge();
   }
 
@@ -55,7 +59,9 @@ export class Loop {
 
   /** Work may answer with a number: milliseconds until it wants to run again. */
   private async run(): Promise<void> {
-    const { pollMs, work, failed, scheduler } = this.parts;
+    const { work, failed, scheduler } = this.parts;
+    const { pollMs } = this;
+    this.pollMs = this.parts.pollMs;
     let waitMs = pollMs;
     let atLatestMs = Number.POSITIVE_INFINITY;
     do {

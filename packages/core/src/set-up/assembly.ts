@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { MessageBus } from '../bus/message-bus.js';
-import { OutletBus } from '../bus/outlet-bus.js';
-import { OutboxOutlet, writeOutgoing } from '../bus/outbox-outlet.js';
+import { type Outlet, OutletBus } from '../bus/outlet-bus.js';
+import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.js';
 import type { Outgoing } from '../bus/outgoing.js';
 import { OutsideTransaction } from '../bus/outside-transaction.js';
 import { TransportOutlet } from '../bus/transport-outlet.js';
@@ -10,10 +10,15 @@ import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
 import { problemsOf } from '../errors/problems.js';
+import { dampedLogger } from '../monitoring/damped-logger.js';
 import type { DeadLetters, Outbox, Subscriptions } from '../operations/operators.js';
 import { StoredDeadLetters, StoredOutbox, StoredSubscriptions } from '../operations/stored-operators.js';
 import type { HoldfastOptions } from '../options.js';
+import { Replies } from '../reply/replies.js';
+import { Requests } from '../reply/requests.js';
+import { isReceipt, Receipts, receiptsRegistration } from '../receipt/receipts.js';
 import type { Store } from '../store/store.port.js';
+import { CrossingTransport } from '../transport/crossing-transport.js';
 import type { Transport } from '../transport/transport.port.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
 import { UnitGate } from '../unit-of-work/unit-gate.js';
@@ -26,7 +31,7 @@ import { type Settings, settingsFrom } from './settings.js';
 /** Whom to tell of what happens before and after the start. */
 export interface AssemblyEvents {
   /** Message rows were committed. */
-  committed(lanes: readonly number[], hasScheduled: boolean): void;
+  committed(written: Written): void;
   /** An operator changed something. */
   changed(): void;
 }
@@ -39,13 +44,22 @@ export class Assembly {
   readonly gate = new UnitGate();
   readonly store: Store | undefined;
   readonly transport: Transport | undefined;
+  /** The same over a log that others may have read so far. */
+  readonly crossing: CrossingTransport | undefined;
   readonly units: UnitEngine<Outgoing> | undefined;
   readonly bus: MessageBus;
+  /** Who waits here for replies. */
+  readonly requests: Requests;
+  /** What handlers here answer. */
+  readonly receipts: Receipts | undefined;
+  readonly replies: Replies | undefined;
   readonly unitOfWork: UnitOfWork;
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
   readonly registrations: Registration[] = [];
+  /** Names of the subscriptions whose deliveries are kept back. */
+  readonly held = new Set<string>();
   readonly guarded = new Map<string, GuardedMethod>();
   private readonly problems: string[] = [];
 
@@ -64,14 +78,22 @@ export class Assembly {
       : undefined;
     const { transport } = this.settings;
     const canCarry = typeof transport?.create === 'function' && (this.store !== undefined || transport.capabilities.withoutStore);
-    this.transport = canCarry ? this.attempt(() => transport.create({ ...ports, nodeId: this.nodeId, store: this.store })) : undefined;
+    const made = canCarry ? this.attempt(() => transport.create({ ...ports, nodeId: this.nodeId, store: this.store })) : undefined;
+    this.crossing = made && this.crossingOf(made);
+    this.transport = this.crossing ?? made;
     this.units = this.store && this.unitsOf(this.store);
     this.unitOfWork = this.units ?? absent<UnitOfWork>('a unit of work');
-    this.bus = this.busOf();
+    const { service, limits, requestLimit: limit } = this.settings;
+    const isInUnit = () => this.units?.isActive ?? false;
+    this.requests = new Requests({ service, limits, limit, clock, scheduler, logger, isInUnit });
+    const outlet = this.outletOf();
+    this.replies = outlet && new Replies({ service, limits, clock, random, logger }, outlet);
+    this.receipts = outlet && this.receiptsOf(outlet);
+    this.bus = outlet === undefined ? absent<MessageBus>('a bus') : this.busOf(outlet);
     const changed = () => this.events.changed();
     this.deadLetters = this.store ? new StoredDeadLetters(this.store, changed) : absent<DeadLetters>('a list of dead letters');
     this.subscriptions = this.store ? new StoredSubscriptions(this.store, changed) : absent<Subscriptions>('a list of subscriptions');
-    this.outbox = this.store ? new StoredOutbox(this.store) : absent<Outbox>('an outbox');
+    this.outbox = this.store ? new StoredOutbox(this.store, changed) : absent<Outbox>('an outbox');
   }
 
   add(registration: Registration): void {
@@ -80,10 +102,6 @@ export class Assembly {
 
   problem(text: string): void {
     this.problems.push(text);
-  }
-
-  get hasProblems(): boolean {
-    return this.problems.length > 0;
   }
 
   /** @throws HF_CONFIG_INVALID with every problem that was noted */
@@ -101,16 +119,19 @@ export class Assembly {
     if (this.store === undefined && (idempotency !== undefined || transactional))
       problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const unit = transactional === true ? {} : transactional || undefined;
-    const { scheduler, random } = this.runtime;
+    const { scheduler, random, clock } = this.runtime;
+    const logger = dampedLogger(this.runtime.logger, clock);
     const currentTransaction = () => this.units?.current()?.transaction;
-    const context = { store: this.store, unitOfWork: this.unitOfWork, currentTransaction, scheduler, random };
+    const context = { store: this.store, unitOfWork: this.unitOfWork, currentTransaction, scheduler, random, logger };
     const guarded = new GuardedMethod(context, name, { retry: policy, idempotency, unit });
     this.guarded.set(name, guarded);
     return guarded;
   }
 
   private unitsOf(store: Store): UnitEngine<Outgoing> {
-    const { clock, random, scheduler, logger, onCommitted } = this.runtime;
+    const { clock, random, scheduler, logger } = this.runtime;
+    const readsLog = this.settings.transport?.capabilities?.readsLog ?? false;
+    const stores = { log: store.log, receipts: store.receipts, replies: store.replies, isEveryReplyStored: readsLog };
     return new UnitEngine<Outgoing>({
       transactions: store.transactions,
       scopes: this.scopes,
@@ -120,29 +141,73 @@ export class Assembly {
       logger,
       gate: this.gate,
       writeOutgoing: (tx, messages) =>
-        writeOutgoing(store.log, tx, {
+        writeOutgoing(stores, tx, {
           messages,
-          committed: (lanes, hasScheduled) => {
-            onCommitted?.(messages);
-            this.events.committed(lanes, hasScheduled);
+          committed: (written) => {
+            this.told(messages);
+            this.events.committed(written);
           },
         }),
     });
   }
 
-  private busOf(): MessageBus {
-    const { store, transport, units } = this;
-    const { service, limits, outsideTransaction } = this.settings;
-    const { clock, random, logger, onCommitted } = this.runtime;
+  private crossingOf(transport: Transport): CrossingTransport | undefined {
+    const { store, nodeId } = this;
+    const { clock, scheduler, logger } = this.runtime;
+    if (store === undefined || !this.isAmongOthers) return undefined;
+    return new CrossingTransport({ transport, store, nodeId, clock, scheduler, logger });
+  }
+
+  private busOf(outlet: Outlet): MessageBus {
+    const { service, limits } = this.settings;
+    const { clock, random } = this.runtime;
     const transports = ['default'];
-    const context = { service, limits, clock, random, transports, transport: this.settings.transport?.transport ?? 'none' };
+    const transport = this.settings.transport?.transport ?? 'none';
+    const context = { service, limits, clock, random, transports, transport, noReceipts: this.noReceipts() };
+    return new OutletBus(context, outlet, this.requests);
+  }
+
+  /** Other services may have a database of their own. */
+  private get isAmongOthers(): boolean {
+    const capabilities = this.settings.transport?.capabilities;
+    return capabilities !== undefined && !capabilities.readsLog && capabilities.sharedSubscriptions;
+  }
+
+  private receiptsOf(outlet: Outlet): Receipts | undefined {
+    const { store, settings } = this;
+    if (settings.receipts && store === undefined)
+      this.problem('receipts: true needs a store that keeps them; add one, such as store: typeorm()');
+    if (store === undefined) return undefined;
+    const { service } = settings;
+    const { clock, random } = this.runtime;
+    const isSentBack = this.isAmongOthers;
+    if (settings.receipts && isSentBack)
+      this.registrations.push(receiptsRegistration(service, store.receipts, () => this.units?.current()?.transaction));
+    return new Receipts({ service, store: store.receipts, clock, random, isSentBack }, outlet);
+  }
+
+  private noReceipts(): string | undefined {
+    if (this.store === undefined) return 'a bus without a store; add one, such as store: typeorm()';
+    if (!this.isAmongOthers || this.settings.receipts) return undefined;
+    return `the transport ${this.settings.transport?.transport}, over which they come from other services; add receipts: true to the options of this service`;
+  }
+
+  private outletOf(): Outlet | undefined {
+    const { store, transport, units, settings } = this;
+    const { logger, clock, random, scheduler } = this.runtime;
     if (store !== undefined && units !== undefined) {
-      const outside = new OutsideTransaction(outsideTransaction, () => this.scopes.seenWrite(), logger);
-      return new OutletBus(context, new OutboxOutlet(units, store.transactions.dataSources[0], outside));
+      const outside = new OutsideTransaction(settings.outsideTransaction, () => this.scopes.seenWrite(), logger);
+      return new OutboxOutlet(units, store.transactions.dataSources[0], outside);
     }
-    return transport === undefined
-      ? absent<MessageBus>('a bus')
-      : new OutletBus(context, new TransportOutlet(transport, this.settings.transport?.transport ?? '', onCommitted));
+    if (transport === undefined) return undefined;
+    const name = settings.transport?.transport ?? '';
+    return new TransportOutlet({ transport, name, confirmed: (messages) => this.told(messages), clock, random, scheduler });
+  }
+
+  /** Replies and receipts are nobody's business but of whoever asked. */
+  private told(messages: readonly Outgoing[]): void {
+    const own = messages.filter(({ envelope }) => envelope.kind !== 'reply' && !isReceipt(envelope));
+    if (own.length > 0) this.runtime.onCommitted?.(own);
   }
 
   private attempt<T>(work: () => T): T | undefined {

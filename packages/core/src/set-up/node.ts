@@ -1,24 +1,25 @@
-import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
-import { LeasePipeline } from '../delivery/lease-pipeline.js';
-import { Permits, shareOf } from '../delivery/permits.js';
-import { type Handling, Pipeline } from '../delivery/pipeline.js';
-import type { PipelineContext } from '../delivery/pipeline-context.js';
+import type { Pipeline } from '../delivery/pipeline.js';
 import { RetryRunner } from '../delivery/retry-runner.js';
 import type { Subscription } from '../delivery/subscription.js';
 import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
-import { UnitPipeline } from '../delivery/unit-pipeline.js';
 import { hfError } from '../errors/catalogue.js';
 import { WorkInHand } from '../delivery/work-in-hand.js';
-import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
 import { Housekeeper } from '../outbox/housekeeper.js';
 import { Loop } from '../outbox/loop.js';
-import { Relay } from '../outbox/relay.js';
-import type { Store } from '../store/store.port.js';
+import type { Health } from '../monitoring/health.js';
+import { checkHealth, type HealthParts } from './health-check.js';
+import type { Written } from '../bus/outbox-outlet.js';
+import { StoredReplies } from '../reply/stored-replies.js';
+import type { Hint, Store } from '../store/store.port.js';
+import { failpoint } from '../testing/failpoints.js';
 import { rootRequests } from '../unit-of-work/request-roots.js';
-import type { Timer } from '../time/scheduler.js';
-import type { Transport } from '../transport/transport.port.js';
+import type { ReceivedReply, Transport } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
+import { type Relaying, relayingOf } from './relaying.js';
+import { pipelinesOf } from './pipelines.js';
+import { Beginning } from './beginning.js';
+import { inTime } from './in-time.js';
 
 /** Between two looks whether an operator has paused a subscription. */
 const PAUSE_LOOK_MS = 1000;
@@ -32,20 +33,41 @@ const RETURN_MS = 2000;
 /** Longest wait for what runs in the background, and for each of the last statements of a process. */
 const LET_GO_MS = 1000;
 
+/** What the start-up line says where there is no store. */
+function withoutStore({ capabilities }: Transport): string {
+  const deadLetters = capabilities.persistent ? "dead letters are the broker's" : 'dead letters are logged';
+  return `none: publishing waits for the ${capabilities.persistent ? 'broker' : 'transport'}, retries stay in this process, ${deadLetters}`;
+}
+
 /** A started bus: everything that runs, in the order in which it starts and, backwards, stops. */
 export class Node {
   private readonly inHand = new WorkInHand();
+  private built: readonly UnregisteredSubscription[] = [];
   private pipelines: readonly Pipeline[] = [];
-  private relay: Relay | undefined;
+  private readonly beginning = new Beginning();
+  private relaying: Relaying | undefined;
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
+  private storedReplies: StoredReplies | undefined;
   private readonly watches: Loop[] = [];
   private leaveRequests: (() => void) | undefined;
+  private phase: HealthParts['phase'] = 'starting';
   private isOpen = false;
   private isStopped = false;
   private draining: Promise<void> | undefined;
 
   constructor(private readonly assembly: Assembly) {}
+
+  /** Options and handlers, as far as they are known by now; nothing is touched. @throws HF_CONFIG_INVALID with all that is wrong */
+  check(): void {
+    const { assembly } = this;
+    if (assembly.store !== undefined && assembly.store.maxConcurrency < 1)
+      assembly.problem(
+        "the store's pool has no connection left for handlers: one listens for other processes and one keeps house; raise the pool's size, to 4 or more",
+      );
+    this.built = this.build();
+    assembly.assertNoProblems();
+  }
 
   /** The store takes part in the ORM, so that units of work may begin; nothing is delivered yet. */
   async open(): Promise<void> {
@@ -57,43 +79,81 @@ export class Node {
     gate.open();
   }
 
+  /** After `check`. */
   async start(): Promise<void> {
-    const { assembly } = this;
+    const { assembly, built } = this;
     const { store, settings, runtime } = assembly;
-    const built = this.build();
-    assembly.assertNoProblems();
     await this.open();
     const transport = assembly.transport as Transport;
     const subscriptions = await this.register(store, built);
-    this.pipelines = this.pipelinesOf(subscriptions);
+    this.pipelines = pipelinesOf({ assembly, inHand: this.inHand, onStored: () => this.retries?.nudge() }, subscriptions);
+    this.assertNotStopping();
+    const { requests } = assembly;
+    const receive = (reply: ReceivedReply) => requests.receive(reply);
+    if (store !== undefined && assembly.crossing !== undefined)
+      assembly.crossing.switched = async () => {
+        requests.start(() => transport.openReplies(receive));
+        await this.startRelay(store, transport);
+      };
     await transport.start({ subscriptions: subscriptions.map(({ spec }) => spec) });
+    this.assertNotStopping();
+    await store?.carrier.announce(assembly.nodeId, settings.transport?.transport ?? 'none');
+    requests.start(() => this.storedReplies?.open(receive) ?? transport.openReplies(receive));
+    this.beginning.divide(this.pipelines, assembly.held);
     if (store !== undefined) await this.startStoreLoops(store, transport);
-    for (const pipeline of this.pipelines) await transport.subscribe(pipeline.subscription.spec, pipeline);
+    await this.beginning.begin(transport);
+    this.phase = 'running';
     emit('node:started', { service: settings.service, node: assembly.nodeId });
     runtime.logger.info('started', {
       service: settings.service,
-      store: store?.description ?? 'none: retries stay in this process, dead letters are logged',
+      store: store?.description ?? withoutStore(transport),
       transport: settings.transport?.transport,
       subscriptions: subscriptions.map(({ spec }) => spec.name).join(', ') || 'none',
     });
+    // Let go of while this was starting.
+    if (assembly.held.size === 0) await this.release();
+  }
+
+  /** A stop that came in the midst of the start has ended what there was by then; nothing may begin behind it. @throws HF_STOPPING */
+  private assertNotStopping(): void {
+    if (this.draining !== undefined) throw hfError('HF_STOPPING', { activity: 'the start' });
+  }
+
+  /** The deliveries that were kept back begin; before the start is done, it is `start` that sees to it. */
+  async release(): Promise<void> {
+    if (this.draining === undefined) await this.beginning.release(() => this.retries?.start());
   }
 
   /** Rows were committed here: whoever reads them is told. */
-  committed(lanes: readonly number[], hasScheduled: boolean): void {
-    if (lanes.length > 0) this.assembly.store?.wakeups.notify(lanes);
+  committed(written: Written): void {
+    const { lanes, hasScheduled, hasReplies } = written;
+    if (lanes.length > 0 || hasReplies) this.assembly.store?.wakeups.notify(written);
     if (this.isStopped) return;
-    if (lanes.length > 0) {
-      this.assembly.transport?.nudge(lanes);
-      this.relay?.nudge();
-    }
+    this.hear(written);
     if (hasScheduled) this.housekeeper?.nudge();
+  }
+
+  /** Something was committed, here or elsewhere. */
+  private hear({ lanes, hasReplies }: Hint): void {
+    if (hasReplies) this.storedReplies?.nudge();
+    if (lanes?.length === 0) return;
+    this.assembly.transport?.nudge(lanes ?? []);
+    this.relaying?.relay.nudge();
   }
 
   /** An operator changed a row that the loops look at. */
   changed(): void {
     this.retries?.nudge();
+    this.relaying?.relay.resume();
     for (const watch of this.watches) watch.nudge();
     this.assembly.transport?.nudge([]);
+  }
+
+  health(terms: Pick<HealthParts, 'timeoutMs' | 'maxLagMs'>): Promise<Health> {
+    const { store, transport, settings, runtime } = this.assembly;
+    const failing = this.pipelines.filter(({ isHoldingBack }) => isHoldingBack).map(({ subscription }) => subscription.spec.name);
+    const transportName = settings.transport?.transport ?? 'none';
+    return checkHealth({ ...terms, phase: this.phase, store, transport, transportName, failing, scheduler: runtime.scheduler });
   }
 
   /** Intake stops; what is in hand is finished, or after the time-out given back. Units of work go on: callers may still need them. */
@@ -103,9 +163,11 @@ export class Node {
   }
 
   private async drainOnce(timeoutMs: number): Promise<void> {
-    const { store, transport, settings, runtime, nodeId } = this.assembly;
+    const { store, transport, settings, runtime, nodeId, requests } = this.assembly;
     // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
+    this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
+    for (const pipeline of this.pipelines) pipeline.isStopping = true;
     let returned = 0;
     const deadline = runtime.scheduler.after(timeoutMs, () => {
       returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
@@ -113,29 +175,20 @@ export class Node {
     });
     await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
     deadline.cancel();
+    // Handlers in hand may have waited for replies; from now on none comes.
+    requests.stop();
     this.isStopped = true;
-    const loops = [this.relay, this.housekeeper, ...this.watches].map((loop) => loop?.stop());
+    const loops = [this.relaying?.relay, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
     await this.within(LET_GO_MS, 'what runs in the background', Promise.all(loops));
+    await this.within(LET_GO_MS, 'its lanes', this.relaying?.lanes.stop());
     store?.wakeups.stopListening();
-    await this.within(LET_GO_MS, 'the row of this process', store?.nodes.leave(nodeId));
+    // Whoever was refused before has no row, and may not even have the table.
+    if (this.housekeeper !== undefined) await this.within(LET_GO_MS, 'the row of this process', store?.nodes.leave(nodeId));
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
   }
 
-  /** Waits for a part to end, but not for ever: a database that does not answer must not keep a process that was told to stop. */
-  private async within(ms: number, what: string, work: Promise<unknown> | undefined): Promise<void> {
-    const { scheduler, logger } = this.assembly.runtime;
-    let timer: Timer | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = scheduler.after(ms, () => resolve('late'), { keepsProcessAlive: true });
-    });
-    try {
-      if ((await Promise.race([work, late])) === 'late')
-        logger.warn('a part did not end in time; the stop goes on without it', { part: what, ms });
-    } catch (error) {
-      logger.warn('a part did not stop in good order', { part: what, error });
-    } finally {
-      timer?.cancel();
-    }
+  private within(ms: number, part: string, work: Promise<unknown> | undefined): Promise<void> {
+    return inTime(this.assembly.runtime, { ms, part, work });
   }
 
   /** Drains, waits for open units, and lets go of the ORM. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
@@ -162,10 +215,12 @@ export class Node {
   private busy(): string[] {
     const inFlight = this.pipelines.filter((pipeline) => pipeline.inFlight > 0).map(({ subscription }) => subscription.spec.name);
     const loops = [
-      this.relay?.isBusy ? ['the relay'] : [],
+      this.relaying?.relay.isBusy || this.relaying?.lanes.isBusy ? ['the relay'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transport?.isBusy ? ['the transport'] : [],
+      this.assembly.requests.isSending ? ['requests that are sent'] : [],
+      this.storedReplies?.isBusy ? ['replies'] : [],
     ];
     return [...inFlight, ...loops.flat()];
   }
@@ -192,8 +247,10 @@ export class Node {
       capabilities: settings.transport.capabilities,
       transport: settings.transport.transport,
       hasStore: store !== undefined,
+      holdLimitMs: settings.transport.holdLimitMs,
       maxConcurrency: store?.maxConcurrency,
       limits: settings.limits,
+      readForeign: settings.readForeign,
       defaults: settings.defaults,
       problem: (text: string) => assembly.problem(text),
     };
@@ -201,7 +258,9 @@ export class Node {
     for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
     for (const [name, count] of names)
       if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
-    return assembly.registrations.flatMap((registration) => buildSubscription(context, registration) ?? []);
+    const built = assembly.registrations.flatMap((registration) => buildSubscription(context, registration) ?? []);
+    for (const problem of sharedCommands(built)) assembly.problem(problem);
+    return built;
   }
 
   private async register(store: Store | undefined, built: readonly UnregisteredSubscription[]): Promise<readonly Subscription[]> {
@@ -218,42 +277,22 @@ export class Node {
       ...subscription,
       spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
     }));
-    if (assembly.settings.transport?.capabilities.readsLog) {
-      for (const { spec } of subscriptions) await store.cursors.create(spec.id as number, spec.from);
+    if (await this.isLogRead(store, subscriptions)) {
+      for (const { spec } of subscriptions) {
+        failpoint('subscription:before-cursors');
+        await store.cursors.create(spec.id as number, spec.from);
+      }
     }
     return subscriptions;
   }
 
-  private pipelinesOf(subscriptions: readonly Subscription[]): readonly Pipeline[] {
-    const { store, units, runtime } = this.assembly;
-    const { clock, random, scheduler } = runtime;
-    const logger = dampedLogger(runtime.logger, clock);
-    const call = { clock, random, scheduler, logger, inHand: this.inHand };
-    const handling = (subscription: Subscription): Handling => {
-      if (store === undefined || units === undefined) return new InProcessPipeline(call, subscription);
-      const context: PipelineContext = {
-        ...call,
-        store,
-        runUnit: (options, work) => units.runFramework(options, work),
-        onStored: () => this.retries?.nudge(),
-      };
-      if (subscription.unit !== undefined) return new UnitPipeline(context, subscription);
-      const pipeline = new LeasePipeline(context, subscription);
-      return { handle: (intake) => units.runInRoot(() => pipeline.handle(intake)) };
-    };
-    const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
-    // A handler outside any transaction holds no connection while it works.
-    const [connections, unbounded] = [new Permits(total), new Permits(Number.POSITIVE_INFINITY)];
-    const sharing = subscriptions.filter(({ unit }) => unit !== undefined).length;
-    return subscriptions.map((given) => {
-      const isSharing = given.unit !== undefined;
-      const permits = isSharing ? connections : unbounded;
-      const concurrency = isSharing ? shareOf(total, given.spec.concurrency, sharing) : given.spec.concurrency;
-      const subscription = { ...given, spec: { ...given.spec, concurrency } };
-      const unexpected = (error: unknown) =>
-        logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
-      return new Pipeline(subscription, handling(subscription), { permits, scheduler, unexpected });
-    });
+  /** Whether the subscriptions of this process get their messages from the log, at first or for good. */
+  private async isLogRead({ carrier }: Store, subscriptions: readonly Subscription[]): Promise<boolean> {
+    const { settings, crossing } = this.assembly;
+    const subscriptionIds = subscriptions.map(({ spec }) => spec.id as number);
+    if (settings.transport?.capabilities.readsLog) return (await carrier.settle({ readsLog: true, subscriptionIds })) === 'log';
+    await crossing?.settle(subscriptionIds);
+    return crossing?.isWaiting ?? false;
   }
 
   private housekeeperOf(store: Store): Housekeeper {
@@ -261,29 +300,36 @@ export class Node {
     const { scheduler, logger } = runtime;
     const moved = () => {
       transport?.nudge([]);
-      this.relay?.nudge();
+      this.relaying?.relay.nudge();
     };
     return new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
   }
 
   private async startStoreLoops(store: Store, transport: Transport): Promise<void> {
     const { assembly } = this;
-    const { settings, runtime } = assembly;
-    const { scheduler, logger } = runtime;
-    const byId = new Map(this.pipelines.map((pipeline) => [pipeline.subscription.spec.id as number, pipeline]));
-    this.retries = new RetryRunner(store.deliveries, byId, { scheduler, logger });
-    if (!transport.capabilities.readsLog && settings.relay) {
-      this.relay = new Relay({ store: store.relay, transport, scheduler, logger, limits: settings.limits });
-      this.relay.start();
-    }
+    const { scheduler, logger } = assembly.runtime;
+    this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
+    const isSending = !transport.capabilities.readsLog && !assembly.crossing?.isWaiting;
+    if (isSending) await this.startRelay(store, transport);
+    this.assertNotStopping();
     this.retries.start();
+    if (!isSending) this.storedReplies = new StoredReplies({ store: store.replies, nodeId: assembly.nodeId, scheduler, logger });
     this.housekeeper?.start();
-    if (!transport.capabilities.readsLog) this.watch(PAUSE_LOOK_MS, () => this.lookForPauses(store));
-    const isHeard = await store.wakeups.listen((lanes) => {
-      transport.nudge(lanes);
-      this.relay?.nudge();
-    });
-    if (!isHeard) this.watch(UNHEARD_LOOK_MS, async () => transport.nudge([]));
+    if (!transport.capabilities.readsLog) {
+      // Before anything is taken: what was paused is still paused.
+      await this.lookForPauses(store);
+      this.watch(PAUSE_LOOK_MS, () => this.lookForPauses(store));
+    }
+    const isHeard = await store.wakeups.listen((hint) => this.hear(hint));
+    if (!isHeard) this.watch(UNHEARD_LOOK_MS, async () => this.hear({ lanes: undefined, hasReplies: true }));
+  }
+
+  /** Once, unless the options keep it away. */
+  private async startRelay(store: Store, transport: Transport): Promise<void> {
+    if (!this.assembly.settings.relay || this.relaying !== undefined || this.draining !== undefined) return;
+    this.relaying = relayingOf(this.assembly, store, transport);
+    await this.relaying.lanes.start();
+    this.relaying.relay.start();
   }
 
   /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */
@@ -303,4 +349,15 @@ export class Node {
     this.watches.push(loop);
     loop.start();
   }
+}
+
+/** A command has one owner: with two handlers it would be done twice, and its requester would get whichever reply comes first. */
+function sharedCommands(built: readonly UnregisteredSubscription[]): readonly string[] {
+  const owners = new Map<string, string[]>();
+  for (const { messages, spec } of built)
+    for (const { type } of messages.filter(({ isCommand }) => isCommand)) owners.set(type, [...(owners.get(type) ?? []), spec.name]);
+  const shared = [...owners].filter(([, names]) => names.length > 1);
+  return shared.map(
+    ([type, names]) => `the command ${type} has ${names.length} handlers: ${names.join(', ')}; a command has one owner, so keep one`,
+  );
 }

@@ -1,6 +1,7 @@
-import type { RetryOptions } from '../delivery/policies.js';
 import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
 import { problemsOf } from '../errors/problems.js';
+import type { ReadForeign } from '../message/foreign.js';
 import { limitsFrom, type MessageLimits } from '../message/limits.js';
 import { assertStorable } from '../message/storable.js';
 import type { HoldfastOptions } from '../options.js';
@@ -10,6 +11,7 @@ import type { TransportFactory } from '../transport/transport.port.js';
 const SERVICE_LENGTH = 255;
 const DEFAULT_STOP: Duration = '10s';
 const DEFAULT_RETENTION: Duration = '1d';
+const DEFAULT_REQUEST_LIMIT = 1000;
 
 /** Options, checked and with their times in milliseconds. */
 export interface Settings {
@@ -18,10 +20,13 @@ export interface Settings {
   readonly migrate: boolean;
   readonly outsideTransaction: 'warn' | 'throw' | 'allow';
   readonly relay: boolean;
+  readonly receipts: boolean;
   readonly stopTimeoutMs: number;
   readonly retentionMs: number;
   readonly limits: MessageLimits;
-  readonly defaults: { readonly retry?: number | RetryOptions; readonly timeout?: Duration; readonly concurrency?: number };
+  readonly requestLimit: number;
+  readonly readForeign: ReadForeign | undefined;
+  readonly defaults: Readonly<NonNullable<HoldfastOptions['defaults']>>;
 }
 
 /** Reads the options; what is wrong goes to `problem`, one sentence each, so that all of it is told together. */
@@ -43,19 +48,36 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
   const { outsideTransaction = 'warn' } = options;
   if (!['warn', 'throw', 'allow'].includes(outsideTransaction))
     problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
-  if (outsideTransaction === 'throw' && options.store === undefined)
-    problem("outsideTransaction is 'throw' and there is no store to see the writes; add one, such as store: typeorm(), or leave it out");
+  const { requestLimit = DEFAULT_REQUEST_LIMIT } = options;
+  if (!Number.isSafeInteger(requestLimit) || requestLimit < 1)
+    problem(`requestLimit is ${printable(requestLimit)}; use a whole number from 1`);
+  const { readForeign } = options;
+  if (readForeign !== undefined && typeof readForeign !== 'function')
+    problem(`readForeign is ${printable(readForeign)}; give a function, such as fromClientProxy({ source: 'orders' })`);
+  if (options.store === undefined) checkWithoutStore(options, problem);
   return {
     service: options.service,
     transport,
     migrate: options.migrate ?? !isProduction,
     outsideTransaction,
     relay: options.relay ?? true,
+    receipts: options.receipts ?? false,
     stopTimeoutMs: guarded(() => toMs(options.stopTimeout ?? DEFAULT_STOP, 'stopTimeout'), 0),
     retentionMs: guarded(() => toMs(options.retention ?? DEFAULT_RETENTION, 'retention'), 0),
+    requestLimit,
     limits: guarded(() => limitsFrom(options.limits), limitsFrom()),
+    readForeign,
     defaults: options.defaults ?? {},
   };
+}
+
+/** Options that say something about what a store does. */
+function checkWithoutStore({ outsideTransaction, migrate, relay, retention }: HoldfastOptions, problem: (text: string) => void): void {
+  const add = 'add one, such as store: typeorm(), or leave it out';
+  if (outsideTransaction === 'throw') problem(`outsideTransaction is 'throw' and there is no store to see the writes; ${add}`);
+  if (migrate === true) problem(`migrate is true and there is no store whose tables could be made; ${add}`);
+  if (relay !== undefined) problem(`relay is ${printable(relay)} and there is no store with an outbox; ${add}`);
+  if (retention !== undefined) problem(`retention is ${printable(retention)} and there is no store that keeps a log; ${add}`);
 }
 
 function transportOf(options: HoldfastOptions, problem: (text: string) => void): TransportFactory | undefined {

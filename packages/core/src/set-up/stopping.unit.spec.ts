@@ -18,6 +18,8 @@ const CAPABILITIES: TransportCapabilities = {
   partitionedDelivery: true,
   fromEarliest: true,
   withoutStore: false,
+  renamedSubscriptions: true,
+  replies: true,
 };
 
 function placed(): Incoming {
@@ -41,6 +43,7 @@ async function scene(handlerEnds: Promise<void>) {
   const transcript: string[] = [];
   const [began, fence] = [gate(), gate()];
   let work: Promise<unknown> = Promise.resolve();
+  let late = async (): Promise<unknown> => undefined;
 
   const lease: Lease = {
     ...{ messages: [placed()], hasMore: false, isMoved: true, isSuspect: false, hasStored: false },
@@ -52,14 +55,18 @@ async function scene(handlerEnds: Promise<void>) {
   const transport: Transport = {
     capabilities: CAPABILITIES,
     isBusy: false,
+    health: { status: 'up', problem: undefined },
     start: async () => undefined,
     publish: async () => [],
     nudge: () => undefined,
+    openReplies: async () => 'here',
     subscribe: async (_, sink: Sink) => {
       work = sink.handle(intake);
+      late = () => sink.handle(intake);
     },
     close: async () => {
       transcript.push('the intake is closed');
+      transcript.push(`a late hand-over is ${await late()}`);
       await work;
       setImmediate(fence.open); // the last look into the store is slower than the handlers
     },
@@ -71,8 +78,15 @@ async function scene(handlerEnds: Promise<void>) {
     schema: { status: async () => ({ found: 1, wanted: 1 }) },
     subscriptions: { register: async () => [{ name: 'orders.book', id: 1, isNew: true }] },
     cursors: { create: async () => undefined },
+    carrier: {
+      settle: async () => 'log',
+      announce: async () => undefined,
+      advance: async () => ({ isSwitched: false, reading: [] }),
+    },
     deliveries: { due: async () => new Map(), freeForgotten: async () => 0 },
     inbox: { trim: async () => 0 },
+    replies: { trim: async () => 0 },
+    receipts: { trim: async () => 0 },
     upkeep: {
       fence: async () => {
         await fence.opened;
@@ -128,10 +142,12 @@ describe('a stop', () => {
     const { stop, transcript } = await scene(handler.opened);
     const stopped = stop(5000);
     expect(transcript).toEqual(['stopping is told: 5000 ms', 'the intake is closed']);
+    await new Promise(setImmediate);
     handler.open();
     expect(await stopped).toEqual([
       'stopping is told: 5000 ms',
       'the intake is closed',
+      'a late hand-over is idle',
       'the handler ends',
       'the message is consumed',
       'the last look ends',
@@ -147,6 +163,7 @@ describe('a stop', () => {
     expect(await stop(20)).toEqual([
       'stopping is told: 20 ms',
       'the intake is closed',
+      'a late hand-over is idle',
       'the message is given back',
       'the last look ends',
       'nobody is heard any more',

@@ -32,6 +32,6 @@ export function storeTools(factory: StoreFactory, service: string): StoreTools {
     store,
     deadLetters: new StoredDeadLetters(store, changed),
     subscriptions: new StoredSubscriptions(store, changed),
-    outbox: new StoredOutbox(store),
+    outbox: new StoredOutbox(store, changed),
   };
 }

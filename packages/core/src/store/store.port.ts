@@ -6,9 +6,14 @@ import type { ScopeStorage } from '../unit-of-work/scope.js';
 import type { TransactionPort } from '../unit-of-work/transaction.port.js';
 import type { DeliveryStore } from '../delivery/delivery.store.port.js';
 import type { InboxStore } from '../inbox/inbox.store.port.js';
-import type { CursorStore, LogStore, LogUpkeep, RelayStore } from '../outbox/log.store.port.js';
+import type { LeaseStore } from '../lease/lease.store.port.js';
+import type { CarrierStore } from '../outbox/carrier.store.port.js';
+import type { CursorStore, LogStore, LogUpkeep } from '../outbox/log.store.port.js';
+import type { ParkedStore, RelayStore } from '../outbox/relay.store.port.js';
 import type { DeadLetterStore } from '../operations/dead-letter.store.port.js';
 import type { SubscriptionStore } from '../delivery/subscription.store.port.js';
+import type { ReplyStore } from '../reply/reply.store.port.js';
+import type { ReceiptStore } from '../receipt/receipt.store.port.js';
 import type { NodeStore } from '../store/node.store.port.js';
 
 /** State of the `holdfast_*` tables. */
@@ -28,12 +33,19 @@ export interface SchemaPort {
   sql(from: number): string;
 }
 
+/** What was committed somewhere, as far as somebody else needs to look. */
+export interface Hint {
+  /** Lanes of the log that were written to; undefined: nobody knows. */
+  readonly lanes: readonly number[] | undefined;
+  readonly hasReplies: boolean;
+}
+
 /** Hints between processes. Polling finds everything without them. */
 export interface Wakeups {
-  /** Tells other processes which lanes were written to; coalesced, never in a business transaction. */
-  notify(lanes: readonly number[]): void;
-  /** Calls `wake` when another process told so, with no lanes when hints may have been missed; false when the database cannot. */
-  listen(wake: (lanes: readonly number[]) => void): Promise<boolean>;
+  /** Tells other processes what was written; coalesced, never in a business transaction. */
+  notify(hint: Hint): void;
+  /** Calls `wake` when another process told so, or hints may have been missed; false when the database cannot. */
+  listen(wake: (hint: Hint) => void): Promise<boolean>;
   /** Listens no more; others are still told. */
   stopListening(): void;
 }
@@ -46,15 +58,20 @@ export interface Store {
   readonly schema: SchemaPort;
   readonly log: LogStore;
   readonly cursors: CursorStore;
+  readonly carrier: CarrierStore;
   readonly relay: RelayStore;
+  readonly parked: ParkedStore;
+  readonly leases: LeaseStore;
   readonly upkeep: LogUpkeep;
   readonly inbox: InboxStore;
+  readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
   readonly deadLetters: DeadLetterStore;
   readonly subscriptions: SubscriptionStore;
   readonly nodes: NodeStore;
+  readonly replies: ReplyStore;
   readonly wakeups: Wakeups;
-  /** Connections a handler may use at once: the pool less a reserve. */
+  /** Connections handlers may use at once: the pool less a reserve, where it has one; 0 when it is too small to start with. */
   readonly maxConcurrency: number;
   /** Connects, checks the server (version, primary) and takes part in the ORM. */
   open(): Promise<void>;

@@ -5,6 +5,8 @@ import { hfError } from '../errors/catalogue.js';
  * then checks every promise; one test runs over this whole list.
  */
 export const FAILPOINTS = [
+  // the start: the subscriptions are registered, and each gets its cursors
+  'subscription:before-cursors',
   // the publishing unit of work; the unit around a handler passes these again
   'unit:before-outbox',
   'unit:after-outbox',
@@ -17,6 +19,7 @@ export const FAILPOINTS = [
   'relay:after-read',
   'relay:after-publish',
   'relay:after-advance',
+  'parked:after-publish',
   // taking messages: a stored delivery, the log inside a transaction, the log under a lease
   'delivery:after-take',
   'claim:after-read',
@@ -31,6 +34,12 @@ export const FAILPOINTS = [
   // when it failed
   'failure:before-record',
   'failure:after-record',
+  // an operator's redrive or discard is committed, and each key is looked at once more
+  'dead-letter:before-free',
+  // a plain method under a claim
+  'method:after-claim',
+  'method:after-call',
+  'method:after-done',
   // house-keeping of the log
   'fence:before-verdict',
   'fence:after-verdict',

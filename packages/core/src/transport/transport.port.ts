@@ -10,7 +10,7 @@ import type { Scheduler } from '../time/scheduler.js';
 export interface TransportCapabilities {
   /** A message survives the end of every process. */
   readonly persistent: boolean;
-  /** Subscriptions read the store's log themselves, in the handler's transaction: there is no relay and `publish` is never called. */
+  /** Subscriptions read the store's log themselves, in the handler's transaction: there is no relay, and `publish` and `openReplies` are never called. */
   readonly readsLog: boolean;
   /** Several processes share one subscription. */
   readonly sharedSubscriptions: boolean;
@@ -20,6 +20,10 @@ export interface TransportCapabilities {
   readonly fromEarliest: boolean;
   /** Subscriptions work without a store. */
   readonly withoutStore: boolean;
+  /** What waits for a subscription comes along when it is renamed with `formerly`. */
+  readonly renamedSubscriptions: boolean;
+  /** Replies find the process that asked: what `bus.request` needs. */
+  readonly replies: boolean;
 }
 
 /** What became of one published message. `unknown`: the connection was lost while waiting, so publish it again with the same id. */
@@ -39,12 +43,27 @@ export interface SubscriptionSpec {
   readonly id: number | undefined;
 }
 
+/** A reply as it came, not yet read. */
+export interface ReceivedReply {
+  /** Attributes as flat JSON text (see `attributesOf`). */
+  readonly attributes: string;
+  readonly body: Uint8Array;
+}
+
 /** What a hand-over came to: `worked` (ask again at once), `idle` (nothing was there), `blocked` (wait before asking again). */
 export type HandOver = 'worked' | 'idle' | 'blocked';
 
 /** The engine's end of a subscription; never throws. */
 export interface Sink {
   handle(intake: Intake): Promise<HandOver>;
+  /** True while an operator has paused the subscription: `handle` takes nothing then. Where the log is read, the statement that takes sees it instead. */
+  readonly isPaused: boolean;
+  /**
+   * Calls `changed` whenever that changes, so that a source of which others take too leaves there what it would only hold.
+   *
+   * @returns ends it
+   */
+  onPause(changed: () => void): () => void;
 }
 
 /** What the engine gives a transport. */
@@ -64,6 +83,14 @@ export interface Topology {
   readonly subscriptions: readonly SubscriptionSpec[];
 }
 
+/** How a transport is. */
+export interface TransportHealth {
+  /** `blocked`: it is connected, and the broker takes no messages for a while. */
+  readonly status: 'up' | 'blocked' | 'down';
+  /** Why it is not up, for a person. */
+  readonly problem: string | undefined;
+}
+
 /** Carries messages between services. A delivery is settled exactly once; a settle after its connection died does nothing. */
 export interface Transport {
   readonly capabilities: TransportCapabilities;
@@ -71,12 +98,21 @@ export interface Transport {
   start(topology: Topology): Promise<void>;
   /** Publishes a batch; one outcome per message, in order. */
   publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]>;
-  /** Begins to hand messages over, until `close`. */
+  /** Begins to hand messages over, until `close`. When it cannot, nothing has begun, and it may be called again. */
   subscribe(subscription: SubscriptionSpec, sink: Sink): Promise<void>;
+  /**
+   * Makes a place for the replies to this process and hands over what comes there, until `close`; `receive` never throws. Its address: a message of kind
+   * `reply` goes where its `destination` says, also when this process lost its connection meanwhile, and is `unroutable` once this process has ended.
+   *
+   * @throws HF_CAPABILITY_UNSUPPORTED without the capability `replies`
+   */
+  openReplies(receive: (reply: ReceivedReply) => void): Promise<string>;
   /** Something may have been committed, in these lanes if known: look now. A hint; without it the next poll finds it. */
   nudge(lanes: readonly number[]): void;
   /** True while something is in hand or known to wait. */
   readonly isBusy: boolean;
+  /** What is known right now; nobody is asked for it. */
+  readonly health: TransportHealth;
   /** Stops the intake at once and waits for what is in hand, at most `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;
 }
@@ -87,5 +123,7 @@ export interface TransportFactory {
   readonly transport: string;
   /** What it can keep, known before it connects. */
   readonly capabilities: TransportCapabilities;
+  /** Longest time a message may be in work, in milliseconds, where a broker takes it back after that; undefined: there is no limit. */
+  readonly holdLimitMs?: number | undefined;
   create(context: TransportContext): Transport;
 }

@@ -12,6 +12,12 @@ export const DELIVERY_ERRORS = {
     sentence: 'The process ended while {subscription} had this message in work, and its {attempts} attempts are used up.',
     fix: 'Find out what ends the process (memory, an exit, an uncaught error), then redrive the dead letter.',
   },
+  HF_HANDLER_UNSETTLED_OFTEN: {
+    category: 'permanent',
+    sentence:
+      '{subscription} was given this message {times} times before, and each time its process or its connection ended with the message in hand.',
+    fix: 'Find out what ends the process (memory, an exit, an uncaught error), then move the message from the dead-letter queue back to its own.',
+  },
   HF_HANDLER_ATTEMPTS_LOWERED: {
     category: 'permanent',
     sentence: '{subscription} has made {attempts} attempts at this message, and now makes {limit} at most.',
@@ -86,6 +92,11 @@ export const DELIVERY_ERRORS = {
     category: 'permanent',
     sentence: 'There is no dead letter {id}.',
     fix: 'It may have been redriven or discarded already: look at deadLetters.list().',
+  },
+  HF_PARKED_UNKNOWN: {
+    category: 'permanent',
+    sentence: 'There is no parked message {id}.',
+    fix: 'It may have been sent or discarded already: look at outbox.parked().',
   },
   HF_TEST_NOT_SETTLED: {
     category: 'transient',

@@ -15,7 +15,7 @@ export const MESSAGE_ERRORS = {
   HF_MESSAGE_TOO_LARGE: {
     category: 'contract',
     sentence: 'The body of {type} has {bytes} bytes, the limit is {limit}.',
-    fix: 'Keep the large part elsewhere and send a reference to it, or raise the limit bodyBytes on every service.',
+    fix: 'Keep the large part elsewhere and send a reference to it, or raise the limit: bodyBytes on every service, or max_message_size of RabbitMQ.',
   },
   HF_MESSAGE_VERSION: {
     category: 'contract',
@@ -26,6 +26,11 @@ export const MESSAGE_ERRORS = {
     category: 'contract',
     sentence: '{part} cannot be read: {reason}.',
     fix: 'Send a JSON object in UTF-8, and attributes as CloudEvents has them; what is parked can be looked at with deadLetters.get().',
+  },
+  HF_MESSAGE_FOREIGN: {
+    category: 'contract',
+    sentence: 'The message sent to {address} cannot be read: {reason}.',
+    fix: 'Send CloudEvents, or correct the option readForeign and redrive what is parked: it is read anew.',
   },
   HF_MESSAGE_UNKNOWN_TYPE: {
     category: 'contract',
@@ -60,7 +65,13 @@ export const MESSAGE_ERRORS = {
   HF_PUBLISH_FAILED: {
     category: 'transient',
     sentence: '{type} {id} was not accepted by the broker: {outcome}.',
-    fix: 'Publish it again with the same id, or use a store so that Holdfast does.',
+    fix: 'Unknown means that the broker may have it or not: publish it again with the same id. Rejected means that a queue takes no more. With a store Holdfast repeats both.',
+  },
+  HF_PUBLISH_CROWDED: {
+    category: 'transient',
+    sentence:
+      '{type} was not published, because {waiting} messages of this process, with bodies of {bytes} bytes, wait for the broker already.',
+    fix: 'Await each publish, or publish less while the broker is slow; with a store messages wait in the outbox.',
   },
   HF_DESTINATION_UNKNOWN: {
     category: 'permanent',

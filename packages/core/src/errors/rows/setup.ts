@@ -22,6 +22,22 @@ export const SETUP_ERRORS = {
     sentence: '{feature} is not possible with {provider}.',
     fix: 'Leave it out, or choose a store or transport whose capabilities include it.',
   },
+  HF_TRANSPORT_SWITCHED: {
+    category: 'configuration',
+    sentence: 'The log of this database was moved to a broker, and this process would read it, where nothing new is for it.',
+    fix: 'Start it with the transport of the others.',
+  },
+  HF_TRANSPORT_MIXED: {
+    category: 'configuration',
+    sentence:
+      'The log of this database is sent to a broker, and {names} has read it until now: where the one ends and the other begins is not known.',
+    fix: 'Let it read everything with transport: database(), retire it, and give it another name with the new transport.',
+  },
+  HF_TRANSPORT_SWITCH_REFUSED: {
+    category: 'configuration',
+    sentence: 'The log cannot be moved to {transport} yet: {problems}',
+    fix: 'See to all of this and call it again; nothing was changed. `holdfast transport show` tells how it stands.',
+  },
   HF_DECORATOR_TARGET: {
     category: 'configuration',
     sentence: '@{decorator} cannot stand on {target}: {reason}.',
@@ -41,6 +57,32 @@ export const SETUP_ERRORS = {
     category: 'configuration',
     sentence: '{target} needs Holdfast, and no HoldfastModule is registered in this application.',
     fix: 'Add HoldfastModule.forRoot({{ ... }}) to the imports of the root module.',
+  },
+  HF_NEST_SUBSCRIPTION_NAME: {
+    category: 'configuration',
+    sentence: '{target} handles {patterns} over Holdfast, and its subscription has no name.',
+    fix: "Add @Durable({{ name: '...' }}), with a name that will survive refactoring. If another transport is meant to run it, say so: @EventPattern('order.placed', Transport.TCP).",
+  },
+  HF_NEST_PATTERN: {
+    category: 'configuration',
+    sentence: '{pattern} cannot be the pattern of {target}: {reason}.',
+    fix: "Use the message's type, such as 'order.placed', or a plain object of at most 20 keys on 5 levels. A handler may list several patterns.",
+  },
+  HF_NEST_STRATEGY_MISSING: {
+    category: 'configuration',
+    sentence: '{target} has @Durable, and no microservice that HoldfastStrategy runs has it.',
+    fix: 'Add @EventPattern, have the class among the controllers of a module, and before app.init() or app.listen(): app.connectMicroservice({{ strategy: app.get(HoldfastStrategy) }}).',
+  },
+  HF_NEST_STRATEGY_LATE: {
+    category: 'configuration',
+    sentence: 'HoldfastStrategy was given {target} after the application had initialised.',
+    fix: 'Call app.connectMicroservice({{ strategy: app.get(HoldfastStrategy) }}) before app.init() or app.listen(); with deferInitialization, startAllMicroservices() comes before them, too.',
+  },
+  HF_NEST_STREAM_CONTEXT: {
+    category: 'permanent',
+    sentence:
+      'The observable of a handler of {pattern} ended outside the asynchronous context of its call, where an error cannot be told from a success.',
+    fix: 'Await it in the handler, as in return await lastValueFrom(stream).',
   },
   HF_ALREADY_STARTED: {
     category: 'configuration',

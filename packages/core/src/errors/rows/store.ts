@@ -5,7 +5,7 @@ export const STORE_ERRORS = {
   HF_SCHEMA_BEHIND: {
     category: 'configuration',
     sentence: 'The holdfast tables have version {found}, this version of Holdfast needs {needed}.',
-    fix: 'Run holdfast migrate before starting, or set migrate: true.',
+    fix: 'Run holdfast migrate of the package @holdfast/cli before starting, or set migrate: true.',
   },
   HF_SCHEMA_AHEAD: {
     category: 'configuration',
@@ -46,7 +46,7 @@ export const STORE_ERRORS = {
   HF_STORE_UNSUPPORTED: {
     category: 'configuration',
     sentence: '{database} cannot be the store: {reason}.',
-    fix: 'Use a database and version from the list in the documentation.',
+    fix: 'Use PostgreSQL 14 or newer; nothing else is supported yet.',
   },
   HF_LEASE_LOST: {
     category: 'conflict',

@@ -1,0 +1,52 @@
+import type { InboxKey } from '../inbox/inbox.store.port.js';
+import { type Answer, answerFrom, keptText } from '../reply/answer.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { HandlerCall } from './handler-call.js';
+import type { ReadableMessage } from './opened-message.js';
+import type { PipelineContext } from './pipeline-context.js';
+import type { Subscription } from './subscription.js';
+
+/** A message, the call of its handler, and what it is remembered by where the subscription is idempotent. */
+export interface CallOfMessage {
+  readonly message: ReadableMessage;
+  readonly call: HandlerCall;
+  readonly key: InboxKey | undefined;
+}
+
+/** Answers requests in the transaction in which their handlers worked, and repeats of them with what was answered first. */
+export class Answering {
+  constructor(
+    private readonly context: Pick<PipelineContext, 'store' | 'replies'>,
+    private readonly subscription: Subscription,
+  ) {}
+
+  /** What a call has returned, as an answer; undefined for a message that is none to answer. */
+  answerOf({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>): Answer | undefined {
+    const isCommand = envelope.kind === 'command' || envelope.replyTo !== undefined;
+    return isCommand ? this.context.replies.answerWith(envelope.type, call.value) : undefined;
+  }
+
+  /** Answers what was handled, and keeps it for repeats. A command that was only sent may be asked for later, by its business key: its result is kept too. */
+  async answer(tx: Transaction, handled: readonly CallOfMessage[]): Promise<void> {
+    for (const one of handled) {
+      const answer = this.answerOf(one);
+      if (answer === undefined) continue;
+      const result = keptText(answer);
+      if (one.key !== undefined && result !== undefined) await this.context.store.inbox.keep(tx, { ...this.memory(one.key), result });
+      await this.context.replies.give(one.message.envelope, answer);
+    }
+  }
+
+  /** Answers repeats of what was handled before, for whoever asks again. */
+  async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<void> {
+    for (const { message, key } of repeated) {
+      if (key === undefined || message.envelope.replyTo === undefined) continue;
+      const kept = await this.context.store.inbox.resultOf(tx, this.memory(key));
+      await this.context.replies.give(message.envelope, answerFrom(kept));
+    }
+  }
+
+  private memory(key: InboxKey) {
+    return { subscriptionId: this.subscription.spec.id as number, key };
+  }
+}

@@ -1,0 +1,59 @@
+import { FailurePause } from '../delivery/failure-pause.js';
+import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
+import { LeasePipeline } from '../delivery/lease-pipeline.js';
+import { Permits, shareOf } from '../delivery/permits.js';
+import { type Handling, Pipeline } from '../delivery/pipeline.js';
+import type { PipelineContext } from '../delivery/pipeline-context.js';
+import type { Subscription } from '../delivery/subscription.js';
+import { UnitPipeline } from '../delivery/unit-pipeline.js';
+import type { WorkInHand } from '../delivery/work-in-hand.js';
+import { dampedLogger } from '../monitoring/damped-logger.js';
+import type { Receipts } from '../receipt/receipts.js';
+import type { Replies } from '../reply/replies.js';
+import type { Assembly } from './assembly.js';
+
+/** What the pipelines of a process have in common. */
+export interface PipelinesParts {
+  readonly assembly: Assembly;
+  readonly inHand: WorkInHand;
+  /** Deliveries were stored, and committed. */
+  readonly onStored: () => void;
+}
+
+/** One pipeline for each subscription, which share the connections there are. */
+export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subscriptions: readonly Subscription[]): readonly Pipeline[] {
+  const { store, units, runtime, transport } = assembly;
+  const { clock, random, scheduler } = runtime;
+  const logger = dampedLogger(runtime.logger, clock);
+  const replies = assembly.replies as Replies;
+  const receipts = assembly.receipts as Receipts;
+  const handling = (subscription: Subscription, failures: FailurePause): Handling => {
+    const call = { clock, random, scheduler, logger, replies, failures, inHand };
+    if (store === undefined || units === undefined)
+      return new InProcessPipeline({ ...call, keepsDeadLetters: transport?.capabilities.persistent ?? false }, subscription);
+    const context: PipelineContext = {
+      ...call,
+      store,
+      receipts,
+      runUnit: (options, work) => units.runFramework(options, work),
+      onStored,
+    };
+    if (subscription.unit !== undefined) return new UnitPipeline(context, subscription);
+    const pipeline = new LeasePipeline(context, subscription);
+    return { handle: (intake) => units.runInRoot(() => pipeline.handle(intake)) };
+  };
+  const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
+  // A handler outside any transaction holds no connection while it works.
+  const [connections, unbounded] = [new Permits(total), new Permits(Number.POSITIVE_INFINITY)];
+  const sharing = subscriptions.filter(({ unit }) => unit !== undefined).length;
+  return subscriptions.map((given) => {
+    const isSharing = given.unit !== undefined;
+    const permits = isSharing ? connections : unbounded;
+    const concurrency = isSharing ? shareOf(total, given.spec.concurrency, sharing) : given.spec.concurrency;
+    const subscription = { ...given, spec: { ...given.spec, concurrency } };
+    const unexpected = (error: unknown) =>
+      logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
+    const failures = new FailurePause(subscription.spec.name, subscription.failurePause, { clock, random, logger });
+    return new Pipeline(subscription, handling(subscription, failures), { permits, failures, scheduler, unexpected });
+  });
+}

@@ -1,0 +1,30 @@
+import type { ContractCase } from './contract-case.js';
+import { DEAD_LETTER_FACTS } from './store-dead-letters.contract.js';
+import { DEATH_FACTS } from './store-deaths.contract.js';
+import { DELIVERY_FACTS } from './store-deliveries.contract.js';
+import { INBOX_FACTS } from './store-inbox.contract.js';
+import type { StoreFixture } from './store-kit.js';
+import { LOG_FACTS } from './store-log.contract.js';
+import { RECEIPT_FACTS } from './store-receipts.contract.js';
+import { RELAY_FACTS } from './store-relay.contract.js';
+import { REPLY_FACTS } from './store-replies.contract.js';
+import { SCHEMA_FACTS } from './store-schema.contract.js';
+import { SUBSCRIPTION_FACTS } from './store-subscriptions.contract.js';
+import { TAKEN_TYPE_FACTS } from './store-taken-types.contract.js';
+
+/** What every store promises, port by port, as cases for any test runner: an adapter is a fixture and one loop. */
+export function storeContract(): readonly ContractCase<StoreFixture>[] {
+  return [
+    ...SCHEMA_FACTS,
+    ...LOG_FACTS,
+    ...RELAY_FACTS,
+    ...INBOX_FACTS,
+    ...REPLY_FACTS,
+    ...DELIVERY_FACTS,
+    ...DEATH_FACTS,
+    ...RECEIPT_FACTS,
+    ...SUBSCRIPTION_FACTS,
+    ...TAKEN_TYPE_FACTS,
+    ...DEAD_LETTER_FACTS,
+  ].map(({ name, check }) => ({ name, run: check }));
+}
