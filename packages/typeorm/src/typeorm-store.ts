@@ -20,7 +20,8 @@ export interface TypeormStoreOptions {
 /**
  * A store on TypeORM: PostgreSQL 14 or newer.
  *
- * Its tables, its transactions and its handlers use the DataSource's own pool; two of its connections are left free for house-keeping.
+ * Its tables, its transactions and its handlers use the DataSource's own pool: at least 3 connections, else the start is refused. Handlers leave three of
+ * them, or a quarter of a larger pool, for callers and house-keeping.
  *
  * @throws HF_CONFIG_INVALID for a schema that is no plain name, or lanes out of range
  */

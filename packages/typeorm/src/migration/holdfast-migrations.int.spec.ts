@@ -1,13 +1,18 @@
 import { storeTools } from '@holdfast/core';
-import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { describeSchema } from '../../../../test/cli/support.js';
+import { MIGRATIONS, SCHEMA_VERSION } from '../postgres/schema/migrations.js';
 import { typeorm } from '../typeorm-store.js';
 import { holdfastMigrations } from './holdfast-migrations.js';
 
 // A migration that fails is printed whatever `logging` says.
 const SILENT = { logQuery() {}, logQueryError() {}, logQuerySlow() {}, logSchemaBuild() {}, logMigration() {}, log() {} };
-const UP_TO_DATE = { found: 1, wanted: 1 };
+const UP_TO_DATE = { found: SCHEMA_VERSION, wanted: SCHEMA_VERSION };
+
+/** What each step is called in TypeORM's table. */
+const namesOf = (schema?: string) =>
+  MIGRATIONS.map(({ version }) => `HoldfastVersion${version}_${schema === undefined ? '' : `${schema}_`}${1767225600000 + version}`);
 
 class AddBefore1700000000000 {
   up = (runner: QueryRunner) => runner.query('create table before (id integer)');
@@ -29,7 +34,7 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
   let open: DataSource[];
 
   beforeEach(async () => {
-    database = await createTestDatabase(server);
+    database = await borrowTestDatabase(server);
     open = [];
   });
 
@@ -59,7 +64,8 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
   it.each(['all', 'each', 'none'] as const)('make the tables in transaction mode %s, once', async (transaction) => {
     const dataSource = await connect();
     const done = await dataSource.runMigrations({ transaction });
-    expect(done.map(({ name, timestamp }) => [name, timestamp])).toEqual([['HoldfastVersion1_1767225600001', 1767225600001]]);
+    expect(done.map(({ name }) => name)).toEqual(namesOf());
+    expect(done[0]?.timestamp).toBe(1767225600001);
     expect(await schemaOf(dataSource).status()).toEqual(UP_TO_DATE);
     expect(await dataSource.runMigrations({ transaction })).toEqual([]);
   });
@@ -74,18 +80,18 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
   it('run with the connection, in order among migrations of the application', async () => {
     const migrations = [AddAfter1800000000000, ...holdfastMigrations(), AddBefore1700000000000];
     const dataSource = await connect({ migrations, migrationsRun: true });
-    expect(await recorded(dataSource)).toEqual(['AddBefore1700000000000', 'HoldfastVersion1_1767225600001', 'AddAfter1800000000000']);
+    expect(await recorded(dataSource)).toEqual(['AddBefore1700000000000', ...namesOf(), 'AddAfter1800000000000']);
     expect(await schemaOf(dataSource).status()).toEqual(UP_TO_DATE);
   });
 
   it.each([
     ['all', 0],
-    ['each', 1],
-    ['none', 1],
+    ['each', SCHEMA_VERSION],
+    ['none', SCHEMA_VERSION],
   ] as const)('are rolled back together with what fails in the same transaction: mode %s', async (transaction, found) => {
     const dataSource = await connect({ migrations: [...holdfastMigrations(), Fail1900000000000] });
     await expect(dataSource.runMigrations({ transaction })).rejects.toThrow('no_such_type');
-    expect(await schemaOf(dataSource).status()).toEqual({ found, wanted: 1 });
+    expect(await schemaOf(dataSource).status()).toEqual({ found, wanted: SCHEMA_VERSION });
   });
 
   it.each(['all', 'each', 'none'] as const)('leave nothing half made when they fail, in mode %s', async (transaction) => {
@@ -101,7 +107,7 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
     await schemaOf(dataSource, 'bus').migrate();
     const before = await describeSchema(database.url, 'bus');
     await dataSource.runMigrations();
-    expect(await recorded(dataSource)).toEqual(['HoldfastVersion1_bus_1767225600001']);
+    expect(await recorded(dataSource)).toEqual(namesOf('bus'));
     expect(await describeSchema(database.url, 'bus')).toBe(before);
   });
 
@@ -137,20 +143,20 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
     await dataSource.runMigrations();
     await expect(dataSource.undoLastMigration()).rejects.toMatchObject({
       code: 'HF_SCHEMA_IRREVERSIBLE',
-      message: expect.stringMatching(/^HoldfastVersion1_1767225600001 cannot be reverted: .* typeorm migration:revert --fake/),
+      message: expect.stringMatching(new RegExp(`^${namesOf().at(-1)} cannot be reverted: .* typeorm migration:revert --fake`)),
     });
-    expect(await recorded(dataSource)).toHaveLength(1);
+    expect(await recorded(dataSource)).toEqual(namesOf());
     await dataSource.undoLastMigration({ fake: true });
-    expect(await recorded(dataSource)).toHaveLength(0);
+    expect(await recorded(dataSource)).toEqual(namesOf().slice(0, -1));
     expect(await schemaOf(dataSource).status()).toEqual(UP_TO_DATE);
     await dataSource.runMigrations();
-    expect(await recorded(dataSource)).toHaveLength(1);
+    expect(await recorded(dataSource)).toEqual(namesOf());
   });
 
   it('are told apart by their schema', async () => {
     const dataSource = await connect({ migrations: [...holdfastMigrations({ schema: 'one' }), ...holdfastMigrations({ schema: 'two' })] });
     await dataSource.runMigrations();
-    expect(await recorded(dataSource)).toEqual(['HoldfastVersion1_one_1767225600001', 'HoldfastVersion1_two_1767225600001']);
+    expect((await recorded(dataSource)).sort()).toEqual([...namesOf('one'), ...namesOf('two')].sort());
     expect(await schemaOf(dataSource, 'one').status()).toEqual(UP_TO_DATE);
     expect(await schemaOf(dataSource, 'two').status()).toEqual(UP_TO_DATE);
   });

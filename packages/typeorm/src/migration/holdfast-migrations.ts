@@ -3,7 +3,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from '../postgres/schema/migrations.js';
 import { MIGRATION_LOCK, PostgresSchema } from '../postgres/schema/schema.js';
 import { Tables } from '../postgres/schema/tables.js';
-import { SqlPool } from '../postgres/sql.js';
+import { SqlPool } from '../postgres/sql/sql.js';
 
 /** Options of `holdfastMigrations`: the same as those given to `typeorm`. */
 export interface HoldfastMigrationsOptions {

@@ -1,6 +1,6 @@
 import type { OperatorAction } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
-import type { SqlRunner } from './sql.js';
+import type { SqlRunner } from './sql/sql.js';
 
 /** Writes down who did what and why, in the transaction that does it. */
 export async function audit(

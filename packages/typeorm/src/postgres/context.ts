@@ -1,7 +1,7 @@
 import type { Clock } from '@holdfast/core';
-import type { LaneMarks } from './lane-marks.js';
+import type { LaneMarks } from './outbox/lane-marks.js';
 import type { Tables } from './schema/tables.js';
-import type { SqlPool } from './sql.js';
+import type { SqlPool } from './sql/sql.js';
 
 /** What the PostgreSQL stores share. */
 export interface PostgresContext {
@@ -14,6 +14,8 @@ export interface PostgresContext {
   lanes: number;
   /** Subscriptions that this process has registered. */
   served?: readonly number[];
+  /** The transport that this process has announced. */
+  transport?: string;
   /** Told of what this process wrote, so that others can be woken. */
   nodeId: string;
 }

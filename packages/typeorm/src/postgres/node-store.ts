@@ -1,6 +1,6 @@
 import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
-import { prepared, type Statement } from './sql.js';
+import { prepared, type Statement } from './sql/sql.js';
 
 /** Begin of the names below. */
 export const SESSION_PREFIX = 'holdfast ';
@@ -98,8 +98,8 @@ export class PostgresNodeStore implements NodeStore {
 
   private joining(nodeId: string): Statement {
     return {
-      text: `insert into ${this.context.tables.node} (id, service) values ($1, $2) on conflict (id) do update set seen_at = clock_timestamp()`,
-      values: [nodeId, this.context.service],
+      text: `insert into ${this.context.tables.node} (id, service, transport) values ($1, $2, $3) on conflict (id) do update set seen_at = clock_timestamp()`,
+      values: [nodeId, this.context.service, this.context.transport ?? null],
     };
   }
 }

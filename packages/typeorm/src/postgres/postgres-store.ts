@@ -1,14 +1,19 @@
 import {
+  type CarrierStore,
   type CursorStore,
   type DeadLetterStore,
   type DeliveryStore,
   emit,
   hfError,
   type InboxStore,
+  type LeaseStore,
   type LogStore,
   type LogUpkeep,
   type NodeStore,
+  type ParkedStore,
+  type ReceiptStore,
   type RelayStore,
+  type ReplyStore,
   type Store,
   type StoreContext,
   type SubscriptionStore,
@@ -17,25 +22,32 @@ import type { DataSource } from 'typeorm';
 import { connectRaw, watchPools } from '../unit-of-work/connections.js';
 import { installInterception } from '../unit-of-work/interception.js';
 import { TypeormTransactions } from '../unit-of-work/typeorm-transactions.js';
+import { PostgresCarrierStore } from './outbox/carrier-store.js';
 import type { PostgresContext } from './context.js';
-import { PostgresCursorStore } from './cursor-store.js';
-import { PostgresDeadLetterStore } from './dead-letter-store.js';
-import { PostgresDeliveryStore } from './delivery-store.js';
-import { PostgresInboxStore } from './inbox-store.js';
-import { LaneMarks } from './lane-marks.js';
-import { PostgresLogStore } from './log-store.js';
+import { PostgresCursorStore } from './outbox/cursor-store.js';
+import { PostgresDeadLetterStore } from './delivery/dead-letter-store.js';
+import { PostgresDeliveryStore } from './delivery/delivery-store.js';
+import { PostgresInboxStore } from './delivery/inbox-store.js';
+import { LaneMarks } from './outbox/lane-marks.js';
+import { PostgresLeaseStore } from './lease-store.js';
+import { PostgresLogStore } from './outbox/log-store.js';
 import { PostgresNodeStore, sessionName } from './node-store.js';
-import { PostgresRelayStore } from './relay-store.js';
+import { PostgresParkedStore } from './outbox/parked-store.js';
+import { PostgresReceiptStore } from './delivery/receipt-store.js';
+import { PostgresRelayStore } from './outbox/relay-store.js';
+import { PostgresReplyStore } from './delivery/reply-store.js';
 import { PostgresSchema } from './schema/schema.js';
 import type { Tables } from './schema/tables.js';
 import { assertLanes, assertServer, assertSequenceLock } from './server-checks.js';
-import { type RawConnection, SqlPool } from './sql.js';
-import { PostgresSubscriptionStore } from './subscription-store.js';
-import { PostgresLogUpkeep } from './upkeep.js';
+import { type RawConnection, SqlPool } from './sql/sql.js';
+import { PostgresSubscriptionStore } from './delivery/subscription-store.js';
+import { PostgresLogUpkeep } from './outbox/upkeep.js';
 import { PostgresWakeups } from './wakeups.js';
 
 /** Connections of the pool that handlers leave free, at least: one listens, one keeps house, one serves callers. */
 const RESERVED_CONNECTIONS = 3;
+/** Least pool to start with: a connection that listens, one that keeps house, and one that works. With less a slow handler silences its process. */
+const LEAST_POOL = 3;
 /** Share of a larger pool that is left to callers. */
 const CALLERS_SHARE = 0.25;
 /** pg's own default. */
@@ -58,13 +70,18 @@ export class PostgresStore implements Store {
   readonly schema: PostgresSchema;
   readonly log: LogStore;
   readonly cursors: CursorStore;
+  readonly carrier: CarrierStore;
   readonly relay: RelayStore;
+  readonly parked: ParkedStore;
+  readonly leases: LeaseStore;
   readonly upkeep: LogUpkeep;
   readonly inbox: InboxStore;
+  readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
   readonly deadLetters: DeadLetterStore;
   readonly subscriptions: SubscriptionStore;
   readonly nodes: NodeStore;
+  readonly replies: ReplyStore;
   readonly wakeups: PostgresWakeups;
   readonly maxConcurrency: number;
   private readonly context: PostgresContext;
@@ -84,30 +101,36 @@ export class PostgresStore implements Store {
     const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as {
       poolSize?: number;
     };
-    this.maxConcurrency = Math.max(1, poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE)));
+    const left = poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE));
+    this.maxConcurrency = poolSize < LEAST_POOL ? 0 : Math.max(1, left);
     this.description = `postgres (typeorm${options.tables.schema === undefined ? '' : `, schema ${options.tables.schema}`})`;
-    this.transactions = new TypeormTransactions(options.dataSources, given.scopes);
+    this.transactions = new TypeormTransactions(options.dataSources, given.scopes, options.isPreparing);
     this.schema = new PostgresSchema(pool, options.tables, options.lanes);
     this.log = new PostgresLogStore(context);
     this.cursors = new PostgresCursorStore(context);
+    this.carrier = new PostgresCarrierStore(context);
     this.relay = new PostgresRelayStore(context);
+    this.parked = new PostgresParkedStore(context);
+    this.leases = new PostgresLeaseStore(context);
     this.upkeep = new PostgresLogUpkeep(context);
     this.inbox = new PostgresInboxStore(context);
+    this.receipts = new PostgresReceiptStore(context);
     this.deliveries = new PostgresDeliveryStore(context);
     this.deadLetters = new PostgresDeadLetterStore(context);
     this.subscriptions = new PostgresSubscriptionStore(context);
     this.nodes = new PostgresNodeStore(context);
+    this.replies = new PostgresReplyStore(context);
     this.wakeups = new PostgresWakeups(context, connect, { scheduler, logger });
   }
 
   async open(): Promise<void> {
-    for (const [name, dataSource] of Object.entries(this.options.dataSources)) {
+    const dataSources = Object.entries(this.options.dataSources);
+    const problems = dataSources
+      .filter(([, { isInitialized }]) => !isInitialized)
+      .map(([name]) => `the DataSource ${name} is not initialized; await dataSource.initialize() before the start`);
+    if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
+    for (const [name, dataSource] of dataSources) {
       const participant = { scopes: this.given.scopes, name, hasOutbox: dataSource === this.main };
-      if (!dataSource.isInitialized)
-        throw hfError('HF_STORE_UNSUPPORTED', {
-          database: `the DataSource ${name}`,
-          reason: 'it is not initialized; await dataSource.initialize() first',
-        });
       this.uninstall.push(installInterception(dataSource, participant), watchPools(dataSource));
     }
     await assertServer(this.context.pool, this.main);

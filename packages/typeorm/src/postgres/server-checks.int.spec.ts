@@ -3,10 +3,10 @@ import { DataSource } from 'typeorm';
 import { openScene, type Scene, sentenceOf } from '../../../../test/e2e/bad-input/support/scene.js';
 import { connectRaw } from '../unit-of-work/connections.js';
 import type { PostgresContext } from './context.js';
-import { LaneMarks } from './lane-marks.js';
+import { LaneMarks } from './outbox/lane-marks.js';
 import { Tables } from './schema/tables.js';
 import { assertSequenceLock, assertServer } from './server-checks.js';
-import { type RawConnection, type SqlResult, type SqlRunner, SqlPool } from './sql.js';
+import { type RawConnection, type SqlResult, type SqlRunner, SqlPool } from './sql/sql.js';
 
 const FIX =
   'Use a PostgreSQL server whose nextval() shows its lock in pg_locks, reached directly or through a pool in session or transaction mode.';
@@ -90,7 +90,7 @@ describe('a server', () => {
 
   it('that is too old is refused', async () => {
     expect(await check('130014', false)).toBe(
-      'HF_STORE_UNSUPPORTED: PostgreSQL 130014 cannot be the store: the log needs multiranges, which came with PostgreSQL 14. Use a database and version from the list in the documentation.',
+      'HF_STORE_UNSUPPORTED: PostgreSQL 130014 cannot be the store: the log needs multiranges, which came with PostgreSQL 14. Use PostgreSQL 14 or newer; nothing else is supported yet.',
     );
   });
 

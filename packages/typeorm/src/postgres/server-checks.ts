@@ -1,7 +1,7 @@
 import { hfError } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import type { PostgresContext } from './context.js';
-import type { SqlPool } from './sql.js';
+import type { SqlPool } from './sql/sql.js';
 
 /** Multiranges, which hold what a reader has not seen, came with 14. */
 const OLDEST_SERVER = 140_000;

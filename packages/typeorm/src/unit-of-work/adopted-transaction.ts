@@ -1,12 +1,15 @@
 import { hfError, type TransactionPort } from '@holdfast/core';
 import type { EntityManager } from 'typeorm';
-import { type LastStatement, runNow } from '../postgres/transaction-sql.js';
+import { type FirstStatement, type LastStatement, runFirstNow, runNow } from '../postgres/sql/transaction-sql.js';
 import type { PgClient } from './pg-client.js';
 import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
 import { turnTaking, type UnitRunner } from './unit-runner.js';
 
 /** A transaction the user opened, lent to a unit. While it is lent, his query runner takes turns with the scopes of the unit. */
 export class LentTransaction extends PgTransaction implements ReturnType<TransactionPort['adopt']> {
+  /** Its owner may hold the connection itself. */
+  protected readonly isExclusive = false;
+
   constructor(
     place: TransactionPlace,
     readonly queryRunner: UnitRunner,
@@ -19,6 +22,11 @@ export class LentTransaction extends PgTransaction implements ReturnType<Transac
   /** The user's own manager. */
   get manager(): EntityManager {
     return this.queryRunner.manager;
+  }
+
+  /** Runs it at once: nothing of ours may follow. */
+  override async runFirst(statement: FirstStatement): Promise<void> {
+    await runFirstNow(this, statement);
   }
 
   /** Runs it at once: only the user knows when COMMIT comes. */

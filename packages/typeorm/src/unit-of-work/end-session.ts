@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { SESSION_PREFIX } from '../postgres/node-store.js';
-import { within } from '../postgres/within.js';
+import { within } from '../postgres/sql/within.js';
 import { connectRaw } from './connections.js';
 import type { PgClient } from './pg-client.js';
 

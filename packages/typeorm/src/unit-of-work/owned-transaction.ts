@@ -1,12 +1,13 @@
 import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { LastStatement } from '../postgres/transaction-sql.js';
-import { Unanswered, within } from '../postgres/within.js';
+import type { Statement } from '../postgres/sql/sql.js';
+import type { LastStatement } from '../postgres/sql/transaction-sql.js';
+import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
 import { endSession } from './end-session.js';
 import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
-import { PgTransaction, type TransactionPlace } from './pg-transaction.js';
+import { PgTransaction, refusalOf, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
 /** How long a rollback waits for statements that nobody waits for any more. */
@@ -21,6 +22,7 @@ const ROLLBACK_MS = 5000;
  * **Guarantee:** the connection goes back to its pool with no transaction open, or not at all.
  */
 export class TypeormTransaction extends PgTransaction {
+  protected readonly isExclusive = true;
   private runner: UnitRunner | undefined;
   private readonly last: LastStatement[] = [];
   private isSettled = false;
@@ -47,12 +49,12 @@ export class TypeormTransaction extends PgTransaction {
   /** Sends `statement` together with COMMIT, in one round trip. */
   async runLast(statement: LastStatement): Promise<void> {
     await this.assertUsable();
-    this.last.push(statement);
+    this.last.push(this.named(statement));
   }
 
   /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. */
-  async begin(sql: string): Promise<void> {
-    this.pendingBegin = sql;
+  async begin(statement: Statement): Promise<void> {
+    this.pendingBegin = this.named(statement);
     try {
       await this.tell('BeforeTransactionStart');
       await this.tell('AfterTransactionStart');
@@ -67,6 +69,7 @@ export class TypeormTransaction extends PgTransaction {
     await this.tell('BeforeTransactionCommit');
     // A subscriber may have taken so long that it was ended meanwhile.
     if (this.reason) throw this.reason;
+    await this.flush();
     this.isClosed = true;
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
@@ -106,25 +109,22 @@ export class TypeormTransaction extends PgTransaction {
     try {
       const last = this.last.at(-1);
       if (last === undefined) return (await this.client.query('COMMIT')).command;
-      const { answered, refusal: _, ...statement } = last;
-      const results = (await this.around([statement], { before: this.last.slice(0, -1), after: 'COMMIT' })) as PgResult[];
+      const { answered, refusal: _, committed: __, ...statement } = last;
+      const results = (await this.around([statement], {
+        before: this.last.slice(0, -1).map(({ name, text, values }) => ({ name, text, values })),
+        after: 'COMMIT',
+      })) as PgResult[];
       const [result] = results.slice(-2) as [PgResult];
       const tag = results.at(-1)?.command;
-      if (tag === 'COMMIT') answered?.({ rows: result.rows as Record<string, unknown>[], rowCount: result.rowCount ?? 0 });
+      if (tag !== 'COMMIT') return tag;
+      answered?.({ rows: result.rows as Record<string, unknown>[], rowCount: result.rowCount ?? 0 });
+      for (const { committed } of this.last) committed?.();
       return tag;
     } catch (error) {
-      if (isRefusal(error)) throw await this.rolledBackWith(this.refusalOf(error));
+      if (isRefusal(error)) throw await this.rolledBackWith(refusalOf(this.last, error));
       this.settle(error);
       throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.dataSource }, { cause: error });
     }
-  }
-
-  private refusalOf(error: unknown): unknown {
-    for (const { refusal } of this.last) {
-      const known = refusal?.(error);
-      if (known) return known;
-    }
-    return error;
   }
 
   private async rolledBackWith<E>(error: E): Promise<E> {

@@ -40,8 +40,8 @@ async function scripted(answers: Readonly<Record<string, Answer>>) {
   };
   const connection = { client, release: (error?: Error) => void transcript.push(error ? 'destroyed' : 'given back') };
   const source = { subscribers: [] } as unknown as DataSource;
-  const transaction = new TypeormTransaction({ name: 'default', scopes: new ScopeStorage() }, source, connection);
-  await transaction.begin('BEGIN');
+  const transaction = new TypeormTransaction({ name: 'default', scopes: new ScopeStorage(), isPreparing: true }, source, connection);
+  await transaction.begin({ text: 'BEGIN' });
   return { transaction, transcript };
 }
 

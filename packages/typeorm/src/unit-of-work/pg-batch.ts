@@ -1,12 +1,15 @@
-import type { Statement } from '../postgres/sql.js';
-import type { PgClient, PgResult } from './pg-client.js';
+import type { Statement } from '../postgres/sql/sql.js';
+import { answerFirst, type FirstStatement } from '../postgres/sql/transaction-sql.js';
+import { type PgClient, type PgResult, queryClassOf } from './pg-client.js';
 
 /** What goes out with a statement in one round trip. */
 export interface Around {
-  /** BEGIN with its options. */
-  readonly begin?: string;
-  /** Statements that answer with no rows, run after BEGIN; their parameters are texts, numbers, booleans or null. */
-  readonly before?: readonly Statement[];
+  /** BEGIN with its options, and its name where it is prepared. */
+  readonly begin?: Statement;
+  /** Statements run after BEGIN; their parameters are texts, numbers, booleans or null. */
+  readonly before?: readonly FirstStatement[];
+  /** Text of the unnamed statement that the server has: the same text needs no parsing again. Only without `begin` and `before`. */
+  readonly parsed?: string;
   /** COMMIT. */
   readonly after?: string;
   /** Called when it is on its way; never when pg refuses the statement. */
@@ -17,10 +20,10 @@ export interface Around {
 
 /** What a query of pg writes to. */
 interface Wire {
-  readonly stream: unknown;
+  readonly stream: { cork?(): void; uncork?(): void };
   readonly parsedStatements: Record<string, string>;
   readonly submittedNamedStatements?: Record<string, string>;
-  parse(message: object): void;
+  parse(message: { readonly name?: string; readonly text?: string }): void;
   bind(message: object): void;
   describe(message: object): void;
   execute(message: object): void;
@@ -32,7 +35,9 @@ interface Wire {
 
 type Results = PgResult | PgResult[];
 interface Query {
+  name: string | undefined;
   submit(wire: Wire): Error | null;
+  handleDataRow(message: { readonly fields: (string | null)[] }): void;
   handleCommandComplete(message: unknown, wire: Wire): void;
   handleError(error: Error, wire: Wire): void;
 }
@@ -49,13 +54,27 @@ type BatchClass = new (...args: ConstructorParameters<QueryClass>) => Query & { 
  * @source PostgreSQL documentation, "Extended Query": messages up to Sync are one batch; pg's contract for query objects, as pg-cursor uses it
  */
 export function queryAround(client: PgClient, around: Around, args: Parameters<PgClient['query']>): Promise<Results> {
-  const { Query } = client.constructor as { readonly Query?: QueryClass };
-  if (Query === undefined || client.connection?.sync === undefined || !canBeOne(around, args)) return oneByOne(client, around, args);
+  const Query = queryClassOf<QueryClass>(client);
+  if (Query === undefined || !canBeOne(around, args)) return oneByOne(client, around, args);
   return new Promise((resolve, reject) => {
-    const query = new (batchClass(Query))(args[0], args[1], (error, results) => (error ? reject(error) : resolve(results)));
+    const query = queryOf(batchClass(Query), args, (error, results) => (error ? reject(error) : resolve(results)));
     query.around = around;
     client.query(query);
   });
+}
+
+/** A plain statement goes in part by part: pg copies a whole object property by property, which costs as much as sending it. */
+function queryOf(Class: BatchClass, [config, values]: Parameters<PgClient['query']>, answered: ConstructorParameters<QueryClass>[2]) {
+  if (typeof config === 'string' || !isPlain(config)) return new Class(config, values, answered);
+  const query = new Class(config.text, config.values ?? values, answered);
+  query.name = config.name;
+  return query;
+}
+
+/** True for a statement that asks pg for nothing special. */
+export function isPlain(config: object): config is Statement {
+  for (const key in config) if (key !== 'name' && key !== 'text' && key !== 'values') return false;
+  return true;
 }
 
 function canBeOne({ before = [] }: Around, [config, values]: Parameters<PgClient['query']>): boolean {
@@ -67,7 +86,8 @@ async function oneByOne(client: PgClient, around: Around, args: Parameters<PgCli
   const { begin, before = [], after } = around;
   around.sent();
   if (begin !== undefined) await client.query(begin).catch((error: Error) => refuse(around, error));
-  for (const statement of before) await client.query(statement);
+  for (const { name, text, values, answered } of before)
+    answerFirst({ answered }, (await client.query({ name, text, values })).rows as object[]);
   const result = await client.query(...args);
   return after ? [result, await client.query(after)] : result;
 }
@@ -85,18 +105,18 @@ function batchClass(Query: QueryClass): BatchClass {
   class BatchQuery extends Query {
     around: Around | undefined;
     /** Statements before this one that the server has not answered yet. */
-    private waiting: readonly Statement[] = [];
+    private waiting: readonly FirstStatement[] = [];
     /** Set by the constructor of Query, which a field of ours would undo. */
     declare private ownName: string | undefined;
     declare private ownText: string | undefined;
 
     /** pg remembers what was prepared by the name and the text of the query that the server answers: at first those of the statements before this one. */
-    get name(): string | undefined {
+    override get name(): string | undefined {
       const [first] = this.waiting ?? [];
       return first ? first.name : this.ownName;
     }
 
-    set name(name: string | undefined) {
+    override set name(name: string | undefined) {
       this.ownName = name;
     }
 
@@ -111,8 +131,14 @@ function batchClass(Query: QueryClass): BatchClass {
 
     override submit(wire: Wire): Error | null {
       const { around } = this;
-      const refused = super.submit(around ? new AroundWire(wire, around) : wire);
-      if (refused === null && around) this.waiting = [...beginOf(around), ...(around.before ?? [])];
+      if (around === undefined) return super.submit(wire);
+      const aroundWire = new AroundWire(wire, around);
+      wire.stream.cork?.();
+      const refused = super.submit(aroundWire);
+      // Before pg 8.22 nothing follows a parameter that could not be serialised, and the server would never answer.
+      if (refused === null && !aroundWire.isSynced) wire.sync();
+      wire.stream.uncork?.();
+      if (refused === null) this.waiting = [...beginOf(around), ...(around.before ?? [])];
       return refused;
     }
 
@@ -125,6 +151,12 @@ function batchClass(Query: QueryClass): BatchClass {
       super.handleError(error, wire);
     }
 
+    override handleDataRow(message: { readonly fields: (string | null)[] }): void {
+      const [first] = this.waiting;
+      if (first === undefined) super.handleDataRow(message);
+      else first.answered?.(message.fields);
+    }
+
     override handleCommandComplete(message: unknown, wire: Wire): void {
       if (this.waiting.length > 0) this.waiting = this.waiting.slice(1);
       else super.handleCommandComplete(message, wire);
@@ -134,12 +166,13 @@ function batchClass(Query: QueryClass): BatchClass {
   return BatchQuery;
 }
 
-function beginOf({ begin }: Around): Statement[] {
-  return begin === undefined ? [] : [{ text: begin }];
+function beginOf({ begin }: Around): FirstStatement[] {
+  return begin === undefined ? [] : [begin];
 }
 
 /** Passes on what a query writes, with BEGIN and its like before its first message and COMMIT before its Sync. */
 class AroundWire implements Wire {
+  isSynced = false;
   private isStarted = false;
   private isFailed = false;
   /** Names prepared by this very batch. */
@@ -162,9 +195,9 @@ class AroundWire implements Wire {
     return this.wire.submittedNamedStatements;
   }
 
-  parse(message: object): void {
+  parse(message: { readonly name?: string; readonly text?: string }): void {
     this.start();
-    this.wire.parse(message);
+    if (message.name !== undefined || message.text !== this.around.parsed) this.wire.parse(message);
   }
 
   bind(message: object): void {
@@ -191,14 +224,16 @@ class AroundWire implements Wire {
   }
 
   sync(): void {
+    this.isSynced = true;
     if (this.around.after && !this.isFailed) this.run({ text: this.around.after });
     this.wire.sync();
   }
 
   query(text: string): void {
+    this.isSynced = true;
     const { begin, after, sent } = this.around;
     sent();
-    this.wire.query([begin, text, after].filter((part) => part !== undefined).join('; '));
+    this.wire.query([begin?.text, text, after].filter((part) => part !== undefined).join('; '));
   }
 
   private start(): void {

@@ -10,13 +10,18 @@ export interface PgClient {
   /** A text with several statements answers with an array of results. */
   query(statement: string | object, values?: readonly unknown[]): Promise<PgResult>;
   on(event: 'error', listener: (error: Error) => void): unknown;
-  /** Since pg 8.17. */
+  /** Since pg 8.21. */
   getTransactionStatus?(): string | null;
   readonly connection?: { on(event: 'readyForQuery', listener: (message: { status?: string }) => void): unknown; sync?(): void };
   readonly host?: string;
   readonly port?: number;
   readonly processID?: number | null;
   readonly secretKey?: number | null;
+}
+
+/** pg's own class of queries, which speaks to the server part by part; undefined for a client that cannot (a native one). */
+export function queryClassOf<Class>(client: PgClient): Class | undefined {
+  return client.connection?.sync === undefined ? undefined : (client.constructor as { readonly Query?: Class }).Query;
 }
 
 /** The server's own word on the transaction: idle, in a transaction, in one it has given up; undefined before the first answer. */

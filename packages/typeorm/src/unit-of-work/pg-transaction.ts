@@ -1,7 +1,9 @@
 import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@holdfast/core';
-import type { SqlResult, Statement } from '../postgres/sql.js';
+import type { SqlResult, Statement } from '../postgres/sql/sql.js';
+import { answerFirst, type CarriedStatement, type FirstStatement, runFirstNow } from '../postgres/sql/transaction-sql.js';
 import { type Around, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
+import { canBeGrouped, type Outcome, queryGroup, repeatable } from './pg-group.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
 
@@ -11,6 +13,18 @@ export interface TransactionPlace {
   readonly name: string;
   /** Where its statements find their scope. */
   readonly scopes: ScopeStorage;
+  /** Whether the framework's statements are prepared by name. */
+  readonly isPreparing: boolean;
+}
+
+/** Statements that go out together, at most. */
+const MAX_GROUP = 64;
+
+/** A statement that waits for those before it. */
+interface Turn {
+  readonly args: QueryArgs;
+  readonly resolve: (result: PgResult) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** An open transaction on one connection: what is the same for one we opened and for one that was lent to us. */
@@ -24,20 +38,22 @@ export abstract class PgTransaction implements Transaction {
   protected isBusy = false;
   protected isClosed = false;
   /** BEGIN, as long as it was not sent: it goes out with the first statement. */
-  protected pendingBegin: string | undefined;
+  protected pendingBegin: Statement | undefined;
   /** Set when the server refused BEGIN. */
   protected refusedBy: Error | undefined;
-  private readonly line: (() => void)[] = [];
+  /** The INSERT that the server has as its unnamed statement: the same text again needs no parsing and planning. */
+  private parsed: string | undefined;
+  /** Statements that go out with the next one. */
+  private waiting: readonly FirstStatement[] = [];
+  private readonly line: Turn[] = [];
   private savepoints = 0;
   private wasEndedByUser = false;
-  private readonly scopes: ScopeStorage;
 
   constructor(
-    place: TransactionPlace,
+    private readonly place: TransactionPlace,
     protected readonly client: PgClient,
   ) {
     this.dataSource = place.name;
-    this.scopes = place.scopes;
   }
 
   /**
@@ -46,8 +62,22 @@ export abstract class PgTransaction implements Transaction {
    */
   async run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>> {
     await this.assertUsable();
-    const result = await this.send(statement);
+    const result = await this.send(this.named(statement));
     return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
+  }
+
+  /** Sends a statement together with the next one, in one round trip. */
+  async runFirst(statement: FirstStatement): Promise<void> {
+    await this.assertUsable();
+    this.waiting = [...this.waiting, this.named(statement)];
+  }
+
+  /** Sends what still waits for a next one. */
+  async flush(): Promise<void> {
+    const last = this.waiting.at(-1);
+    if (last === undefined) return;
+    this.waiting = this.waiting.slice(0, -1);
+    await runFirstNow(this, last);
   }
 
   async savepoint(): Promise<Savepoint> {
@@ -65,13 +95,16 @@ export abstract class PgTransaction implements Transaction {
     };
   }
 
+  /** True when nobody else can have sent anything over the connection. */
+  protected abstract readonly isExclusive: boolean;
+
   abstract commit(): Promise<void>;
   abstract rollback(): Promise<void>;
   abstract abort(reason: Error): Promise<void>;
 
   /** Runs a statement of user code when it is the turn of the scope it comes from. */
   async userQuery(args: QueryArgs): Promise<unknown> {
-    const scope = this.scopes.within(this);
+    const scope = this.place.scopes.within(this);
     // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
     while (scope && !scope.isActive()) await scope.unit.turn();
     return this.send(...args);
@@ -79,42 +112,147 @@ export abstract class PgTransaction implements Transaction {
 
   /** Hands pg something that it drives itself (COPY); at once or not at all, because it is used at once. */
   userSubmit(submittable: object): unknown {
-    const scope = this.scopes.within(this);
+    const scope = this.place.scopes.within(this);
     this.assertOpen();
     if (this.isBusy || (scope && !scope.isActive())) throw hfError('HF_UOW_STREAM_RETURNED', { method: 'query()', value: 'a stream' });
     if (this.pendingBegin !== undefined) this.client.query(this.pendingBegin).catch((error: Error) => this.refuse(error));
     this.pendingBegin = undefined;
+    for (const { text, values, answered } of this.waiting)
+      this.client.query({ text, values }).then(
+        ({ rows }) => answerFirst({ answered }, rows as object[]),
+        (error: unknown) => {
+          this.failure ??= { error };
+        },
+      );
+    this.waiting = [];
+    this.parsed = undefined;
     return this.client.query(submittable);
   }
 
   /**
-   * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because pg calls it deprecated
-   * to have several on their way, and because what waits can still be refused when the transaction ends.
+   * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because what waits can still be
+   * refused when the transaction ends; those that wait together go out together.
    */
   protected async send(...args: QueryArgs): Promise<PgResult> {
-    if (this.isBusy) await new Promise<void>((resolve) => this.line.push(resolve));
+    if (this.isBusy) return new Promise<PgResult>((resolve, reject) => this.line.push({ args, resolve, reject }));
     this.isBusy = true;
     try {
+      return await this.sendNow(args);
+    } finally {
+      this.next();
+    }
+  }
+
+  private async sendNow(args: QueryArgs): Promise<PgResult> {
+    try {
       this.assertOpen();
-      const result = this.pendingBegin === undefined ? await this.client.query(...args) : ((await this.around(args)) as PgResult);
+      const isAlone = this.pendingBegin === undefined && this.waiting.length === 0;
+      const text = this.repeatable(args);
+      const parsed = isAlone ? this.parsed : undefined;
+      this.parsed = undefined;
+      const isKnown = text !== undefined && text === parsed;
+      const result = isAlone && !isKnown ? await this.client.query(...args) : ((await this.around(args, { parsed })) as PgResult);
+      this.parsed = text ?? (isNamed(args) ? parsed : undefined);
       this.notice();
       return result;
     } catch (error) {
       this.failure ??= { error };
       throw this.reason ?? error;
-    } finally {
-      const next = this.line.shift();
-      if (next) next();
-      else this.isBusy = false;
     }
   }
 
-  /** Sends a statement together with BEGIN, when it is the first, and with what comes before and after it. */
-  protected around(args: QueryArgs, also: Pick<Around, 'before' | 'after'> = {}): Promise<PgResult | PgResult[]> {
+  private repeatable(args: QueryArgs): string | undefined {
+    return this.isExclusive ? repeatable(this.client, args) : undefined;
+  }
+
+  /** The turn of those that wait in line. */
+  private next(): void {
+    const [turn, ...others] = this.nextTurns();
+    if (turn === undefined) this.isBusy = false;
+    else if (others.length > 0) void this.sendTogether([turn, ...others]);
+    else void this.sendTurn(turn);
+  }
+
+  private nextTurns(): readonly Turn[] {
+    const most = this.pendingBegin === undefined && this.waiting.length === 0 ? MAX_GROUP : 1;
+    let count = 0;
+    for (const { args } of this.line.slice(0, most)) {
+      if (!canBeGrouped(this.client, args)) break;
+      count += 1;
+    }
+    return this.line.splice(0, Math.max(1, count));
+  }
+
+  private async sendTurn({ args, resolve, reject }: Turn): Promise<void> {
+    const settle = await this.sendNow(args).then(
+      (result) => () => resolve(result),
+      (error: unknown) => () => reject(error),
+    );
+    // First the line, so that whoever is told finds the connection free when it is.
+    this.next();
+    settle();
+  }
+
+  private async sendTogether(turns: readonly Turn[]): Promise<void> {
+    const outcomes = await this.groupOutcomes(turns);
+    // What was not run because of an error before it gets the server's answer for itself.
+    this.line.unshift(...turns.filter((_, index) => outcomes[index] === undefined));
+    const failed = outcomes.find((outcome) => outcome !== undefined && 'error' in outcome);
+    if (failed === undefined) this.notice();
+    else this.failure ??= failed as { readonly error: unknown };
+    this.next();
+    for (const [index, { resolve, reject }] of turns.entries()) {
+      const outcome = outcomes[index];
+      if (outcome === undefined) continue;
+      if ('error' in outcome) reject(this.reason ?? outcome.error);
+      else resolve(outcome.result);
+    }
+  }
+
+  private async groupOutcomes(turns: readonly Turn[]): Promise<readonly Outcome[]> {
+    try {
+      this.assertOpen();
+    } catch (error) {
+      return turns.map(() => ({ error }));
+    }
+    const statements = turns.map(({ args }) => args);
+    const lastUnnamed = statements.findLast((args) => !isNamed(args));
+    const { parsed } = this;
+    this.parsed = undefined;
+    const outcomes = await queryGroup(this.client, statements, parsed).catch((error: unknown) => turns.map(() => ({ error })));
+    if (outcomes.every((outcome) => outcome !== undefined && 'result' in outcome))
+      this.parsed = lastUnnamed === undefined ? parsed : this.repeatable(lastUnnamed);
+    return outcomes;
+  }
+
+  /** Sends a statement together with BEGIN, when it is the first, with what waits for it, and with what comes before and after it. */
+  protected async around(
+    args: QueryArgs,
+    { before = [], after, parsed }: Pick<Around, 'before' | 'after' | 'parsed'> = {},
+  ): Promise<PgResult | PgResult[]> {
+    const carried = this.waiting;
     const sent = (): void => {
       this.pendingBegin = undefined;
+      this.waiting = [];
     };
-    return queryAround(this.client, { ...also, begin: this.pendingBegin, sent, refused: (error) => this.refuse(error) }, args);
+    const around: Around = {
+      begin: this.pendingBegin,
+      before: carried.length > 0 ? [...carried, ...before] : before,
+      after,
+      parsed,
+      sent,
+      refused: (error) => this.refuse(error),
+    };
+    try {
+      return await queryAround(this.client, around, args);
+    } catch (error) {
+      throw refusalOf(carried, error);
+    }
+  }
+
+  /** As the server is to see it: under its name or, behind a pooler that does not keep prepared statements, without one. */
+  protected named<S extends Statement>(statement: S): S {
+    return this.place.isPreparing ? statement : { ...statement, name: undefined };
   }
 
   private refuse(error: Error): void {
@@ -160,4 +298,17 @@ export abstract class PgTransaction implements Transaction {
   protected statementFailed(): Error {
     return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: this.failure?.error });
   }
+}
+
+function isNamed([config]: QueryArgs): boolean {
+  return typeof config === 'object' && (config as Partial<Statement>).name !== undefined;
+}
+
+/** What an error is for the caller, when it is about one of these statements. */
+export function refusalOf(statements: readonly CarriedStatement[], error: unknown): unknown {
+  for (const { refusal } of statements) {
+    const known = refusal?.(error);
+    if (known) return known;
+  }
+  return error;
 }

@@ -1,9 +1,11 @@
 import { type BeginOptions, hfError, type ScopeStorage, type TransactionPort } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import { LentTransaction } from './adopted-transaction.js';
+import type { Statement } from '../postgres/sql/sql.js';
 import { connectRaw } from './connections.js';
 import { TypeormTransaction } from './owned-transaction.js';
 import { isSerializationFailure, type PgClient, transactionStatus, watch } from './pg-client.js';
+import type { TransactionPlace } from './pg-transaction.js';
 import { isUnitRunner, type UnitRunner } from './unit-runner.js';
 
 /** Transactions on TypeORM data sources, by name. */
@@ -13,10 +15,12 @@ export class TypeormTransactions implements TransactionPort {
   /**
    * @param sources the data sources that take part, the default first
    * @param scopes shared with the engine and with `installInterception`
+   * @param isPreparing whether the framework's statements are prepared by name
    */
   constructor(
     private readonly sources: Readonly<Record<string, DataSource>>,
     private readonly scopes: ScopeStorage,
+    private readonly isPreparing = true,
   ) {
     const names = Object.keys(sources);
     if (names.length === 0) throw hfError('HF_INVARIANT', { fact: 'a store has at least one DataSource' });
@@ -27,8 +31,8 @@ export class TypeormTransactions implements TransactionPort {
     const source = this.sources[options.dataSource];
     if (!source) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: options.dataSource, known: this.dataSources });
     const connection = await connectRaw(source);
-    const transaction = new TypeormTransaction({ name: options.dataSource, scopes: this.scopes }, source, connection);
-    await transaction.begin(beginSql(options, source));
+    const transaction = new TypeormTransaction(this.place(options.dataSource), source, connection);
+    await transaction.begin(beginning(options, source));
     return transaction;
   }
 
@@ -41,7 +45,11 @@ export class TypeormTransactions implements TransactionPort {
     if (!client || runner.isReleased || !runner.isTransactionActive) throw joinRefused('no transaction is open on it');
     watch(client);
     if (transactionStatus(client) === 'I') throw joinRefused('its transaction has ended');
-    return new LentTransaction({ name: found[0], scopes: this.scopes }, runner, client);
+    return new LentTransaction(this.place(found[0]), runner, client);
+  }
+
+  private place(name: string): TransactionPlace {
+    return { name, scopes: this.scopes, isPreparing: this.isPreparing };
   }
 
   isSerializationFailure(error: unknown): boolean {
@@ -49,9 +57,10 @@ export class TypeormTransactions implements TransactionPort {
   }
 }
 
-function beginSql({ isolation, readOnly }: BeginOptions, source: DataSource): string {
+function beginning({ isolation, readOnly }: BeginOptions, source: DataSource): Statement {
   const level = isolation ?? (source.options as { isolationLevel?: string }).isolationLevel;
-  return `BEGIN${level ? ` ISOLATION LEVEL ${level}` : ''}${readOnly ? ' READ ONLY' : ''}`;
+  const text = `BEGIN${level ? ` ISOLATION LEVEL ${level}` : ''}${readOnly ? ' READ ONLY' : ''}`;
+  return { name: `hf_${text}`, text };
 }
 
 function joinRefused(value: string): Error {

@@ -1,3 +1,4 @@
+import { RELAY_SCOPE } from '@holdfast/core';
 import type { Tables } from './tables.js';
 
 /** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
@@ -10,6 +11,11 @@ export interface Migration {
 /** All steps, oldest first. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, name: 'the log, cursors, inbox, stored deliveries, nodes', statements: initial },
+  { version: 2, name: 'leases of lanes, parked messages', statements: (t) => [...leases(t), ...parked(t)] },
+  { version: 3, name: 'replies between processes of one database', statements: replies },
+  { version: 4, name: 'receipts', statements: receipts },
+  { version: 5, name: 'types that processes take', statements: takenTypes },
+  { version: 6, name: 'a log that was moved to a broker', statements: carrier },
 ];
 
 /** Version this code reads and writes. */
@@ -151,5 +157,98 @@ function operations(t: Tables): string[] {
       target text not null,
       reason text
     )`,
+  ];
+}
+
+function leases(t: Tables): string[] {
+  return [
+    `create table ${t.lease} (
+      scope text not null,
+      part integer not null,
+      owner_token uuid,
+      node_id uuid,
+      lease_until timestamptz,
+      primary key (scope, part)
+    ) with (fillfactor = 50)`,
+    `create table ${t.leaseMember} (
+      scope text not null,
+      node_id uuid not null,
+      seen_until timestamptz not null,
+      primary key (scope, node_id)
+    )`,
+    `insert into ${t.lease} (scope, part) select '${RELAY_SCOPE}', lane from ${t.lane}`,
+  ];
+}
+
+function parked(t: Tables): string[] {
+  return [
+    `create table ${t.parked} (
+      id bigint generated always as identity primary key,
+      lane smallint not null,
+      row_id bigint not null,
+      written_at timestamptz not null,
+      type text not null,
+      key text,
+      attributes text not null,
+      body bytea not null,
+      reason text not null check (reason in ('rejected', 'unroutable', 'unconfirmed', 'unreadable', 'behind')),
+      error text,
+      attempts integer not null default 0,
+      next_attempt_at timestamptz,
+      parked_at timestamptz not null default clock_timestamp()
+    )`,
+    `create index on ${t.parked} (lane, key, row_id, id)`,
+    `create index on ${t.parked} (next_attempt_at) where key is null`,
+  ];
+}
+
+function replies(t: Tables): string[] {
+  return [
+    `create table ${t.reply} (
+      id bigint generated always as identity primary key,
+      address text not null,
+      written_at timestamptz not null default clock_timestamp(),
+      attributes text not null,
+      body bytea not null
+    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
+    `create index on ${t.reply} (address, id)`,
+  ];
+}
+
+function receipts(t: Tables): string[] {
+  return [
+    `create table ${t.receipt} (
+      source text not null,
+      message_id text not null,
+      service text not null,
+      subscription text not null,
+      status text not null check (status in ('expected', 'consumed', 'dead-lettered')),
+      at timestamptz not null,
+      expires_at timestamptz not null,
+      primary key (source, message_id, service, subscription)
+    ) with (fillfactor = 80)`,
+    `create index on ${t.receipt} (expires_at)`,
+  ];
+}
+
+function takenTypes(t: Tables): readonly string[] {
+  return [
+    `create table ${t.takenType} (
+      subscription_id integer not null references ${t.subscription} (id) on delete cascade,
+      type text not null,
+      node_id uuid not null,
+      left_at timestamptz,
+      primary key (subscription_id, type, node_id)
+    )`,
+    // What is taken today is known; who takes it is not, and says so at its next start.
+    `insert into ${t.takenType} (subscription_id, type, node_id)
+     select id, unnest(types), '00000000-0000-0000-0000-000000000000' from ${t.subscription} where is_handler`,
+  ];
+}
+
+function carrier(t: Tables): string[] {
+  return [
+    `alter table ${t.lane} add column log_end bigint, add column is_log_closed boolean not null default false`,
+    `alter table ${t.node} add column transport text`,
   ];
 }

@@ -1,5 +1,5 @@
 import { hfError, type SchemaPort, type SchemaStatus } from '@holdfast/core';
-import type { SqlPool, SqlRunner } from '../sql.js';
+import type { SqlPool, SqlRunner } from '../sql/sql.js';
 import { MIGRATIONS, SCHEMA_VERSION } from './migrations.js';
 import type { Tables } from './tables.js';
 

@@ -10,8 +10,16 @@ export class Tables {
   readonly cursor: string;
   readonly inbox: string;
   readonly delivery: string;
+  readonly reply: string;
   readonly node: string;
   readonly audit: string;
+  readonly lease: string;
+  /** Processes that want leases of a scope. */
+  readonly leaseMember: string;
+  readonly parked: string;
+  /** Types by subscription and process. */
+  readonly takenType: string;
+  readonly receipt: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -31,8 +39,14 @@ export class Tables {
     this.cursor = at('cursor');
     this.inbox = at('inbox');
     this.delivery = at('delivery');
+    this.reply = at('reply');
     this.node = at('node');
     this.audit = at('audit');
+    this.lease = at('lease');
+    this.leaseMember = at('lease_member');
+    this.parked = at('parked');
+    this.takenType = at('taken_type');
+    this.receipt = at('receipt');
     this.probe = at('probe');
   }
 

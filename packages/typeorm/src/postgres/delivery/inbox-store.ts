@@ -9,13 +9,18 @@ import {
   type Memory,
   type Transaction,
 } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { prepared } from './sql.js';
-import { sqlOf } from './transaction-sql.js';
+import type { PostgresContext } from '../context.js';
+import { prepared } from '../sql/sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
 
 /** Longest wait for another transaction with the same key: it has the message in work, and a connection is worth more than the answer. */
 const WAIT_MS = 2000;
 const LOCK_NOT_AVAILABLE = '55P03';
+
+interface ResultKey {
+  readonly subscriptionId: number;
+  readonly key: InboxKey;
+}
 
 /** Remembered deliveries in PostgreSQL. Business rows and the memory of the message commit together. */
 export class PostgresInboxStore implements InboxStore {
@@ -23,6 +28,8 @@ export class PostgresInboxStore implements InboxStore {
   private readonly rememberMany;
   private readonly look;
   private readonly rememberLeft;
+  private readonly keepStatement;
+  private readonly resultStatement;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -53,6 +60,9 @@ export class PostgresInboxStore implements InboxStore {
          where i.status = 'claimed' and i.lease_until <= clock_timestamp() + $4 * interval '1 millisecond' for update of i skip locked) l
        where i.subscription_id = $1 and i.source = l.source and i.message_id = l.message_id returning i.source, i.message_id as id`,
     );
+    const here = `subscription_id = $1 and source = $2 and message_id = $3`;
+    this.keepStatement = prepared(`update ${t.inbox} set result = $4 where ${here} and status = 'done'`);
+    this.resultStatement = prepared(`select result from ${t.inbox} where ${here}`);
   }
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
@@ -108,6 +118,16 @@ export class PostgresInboxStore implements InboxStore {
           },
     );
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `the claim of ${key.id}` });
+  }
+
+  async keep(tx: Transaction, { subscriptionId, key, result }: ResultKey & { readonly result: string }): Promise<void> {
+    const { rowCount } = await sqlOf(tx).run(this.keepStatement(subscriptionId, key.source, key.id, result));
+    if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a result was kept beside ${rowCount} keys` });
+  }
+
+  async resultOf(tx: Transaction, { subscriptionId, key }: ResultKey): Promise<string | undefined> {
+    const { rows } = await sqlOf(tx).run<{ result: string | null }>(this.resultStatement(subscriptionId, key.source, key.id));
+    return rows[0]?.result ?? undefined;
   }
 
   async trim(limit: number): Promise<number> {

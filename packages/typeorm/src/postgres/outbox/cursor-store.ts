@@ -1,69 +1,51 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type CursorKey,
-  type CursorStore,
-  emit,
-  hfError,
-  type IdRange,
-  type Incoming,
-  type Lease,
-  type Position,
-  readOn,
-  type Taken,
-  type Transaction,
-  without,
-} from '@holdfast/core';
-import type { PostgresContext } from './context.js';
+import { type CursorKey, type CursorStore, emit, hfError, type Incoming, type Lease, type Taken, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from '../context.js';
+import { BEFORE_SWITCH } from './before-switch.js';
 import { CursorNotes } from './cursor-notes.js';
-import { sessionName } from './node-store.js';
-import { formatMultirange, parseMultirange } from './multirange.js';
-import { prepared, type SqlRunner, type Statement } from './sql.js';
-import { sqlOf } from './transaction-sql.js';
+import { type LaneSight, type Read, readFrom, type SeenRow, sightOf } from './lane-sight.js';
+import { sessionName } from '../node-store.js';
+import { formatMultirange } from '../sql/multirange.js';
+import { ReadAhead } from './read-ahead.js';
+import { prepared, type SqlRunner, type Statement } from '../sql/sql.js';
+import { type SqlTransaction, sqlOf } from '../sql/transaction-sql.js';
 
-/** Rows looked at in one take, at most: a subscription of rare types passes over many rows at a time. */
-const MAX_SCAN = 1000;
+/** What the server says, in its log too, when a cursor is not where this process left it. */
+const MOVED_ON = 'holdfast: another process reads this lane now, it is looked at again';
 
-interface TakenRow {
-  readonly position: string;
-  readonly holes: string;
-  readonly is_suspect: boolean;
-  readonly dead: string;
-  readonly has_stored: boolean;
-  readonly id: string | null;
-  readonly is_wanted: boolean;
-  readonly type: string;
-  readonly written_at: Date;
-  readonly age_ms: number;
-  readonly attributes: string;
-  readonly body: Buffer;
-}
-
-interface Read extends Taken {
-  readonly position: Position;
-  /** Rows passed, wanted or not. */
-  readonly count: number;
-}
+/** A cursor that may be taken. */
+const IS_FREE = `s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())`;
 
 const NOTHING: Taken = { messages: [], hasMore: false, isMoved: false, isSuspect: false, hasStored: false };
 
 /** Cursors in PostgreSQL: the lock on a cursor's row is the ownership, and its position commits with the handler's effect. */
 export class PostgresCursorStore implements CursorStore {
   private readonly notes: CursorNotes;
-  /** Rows to look at per take, grown while a subscription finds little of what it wants. */
-  private readonly scans = new Map<string, number>();
+  private readonly ahead = new ReadAhead();
   /** By number of rows: with it in the text PostgreSQL plans once per connection, with a parameter it plans at every take. */
   private readonly takeStatements = new Map<number, ReturnType<typeof prepared>>();
+  private readonly claimStatement;
   private readonly moveStatement;
   private readonly finishStatement;
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
     // What passes only rows that nobody here wants is not past what a process may have died of.
-    const move = `update ${context.tables.cursor} set position = $3, holes = $4::int8multirange, owner_token = null, lease_until = null,
-        moved_at = case when $5 then clock_timestamp() else moved_at end where subscription_id = $1 and lane = $2`;
+    // Holes are taken out and put in, not written: the fence may have written some off meanwhile.
+    const move = `update ${context.tables.cursor} set position = $3, holes = holes - $4::int8multirange + $5::int8multirange, owner_token = null,
+        lease_until = null, moved_at = case when $6 then clock_timestamp() else moved_at end where subscription_id = $1 and lane = $2`;
     this.moveStatement = prepared(move);
     // Named, so that the transaction of a process that freezes now can be ended by others.
-    this.finishStatement = prepared(`${move} and owner_token = $6::uuid and set_config('application_name', $7, true) is not null`);
+    this.finishStatement = prepared(`${move} and owner_token = $7::uuid and set_config('application_name', $8, true) is not null`);
+    // Holes of one position only become fewer: with more of them the server has lost a move that was committed.
+    this.claimStatement = prepared(
+      `select set_config('application_name', $6, true), (case when count(*) = 1 then '1' else '${MOVED_ON}' end)::int,
+         exists (select from ${context.tables.delivery} d where d.subscription_id = $1)::int
+       from (select from ${context.tables.cursor} c join ${context.tables.subscription} s on s.id = c.subscription_id
+         where c.subscription_id = $1 and c.lane = $2 and c.position = $3 and c.holes @> $4::int8multirange and c.holes <@ $5::int8multirange
+           and ${IS_FREE} and s.last_death_at > c.moved_at is not true
+         for update of c skip locked) mine`,
+    );
   }
 
   async create(subscriptionId: number, from: 'now' | 'earliest'): Promise<void> {
@@ -104,19 +86,56 @@ export class PostgresCursorStore implements CursorStore {
 
   async take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken> {
     const sql = sqlOf(tx);
-    const read = await this.read(sql, cursor, limit);
+    const known = this.ahead.use(cursor, this.context.clock.monotonicMs());
+    const read = known === undefined ? await this.read(sql, cursor, limit) : this.readOf(cursor, known, limit);
     if (read === undefined) return NOTHING;
-    if (read.isMoved) await sql.runLast(this.moveOf(cursor, read));
-    return read;
+    const taken = known === undefined ? read : await this.claim(sql, cursor, { known, read });
+    const committed = () => {
+      tellGaps(cursor, read);
+      this.ahead.keep(cursor, read.rest, limit);
+    };
+    if (read.isMoved) await sql.runLast({ ...this.moveOf(cursor, read), committed });
+    return taken;
+  }
+
+  /** What was read ahead says nothing of what came since: there may be more, and there may be stored deliveries now. */
+  private async claim(
+    sql: SqlTransaction,
+    cursor: CursorKey,
+    { known, read }: { readonly known: LaneSight; readonly read: Read },
+  ): Promise<Taken> {
+    const { subscriptionId, lane } = cursor;
+    const from = [String(known.from.upTo), formatMultirange(read.filled), formatMultirange(known.from.holes)];
+    let hasStored = known.hasStored;
+    await sql.runFirst({
+      ...this.claimStatement(subscriptionId, lane, ...from, sessionName(this.context.nodeId)),
+      answered: ([, , stored]) => {
+        hasStored = stored === '1';
+      },
+      refusal: (error) => movedOn(cursor, error),
+    });
+    const { messages, isMoved } = read;
+    return {
+      messages,
+      isMoved,
+      hasMore: true,
+      isSuspect: false,
+      get hasStored() {
+        return hasStored;
+      },
+      confirm: () => sql.flush(),
+    };
   }
 
   async lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined> {
     const token = randomUUID();
+    this.ahead.drop(cursor);
     return this.context.pool.transaction(async (sql) => {
       const read = await this.read(sql, cursor, limit);
       if (read === undefined) return undefined;
       if (read.messages.length === 0) {
         if (read.isMoved) await sql.run(this.moveOf(cursor, read));
+        tellGaps(cursor, read);
         return undefined;
       }
       await this.keep(sql, cursor, { token, ttlMs, condition: 'true' });
@@ -129,19 +148,22 @@ export class PostgresCursorStore implements CursorStore {
   }
 
   private async read(sql: SqlRunner, cursor: CursorKey, limit: number): Promise<Read | undefined> {
-    const id = `${cursor.subscriptionId}/${cursor.lane}`;
-    // One more than wanted shows whether there is more.
-    const scan = Math.max(limit, this.scans.get(id) ?? limit) + 1;
+    const scan = this.ahead.scanOf(cursor, limit);
+    const seenMs = this.context.clock.monotonicMs();
     const statement = this.takeStatement(scan);
-    const { rows } = await sql.run<TakenRow>(statement(cursor.subscriptionId, cursor.lane, sessionName(this.context.nodeId)));
-    const [first] = rows;
-    if (first === undefined) return undefined;
-    const isFull = rows.length >= scan;
-    const read = this.choose(cursor, orderly(rows as [TakenRow, ...TakenRow[]], scan), limit);
-    this.scans.set(id, isFull && read.messages.length < limit ? Math.min(MAX_SCAN, scan * 4) : scanFor(limit, read.count));
+    const { rows } = await sql.run<SeenRow>(statement(cursor.subscriptionId, cursor.lane, sessionName(this.context.nodeId)));
+    const sight = sightOf(rows, { lane: cursor.lane, scan, seenMs });
+    if (sight === undefined) return undefined;
+    const read = this.readOf(cursor, sight, limit);
+    this.ahead.looked(cursor, { scan, limit, sight, read });
+    return read;
+  }
+
+  private readOf(cursor: CursorKey, sight: LaneSight, limit: number): Read {
+    const read = readFrom(sight, limit, this.context.clock.monotonicMs());
     if (read.isMoved) this.notes.forget(cursor);
     else this.notes.saw(cursor, read.position);
-    return isFull ? { ...read, hasMore: true } : read;
+    return read;
   }
 
   private takeStatement(scan: number): ReturnType<typeof prepared> {
@@ -150,28 +172,6 @@ export class PostgresCursorStore implements CursorStore {
     const made = prepared(this.readSql(scan));
     this.takeStatements.set(scan, made);
     return made;
-  }
-
-  /** What of the rows is handed over, and where that leaves the cursor. */
-  private choose(cursor: CursorKey, rows: readonly [TakenRow, ...TakenRow[]], limit: number): Read {
-    const [first] = rows;
-    const from: Position = { upTo: BigInt(first.position), holes: parseMultirange(first.holes) };
-    const found = first.id === null ? [] : rows.map((row) => ({ row, id: BigInt(row.id as string) }));
-    found.sort((a, b) => (a.id < b.id ? -1 : 1));
-    const cut = cutAfter(found, limit);
-    const dead: readonly IdRange[] = parseMultirange(first.dead);
-    const { position, count } = readOn(
-      from,
-      found.slice(0, cut).map(({ id }) => id),
-      dead,
-    );
-    tellHoles(cursor.lane, from, position);
-    const messages = found
-      .slice(0, count)
-      .filter(({ row }) => row.is_wanted)
-      .map(({ row }) => incoming(cursor.lane, row));
-    const shared = { hasMore: count < found.length, isSuspect: first.is_suspect, hasStored: first.has_stored };
-    return { messages, ...shared, position, count, isMoved: count > 0 };
   }
 
   private moveOf(cursor: CursorKey, read: Read): Statement {
@@ -188,7 +188,7 @@ export class PostgresCursorStore implements CursorStore {
              where subscription_id = $1 and lane = $2 and ${condition}`,
       values: [cursor.subscriptionId, cursor.lane, ttlMs, token],
     });
-    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
+    if (rowCount === 0) throw lost(cursor);
   }
 
   private async finish(
@@ -198,7 +198,8 @@ export class PostgresCursorStore implements CursorStore {
   ): Promise<void> {
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
     const { rowCount } = await sql.run(this.finishStatement(...moveValues(cursor, read), token, sessionName(this.context.nodeId)));
-    if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `lane ${cursor.lane} of subscription ${cursor.subscriptionId}` });
+    if (rowCount === 0) throw lost(cursor);
+    tellGaps(cursor, read);
   }
 
   private async release(cursor: CursorKey, token: string): Promise<void> {
@@ -212,7 +213,7 @@ export class PostgresCursorStore implements CursorStore {
    * Locks the cursor and reads on from it: holes that turned up and what is above, in one statement and so in one snapshot. Every snapshot
    * that shows a row shows the rows its transaction had to wait for, with smaller ids: that is the whole of the order promise.
    *
-   * `limit 1`: a hole is looked up by its key. Without it PostgreSQL, which cannot know how few holes there are, reads the whole lane instead.
+   * A hole is a range of the key, read up to the limit. As a join over its ids PostgreSQL, which cannot know how few they are, would read the whole lane.
    */
   private readSql(scan: number): string {
     const t = this.context.tables;
@@ -221,71 +222,38 @@ export class PostgresCursorStore implements CursorStore {
     return `with c as materialized (
         select c.position, c.holes, s.last_death_at > c.moved_at as is_suspect, s.types
         from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id
-        where c.subscription_id = $1 and c.lane = $2 and s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())
+        where c.subscription_id = $1 and c.lane = $2 and ${IS_FREE}
         for update of c skip locked),
       n as materialized (select set_config('application_name', $3, true))
       select c.position, c.holes::text as holes, c.is_suspect, l.dead::text as dead,
         exists (select from ${t.delivery} d where d.subscription_id = $1) as has_stored, r.*
       from c cross join n
-      cross join lateral (select l.dead * int8multirange(int8range(c.position, null, '()')) as dead from ${t.lane} l where l.lane = $2) l
+      cross join lateral (select l.dead * int8multirange(int8range(c.position, null, '()')) as dead, l.log_end
+        from ${t.lane} l where l.lane = $2) l
       left join lateral (
-        (select ${row} from unnest(c.holes) h cross join lateral generate_series(lower(h), upper(h) - 1) g(id)
-           cross join lateral (select * from ${t.outbox} o where o.lane = $2 and o.id = g.id limit 1) o order by o.id limit ${scan})
+        (select f.* from unnest(c.holes) h cross join lateral (
+           select ${row} from ${t.outbox} o where o.lane = $2 and o.id >= lower(h) and o.id < upper(h) order by o.id limit ${scan}) f order by f.id limit ${scan})
         union all
-        (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position order by o.id limit ${scan})
+        (select ${row} from ${t.outbox} o where o.lane = $2 and o.id > c.position and ${BEFORE_SWITCH} order by o.id limit ${scan})
       ) r on true`;
   }
 }
 
-function moveValues({ subscriptionId, lane }: CursorKey, { position: { upTo, holes }, messages }: Read): readonly unknown[] {
-  return [subscriptionId, lane, String(upTo), formatMultirange(holes), messages.length > 0];
+function moveValues({ subscriptionId, lane }: CursorKey, { position, filled, gaps, messages }: Read): readonly unknown[] {
+  return [subscriptionId, lane, String(position.upTo), formatMultirange(filled), formatMultirange(gaps), messages.length > 0];
 }
 
-/** So many that the next look sees what this one saw: whoever takes a message again finds it behind as many others. By fours, since each size is a statement. */
-function scanFor(limit: number, rows: number): number {
-  let scan = limit;
-  while (scan < rows) scan *= 4;
-  return scan;
+function tellGaps({ lane }: CursorKey, { gaps }: Read): void {
+  for (const { from, to } of gaps) emit('lane:hole-found', { lane, from, to });
 }
 
-function tellHoles(lane: number, from: Position, to: Position): void {
-  if (to.holes === from.holes) return;
-  for (const hole of without(to.holes, from.holes)) emit('lane:hole-found', { lane, from: hole.from, to: hole.to });
+function movedOn(cursor: CursorKey, error: unknown): Error | undefined {
+  const { message } = error as { readonly message?: unknown };
+  return typeof message === 'string' && message.includes(MOVED_ON) ? lost(cursor, error) : undefined;
 }
 
-/** While more holes turned up than were read, nothing above the position may overtake those that are left. */
-function orderly(rows: readonly [TakenRow, ...TakenRow[]], scan: number): readonly [TakenRow, ...TakenRow[]] {
-  const [first] = rows;
-  if (first.id === null) return rows;
-  const turnedUp = rows.filter(({ id }) => BigInt(id as string) <= BigInt(first.position));
-  return turnedUp.length >= scan ? (turnedUp as [TakenRow, ...TakenRow[]]) : rows;
-}
-
-/** How many of the rows to consume so that at most `limit` are wanted. */
-function cutAfter(found: readonly { row: TakenRow }[], limit: number): number {
-  let wanted = 0;
-  for (const [index, { row }] of found.entries()) {
-    if (!row.is_wanted) continue;
-    if (wanted === limit) return index;
-    wanted += 1;
-  }
-  return found.length;
-}
-
-function incoming(lane: number, row: TakenRow): Incoming {
-  return {
-    type: row.type,
-    attributes: row.attributes,
-    body: row.body,
-    place: `${lane}/${row.id}`,
-    lane,
-    writtenAt: row.written_at,
-    ageMs: row.age_ms,
-    attempts: 0,
-    isRedelivery: false,
-    hasConsent: false,
-    deliveryId: undefined,
-  };
+function lost({ subscriptionId, lane }: CursorKey, cause?: unknown): Error {
+  return hfError('HF_LEASE_LOST', { resource: `lane ${lane} of subscription ${subscriptionId}` }, { cause });
 }
 
 /** A cursor that is ours for a time. */

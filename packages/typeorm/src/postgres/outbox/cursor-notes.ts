@@ -1,7 +1,9 @@
 import type { CursorKey, IdRange, Position } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { parseMultirange } from './multirange.js';
-import { prepared } from './sql.js';
+import { BEFORE_SWITCH } from './before-switch.js';
+import { cursorName } from './cursor-name.js';
+import type { PostgresContext } from '../context.js';
+import { parseMultirange } from '../sql/multirange.js';
+import { prepared } from '../sql/sql.js';
 
 /** Holes looked up one by one in a poll, at most, per cursor; a cursor with more is taken at every poll instead. */
 const MAX_NOTED_HOLES = 64;
@@ -59,8 +61,8 @@ export class CursorNotes {
   async refresh(cursors: readonly CursorKey[]): Promise<readonly CursorKey[]> {
     if (cursors.length === 0) return [];
     await this.learn(cursors);
-    const still = new Set((await this.news([...new Set(cursors.map(({ subscriptionId }) => subscriptionId))])).map(nameOf));
-    return cursors.filter((cursor) => still.has(nameOf(cursor)));
+    const still = new Set((await this.news([...new Set(cursors.map(({ subscriptionId }) => subscriptionId))])).map(cursorName));
+    return cursors.filter((cursor) => still.has(cursorName(cursor)));
   }
 
   private newsOf(subscriptionId: number, rows: readonly TopRow[]): readonly CursorKey[] {
@@ -101,16 +103,12 @@ export class CursorNotes {
   }
 }
 
-/** The number of lanes in the text, and nothing to look for when there are no holes: else PostgreSQL plans it again at every poll. */
-function newsStatements({ lanes, tables: { outbox } }: PostgresContext) {
-  const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane order by o.id desc limit 1) as id, true as is_top
-    from generate_series(0, ${lanes - 1}) l(lane)`;
+/** Nothing to look for when there are no holes: else PostgreSQL plans it again at every poll. */
+function newsStatements({ tables: { lane, outbox } }: PostgresContext) {
+  const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane and ${BEFORE_SWITCH} order by o.id desc limit 1) as id, true as is_top
+    from ${lane} l`;
   const holes = `select h.lane, h.id, false from unnest($1::smallint[], $2::bigint[]) h(lane, id) join ${outbox} o on o.lane = h.lane and o.id = h.id`;
   return { tops: prepared(tops), topsAndHoles: prepared(`${tops} union all ${holes}`) };
-}
-
-function nameOf({ subscriptionId, lane }: CursorKey): string {
-  return `${subscriptionId}/${lane}`;
 }
 
 function isIn(ranges: readonly IdRange[], id: bigint): boolean {

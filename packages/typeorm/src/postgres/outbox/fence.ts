@@ -1,8 +1,9 @@
 import { emit, failpoint } from '@holdfast/core';
-import { lock } from './advisory-lock.js';
-import type { PostgresContext } from './context.js';
-import { parseMultirange } from './multirange.js';
-import { prepared } from './sql.js';
+import { lock } from '../sql/advisory-lock.js';
+import type { PostgresContext } from '../context.js';
+import { parseMultirange } from '../sql/multirange.js';
+import { sequenceHolders, stillHolding } from './sequence-holders.js';
+import { prepared } from '../sql/sql.js';
 
 /** Verdicts kept per lane, at most; the oldest are forgotten, which only means that a reader far behind asks for them again. */
 const MAX_DEAD_RANGES = 1000;
@@ -18,9 +19,8 @@ interface Watch {
 }
 
 /**
- * Decides that a hole will never be filled. `nextval` takes a lock on the sequence before it draws an id and keeps it to the end of the
- * top transaction, also after a savepoint's rollback and after PREPARE. So the owner of a missing id either holds that lock now or has ended;
- * when all that held it after the hole was seen have ended and the id is still missing in a new snapshot, it was rolled back.
+ * Decides that a hole will never be filled. The owner of a missing id either holds the lane's sequence now (`sequenceHolders`) or has ended; when all that
+ * held it after the hole was seen have ended and the id is still missing in a new snapshot, it was rolled back.
  */
 export class Fence {
   private readonly watches = new Map<number, Watch>();
@@ -41,12 +41,12 @@ export class Fence {
     const candidates = await this.candidates();
     for (const lane of this.watches.keys()) if (!candidates.has(lane)) this.watches.delete(lane);
     if (candidates.size === 0) return 0;
-    const { holders, life } = await this.holders();
+    const { holders, life } = await sequenceHolders(this.context);
     let written = 0;
     for (const [lane, holes] of candidates) {
       const holding = holders.get(lane) ?? new Set<string>();
       const watch = this.watched(lane, { holes, holders: holding, life });
-      watch.holders = new Set([...holding].filter((holder) => watch.holders.has(holder) || isRecovered(holder)));
+      watch.holders = stillHolding(watch.holders, holding);
       if (watch.holders.size > 0) continue;
       written += await this.writeOff(lane, watch.holes);
       this.watches.delete(lane);
@@ -72,23 +72,6 @@ export class Fence {
     await this.clean([...lanes].filter(([, holes]) => holes.length === 0).map(([lane]) => lane));
     // PostgreSQL reads ranges that overlap, and joins them.
     return new Map([...lanes].filter(([, holes]) => holes.length > 0).map(([lane, holes]) => [lane, `{${holes.join(',')}}`]));
-  }
-
-  private async holders(): Promise<{ holders: ReadonlyMap<number, Set<string>>; life: string }> {
-    const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ lane: number | null; holder: string | null; life: string }>({
-      text: `select s.lane, l.virtualtransaction as holder, pg_postmaster_start_time()::text as life
-             from (select lane, ${t.sequenceOf('lane')}::oid as oid from ${t.lane}) s
-             left join pg_locks l on l.locktype = 'relation' and l.relation = s.oid and l.mode = 'RowExclusiveLock' and l.granted
-               and l.database = (select oid from pg_database where datname = current_database())`,
-    });
-    const holders = new Map<number, Set<string>>();
-    for (const { lane, holder } of rows) {
-      if (lane === null || holder === null) continue;
-      const of = holders.get(lane) ?? new Set();
-      holders.set(lane, of.add(holder));
-    }
-    return { holders, life: rows[0]?.life ?? '' };
   }
 
   /** Writes the verdict, once per lane, and takes the dead ids out of the cursors that are free just now. */
@@ -129,6 +112,10 @@ export class Fence {
   /** Cursors whose holes all have their verdict already: they were locked when it was given. */
   private async clean(lanes: readonly number[]): Promise<void> {
     if (lanes.length === 0) return;
+    await this.context.pool.run({
+      text: `update ${this.context.tables.lane} set relay_holes = relay_holes - dead where lane = any($1::smallint[]) and relay_holes && dead`,
+      values: [lanes],
+    });
     const { rows } = await this.context.pool.run<{ lane: number; dead: string }>({
       text: `select lane, dead::text as dead from ${this.context.tables.lane} where lane = any($1::smallint[])`,
       values: [lanes],
@@ -146,14 +133,4 @@ export class Fence {
       values: [lane, dead],
     });
   }
-}
-
-/**
- * True for a transaction that was prepared before a crash. Its identity is a new one, also when only a session crashed and the postmaster lived on,
- * so it may be any of those that were there when a hole was seen.
- *
- * @source PostgreSQL `pg_locks`, whose virtualtransaction has the backend number -1 for prepared transactions found at recovery
- */
-function isRecovered(holder: string): boolean {
-  return holder.startsWith('-1/');
 }

@@ -1,7 +1,7 @@
 import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
-import { openStore, type OpenStore } from '../../../../test/log/support/open-store.js';
-import { begin } from '../../../../test/log/support/writers.js';
-import type { SqlTransaction } from './transaction-sql.js';
+import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
+import { begin } from '../../../../../test/log/support/writers.js';
+import type { SqlTransaction } from '../sql/transaction-sql.js';
 
 describe('the inbox in PostgreSQL', () => {
   let database: TestDatabase;
@@ -39,6 +39,21 @@ describe('the inbox in PostgreSQL', () => {
     const again = await begin(open.store);
     expect(await inbox.remember(again, { subscriptionId, keys: [key], ttlMs: 60_000 })).toEqual([true]);
     await again.commit();
+  });
+
+  it('does not wait without an end for a claim that is finished in a transaction that stays open', async () => {
+    const { inbox } = open.store;
+    const claim = await inbox.claim({ subscriptionId, key, leaseMs: 10_000, ttlMs: 60_000 });
+    const finishing = await begin(open.store);
+    await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: { result: undefined } }, finishing);
+    const tx = await begin(open.store);
+    const answer = await Promise.race([
+      inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 }).catch((error: unknown) => error),
+      new Promise((resolve) => setTimeout(resolve, 6000, 'still waiting')),
+    ]);
+    await finishing.commit();
+    await tx.rollback();
+    expect(answer).toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
   });
 
   it('bounds its own wait and gives the business back the one it had set', async () => {

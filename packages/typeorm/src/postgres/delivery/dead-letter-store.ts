@@ -3,18 +3,17 @@ import {
   type DeadLetterChoice,
   type DeadLetterFilter,
   type DeadLetterStore,
+  failpoint,
   hfError,
   type OperatorAction,
   type Page,
   type Paged,
 } from '@holdfast/core';
-import { audit } from './audit.js';
-import type { PostgresContext } from './context.js';
-import { lockKeys, type OrderedKey } from './key-locks.js';
-import type { SqlRunner } from './sql.js';
-
-const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 1000;
+import { audit } from '../audit.js';
+import { Conditions, isRowId, pageLimit } from '../conditions.js';
+import type { PostgresContext } from '../context.js';
+import { lockingOf, type OrderedKey } from './key-locks.js';
+import type { SqlRunner } from '../sql/sql.js';
 
 interface LetterRow {
   readonly id: string;
@@ -50,8 +49,8 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     this.from = `from ${t.delivery} d join ${t.subscription} s on s.id = d.subscription_id where d.state in ('dead', 'invalid') and s.service = $1`;
   }
 
-  async list({ limit = DEFAULT_LIMIT, cursor, ...filter }: DeadLetterFilter & Page): Promise<Paged<DeadLetter>> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw hfError('HF_OPERATOR_PAGE', { what: 'limit', value: limit });
+  async list({ limit: asked, cursor, ...filter }: DeadLetterFilter & Page): Promise<Paged<DeadLetter>> {
+    const limit = pageLimit(asked);
     const where = this.where(filter);
     const { at, id } = readCursor(cursor);
     if (at !== undefined) where.and(`(d.failed_at, d.id) < (${where.bind(at)}::timestamptz, ${where.bind(id)}::bigint)`);
@@ -75,7 +74,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   }
 
   async get(id: string): Promise<DeadLetter | undefined> {
-    if (!/^\d{1,18}$/.test(id)) return undefined;
+    if (!isRowId(id)) return undefined;
     const { rows } = await this.context.pool.run<LetterRow>({
       text: `select ${this.columns} ${this.from} and d.id = $2`,
       values: [this.context.service, id],
@@ -143,8 +142,9 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   private async freeLater(keys: readonly OrderedKey[], free: (sql: SqlRunner, key: OrderedKey) => Promise<void>): Promise<void> {
     const each = new Map(keys.map((key) => [`${key.subscriptionId} ${key.key}`, key]));
     for (const key of each.values()) {
+      failpoint('dead-letter:before-free');
       await this.context.pool.transaction(async (sql) => {
-        await lockKeys(sql, [key], this.context.nodeId);
+        await sql.run(lockingOf(key.subscriptionId, [key.key], this.context.nodeId));
         await free(sql, key);
       });
     }
@@ -170,7 +170,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   private whereId(id: string): Conditions {
     const where = new Conditions(this.context.service);
-    where.and(/^\d{1,18}$/.test(id) ? `d.id = ${where.bind(id)}::bigint` : 'false');
+    where.and(isRowId(id) ? `d.id = ${where.bind(id)}::bigint` : 'false');
     return where;
   }
 
@@ -188,24 +188,6 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   }
 }
 
-/** Conditions joined by `and`, every value bound. */
-class Conditions {
-  readonly values: unknown[];
-  text = '';
-
-  constructor(service: string) {
-    this.values = [service];
-  }
-
-  bind(value: unknown): string {
-    return `$${this.values.push(value)}`;
-  }
-
-  and(condition: string): void {
-    this.text += ` and ${condition}`;
-  }
-}
-
 function keysOf(rows: readonly ChosenRow[]): readonly OrderedKey[] {
   return rows.flatMap(({ subscription_id, key }) => (key === null ? [] : [{ subscriptionId: subscription_id, key }]));
 }
@@ -213,7 +195,7 @@ function keysOf(rows: readonly ChosenRow[]): readonly OrderedKey[] {
 function readCursor(cursor: string | undefined): { at?: string; id?: string } {
   if (cursor === undefined) return {};
   const [at, id] = cursor.split('|');
-  if (at === undefined || id === undefined || Number.isNaN(Date.parse(at)) || !/^\d{1,18}$/.test(id))
+  if (at === undefined || id === undefined || Number.isNaN(Date.parse(at)) || !isRowId(id))
     throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
   return { at, id };
 }

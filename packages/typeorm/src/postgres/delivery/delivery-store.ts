@@ -6,20 +6,24 @@ import {
   type Intake,
   type KeyRule,
   LEASE_MS,
+  type SucceededMessage,
   type Taken,
   type Transaction,
 } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
+import type { PostgresContext } from '../context.js';
 import { PostgresKeyStore } from './key-store.js';
-import { sessionName } from './node-store.js';
-import { prepared } from './sql.js';
+import { sessionName } from '../node-store.js';
+import { prepared } from '../sql/sql.js';
 import { CountedDelivery, DELIVERY_COLUMNS, type DeliveryRow, DueDeliveries, type LeasedRow, takenOf } from './stored-intakes.js';
-import { sqlOf } from './transaction-sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
 
 /** Deliveries that did not succeed, as rows: due ones are an intake like any other. */
 export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryStore {
+  private readonly beginStatement;
   private readonly insert;
   private readonly update;
+  private readonly closeStatement;
+  private readonly closeByIdStatement;
   private readonly takeStatement;
   private readonly leaseStatement;
   private readonly countStatement;
@@ -30,6 +34,9 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     super(context);
     const t = context.tables;
     const due = (ms: string) => `clock_timestamp() + ${ms} * interval '1 millisecond'`;
+    this.beginStatement = prepared(
+      `select set_config('application_name', $1, true), exists (select from ${t.delivery} where subscription_id = $2)::int`,
+    );
     this.insert = prepared(
       `insert into ${t.delivery} (subscription_id, state, source, message_id, type, key, attempts, next_attempt_at, is_suspect, has_consent, written_at,
          error_code, error_type, error_message, error_stack, fingerprint, attributes, body)
@@ -41,6 +48,11 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
          error_message = coalesce($8, error_message), error_stack = coalesce($9, error_stack), fingerprint = coalesce($10, fingerprint)
        where id = $1`,
     );
+    this.closeStatement = prepared(
+      `delete from ${t.delivery} d using unnest($2::text[], $3::text[]) m(source, id)
+       where d.subscription_id = $1 and d.message_id = m.id and d.source = m.source returning d.id, d.key`,
+    );
+    this.closeByIdStatement = prepared(`delete from ${t.delivery} where subscription_id = $1 and id = any($2::bigint[]) returning id, key`);
     const { ordinary, marked, met } = conditions(`(select last_death_at from ${t.subscription} where id = $1)`);
     // An index gives the first of each kind. Of several conditions together none would.
     const first = (condition: string, aheadMs: string, columns = 'd.id') =>
@@ -58,6 +70,22 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
       `update ${t.delivery} d set ${lease}, attempts = d.attempts + 1, is_suspect = true, counted_by = $4::uuid
        from (select id from ${first(marked, '$2')} a union all select id from ${first(met, '$2')} b limit 1) f where d.id = f.id ${returning}`,
     );
+  }
+
+  /** With the next statement, which is no round trip of its own. */
+  async begin(tx: Transaction, subscriptionId: number): Promise<{ readonly hasStored: boolean }> {
+    let hasStored = true;
+    await sqlOf(tx).runFirst({
+      ...this.beginStatement(sessionName(this.context.nodeId), subscriptionId),
+      answered: ([, stored]) => {
+        hasStored = stored === '1';
+      },
+    });
+    return {
+      get hasStored() {
+        return hasStored;
+      },
+    };
   }
 
   async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
@@ -91,23 +119,34 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     }
   }
 
-  async close(tx: Transaction, rule: KeyRule, messages: readonly { readonly source: string; readonly id: string }[]): Promise<void> {
-    const { rows } = await sqlOf(tx).run<{ key: string | null }>({
-      text: `delete from ${this.context.tables.delivery} d using unnest($2::text[], $3::text[]) m(source, id)
-             where d.subscription_id = $1 and d.message_id = m.id and d.source = m.source returning d.key`,
-      values: [rule.subscriptionId, messages.map(({ source }) => source), messages.map(({ id }) => id)],
-    });
+  async close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void> {
+    const sql = sqlOf(tx);
+    type Closed = { readonly id: string; readonly key: string | null };
+    const { rows: known } = await sql.run<Closed>(
+      this.closeStatement(
+        rule.subscriptionId,
+        messages.map(({ source }) => source),
+        messages.map(({ id }) => id),
+      ),
+    );
+    // One that nobody could read when it was stored has another identity now, or one at last.
+    const ids = new Set(messages.flatMap(({ deliveryId }) => deliveryId ?? []));
+    for (const { id } of known) ids.delete(id);
+    const { rows: renamed } = ids.size === 0 ? { rows: [] } : await sql.run<Closed>(this.closeByIdStatement(rule.subscriptionId, [...ids]));
+    const rows = [...known, ...renamed];
     await this.free(tx, { ...rule, keys: rows.flatMap(({ key }) => key ?? []) });
   }
 
   async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>> {
     if (subscriptionIds.length === 0) return new Map();
     const { rows } = await this.context.pool.run<{ id: number; ms: number | null; suspect_ms: number | null }>(
-      this.dueStatement(subscriptionIds.join(','))(this.ahead()),
+      this.dueStatement(subscriptionIds.join(','))(),
     );
-    return new Map(rows.map(({ id, ms, suspect_ms }) => [id, { ms: waitOf(ms), suspectMs: waitOf(suspect_ms) }]));
+    const ahead = this.ahead();
+    return new Map(rows.map(({ id, ms, suspect_ms }) => [id, { ms: waitOf(ms, ahead), suspectMs: waitOf(suspect_ms, ahead) }]));
   }
 
+  /** Without parameters, so that PostgreSQL plans it once per connection and not at each of the first looks. */
   private dueStatement(ids: string): ReturnType<typeof prepared> {
     const known = this.dueStatements.get(ids);
     if (known !== undefined) return known;
@@ -115,7 +154,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     const { recent, later, marked, met } = conditions('s.last_death_at');
     const next = (condition: string) =>
       `(select d.next_attempt_at from ${delivery} d where d.subscription_id = s.id and ${condition} order by d.next_attempt_at limit 1)`;
-    const ms = (at: string) => `extract(epoch from ${at} - clock_timestamp()) * 1000 - $1::float8`;
+    const ms = (at: string) => `(extract(epoch from ${at} - clock_timestamp()) * 1000)::float8`;
     const made = prepared(
       `select id, ${ms('plain')} as ms, ${ms('suspect')} as suspect_ms
        from (select s.id, least(${next(recent)}, ${next(later)}) as plain, least(${next(marked)}, ${next(met)}) as suspect
@@ -151,8 +190,8 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
   }
 }
 
-function waitOf(ms: number | null): number | undefined {
-  return ms === null ? undefined : Math.max(0, Math.ceil(Number(ms)));
+function waitOf(ms: number | null, aheadMs: number): number | undefined {
+  return ms === null ? undefined : Math.max(0, Math.ceil(ms - aheadMs));
 }
 
 /**

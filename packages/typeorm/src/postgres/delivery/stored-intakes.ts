@@ -1,8 +1,8 @@
-import { hfError, type Incoming, type Intake, type Lease, type Taken, type Transaction } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { sessionName } from './node-store.js';
-import type { SqlRunner } from './sql.js';
-import { sqlOf } from './transaction-sql.js';
+import { hfError, type Incoming, type Intake, type Lease, type Settlement, type Taken, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from '../context.js';
+import { sessionName } from '../node-store.js';
+import type { SqlRunner } from '../sql/sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
 
 /** By the database's clock, since that of a process may be wrong. */
 const AGE = '(extract(epoch from clock_timestamp() - d.written_at) * 1000)::float8 as age_ms';
@@ -125,7 +125,7 @@ export class CountedDelivery implements Intake {
   }
 
   /** Its lease ends soon by itself, should this fail. */
-  async settle(_messages: readonly Incoming[], outcome: 'ack' | 'requeue'): Promise<void> {
+  async settle(_messages: readonly Incoming[], outcome: Settlement): Promise<void> {
     if (outcome === 'requeue') await new DeliveryLease(this.context, this.row, 0).release().catch(() => undefined);
   }
 }

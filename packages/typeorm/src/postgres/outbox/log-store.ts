@@ -1,7 +1,8 @@
-import { hfError, laneOfSlot, type LogRow, type LogStats, type LogStore, type Transaction } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { prepared } from './sql.js';
-import { sqlOf } from './transaction-sql.js';
+import { hfError, laneOfSlot, type LogRow, type LogStats, type LogStore, RELAY_SCOPE, type Transaction } from '@holdfast/core';
+import { placeOf } from './before-switch.js';
+import type { PostgresContext } from '../context.js';
+import { IS_DURABLE, prepared } from '../sql/sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
 
 const NOT_NULL_VIOLATION = '23502';
 
@@ -10,34 +11,43 @@ export class PostgresLogStore implements LogStore {
   private readonly appendOne;
   private readonly appendMany;
   private readonly schedule;
+  private readonly lagStatement;
   private nextLane = 0;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
-    // A reader must not deliver a commit that a crash can still take back (red team U3), so the row's transaction is made durable.
-    const durable = `(select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off')`;
     const columns = '(lane, id, type, key, attributes, body)';
     // An id that the lane has had before becomes null, which the table refuses: nobody has to look at the answer before COMMIT.
     this.appendOne = prepared(
-      `with durable as materialized ${durable}
-       insert into ${t.outbox} ${columns} select $1, case when n.id > $7 then n.id end, $3, $4, $5, $6
-       from (select nextval($2::regclass) as id where (select count(*) from durable) >= 0) n
+      `insert into ${t.outbox} ${columns} select $1, case when n.id > $7 and ${IS_DURABLE} then n.id end, $3, $4, $5, $6
+       from (select nextval($2::regclass) as id) n
        returning lane, id`,
     );
     this.appendMany = prepared(
-      `with durable as materialized ${durable},
-       rows as (select r.*, nextval(${t.sequenceOf('r.lane')}) as id from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
-                with ordinality as r(lane, type, key, attributes, body, mark, n) where (select count(*) from durable) >= 0)
-       insert into ${t.outbox} ${columns} select lane, case when id > mark then id end, type, key, attributes, body from rows
+      `with rows as (select r.*, nextval(${t.sequenceOf('r.lane')}) as id from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
+                with ordinality as r(lane, type, key, attributes, body, mark, n))
+       insert into ${t.outbox} ${columns} select lane, case when id > mark and ${IS_DURABLE} then id end, type, key, attributes, body from rows
        returning lane, id`,
     );
+    // Of each lane the first row behind its slowest reader, by the primary key: rows are not counted.
+    this.lagStatement = prepared(
+      `select extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as ms
+       from ${t.lane} l
+       cross join lateral (select min(p) as low from (
+         select ${placeOf(t)} as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired' and s.service = $1
+         union all select l.relay_position) readers(p)) r
+       cross join lateral (select o.written_at from ${t.outbox} o where o.lane = l.lane and o.id > r.low order by o.id limit 1) o`,
+    );
     this.schedule = prepared(
-      `with durable as materialized ${durable}
-       insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
+      `insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
        select coalesce(r.at, clock_timestamp() + ($7 + r.delay_ms) * interval '1 millisecond'), r.lane, r.type, r.key, r.attributes, r.body
        from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[], $8::float8[])
-         as r(lane, type, key, attributes, body, at, delay_ms) where (select count(*) from durable) >= 0`,
+         as r(lane, type, key, attributes, body, at, delay_ms) where ${IS_DURABLE}`,
     );
+  }
+
+  get lanes(): number {
+    return this.context.lanes;
   }
 
   async append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
@@ -47,24 +57,33 @@ export class PostgresLogStore implements LogStore {
     return now.length > 0 ? this.appendNow(tx, now) : [];
   }
 
+  async lagMs(): Promise<number> {
+    const { rows } = await this.context.pool.run<{ ms: number | null }>(this.lagStatement(this.context.service));
+    return Math.max(0, Math.round(Number(rows[0]?.ms ?? 0)));
+  }
+
   async stats(): Promise<LogStats> {
     const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ lane: number; backlog: string; oldest: number | null }>({
-      text: `select l.lane, b.backlog, b.oldest
+    const { rows } = await this.context.pool.run<{ lane: number; owner: string | null; backlog: string; oldest: number | null }>({
+      text: `select l.lane, o.node_id as owner, b.backlog, b.oldest
              from ${t.lane} l
+             left join ${t.lease} o on o.scope = '${RELAY_SCOPE}' and o.part = l.lane and o.lease_until >= now()
              cross join lateral (select min(p) as low from (
-               select c.position as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired'
+               select ${placeOf(t)} as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired'
                union all select l.relay_position) readers(p)) r
              cross join lateral (select count(*) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
                from ${t.outbox} o where o.lane = l.lane and o.id > r.low) b
              order by l.lane`,
     });
-    const scheduled = await this.context.pool.run<{ n: string }>({ text: `select count(*) as n from ${t.scheduled}` });
+    const counts = await this.context.pool.run<{ scheduled: string; parked: string }>({
+      text: `select (select count(*) from ${t.scheduled}) as scheduled, (select count(*) from ${t.parked}) as parked`,
+    });
     return {
       backlog: rows.reduce((sum, row) => sum + Number(row.backlog), 0),
       oldestAgeMs: Math.max(0, ...rows.map((row) => Math.round(Number(row.oldest ?? 0)))),
-      scheduled: Number(scheduled.rows[0]?.n),
-      lanes: rows.map((row) => ({ lane: row.lane, backlog: Number(row.backlog) })),
+      scheduled: Number(counts.rows[0]?.scheduled),
+      parked: Number(counts.rows[0]?.parked),
+      lanes: rows.map(({ lane, owner, backlog }) => ({ lane, owner: owner ?? undefined, backlog: Number(backlog) })),
     };
   }
 

@@ -1,8 +1,9 @@
 import { emit, failpoint, type LogUpkeep } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { lock } from './advisory-lock.js';
+import type { PostgresContext } from '../context.js';
+import { lock } from '../sql/advisory-lock.js';
 import { Fence } from './fence.js';
-import { prepared } from './sql.js';
+import { raiseSequence } from './raise-sequence.js';
+import { prepared } from '../sql/sql.js';
 
 /** Rows deleted per lane and pass, at most: a trim must never hold locks for long. */
 const TRIM_BATCH = 1000;
@@ -26,10 +27,11 @@ export class PostgresLogUpkeep implements LogUpkeep {
        returning lane`,
     );
     this.nextDueStatement = prepared(
-      `select extract(epoch from min(due_at) - clock_timestamp()) * 1000 - $1::float8 as ms from ${t.scheduled}`,
+      `select (extract(epoch from min(due_at) - clock_timestamp()) * 1000)::float8 as ms from ${t.scheduled}`,
     );
     this.reachedStatement = prepared(
-      `select l.lane, greatest(c.top, l.relay_position, l.trimmed_to, o.id) as reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last
+      `select l.lane, greatest(c.top, l.relay_position, l.trimmed_to, o.id) as reached, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) as last,
+         l.relay_position = l.log_end is true as is_switching
        from ${t.lane} l left join (select lane, max(position) as top from ${t.cursor} group by lane) c on c.lane = l.lane
        left join lateral (select id from ${t.outbox} where lane = l.lane order by id desc limit 1) o on true`,
     );
@@ -59,24 +61,17 @@ export class PostgresLogUpkeep implements LogUpkeep {
   }
 
   async raiseSequences(): Promise<readonly { lane: number; from: bigint; to: bigint }[]> {
-    const { rows } = await this.context.pool.run<{ lane: number; reached: string; last: string }>(this.reachedStatement());
-    // First of all: from now on writers of this process are safe, also before the sequences are.
-    for (const { lane, reached } of rows) this.context.marks.reached(lane, BigInt(reached));
+    const { rows } = await this.context.pool.run<{ lane: number; reached: string; last: string; is_switching: boolean }>(
+      this.reachedStatement(),
+    );
     const behind = rows.filter(({ last, reached }) => BigInt(last) < BigInt(reached));
-    for (const { lane, reached } of behind) await this.raise(lane, reached);
-    return behind.map(({ lane, last, reached }) => ({ lane, from: BigInt(last), to: BigInt(reached) }));
-  }
-
-  /** Only upwards, also when another process raises it or writers draw from it just now. */
-  private async raise(lane: number, reached: string): Promise<void> {
-    const t = this.context.tables;
-    await this.context.pool.transaction(async (sql) => {
-      await sql.run({ text: `select lane from ${t.lane} where lane = $1 for update`, values: [lane] });
-      await sql.run({
-        text: `select setval(${t.sequenceOf('$1::smallint')}, $2::bigint) where coalesce(pg_sequence_last_value(${t.sequenceOf('$1::smallint')}), 0) < $2::bigint`,
-        values: [lane, reached],
-      });
-    });
+    const [switching, lost] = [behind.filter((row) => row.is_switching), behind.filter((row) => !row.is_switching)];
+    // A switch was cut short: here the smaller ids are right until the sequence is raised.
+    for (const { lane, reached } of switching) await raiseSequence(this.context, lane, reached);
+    // Else first of all: from now on writers of this process are safe, also before the sequences are.
+    for (const { lane, reached } of rows) this.context.marks.reached(lane, BigInt(reached));
+    for (const { lane, reached } of lost) await raiseSequence(this.context, lane, reached);
+    return lost.map(({ lane, last, reached }) => ({ lane, from: BigInt(last), to: BigInt(reached) }));
   }
 
   /** The lane's row is locked for update, so that no cursor is made at a place whose rows are going. */
@@ -116,8 +111,8 @@ export class PostgresLogUpkeep implements LogUpkeep {
   }
 
   private async nextDue(aheadMs: number): Promise<number | undefined> {
-    const { rows } = await this.context.pool.run<{ ms: number | null }>(this.nextDueStatement(aheadMs));
+    const { rows } = await this.context.pool.run<{ ms: number | null }>(this.nextDueStatement());
     const ms = rows[0]?.ms;
-    return ms === null || ms === undefined ? undefined : Math.max(0, Math.ceil(Number(ms)));
+    return ms === null || ms === undefined ? undefined : Math.max(0, Math.ceil(ms - aheadMs));
   }
 }

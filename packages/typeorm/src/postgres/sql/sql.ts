@@ -33,6 +33,9 @@ export function prepared(text: string): (...values: readonly unknown[]) => State
   return (...values) => ({ name, text, values });
 }
 
+/** A condition, always true, that makes the transaction durable: nobody may read from it what a crash can still take back (red team U3). */
+export const IS_DURABLE = `(current_setting('synchronous_commit') <> 'off' or set_config('synchronous_commit', 'on', true) = 'on')`;
+
 /** Longest wait for the answer to a single statement. */
 const STATEMENT_MS = 10_000;
 /** The same within a transaction, where statements may wait for each other's locks. */

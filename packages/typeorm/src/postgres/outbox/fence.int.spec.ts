@@ -1,12 +1,12 @@
 import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { systemClock } from '@holdfast/core';
-import { type LaneScene, openScene } from '../../../../test/log/support/lane-scene.js';
-import { connectRaw } from '../unit-of-work/connections.js';
-import type { PostgresContext } from './context.js';
+import { type LaneScene, openScene } from '../../../../../test/log/support/lane-scene.js';
+import { connectRaw } from '../../unit-of-work/connections.js';
+import type { PostgresContext } from '../context.js';
 import { Fence } from './fence.js';
 import { LaneMarks } from './lane-marks.js';
-import { Tables } from './schema/tables.js';
-import { type RawConnection, type SqlResult, type SqlRunner, SqlPool, type Statement } from './sql.js';
+import { Tables } from '../schema/tables.js';
+import { type RawConnection, type SqlResult, type SqlRunner, SqlPool, type Statement } from '../sql/sql.js';
 
 /** A pool that lets a test do something between two statements of the fence. */
 class PausingPool extends SqlPool {

@@ -1,15 +1,18 @@
 import {
   emit,
   hfError,
+  type Leftover,
   type OperatorAction,
   type RegisteredSubscription,
   type SubscriptionDeclaration,
   type SubscriptionInfo,
   type SubscriptionStore,
 } from '@holdfast/core';
-import { audit } from './audit.js';
-import type { PostgresContext } from './context.js';
-import type { SqlRunner } from './sql.js';
+import { audit } from '../audit.js';
+import { BEFORE_SWITCH } from '../outbox/before-switch.js';
+import type { PostgresContext } from '../context.js';
+import { lockSubscriptions, TakenTypes } from './taken-types.js';
+import type { SqlRunner } from '../sql/sql.js';
 
 interface KnownRow {
   readonly id: number;
@@ -21,16 +24,27 @@ interface KnownRow {
 
 /** Known subscriptions as rows. A subscription is durable; the code that serves it comes and goes. */
 export class PostgresSubscriptionStore implements SubscriptionStore {
-  constructor(private readonly context: PostgresContext) {}
+  private readonly taken: TakenTypes;
+
+  constructor(private readonly context: PostgresContext) {
+    this.taken = new TakenTypes(context);
+  }
+
+  clearLeftovers(afterMs: number, unroute: (leftover: Leftover) => Promise<void>): Promise<void> {
+    return this.taken.clear(afterMs, unroute);
+  }
 
   register(nodeId: string, declarations: readonly SubscriptionDeclaration[]): Promise<readonly RegisteredSubscription[]> {
-    const t = this.context.tables;
     return this.context.pool.transaction(async (sql) => {
       // One node at a time: two that start together must not both make the same row.
-      await sql.run({ text: `lock table ${t.subscription} in share row exclusive mode` });
+      await lockSubscriptions(sql, this.context);
       const known = await this.known(sql, nodeId);
       const registered: RegisteredSubscription[] = [];
-      for (const declaration of declarations) registered.push(await this.registerOne(sql, declaration, { nodeId, known }));
+      for (const declaration of declarations) {
+        const row = await this.registerOne(sql, declaration, { nodeId, known });
+        registered.push(row);
+        await this.taken.note(sql, { subscriptionId: row.id, types: declaration.types, nodeId });
+      }
       const served = new Set(registered.map(({ id }) => id));
       const missing = known.filter((row) => row.is_handler && row.state !== 'retired' && !row.is_served && !served.has(row.id));
       for (const { name } of missing) emit('subscription:missing', { subscription: name });
@@ -54,7 +68,8 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
                case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
              from ${t.subscription} s
              cross join lateral (select count(o.id) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
-               from ${t.cursor} c join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and o.type = any(s.types)
+               from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
+                 join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(s.types)
                where c.subscription_id = s.id) b
              cross join lateral (select count(*) as dead from ${t.delivery} where subscription_id = s.id and state in ('dead', 'invalid')) d
              where s.service = $1 and s.is_handler order by s.name`,

@@ -1,8 +1,8 @@
 import type { KeyLock, KeyRule, KeyStore, Transaction } from '@holdfast/core';
-import type { PostgresContext } from './context.js';
-import { lockKeys } from './key-locks.js';
-import { prepared, type SqlRunner } from './sql.js';
-import { sqlOf } from './transaction-sql.js';
+import type { PostgresContext } from '../context.js';
+import { lockingOf } from './key-locks.js';
+import { prepared, type SqlRunner } from '../sql/sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
 
 /** Ordering keys in PostgreSQL: advisory locks, and the stored deliveries that have them. */
 export class PostgresKeyStore implements KeyStore {
@@ -39,12 +39,8 @@ export class PostgresKeyStore implements KeyStore {
   async lockKeys(tx: Transaction, { subscriptionId, keys, blocksKeys }: KeyLock): Promise<ReadonlySet<string>> {
     const sql = sqlOf(tx);
     const sorted = [...new Set(keys)].sort();
-    // Two statements: the second one's snapshot must be younger than the locks.
-    await lockKeys(
-      sql,
-      sorted.map((key) => ({ subscriptionId, key })),
-      this.context.nodeId,
-    );
+    // Two statements, in one round trip: the second one's snapshot must be younger than the locks.
+    await sql.runFirst(lockingOf(subscriptionId, sorted, this.context.nodeId));
     const { rows } = await sql.run<{ key: string }>(this.keysStatement(subscriptionId, sorted, blocksKeys));
     return new Set(rows.map(({ key }) => key));
   }
@@ -69,11 +65,7 @@ export class PostgresKeyStore implements KeyStore {
 
   private async freeKeys(sql: SqlRunner, { subscriptionId, blocksKeys, keys }: KeyLock): Promise<number> {
     // A message may just be put behind the one that frees them.
-    await lockKeys(
-      sql,
-      keys.map((key) => ({ subscriptionId, key })),
-      this.context.nodeId,
-    );
+    await sql.run(lockingOf(subscriptionId, keys, this.context.nodeId));
     const { rowCount } = await sql.run(
       this.freeStatement(subscriptionId, [...new Set(keys)], blocksKeys, this.context.clock.aheadOfDatabaseMs()),
     );
