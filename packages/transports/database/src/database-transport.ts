@@ -1,9 +1,7 @@
 import {
-  type CursorKey,
   type Duration,
-  emit,
   hfError,
-  Loop,
+  LogReader,
   type PublishOutcome,
   type Sink,
   type Store,
@@ -14,9 +12,6 @@ import {
   type TransportContext,
   type TransportFactory,
 } from '@holdfast/core';
-import { CursorIntake } from './cursor-intake.js';
-import { preferredNode } from './rendezvous.js';
-import { SubscriptionReader } from './subscription-reader.js';
 
 /** What this transport keeps. */
 export const DATABASE_CAPABILITIES: TransportCapabilities = {
@@ -26,15 +21,12 @@ export const DATABASE_CAPABILITIES: TransportCapabilities = {
   partitionedDelivery: true,
   fromEarliest: true,
   withoutStore: false,
+  renamedSubscriptions: true,
+  replies: true,
 };
 
 /** Longest wait between two looks at the lanes, unless the option says otherwise. */
 const DEFAULT_POLL: Duration = '1s';
-/** How often the processes that share the work are counted. */
-const COUNT_NODES_MS = 1000;
-/** A process that is not the preferred one for a lane gives that one so long to take it. */
-const YIELD_MS = 20;
-
 /** Options of `database`. */
 export interface DatabaseOptions {
   /** Longest wait between two looks; default '1s'. Commits are told to other processes at once, so this is only for hints that got lost. */
@@ -67,34 +59,20 @@ export function database(options: DatabaseOptions = {}): TransportFactory {
 /** Reads the log for all subscriptions of this process. */
 class DatabaseTransport implements Transport {
   readonly capabilities = DATABASE_CAPABILITIES;
-  private readonly readers = new Map<number, SubscriptionReader>();
-  private readonly poll: Loop;
-  private nodes: readonly string[] = [];
-  private countedMs = Number.NEGATIVE_INFINITY;
-  private isClosed = false;
+  /** The database is the store's to tell. */
+  readonly health = { status: 'up', problem: undefined } as const;
+  private readonly reader: LogReader;
 
-  constructor(
-    private readonly context: TransportContext,
-    private readonly store: Store,
-    pollMs: number,
-  ) {
-    this.poll = new Loop({
-      scheduler: context.scheduler,
-      pollMs,
-      work: () => this.look(),
-      failed: (error) => {
-        emit('poll:failed', () => ({ loop: 'log', error, delayMs: pollMs }));
-        context.logger.warn('looking at the log failed; it is tried again', { error });
-      },
-    });
+  constructor({ nodeId, clock, scheduler, logger }: TransportContext, store: Store, pollMs: number) {
+    this.reader = new LogReader({ store, nodeId, pollMs, clock, scheduler, logger });
   }
 
   get isBusy(): boolean {
-    return this.poll.isBusy || [...this.readers.values()].some((reader) => reader.isBusy);
+    return this.reader.isBusy;
   }
 
   async start(): Promise<void> {
-    this.nodes = await this.store.nodes.live();
+    // The store has everything there is.
   }
 
   /** The log is where messages already are. */
@@ -103,62 +81,19 @@ class DatabaseTransport implements Transport {
   }
 
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    const id = spec.id as number;
-    const intakeOf = (lane: number) => new CursorIntake(this.store.cursors, { subscriptionId: id, lane });
-    this.readers.set(id, new SubscriptionReader(spec, sink, intakeOf));
-    this.poll.start();
+    this.reader.read(spec, sink);
   }
 
-  /** Lanes that are known to have something are read without looking first. */
+  /** Replies are rows of the store, which the engine takes. */
+  async openReplies(): Promise<string> {
+    throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'a place for replies past the store', provider: 'the database transport' });
+  }
+
   nudge(lanes: readonly number[]): void {
-    if (this.isClosed) return;
-    if (lanes.length === 0) {
-      this.poll.nudge();
-      return;
-    }
-    this.wake([...this.readers.keys()].flatMap((subscriptionId) => lanes.map((lane) => ({ subscriptionId, lane }))));
+    this.reader.nudge(lanes);
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    this.isClosed = true;
-    // The readers first: a poll that hangs must not keep them taking what is new.
-    const done = Promise.all([...[...this.readers.values()].map((reader) => reader.stop()), this.poll.stop()]);
-    await Promise.race([done, this.context.scheduler.sleep(timeoutMs)]);
-  }
-
-  private async look(): Promise<boolean> {
-    await this.countNodes();
-    this.wake(await this.store.cursors.news([...this.readers.keys()]));
-    return false;
-  }
-
-  /** Hands cursors to their readers; those another process is preferred for only if it does not take them in time. */
-  private wake(cursors: readonly CursorKey[]): void {
-    const others: CursorKey[] = [];
-    for (const cursor of cursors) {
-      if (this.isPreferred(cursor)) this.readers.get(cursor.subscriptionId)?.wake(cursor.lane);
-      else others.push(cursor);
-    }
-    if (others.length > 0) this.context.scheduler.after(YIELD_MS, () => void this.wakeLeftOver(others));
-  }
-
-  private async wakeLeftOver(cursors: readonly CursorKey[]): Promise<void> {
-    try {
-      const idle = cursors.filter(({ subscriptionId, lane }) => this.readers.get(subscriptionId)?.isReading(lane) === false);
-      for (const { subscriptionId, lane } of await this.store.cursors.refresh(idle)) this.readers.get(subscriptionId)?.wake(lane);
-    } catch {
-      // The next look finds them.
-    }
-  }
-
-  private isPreferred({ subscriptionId, lane }: CursorKey): boolean {
-    return this.nodes.length <= 1 || preferredNode(this.nodes, `${subscriptionId}/${lane}`) === this.context.nodeId;
-  }
-
-  private async countNodes(): Promise<void> {
-    const nowMs = this.context.clock.monotonicMs();
-    if (nowMs - this.countedMs < COUNT_NODES_MS) return;
-    this.countedMs = nowMs;
-    this.nodes = await this.store.nodes.live();
+  close(timeoutMs: number): Promise<void> {
+    return this.reader.close(timeoutMs);
   }
 }

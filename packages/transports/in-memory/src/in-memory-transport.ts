@@ -1,13 +1,16 @@
-import type {
-  Envelope,
-  HandOver,
-  PublishOutcome,
-  Sink,
-  SubscriptionSpec,
-  Transport,
-  TransportCapabilities,
-  TransportContext,
-  TransportFactory,
+import {
+  attributesOf,
+  type Envelope,
+  type HandOver,
+  type PublishOutcome,
+  type ReceivedReply,
+  type Sink,
+  type SubscriptionSpec,
+  type Topology,
+  type Transport,
+  type TransportCapabilities,
+  type TransportContext,
+  type TransportFactory,
 } from '@holdfast/core';
 import { MemoryQueue } from './memory-queue.js';
 
@@ -19,6 +22,8 @@ export const IN_MEMORY_CAPABILITIES: TransportCapabilities = {
   partitionedDelivery: true,
   fromEarliest: false,
   withoutStore: true,
+  renamedSubscriptions: true,
+  replies: true,
 };
 
 /** For tests and first steps: everything is lost when the process ends. */
@@ -29,20 +34,27 @@ export function inMemory(): TransportFactory {
 /** Queues in this process, one per subscription. */
 class InMemoryTransport implements Transport {
   readonly capabilities = IN_MEMORY_CAPABILITIES;
+  readonly health = { status: 'up', problem: undefined } as const;
   private readonly consumers: Consumer[] = [];
+  private readonly address: string;
+  private receive: ((reply: ReceivedReply) => void) | undefined;
 
-  constructor(private readonly context: TransportContext) {}
+  constructor(private readonly context: TransportContext) {
+    this.address = `in-memory:${context.nodeId}`;
+  }
 
   get isBusy(): boolean {
     return this.consumers.some((consumer) => consumer.isBusy);
   }
 
-  async start(): Promise<void> {
-    // There is nothing to connect to.
+  /** From here on a subscription keeps what is published for it, as a queue at a broker does. */
+  async start({ subscriptions }: Topology): Promise<void> {
+    for (const spec of subscriptions) this.consumers.push(new Consumer(spec));
   }
 
   async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
     return batch.map((envelope): PublishOutcome => {
+      if (envelope.kind === 'reply') return this.reply(envelope);
       const wanted = this.consumers.filter(({ spec }) => spec.types.includes(envelope.type));
       for (const consumer of wanted) consumer.push(envelope, this.context.clock.now());
       return wanted.length === 0 ? 'unroutable' : 'confirmed';
@@ -50,7 +62,12 @@ class InMemoryTransport implements Transport {
   }
 
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    this.consumers.push(new Consumer(spec, sink));
+    this.consumers.find((consumer) => consumer.spec.name === spec.name)?.begin(spec, sink);
+  }
+
+  async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
+    this.receive = receive;
+    return this.address;
   }
 
   nudge(): void {
@@ -61,6 +78,12 @@ class InMemoryTransport implements Transport {
     const done = Promise.all(this.consumers.map((consumer) => consumer.stop()));
     await Promise.race([done, this.context.scheduler.sleep(timeoutMs)]);
   }
+
+  private reply(envelope: Envelope): PublishOutcome {
+    if (envelope.destination !== this.address || this.receive === undefined) return 'unroutable';
+    this.receive({ attributes: attributesOf(envelope), body: envelope.body });
+    return 'confirmed';
+  }
 }
 
 /** One subscription: its queues by partition, and how many of them are in work. */
@@ -69,13 +92,19 @@ class Consumer {
   private readonly tasks = new Set<Promise<void>>();
   private isStopped = false;
   private nextPlace = 0;
+  /** Undefined: nobody takes anything yet. */
+  private sink: Sink | undefined;
 
-  constructor(
-    readonly spec: SubscriptionSpec,
-    private readonly sink: Sink,
-  ) {}
+  constructor(public spec: SubscriptionSpec) {}
+
+  begin(spec: SubscriptionSpec, sink: Sink): void {
+    this.spec = spec;
+    this.sink = sink;
+    this.fill();
+  }
 
   get isBusy(): boolean {
+    if (this.sink === undefined) return false;
     return this.tasks.size > 0 || [...this.queues.values()].some((queue) => queue.length > 0);
   }
 
@@ -96,20 +125,22 @@ class Consumer {
   }
 
   private fill(): void {
+    const { sink } = this;
+    if (sink === undefined) return;
     for (const [partition, queue] of this.queues) {
       // Messages without a key do not wait for each other; those of a key do.
       const isTaken = partition === '' ? queue.length === 0 : queue.isInWork || queue.length === 0;
       if (isTaken || this.isStopped) continue;
       if (this.tasks.size >= this.spec.concurrency) return;
-      const task = this.work(queue).finally(() => this.done(partition, queue, task));
+      const task = this.work(queue, sink).finally(() => this.done(partition, queue, task));
       this.tasks.add(task);
     }
   }
 
-  private async work(queue: MemoryQueue): Promise<void> {
+  private async work(queue: MemoryQueue, sink: Sink): Promise<void> {
     const intake = queue.intake(this.spec.batchSize);
     let outcome: HandOver = 'worked';
-    while (outcome !== 'idle' && intake.length > 0 && !this.isStopped) outcome = await this.sink.handle(intake);
+    while (outcome !== 'idle' && intake.length > 0 && !this.isStopped) outcome = await sink.handle(intake);
     intake.giveBack();
   }
 

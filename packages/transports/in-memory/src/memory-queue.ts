@@ -1,4 +1,4 @@
-import { attributesOf, type Envelope, type Incoming, type Intake, type Lease, type Taken } from '@holdfast/core';
+import { attributesOf, type Envelope, type Incoming, type Intake, type Lease, type Settlement, type Taken } from '@holdfast/core';
 
 /** Messages of one partition that wait. */
 export class MemoryQueue {
@@ -55,8 +55,9 @@ export class MemoryIntake implements Intake {
     return { ...this.look(limit), renew: nothing, finish: nothing, release: nothing };
   }
 
-  async settle(messages: readonly Incoming[], outcome: 'ack' | 'requeue'): Promise<void> {
-    if (outcome === 'ack') this.messages = this.messages.filter((message) => !messages.includes(message));
+  /** A dead letter is gone: the engine tells of it, and this process keeps none. */
+  async settle(messages: readonly Incoming[], outcome: Settlement): Promise<void> {
+    if (outcome !== 'requeue') this.messages = this.messages.filter((message) => !messages.includes(message));
   }
 
   /** Puts back what was not acknowledged. */

@@ -1,0 +1,89 @@
+import { emit, hfError, type Logger, type ReceivedReply } from '@holdfast/core';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { OpenChannel } from './connection.js';
+import { Keeper, type KeeperContext, type StartTerms } from './keeper.js';
+import type { Link } from './link.js';
+import { refusalOf } from './topology.js';
+import { fromWire } from './wire.js';
+
+/** Replies on their way to us, at most: they are only handed over. */
+const PREFETCH = 256;
+/** How long the queue of a process that has gone stays, and with it a reply to one that lost its connection. */
+const EXPIRES_MS = 600_000;
+
+/** What a place for replies works with. */
+export interface ReplyQueueParts {
+  readonly context: KeeperContext & { readonly nodeId: string };
+  readonly logger: Logger;
+  readonly link: Link;
+  /** Begin of its name, as of all queues of the bus. */
+  readonly exchange: string;
+  readonly receive: (reply: ReceivedReply) => void;
+}
+
+/**
+ * The queue of one process for the replies to its requests: durable, so that what comes while its connection is away is there when it is back, and
+ * expiring, because nobody tidies up after a process that was killed.
+ */
+export class ReplyQueue {
+  /** The address of this process. A service has a name, so no subscription's queue has two signs in a row. */
+  readonly name: string;
+  private readonly keeper: Keeper;
+  private channel: OpenChannel<Channel> | undefined;
+  private isStopping = false;
+
+  constructor(private readonly parts: ReplyQueueParts) {
+    this.name = `${parts.exchange}//replies/${parts.context.nodeId}`;
+    this.keeper = new Keeper(parts.context, {
+      what: `the queue ${this.name}`,
+      open: (signal) => this.open(signal),
+      failed: (error, delayMs) => {
+        emit('poll:failed', { loop: 'replies', error, delayMs });
+        parts.logger.warn('replies cannot be received just now; it is tried again', { queue: this.name, error, delayMs });
+      },
+    });
+  }
+
+  /** Resolves when the broker has accepted the consumer. @throws HF_BROKER_TOPOLOGY at once, else the last error at the time-out */
+  start(terms: StartTerms): Promise<void> {
+    return this.keeper.start(terms);
+  }
+
+  /** Nobody waits any more: the queue goes, with what is in it. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    const { channel, name } = this;
+    if (channel?.isOpen) await channel.answer('the end of a queue', channel.channel.deleteQueue(name)).catch(() => undefined);
+    await this.keeper.stop();
+  }
+
+  private async open(signal: AbortSignal): Promise<OpenChannel<Channel>> {
+    const connection = await this.parts.link.connected(signal);
+    const open = await connection.openChannel();
+    const { channel } = open;
+    try {
+      const terms = { durable: true, arguments: { 'x-queue-type': 'classic', 'x-expires': EXPIRES_MS } };
+      await open.answer('a queue for replies', channel.assertQueue(this.name, terms));
+      await open.answer('a prefetch', channel.prefetch(PREFETCH));
+      await open.answer(
+        'a consumer',
+        channel.consume(this.name, (message) => this.received(open, message)),
+      );
+    } catch (error) {
+      await open.end();
+      throw refusalOf(error, `the queue ${this.name}`);
+    }
+    this.channel = open;
+    return open;
+  }
+
+  private received(open: OpenChannel<Channel>, message: ConsumeMessage | null): void {
+    if (message === null) {
+      if (!this.isStopping) open.lose(hfError('HF_BROKER_CONSUMER_CANCELLED', { subscription: 'replies', queue: this.name }));
+      return;
+    }
+    const { attributes, body } = fromWire(message, { place: this.name, receivedAt: this.parts.context.clock.now() });
+    this.parts.receive({ attributes, body });
+    if (open.isOpen) open.channel.ack(message);
+  }
+}

@@ -1,0 +1,120 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { Catcher, eventually, Scene, specOf } from './rabbit-scene.spec.js';
+
+describeWithRabbit('a start', () => {
+  let area: RabbitArea;
+  let scene: Scene;
+  const queues: string[] = [];
+  beforeAll(async () => {
+    area = await openRabbit();
+  });
+  afterAll(() => area.drop(queues));
+  beforeEach(async () => {
+    scene = await Scene.open(area);
+    queues.push(...['reader', 'other'].flatMap((name) => [scene.queueOf(name), scene.deadLettersOf(name)]));
+  });
+  afterEach(async () => {
+    await scene.close();
+    await area.clear(queues);
+  });
+
+  const errorOf = (options: Parameters<Scene['transport']>[0], ...names: readonly string[]) =>
+    scene
+      .transport(options)
+      .start({ subscriptions: names.map((name) => specOf(name)) })
+      .then(
+        () => undefined,
+        (error: Error & { code?: string }) => error,
+      );
+
+  it('makes a durable topic exchange and a durable quorum queue for each subscription, once', async () => {
+    expect(await errorOf({}, 'reader', 'other')).toBeUndefined();
+    expect(await errorOf({}, 'reader', 'other')).toBeUndefined();
+    await area.as(async (admin) => {
+      await admin.assertExchange(scene.exchange, 'topic', { durable: true });
+      for (const name of ['reader', 'other'])
+        await admin.assertQueue(scene.queueOf(name), { durable: true, arguments: scene.argumentsOf(name) });
+    });
+  });
+
+  it('makes a queue for the dead letters of each subscription, where the broker puts what it throws away', async () => {
+    expect(await errorOf({}, 'reader')).toBeUndefined();
+    await area.as(async (admin) => {
+      await admin.assertQueue(scene.deadLettersOf(), { durable: true, arguments: { 'x-queue-type': 'quorum' } });
+      admin.publish(scene.exchange, 'scene.happened.none', Buffer.from('old'), { expiration: 1 });
+      const moved = await eventually(
+        () => admin.get(scene.deadLettersOf(), { noAck: true }),
+        (message) => message !== false,
+      );
+      expect(moved).toMatchObject({
+        properties: { headers: { 'x-first-death-reason': 'expired', 'x-first-death-queue': scene.queueOf() } },
+      });
+    });
+  });
+
+  it('is refused when something is there and different, naming all of it with what is there and what has to be', async () => {
+    await area.as(async (admin) => {
+      await admin.assertExchange(scene.exchange, 'direct', { durable: true });
+      await admin.assertQueue(scene.queueOf(), { durable: true });
+    });
+    const error = await errorOf({}, 'reader', 'other');
+    expect(error).toMatchObject({ code: 'HF_BROKER_TOPOLOGY', category: 'configuration' });
+    expect(error?.message).toContain(`the exchange ${scene.exchange}: type is 'direct' there, and has to be 'topic'`);
+    expect(error?.message).toContain(`the queue ${scene.queueOf()}: x-dead-letter-exchange is none there, and has to be ''`);
+  });
+
+  it("with topology 'check' makes nothing, and is refused when something is missing", async () => {
+    const error = await errorOf({ topology: 'check' }, 'reader', 'other');
+    expect(error?.code).toBe('HF_BROKER_TOPOLOGY');
+    for (const text of [`no exchange '${scene.exchange}'`, `no queue '${scene.queueOf()}'`, `no queue '${scene.deadLettersOf('other')}'`])
+      expect(error?.message).toContain(text);
+    expect(await errorOf({}, 'reader', 'other')).toBeUndefined();
+    expect(await errorOf({ topology: 'check' }, 'reader', 'other')).toBeUndefined();
+  });
+
+  it("with topology 'none' takes for granted that all is there, and a subscription without a queue is refused all the same", async () => {
+    const transport = scene.transport({ topology: 'none' });
+    await transport.start({ subscriptions: [specOf('reader')] });
+    await expect(transport.subscribe(specOf('reader'), new Catcher(1))).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      message: expect.stringContaining(`no queue '${scene.queueOf()}'`),
+    });
+  });
+
+  it('is refused when the name of a queue is longer than AMQP takes', async () => {
+    expect((await errorOf({}, 'n'.repeat(250)))?.message).toMatch(/its name has \d+ bytes, and RabbitMQ takes 255/);
+  });
+
+  it('is refused at once by a wrong password and a missing virtual host, without the password in the text', async () => {
+    const wrong = new URL(area.url);
+    wrong.password = 'sesame';
+    const missing = new URL(area.url);
+    missing.pathname = '/nowhere';
+    const begin = performance.now();
+    const [login, vhost] = [await errorOf({ url: wrong.href }), await errorOf({ url: missing.href })];
+    expect(performance.now() - begin).toBeLessThan(10_000);
+    expect(login).toMatchObject({ code: 'HF_BROKER_REFUSED', message: expect.stringContaining('Login was refused') });
+    expect(vhost).toMatchObject({ code: 'HF_BROKER_REFUSED', message: expect.stringContaining('there is no such virtual host') });
+    expect(login?.message).not.toContain('sesame');
+  });
+
+  it('tries until its time-out when the broker is away, when it is silent, and when it comes meanwhile', async () => {
+    scene.way.refuse(true);
+    expect(await errorOf({ startTimeout: 500 })).toMatchObject({ code: 'HF_BROKER_UNREACHABLE', category: 'transient' });
+    const starting = errorOf({ startTimeout: 5000 });
+    scene.way.refuse(false);
+    expect(await starting).toBeUndefined();
+    const mute = new URL(area.url);
+    const server = createServer((socket) => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    mute.port = String((server.address() as { port: number }).port);
+    const silent = await errorOf({ url: mute.href, requestTimeout: 200, startTimeout: 700 });
+    expect(silent).toMatchObject({ code: 'HF_BROKER_UNREACHABLE', message: expect.stringContaining('it does not answer') });
+    await Promise.all(scene.transports.map((transport) => transport.close(500)));
+    // A connection that was given up leaves no socket behind.
+    server.close();
+    await once(server, 'close');
+  });
+});

@@ -1,0 +1,275 @@
+import { hfError, isHoldfastError, type SubscriptionSpec } from '@holdfast/core';
+import type { Channel } from 'amqplib';
+import type { Connection } from './connection.js';
+import type { ForeignSource } from './foreign-source.js';
+import type { Settings } from './settings.js';
+import { slotsOf } from './partitions.js';
+import { bindingKeyOf, routingKeyOf } from './wire.js';
+
+/** Of a name, in AMQP. */
+const NAME_BYTES = 255;
+/** Answers of the broker that asking again does not change: no right, not there, different, not allowed. */
+const FINAL = new Set([403, 404, 406, 530]);
+
+/** Something that has to be at the broker. */
+interface Need {
+  readonly what: string;
+  readonly see: (channel: Channel) => Promise<unknown>;
+}
+
+/** A subscription by its name. */
+type Named = Pick<SubscriptionSpec, 'name'>;
+/** A subscription and what it takes. */
+type Routed = Pick<SubscriptionSpec, 'name' | 'ordering' | 'types'>;
+
+/** A queue of a subscription, and what goes into it. */
+interface OwnQueue {
+  readonly name: string;
+  readonly routingKeys: readonly string[];
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+const WAS_UNORDERED =
+  "it is from when the subscription had no ordering: 'key', and goes on filling; give the subscription another name, or let it run empty, stop the service and delete it";
+const WAS_ORDERED =
+  "it is from when the subscription had ordering: 'key', and goes on filling; give the subscription another name, or let all its partitions run empty, stop the service and delete them";
+
+/**
+ * Exchange, queues and bindings of one service. Each subscription has a durable quorum queue of its own, bound with the types it handles, and another
+ * one for its dead letters: those we put there where there is no store, and what the broker itself throws away.
+ */
+export class Topology {
+  private readonly partitions = new Map<string, number>();
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly service: string,
+  ) {}
+
+  /** Name of a subscription's queue. The parts are told apart by a sign that the first two do not have, so that no two services share a name. */
+  queueOf({ name }: Named): string {
+    return `${this.settings.exchange}/${encodeURIComponent(this.service)}/${name}`;
+  }
+
+  /** Name of the queue of its dead letters. Its second part has a sign that no encoded service has. */
+  deadLettersOf({ name }: Named): string {
+    return `${this.settings.exchange}/${encodeURIComponent(this.service)}:dead/${name}`;
+  }
+
+  /** Name of the queue of one partition of an ordered subscription. */
+  partitionOf({ name }: Named, partition: number): string {
+    return `${this.settings.exchange}/${encodeURIComponent(this.service)}:${partition}/${name}`;
+  }
+
+  /** How many partitions an ordered subscription has: as many as the store says it was made with. */
+  divide({ name }: Named, partitions: number): void {
+    this.partitions.set(name, partitions);
+  }
+
+  /** The queues an unordered subscription takes from: its own, and those of others. */
+  queuesFor(spec: SubscriptionSpec): readonly string[] {
+    return [this.queueOf(spec), ...this.foreignOf(spec).flatMap(({ queue }) => queue ?? [])];
+  }
+
+  /**
+   * Makes or checks the exchange and what the subscriptions need, as the option says.
+   *
+   * @param only of their own queues, this one
+   * @throws HF_BROKER_TOPOLOGY naming everything that is wrong
+   */
+  async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[], only?: string): Promise<void> {
+    const { topology } = this.settings;
+    if (topology === 'none') return;
+    const needs = topology === 'check' ? this.checks(subscriptions, only) : this.assertions(connection.version, subscriptions, only);
+    await this.see(connection, needs);
+  }
+
+  /** Whether the exchange is there. It is not made again here: with it went the bindings of other services, and what is published then is lost to them. */
+  async checkExchange(connection: Connection): Promise<void> {
+    if (this.settings.topology !== 'none') await this.see(connection, this.checks([]));
+  }
+
+  private async see(connection: Connection, needs: readonly Need[]): Promise<void> {
+    const problems: string[] = [];
+    for (const { what, see } of needs) {
+      // A channel each: the one on which something is refused is closed by that.
+      const channel = await connection.openChannel();
+      try {
+        await channel.answer(what, see(channel.channel));
+      } catch (error) {
+        const problem = problemIn(error, what);
+        if (problem === undefined) throw error;
+        problems.push(problem);
+      } finally {
+        await channel.end();
+      }
+    }
+    if (problems.length > 0) throw hfError('HF_BROKER_TOPOLOGY', { problems });
+  }
+
+  private foreignOf({ name }: SubscriptionSpec): readonly ForeignSource[] {
+    return this.settings.foreign.filter(({ subscription }) => subscription === name);
+  }
+
+  /** What belongs to others is there or not; it is never made. */
+  private foreignChecks(subscriptions: readonly SubscriptionSpec[]): readonly Need[] {
+    return subscriptions.flatMap((spec) =>
+      this.foreignOf(spec).map(({ queue, exchange }) =>
+        queue === undefined
+          ? { what: `the exchange ${exchange}`, see: (channel: Channel) => channel.checkExchange(exchange) }
+          : { what: `the queue ${queue}`, see: (channel: Channel) => channel.checkQueue(queue) },
+      ),
+    );
+  }
+
+  /** Takes types from the queues of a subscription, whose messages stay. A queue that is not there has none. */
+  async unbind(connection: Connection, leftover: Routed): Promise<void> {
+    for (const { name: queue, routingKeys } of this.queues(leftover, undefined)) {
+      if (!(await isThere(connection, queue))) continue;
+      const channel = await connection.openChannel();
+      try {
+        const unbound = Promise.all(routingKeys.map((key) => channel.channel.unbindQueue(queue, this.settings.exchange, key)));
+        await channel.answer('the end of a binding', unbound);
+      } finally {
+        await channel.end();
+      }
+    }
+  }
+
+  /** The queues that are a subscription's own. */
+  private queues(spec: Routed, only: string | undefined): readonly OwnQueue[] {
+    const all = this.partitionsOf(spec) ?? [{ name: this.queueOf(spec), routingKeys: spec.types.map(bindingKeyOf), arguments: {} }];
+    return all.filter(({ name }) => only === undefined || name === only);
+  }
+
+  /** One consumer at a time takes from a partition, whoever else is there: what the leases say as well, and the broker sees to. */
+  private partitionsOf(spec: Routed): readonly OwnQueue[] | undefined {
+    const partitions = spec.ordering === 'key' ? this.partitions.get(spec.name) : undefined;
+    if (partitions === undefined) return undefined;
+    return Array.from({ length: partitions }, (_, partition) => ({
+      name: this.partitionOf(spec, partition),
+      // What has no key cannot be ordered; it becomes a dead letter where everybody sees it, instead of nothing.
+      routingKeys: spec.types.flatMap((type) => [
+        ...slotsOf(partition, partitions).map((slot) => routingKeyOf(type, slot)),
+        ...(partition === 0 ? [routingKeyOf(type, undefined)] : []),
+      ]),
+      arguments: { 'x-single-active-consumer': true },
+    }));
+  }
+
+  private checks(subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
+    const { exchange } = this.settings;
+    return [
+      { what: `the exchange ${exchange}`, see: (channel) => channel.checkExchange(exchange) },
+      ...subscriptions
+        .flatMap((spec) => [this.deadLettersOf(spec), ...this.queues(spec, only).map(({ name }) => name)])
+        .map((queue) => ({ what: `the queue ${queue}`, see: async (channel: Channel) => void (await channel.checkQueue(nameOf(queue))) })),
+      ...this.foreignChecks(subscriptions),
+    ];
+  }
+
+  /** Queues of the other order would go on filling, and nobody takes from them. */
+  private leftOver(spec: SubscriptionSpec): Need {
+    const isOrdered = spec.ordering === 'key';
+    const queue = isOrdered ? this.queueOf(spec) : this.partitionOf(spec, 0);
+    return {
+      what: `the queue ${queue}`,
+      see: async (channel) => {
+        if (await has(channel, queue)) throw hfError('HF_BROKER_TOPOLOGY', { problems: [isOrdered ? WAS_UNORDERED : WAS_ORDERED] });
+      },
+    };
+  }
+
+  private assertions(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
+    const { exchange } = this.settings;
+    return [
+      { what: `the exchange ${exchange}`, see: (channel) => channel.assertExchange(exchange, 'topic', { durable: true }) },
+      ...this.foreignChecks(subscriptions),
+      ...subscriptions.flatMap((spec) => [
+        {
+          what: `the queue ${this.deadLettersOf(spec)}`,
+          see: (channel: Channel) =>
+            channel.assertQueue(nameOf(this.deadLettersOf(spec)), { durable: true, arguments: argumentsFor(version) }),
+        },
+        ...(only === undefined ? [this.leftOver(spec)] : []),
+        ...this.queues(spec, only).map((queue) => ({
+          what: `the queue ${queue.name}`,
+          see: (channel: Channel) => this.assert(channel, { spec, queue, version }),
+        })),
+      ]),
+    ];
+  }
+
+  private async assert(
+    channel: Channel,
+    { spec, queue: own, version }: { readonly spec: SubscriptionSpec; readonly queue: OwnQueue; readonly version: string },
+  ): Promise<void> {
+    const queue = nameOf(own.name);
+    const deadLetters = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': this.deadLettersOf(spec) };
+    await channel.assertQueue(queue, { durable: true, arguments: { ...argumentsFor(version), ...deadLetters, ...own.arguments } });
+    await Promise.all(own.routingKeys.map((key) => channel.bindQueue(queue, this.settings.exchange, key)));
+    for (const { exchange, routingKey = '#' } of this.foreignOf(spec))
+      if (exchange !== undefined) await channel.bindQueue(queue, exchange, routingKey);
+  }
+}
+
+/** A queue that is not there closes the channel. */
+async function has(channel: Channel, queue: string): Promise<boolean> {
+  return channel.checkQueue(nameOf(queue)).then(
+    () => true,
+    (error: { readonly code?: unknown }) => {
+      if (error.code !== 404) throw error;
+      return false;
+    },
+  );
+}
+
+async function isThere(connection: Connection, queue: string): Promise<boolean> {
+  const channel = await connection.openChannel();
+  try {
+    return await channel.answer(`the queue ${queue}`, has(channel.channel, queue));
+  } finally {
+    await channel.end();
+  }
+}
+
+/** HF_BROKER_TOPOLOGY when the broker's answer is one that does not change by asking again, else the error itself. */
+export function refusalOf(error: unknown, what: string): unknown {
+  const problem = problemIn(error, what);
+  return problem === undefined ? error : hfError('HF_BROKER_TOPOLOGY', { problems: [problem] }, { cause: error });
+}
+
+/**
+ * From version 4 on, a quorum queue throws away what was delivered twenty times. Deliveries are counted by us, where a person sees them, so that
+ * limit is lifted. Older versions have none, and would read the number otherwise.
+ */
+function argumentsFor(version: string): Record<string, unknown> {
+  const isLimited = Number.parseInt(version, 10) >= 4;
+  return { 'x-queue-type': 'quorum', ...(isLimited ? { 'x-delivery-limit': -1 } : {}) };
+}
+
+function nameOf(queue: string): string {
+  const bytes = Buffer.byteLength(queue);
+  if (bytes > NAME_BYTES)
+    throw hfError('HF_BROKER_TOPOLOGY', {
+      problems: [`its name has ${bytes} bytes, and RabbitMQ takes ${NAME_BYTES}; shorten the service or the subscription`],
+    });
+  return queue;
+}
+
+const DIFFERENT = /inequivalent arg '([^']+)' .*?: received (.+) but current is (.+?)"?$/s;
+
+/** One sentence about what the broker would not do; undefined when it may do so another time. */
+function problemIn(error: unknown, what: string): string | undefined {
+  if (isHoldfastError(error, 'HF_BROKER_TOPOLOGY')) return `${what}: ${String((error.details.problems as readonly unknown[])[0])}`;
+  const { code, message = '' } = (error ?? {}) as { readonly code?: unknown; readonly message?: string };
+  if (!FINAL.has(code as number)) return undefined;
+  const [, argument, expected, found] = DIFFERENT.exec(message) ?? [];
+  if (argument !== undefined) return `${what}: ${argument} is ${valueIn(found)} there, and has to be ${valueIn(expected)}`;
+  return `${what}: ${/with message "(.*)"$/s.exec(message)?.[1] ?? message}`;
+}
+
+/** `'quorum'` of `the value 'quorum' of type 'longstr'`. */
+function valueIn(text: string | undefined): string {
+  return /the value (.+) of type '\w+'$/s.exec(text ?? '')?.[1] ?? `${text}`;
+}
