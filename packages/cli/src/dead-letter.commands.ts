@@ -1,14 +1,15 @@
 import { type DeadLetter, type DeadLetterChoice, type DeadLetterFilter, hfError, printable } from '@holdfast/core';
+import { choiceOf, given } from './choice.js';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { letterText } from './letter-text.js';
 import { actionOf } from './operator.js';
 import { type OptionName, required, time, wholeNumber } from './options.js';
-import { table } from './table.js';
-import { UsageError } from './usage-error.js';
+import { json, table } from './table.js';
 
 const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 const FILTER_OPTIONS = ['subscription', 'type', 'key', 'code', 'group', 'since', 'until'] as const satisfies readonly OptionName[];
+const CHOICE = { what: 'dead letter', options: FILTER_OPTIONS };
 
 /** Operators' commands about dead letters. */
 export const DEAD_LETTER_COMMANDS: readonly Command[] = [
@@ -105,7 +106,7 @@ function show(call: Call): Promise<ExitCode> {
 }
 
 function redrive(call: Call): Promise<ExitCode> {
-  const which = choiceOf(call);
+  const which: DeadLetterChoice = choiceOf(call, filterOf(call), CHOICE);
   const action = actionOf(call);
   return withOperators(call, async ({ deadLetters }) => {
     const { count } = await deadLetters.redrive(which, action);
@@ -115,7 +116,7 @@ function redrive(call: Call): Promise<ExitCode> {
 }
 
 function discard(call: Call): Promise<ExitCode> {
-  const which = choiceOf(call);
+  const which: DeadLetterChoice = choiceOf(call, filterOf(call), CHOICE);
   const action = { ...actionOf(call), reason: required(call.values, 'reason') };
   return withOperators(call, async ({ deadLetters }) => {
     const { count } = await deadLetters.discard(which, action);
@@ -130,31 +131,9 @@ function counted(count: number): string {
 
 function filterOf({ values }: Call): DeadLetterFilter {
   const { subscription, type, key, code, group } = values;
-  const filter = { subscription, type, key, code, group, since: time(values, 'since'), until: time(values, 'until') };
-  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
-}
-
-function choiceOf(call: Call): DeadLetterChoice {
-  const filter = filterOf(call);
-  const names = Object.keys(filter);
-  const { argument } = call;
-  if (argument === undefined && names.length === 0) {
-    throw new UsageError(
-      'No dead letter is named.',
-      `Give its id, or at least one of: ${FILTER_OPTIONS.map((name) => `--${name}`).join(', ')}.`,
-    );
-  }
-  if (argument !== undefined && names.length > 0) {
-    throw new UsageError(`Both the id ${printable(argument)} and --${names[0]} are given.`, 'Give the id, or a filter.');
-  }
-  // Not empty, as was just seen.
-  return argument ?? (filter as DeadLetterChoice);
+  return given<DeadLetterFilter>({ subscription, type, key, code, group, since: time(values, 'since'), until: time(values, 'until') });
 }
 
 function withBody(letter: DeadLetter): object {
   return { ...letter, body: Buffer.from(letter.body).toString('base64') };
-}
-
-function json(value: object): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
 }

@@ -35,6 +35,12 @@ describe('the help', () => {
       'dead-letters show <id>',
       'dead-letters redrive [<id>]',
       'dead-letters discard [<id>]',
+      'outbox show',
+      'outbox parked',
+      'outbox resume [<id>]',
+      'outbox discard [<id>]',
+      'transport show',
+      'transport switch',
     ]);
     expect(await run()).toEqual({ code: 2, out: '', error: asked.out });
   });
@@ -59,7 +65,7 @@ describe('the help', () => {
 
 describe('a call that cannot be carried out', () => {
   it.each([
-    [['migrat'], 'There is no command "migrat". Use one of: migrate, status, sql, subscriptions, dead-letters.'],
+    [['migrat'], 'There is no command "migrat". Use one of: migrate, status, sql, subscriptions, dead-letters, outbox, transport.'],
     [['subscriptions'], 'holdfast subscriptions is no whole command. Use one of: list, pause, resume, retire.'],
     [['dead-letters', 'delete'], 'holdfast dead-letters has no verb "delete". Use one of: list, groups, show, redrive, discard.'],
     [['status', '--lanes', '3'], 'holdfast status takes no --lanes. It takes: --data-source, --schema, --help, --version.'],

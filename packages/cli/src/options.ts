@@ -28,6 +28,7 @@ export const OPTIONS = {
     env: 'HOLDFAST_SERVICE',
     says: 'the service it is about, as in HoldfastModule.forRoot({ service })',
   },
+  to: { type: 'string', value: '<transport>', says: 'the transport to move to, as its processes name it, such as rabbitmq' },
   by: { type: 'string', value: '<name>', says: 'who does it, for the audit table; default: the user of the operating system' },
   reason: { type: 'string', value: '<text>', says: 'why, for the audit table' },
   subscription: { type: 'string', value: '<name>', says: 'only of this subscription' },
@@ -35,8 +36,8 @@ export const OPTIONS = {
   key: { type: 'string', value: '<key>', says: 'only messages with this ordering key' },
   code: { type: 'string', value: '<code>', says: 'only failures with this error code' },
   group: { type: 'string', value: '<group>', says: 'only the same error of the same subscription, as named by dead-letters groups' },
-  since: { type: 'string', value: '<time>', says: 'only dead since then, such as 2026-01-31 or 2026-01-31T08:00:00Z' },
-  until: { type: 'string', value: '<time>', says: 'only dead before then' },
+  since: { type: 'string', value: '<time>', says: 'only dead or parked since then, such as 2026-01-31 or 2026-01-31T08:00:00Z' },
+  until: { type: 'string', value: '<time>', says: 'only dead or parked before then' },
   limit: { type: 'string', value: '<n>', says: 'at most so many, 1 to 1000; default 100' },
   cursor: { type: 'string', value: '<text>', says: 'goes on where the page before ended' },
   json: { type: 'boolean', says: 'JSON instead of a table' },
@@ -75,9 +76,9 @@ export function time(values: OptionValues, name: 'since' | 'until'): Date | unde
 }
 
 /** An option the command cannot do without. @throws UsageError saying what it is for */
-export function required(values: OptionValues, name: 'data-source' | 'service' | 'reason'): string {
+export function required(values: OptionValues, name: 'data-source' | 'service' | 'reason' | 'to'): string {
   const text = values[name];
   if (text) return text;
   const { value, env, says } = optionRow(name);
-  throw new UsageError(`--${name} is missing: the ${says}.`, `Add --${name} ${value}${env === undefined ? '' : `, or set ${env}`}.`);
+  throw new UsageError(`--${name} is missing: ${says}.`, `Add --${name} ${value}${env === undefined ? '' : `, or set ${env}`}.`);
 }

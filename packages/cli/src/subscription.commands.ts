@@ -3,7 +3,7 @@ import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { actionOf } from './operator.js';
 import type { OptionName } from './options.js';
-import { age, table } from './table.js';
+import { age, json, table } from './table.js';
 
 const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 
@@ -24,7 +24,7 @@ function list(call: Call): Promise<ExitCode> {
   const { terminal, values } = call;
   return withOperators(call, async ({ subscriptions }, service) => {
     const all = await subscriptions.list();
-    if (values.json) terminal.write(`${JSON.stringify(all, undefined, 2)}\n`);
+    if (values.json) terminal.write(json(all));
     else if (all.length === 0) terminal.write(`The service ${printable(service)} has no subscriptions.\n`);
     else {
       const rows = all.map(({ name, state, backlog, oldestAgeMs, deadLetters, types }) => [

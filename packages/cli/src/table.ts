@@ -31,3 +31,8 @@ export function age(ms: number | undefined): string | undefined {
   const [unit, length] = UNITS.find(([, unitMs]) => ms >= unitMs) ?? ['ms', 1];
   return `${Math.floor(ms / length)}${unit}`;
 }
+
+/** What `--json` writes instead of a table. */
+export function json(value: object): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

@@ -1,9 +1,10 @@
 import 'reflect-metadata';
 import { type Delivery } from '@holdfast/core';
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { type ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { copyMethod } from '../policies/copy-method.js';
+import { errorAfterFilters } from './error-after-filters.js';
 import { HOLDFAST_CONTEXT } from './handler-params.js';
 
 type ContextId = ReturnType<typeof ContextIdFactory.create>;
@@ -22,17 +23,12 @@ export interface BoundMethod {
 /** Metadata key of `@UseFilters`. @source @nestjs/common, EXCEPTION_FILTERS_METADATA (no public entry point) */
 const FILTERS_METADATA = '__exceptionFilters__';
 
-/** What a filter written for HTTP throws when it finds no response to write to. */
-const PROGRAMMING_ERRORS: readonly unknown[] = [TypeError, ReferenceError, RangeError];
-
 /**
  * Runs Nest's exception filters for handlers. A filter may look at an error, or throw another one in its place (or return an Observable that
  * fails with it); whatever it returns, the message has failed: a catch-all filter must not acknowledge what was not handled.
  */
 @Injectable()
 export class ExceptionFilters {
-  private readonly logger = new Logger('Holdfast');
-
   constructor(
     @Inject(ExternalContextCreator) private readonly contexts: ExternalContextCreator,
     @Inject(ModuleRef) private readonly modules: ModuleRef,
@@ -77,11 +73,7 @@ export class ExceptionFilters {
       if (isObservable(returned)) await lastValueFrom(returned, { defaultValue: undefined });
       return error;
     } catch (thrown) {
-      if (thrown === error || !PROGRAMMING_ERRORS.some((type) => thrown instanceof (type as typeof TypeError))) return thrown;
-      this.logger.warn(
-        `An exception filter failed in a message handler, and its error is not used: ${String(thrown)}. Let it look at host.getType(), which is '${HOLDFAST_CONTEXT}' here.`,
-      );
-      return error;
+      return errorAfterFilters(error, thrown);
     }
   }
 

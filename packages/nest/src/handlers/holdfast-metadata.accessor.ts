@@ -33,7 +33,7 @@ export class HoldfastMetadataAccessor {
   }
 
   /** Keys of all metadata that any library has put on a method. */
-  metadataKeys({ owner, name }: ClassMethod): readonly unknown[] {
+  metadataKeys({ owner, name }: Pick<ClassMethod, 'owner' | 'name'>): readonly unknown[] {
     const method = Object.getOwnPropertyDescriptor(owner, name)?.value as object;
     return [...Reflect.getOwnMetadataKeys(method), ...Reflect.getOwnMetadataKeys(owner, name)];
   }

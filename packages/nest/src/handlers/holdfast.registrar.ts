@@ -1,5 +1,6 @@
 import { describeMessage, type Handler, type HandlerPolicies, Holdfast, hfError, type MessageClass } from '@holdfast/core';
 import { Inject, Injectable } from '@nestjs/common';
+import { PatternRegistrar } from '../microservices/pattern.registrar.js';
 import { bindHost } from '../policies/method-wrapper.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
 import { foreignDecorators } from './foreign-decorators.js';
@@ -18,6 +19,7 @@ export class HoldfastRegistrar {
     @Inject(HoldfastExplorer) private readonly explorer: HoldfastExplorer,
     @Inject(HoldfastMetadataAccessor) private readonly accessor: HoldfastMetadataAccessor,
     @Inject(HandlerContext) private readonly context: HandlerContext,
+    @Inject(PatternRegistrar) private readonly patterns: PatternRegistrar,
   ) {}
 
   /** Gives instances that Nest did not make (factories, values) the host their decorated methods need. */
@@ -37,6 +39,8 @@ export class HoldfastRegistrar {
     const found = this.explorer.explore();
     this.report(duplicates(found));
     const names = new Map<string, string[]>();
+    // First, because methods that are handlers are prepared in another way.
+    this.report(this.patterns.register(found, names));
     for (const one of found) {
       for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
       this.report(this.host.prepare(one.prototype));
@@ -74,7 +78,9 @@ function policiesOf({ metadata }: ClassMethod, types: readonly MessageClass[]): 
 
 /** Two classes of one name: what their methods remember would be taken for the same. */
 function duplicates(found: readonly DiscoveredClass[]): readonly string[] {
-  const remembering = found.filter(({ methods }) => methods.some(({ metadata }) => metadata.idempotent && !metadata.subscription));
+  const remembering = found.filter(({ methods }) =>
+    methods.some(({ metadata }) => metadata.idempotent && !metadata.subscription && !metadata.durable),
+  );
   const names = remembering.map(({ prototype }) => prototype.constructor.name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) !== index));
   return [...twice].map(

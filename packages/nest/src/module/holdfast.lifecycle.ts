@@ -8,27 +8,38 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
+import { ClsTransactions } from '../neighbours/cls-transactions.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
 
 /** Ties the engine to the life of the application. */
 @Injectable()
 export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+  /** A microservice that is connected with `deferInitialization` runs the hooks of the application once more. */
+  private isInitialised = false;
+  private isStarted = false;
+
   constructor(
     @Inject(Holdfast) private readonly holdfast: Holdfast,
     @Inject(HoldfastRegistrar) private readonly registrar: HoldfastRegistrar,
     @Inject(HOLDFAST_HOST) private readonly host: MethodHost,
+    @Inject(ClsTransactions) private readonly clsTransactions: ClsTransactions,
   ) {}
 
-  /** All providers exist: instances that Nest did not make get what their methods need. */
+  /** All providers exist: all decorators are known, and what is wrong with them is told before the database is touched. */
   async onModuleInit(): Promise<void> {
+    if (this.isInitialised) return;
+    this.isInitialised = true;
     this.registrar.bindInstances();
+    await this.registrar.register();
     await this.holdfast.open();
+    this.clsTransactions.joinAll();
     this.host.phase = 'running';
   }
 
   /** All modules have initialised: handlers may be called from here on. */
   async onApplicationBootstrap(): Promise<void> {
-    await this.registrar.register();
+    if (this.isStarted) return;
+    this.isStarted = true;
     await this.holdfast.start();
   }
 

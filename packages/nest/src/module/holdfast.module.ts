@@ -13,6 +13,12 @@ import { HandlerContext } from '../handlers/handler-context.js';
 import { HoldfastExplorer } from '../handlers/holdfast.explorer.js';
 import { HoldfastMetadataAccessor } from '../handlers/holdfast-metadata.accessor.js';
 import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
+import { HoldfastClientProxy } from '../microservices/holdfast.client-proxy.js';
+import { HoldfastStrategy } from '../microservices/holdfast.strategy.js';
+import { hasMicroservices } from '../microservices/nest-microservices.js';
+import { PatternRegistrar } from '../microservices/pattern.registrar.js';
+import { HoldfastHealthIndicator } from '../health/holdfast.health.js';
+import { ClsTransactions } from '../neighbours/cls-transactions.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
 import { HoldfastTesting } from '../testing/holdfast-testing.js';
 import { engineProvider } from './engine.provider.js';
@@ -37,12 +43,16 @@ const FACADES = [
   facade(Outbox, ({ outbox }) => outbox),
 ];
 
+/** For Nest's own handlers and clients, in applications that have them. */
+const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy] : [];
+
 /**
  * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
  * injected everywhere, and decorated methods of all providers and controllers work.
  *
- * It starts when all modules have initialised (`onApplicationBootstrap`) and stops in `beforeApplicationShutdown`, before any DataSource is
- * destroyed; for that, call `app.enableShutdownHooks()` or `app.close()`.
+ * In `onModuleInit`, before that of modules that are not global, all decorators are checked, then the tables; `@Transactional` methods work from
+ * there on. Deliveries, and `@Idempotent` methods, begin when all modules have initialised (`onApplicationBootstrap`). It stops in
+ * `beforeApplicationShutdown`, before any DataSource is destroyed; for that, call `app.enableShutdownHooks()` or `app.close()`.
  */
 @Module({
   imports: [DiscoveryModule],
@@ -57,10 +67,14 @@ const FACADES = [
     HoldfastExplorer,
     ExceptionFilters,
     HandlerContext,
+    ...MICROSERVICES,
+    PatternRegistrar,
     HoldfastRegistrar,
+    ClsTransactions,
     HoldfastLifecycle,
+    HoldfastHealthIndicator,
   ],
-  exports: [HOLDFAST_HOST, Holdfast, ...FACADES],
+  exports: [HOLDFAST_HOST, Holdfast, HoldfastHealthIndicator, ...FACADES, ...MICROSERVICES],
 })
 export class HoldfastModule extends ConfigurableModuleClass {
   /** @throws HF_CONFIG_INVALID when the application has it twice */

@@ -27,7 +27,8 @@ export interface MethodCall {
 
 /** A call of a handler by the engine, which has already applied the policies. */
 interface HandlerCall {
-  readonly instance: object;
+  /** The instance; where it is not known yet, the prototype that declares the method. */
+  readonly on: object;
   readonly name: string;
   isTaken: boolean;
 }
@@ -41,6 +42,8 @@ export class MethodHost {
   /** By class, then by the prototype a method is declared on, then by its name. */
   private readonly guarded = new Map<object, Map<object, Map<string, Guarded>>>();
   private readonly names = new Map<string, number>();
+  /** Handlers of Nest's own that the engine calls, by the prototype that declares them. */
+  private readonly patternHandlers = new Map<object, Set<string>>();
   private readonly handlerCalls = new AsyncLocalStorage<HandlerCall>();
 
   /** Whether the engine can keep a promise now: before, and after, a method would write outside any transaction. */
@@ -54,7 +57,17 @@ export class MethodHost {
   /** Calls a handler for the engine: the wrapper lets this call through, once, and applies the policies to any other. */
   callHandler(instance: object, name: string, args: unknown[]): unknown {
     const method = (instance as Record<string, (...args: unknown[]) => unknown>)[name] as (...args: unknown[]) => unknown;
-    return this.handlerCalls.run({ instance, name, isTaken: false }, () => method.apply(instance, args));
+    return this.handlerCalls.run({ on: instance, name, isTaken: false }, () => method.apply(instance, args));
+  }
+
+  /** Says that the engine calls this method, though `@OnMessage` does not stand on it; before `prepare`. */
+  declareHandler(owner: object, name: string): void {
+    entry(this.patternHandlers, owner, () => new Set<string>()).add(name);
+  }
+
+  /** Runs what will call such a method for the engine: as in `callHandler`, that call is let through. */
+  withHandlerCall<T>(owner: object, name: string, work: () => T): T {
+    return this.handlerCalls.run({ on: owner, name, isTaken: false }, work);
   }
 
   /** A direct call, as the wrapper of the method sees it. */
@@ -62,7 +75,7 @@ export class MethodHost {
     if (this.takeHandlerCall(call)) return call.original.apply(call.instance, call.args);
     const metadata = methodMetadata(call.owner, call.name) ?? {};
     // By hand a handler is no delivery: there is nothing to try again and nothing to remember, but its rows still belong together.
-    if (metadata.subscription && !metadata.transactional) return call.original.apply(call.instance, call.args);
+    if (this.isHandler(call, metadata) && !metadata.transactional) return call.original.apply(call.instance, call.args);
     return this.callGuarded(call, metadata);
   }
 
@@ -74,7 +87,7 @@ export class MethodHost {
   prepare(prototype: object): readonly unknown[] {
     const errors: unknown[] = [];
     for (const { name, metadata, owner } of decoratedMethods(prototype)) {
-      if (metadata.subscription) continue;
+      if (this.isHandler({ owner, name }, metadata)) continue;
       try {
         this.guardedMethod(prototype, { owner, name, metadata });
       } catch (error) {
@@ -100,16 +113,24 @@ export class MethodHost {
   private guardedMethod(prototype: object, { owner, name, metadata }: Pick<DecoratedMethod, 'owner' | 'name' | 'metadata'>): Guarded {
     const ofClass = entry(this.guarded, prototype, () => new Map<object, Map<string, Guarded>>());
     const ofOwner = entry(ofClass, owner, () => new Map<string, Guarded>());
-    return entry(ofOwner, name, () => this.guard(this.uniqueName(durableName(prototype, owner, name)), metadata));
+    const { retry, idempotent, transactional } = metadata;
+    const policies = (
+      this.isHandler({ owner, name }, metadata) ? { transactional } : { retry, idempotent, transactional }
+    ) as MethodPolicies;
+    return entry(ofOwner, name, () => this.guard(this.uniqueName(durableName(prototype, owner, name)), policies));
   }
 
-  private guard(name: string, { retry, idempotent, transactional, subscription }: MethodMetadata): Guarded {
+  /** Called by hand, a handler of a pattern whose microservice was never connected is still one. */
+  private isHandler({ owner, name }: Pick<DecoratedMethod, 'owner' | 'name'>, { subscription, durable }: MethodMetadata): boolean {
+    return subscription !== undefined || durable !== undefined || this.patternHandlers.get(owner)?.has(name) === true;
+  }
+
+  private guard(name: string, policies: MethodPolicies): Guarded {
     if (!this.engine) throw hfError('HF_CONFIG_INVALID', { problems: [`${name} was called before HoldfastModule had its options`] });
     const guarded: Guarded = { original: undefined, run: undefined as never };
     const method = function (this: object, ...args: never[]): Promise<unknown> {
       return (guarded.original as AsyncMethod).apply(this, args);
     };
-    const policies = (subscription ? { transactional } : { retry, idempotent, transactional }) as MethodPolicies<AsyncMethod>;
     guarded.run = this.engine.guard(name, policies, method);
     return guarded;
   }
@@ -123,7 +144,8 @@ export class MethodHost {
 
   private takeHandlerCall({ owner, name }: MethodCall): boolean {
     const call = this.handlerCalls.getStore();
-    if (!call || call.isTaken || call.name !== name || !Object.prototype.isPrototypeOf.call(owner, call.instance)) return false;
+    if (!call || call.isTaken || call.name !== name || !(owner === call.on || Object.prototype.isPrototypeOf.call(owner, call.on)))
+      return false;
     call.isTaken = true;
     return true;
   }

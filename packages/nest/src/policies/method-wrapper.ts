@@ -39,7 +39,7 @@ function wrap(target: object, name: string, original: AsyncMethod): AsyncMethod 
 /** A handler called by hand keeps only its transaction, so without one it needs no application. */
 function callWithoutHost({ instance, owner, name, original, args }: MethodCall): Promise<unknown> {
   const metadata = methodMetadata(owner, name);
-  if (metadata?.subscription && !metadata.transactional) return original.apply(instance, args);
+  if ((metadata?.subscription ?? metadata?.durable) && !metadata?.transactional) return original.apply(instance, args);
   return Promise.reject(hfError('HF_NEST_MODULE_MISSING', { target: targetName(instance ?? owner, name) }));
 }
 

@@ -1,0 +1,113 @@
+import { type ParkedChoice, type ParkedFilter } from '@holdfast/core';
+import { choiceOf, given } from './choice.js';
+import { type Call, type Command, EXIT, type ExitCode } from './command.js';
+import { withOperators } from './connection.js';
+import { actionOf } from './operator.js';
+import { type OptionName, required, time, wholeNumber } from './options.js';
+import { json, age, table } from './table.js';
+
+const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
+const FILTER_OPTIONS = ['type', 'key', 'since', 'until'] as const satisfies readonly OptionName[];
+const CHOICE = { what: 'parked message', options: FILTER_OPTIONS };
+
+/** Operators' commands about what waits to be sent. */
+export const OUTBOX_COMMANDS: readonly Command[] = [
+  {
+    words: ['outbox', 'show'],
+    options: [...STORE_OPTIONS, 'json'],
+    summary: 'tells how much waits to be sent, and which process sends which lane',
+    run: show,
+  },
+  {
+    words: ['outbox', 'parked'],
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'limit', 'cursor', 'json'],
+    summary: 'lists messages that a broker did not take, and those of their keys behind them, oldest first',
+    run: parked,
+  },
+  {
+    words: ['outbox', 'resume'],
+    argument: { name: 'id', isRequired: false },
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'by', 'reason'],
+    summary: 'sends one parked message, or all that match, again now',
+    run: resume,
+  },
+  {
+    words: ['outbox', 'discard'],
+    argument: { name: 'id', isRequired: false },
+    options: [...STORE_OPTIONS, ...FILTER_OPTIONS, 'by', 'reason'],
+    summary: 'gives one parked message, or all that match, up for good; needs --reason',
+    run: discard,
+  },
+];
+
+function show(call: Call): Promise<ExitCode> {
+  const { terminal, values } = call;
+  return withOperators(call, async ({ outbox }) => {
+    const stats = await outbox.stats();
+    if (values.json) terminal.write(json(stats));
+    else {
+      const { backlog, oldestAgeMs, scheduled, parked: kept } = stats;
+      terminal.write(table(['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED'], [[backlog, age(oldestAgeMs), scheduled, kept]]));
+      terminal.write('\n');
+      terminal.write(
+        table(
+          ['LANE', 'BACKLOG', 'SENT BY'],
+          stats.lanes.map(({ lane, backlog: waiting, owner }) => [lane, waiting, owner]),
+        ),
+      );
+    }
+    return EXIT.done;
+  });
+}
+
+function parked(call: Call): Promise<ExitCode> {
+  const { terminal, values } = call;
+  const filter = { ...filterOf(call), limit: wholeNumber(values, 'limit'), cursor: values.cursor };
+  return withOperators(call, async ({ outbox }) => {
+    const { items, next } = await outbox.parked(filter);
+    if (values.json) terminal.write(json({ items: items.map(({ body: _, ...message }) => message), next }));
+    else if (items.length === 0) terminal.write('No such message is parked.\n');
+    else {
+      const rows = items.map(({ id, parkedAt, message, reason, attempts, error }) => [
+        id,
+        parkedAt,
+        message.type,
+        message.key,
+        reason,
+        attempts,
+        error,
+      ]);
+      terminal.write(table(['ID', 'PARKED SINCE', 'TYPE', 'KEY', 'REASON', 'ATTEMPTS', 'ERROR'], rows));
+      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
+    }
+    return EXIT.done;
+  });
+}
+
+function resume(call: Call): Promise<ExitCode> {
+  const which: ParkedChoice = choiceOf(call, filterOf(call), CHOICE);
+  const action = actionOf(call);
+  return withOperators(call, async ({ outbox }) => {
+    const { count } = await outbox.resume(which, action);
+    call.terminal.write(`${counted(count)} due now.\n`);
+    return EXIT.done;
+  });
+}
+
+function discard(call: Call): Promise<ExitCode> {
+  const which: ParkedChoice = choiceOf(call, filterOf(call), CHOICE);
+  const action = { ...actionOf(call), reason: required(call.values, 'reason') };
+  return withOperators(call, async ({ outbox }) => {
+    const { count } = await outbox.discard(which, action);
+    call.terminal.write(`${counted(count)} discarded.\n`);
+    return EXIT.done;
+  });
+}
+
+function counted(count: number): string {
+  return count === 1 ? '1 parked message is' : `${count} parked messages are`;
+}
+
+function filterOf({ values }: Call): ParkedFilter {
+  return given<ParkedFilter>({ type: values.type, key: values.key, since: time(values, 'since'), until: time(values, 'until') });
+}

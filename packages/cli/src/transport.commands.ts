@@ -1,0 +1,56 @@
+import { type Call, type Command, EXIT, type ExitCode } from './command.js';
+import { withOperators } from './connection.js';
+import { actionOf } from './operator.js';
+import { type OptionName, required } from './options.js';
+import { json, table } from './table.js';
+
+const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
+
+/** Operators' commands about what carries the messages. */
+export const TRANSPORT_COMMANDS: readonly Command[] = [
+  {
+    words: ['transport', 'show'],
+    options: [...STORE_OPTIONS, 'json'],
+    summary: 'tells what carries the messages of each subscription of the database, and over what its processes run',
+    run: show,
+  },
+  {
+    words: ['transport', 'switch'],
+    options: [...STORE_OPTIONS, 'to', 'by', 'reason'],
+    summary: 'moves all services of the database from its log to a broker; needs --to',
+    run: change,
+  },
+];
+
+function show(call: Call): Promise<ExitCode> {
+  const { terminal, values } = call;
+  return withOperators(call, async ({ store }) => {
+    const info = await store.carrier.show();
+    if (values.json) terminal.write(json(info));
+    else {
+      terminal.write(info.carrier === 'log' ? 'The log is read by its subscriptions.\n' : 'The log is sent to a broker.\n');
+      const rows = info.subscriptions.map(({ service, name, state, carrier, backlog, transports }) => [
+        service,
+        name,
+        state,
+        carrier,
+        backlog,
+        transports.join(' '),
+      ]);
+      terminal.write(table(['SERVICE', 'SUBSCRIPTION', 'STATE', 'CARRIER', 'LEFT IN THE LOG', 'RUNS OVER'], rows));
+    }
+    return EXIT.done;
+  });
+}
+
+function change(call: Call): Promise<ExitCode> {
+  const to = required(call.values, 'to');
+  const action = actionOf(call);
+  return withOperators(call, async ({ store }) => {
+    await store.carrier.switchTo(to, action);
+    call.terminal.write(
+      `What is written from now on goes over ${to}. \`holdfast transport show\` tells which subscriptions still read the log.\n`,
+    );
+    return EXIT.done;
+  });
+}
