@@ -21,8 +21,8 @@ Module._extensions['.js'] = function loadSource(module, file) {
 
 function sourceOf(request, importer) {
   if (!importer.startsWith(root)) return undefined;
-  const [, transport, name = transport] = /^@holdfast\/(?:transport-([^/]+)|([^/]+))$/.exec(request) ?? [];
-  if (name !== undefined) return join(root, 'packages', transport === undefined ? '' : 'transports', name, 'src/index.ts');
+  const [, transport, name = transport, entry = ''] = /^@holdfast\/(?:transport-([^/]+)|([^/]+))(\/.+)?$/.exec(request) ?? [];
+  if (name !== undefined) return join(root, 'packages', transport === undefined ? '' : 'transports', name, 'src', entry, 'index.ts');
   if (request === 'typeorm' && process.env.HOLDFAST_TEST_TYPEORM === '0.3') return require.resolve('typeorm-03');
   if (!request.startsWith('.') || !importer.endsWith('.ts')) return undefined;
   const source = resolve(dirname(importer), request.replace(/\.js$/, '.ts'));

@@ -72,6 +72,53 @@ function audit(): Promise<string[]> {
   });
 }
 
+describe('holdfast outbox', () => {
+  beforeEach(() =>
+    withClient(database.url, async (client) => {
+      await client.query('truncate holdfast_parked');
+      await client.query(
+        `insert into holdfast_parked (lane, row_id, written_at, type, key, attributes, body, reason, error, next_attempt_at)
+         select 1, n, now(), 'card.charge', 'k' || n, '{}', '\\x7b7d', 'unroutable', 'no queue takes it', now() + interval '1 hour' from generate_series(1, 3) n`,
+      );
+    }),
+  );
+
+  const parkedIds = async () =>
+    JSON.parse((await run('outbox', 'parked', '--json')).out).items.map(({ id }: { id: string }) => id) as string[];
+
+  it('tells what waits and who sends which lane', async () => {
+    const { code, out } = await run('outbox', 'show');
+    expect(code).toBe(0);
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
+      ['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED'],
+      ['0', '0ms', '0', '3'],
+      [''],
+      ['LANE', 'BACKLOG', 'SENT BY'],
+      ...[0, 1, 2, 3].map((lane) => [String(lane), '0', '-']),
+      [''],
+    ]);
+  });
+
+  it('lists what is parked, makes it due, and gives it up', async () => {
+    const { out } = await run('outbox', 'parked', '--key', 'k2');
+    expect(out).toMatch(/card\.charge +k2 +unroutable +0 +no queue takes it/);
+    expect((await run('outbox', 'resume', '--type', 'card.charge')).out).toBe('3 parked messages are due now.\n');
+    const [first] = await parkedIds();
+    expect((await run('outbox', 'discard', first as string, '--reason', 'a test')).out).toBe('1 parked message is discarded.\n');
+    expect(await parkedIds()).toHaveLength(2);
+    expect(await audit()).toContain(`tester discard parked ${first} a test`);
+  });
+
+  it('refuses an id that is none, both an id and a filter, and neither of them', async () => {
+    expect(await run('outbox', 'discard', '999999', '--reason', 'a test')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('HF_PARKED_UNKNOWN'),
+    });
+    expect(await run('outbox', 'resume', '999999', '--key', 'k')).toMatchObject({ code: 2 });
+    expect(await run('outbox', 'resume')).toMatchObject({ code: 2, error: expect.stringContaining('--type') });
+  });
+});
+
 describe('holdfast subscriptions', () => {
   it('lists them with their state and their dead letters', async () => {
     const { code, out, error } = await run('subscriptions', 'list');
@@ -200,7 +247,7 @@ describe('holdfast dead-letters', () => {
     const errors = outcomes.map(({ error }) => error);
     expect(errors[0]).toMatch(/^holdfast: No dead letter is named\. Give its id, or at least one of: --subscription, --type/);
     expect(errors[1]).toBe('holdfast: Both the id 7 and --key are given. Give the id, or a filter.\n');
-    expect(errors[2]).toMatch(/^holdfast: --reason is missing: the why, for the audit table\. Add --reason <text>\.\n$/);
+    expect(errors[2]).toMatch(/^holdfast: --reason is missing: why, for the audit table\. Add --reason <text>\.\n$/);
     expect(errors[3]).toContain('Give a limit from 1 to 1000');
     expect(errors[4]).toContain('--since is "yesterday", which is no time.');
   });
@@ -215,9 +262,40 @@ it('says that the tables are behind, and wants to know the service', async () =>
     expect(behind.error).toContain('(HF_SCHEMA_BEHIND)');
     expect(behind.code).toBe(1);
     const nameless = await runHoldfast(args, env);
-    expect(nameless.error).toMatch(/^holdfast: --service is missing: .*\. Add --service <name>, or set HOLDFAST_SERVICE\.\n$/);
+    expect(nameless.error).toMatch(
+      /^holdfast: --service is missing: the service it is about, .*\. Add --service <name>, or set HOLDFAST_SERVICE\.\n$/,
+    );
     expect(nameless.code).toBe(2);
   } finally {
     await empty.drop();
   }
+});
+
+describe('holdfast transport', () => {
+  it('shows what carries each subscription, and moves nothing before all processes are ready', async () => {
+    const shown = await run('transport', 'show');
+    expect(shown).toMatchObject({ code: 0, error: '' });
+    expect(shown.out).toMatch(/^The log is read by its subscriptions\.\n/);
+    expect(shown.out).toMatch(/billing +billing\.charge +active +log +0/);
+    const { code, error } = await run('transport', 'switch', '--to', 'rabbitmq', '--by', 'anna');
+    expect(code).toBe(1);
+    expect(error).toContain('no process of billing with rabbitmq serves billing.charge (none runs at all); start one, or retire it');
+    expect((await run('transport', 'switch', '--by', 'anna')).error).toContain('--to is missing');
+  });
+
+  it('moves the log when they are, and keeps who did it', async () => {
+    await withClient(database.url, async (client) => {
+      await client.query(`insert into holdfast_node (id, service, transport) values (gen_random_uuid(), 'billing', 'rabbitmq')`);
+      await client.query('update holdfast_subscription set served_by = array(select id from holdfast_node)');
+    });
+    expect(await run('transport', 'switch', '--to', 'rabbitmq', '--by', 'anna', '--reason', 'growth')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('What is written from now on goes over rabbitmq.'),
+    });
+    expect(await audit()).toContain('anna switch rabbitmq growth');
+    expect(JSON.parse((await run('transport', 'show', '--json')).out)).toMatchObject({
+      carrier: 'broker',
+      subscriptions: [{ carrier: 'log', transports: ['rabbitmq'] }],
+    });
+  });
 });

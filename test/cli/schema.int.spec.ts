@@ -26,21 +26,21 @@ describe.each(servers())('the tables on $name', (server) => {
 
     const made = await run('migrate');
     expect(made.out).toMatch(
-      /^The holdfast tables went from version 0 to version 1 \(postgres \(typeorm\), database holdfast_test_.*\)\.\n {2}version 1: \d\d+ statements\n$/,
+      /^The holdfast tables went from version 0 to version \d+ \(postgres \(typeorm\), database holdfast_test_.*\)\.\n( {2}version \d+: \d+ statements\n)+$/,
     );
     expect([made.code, made.error]).toEqual([0, '']);
 
     const good = await run('status');
-    expect(good.out).toMatch(/^The holdfast tables have version 1, the one needed \(.*\)\.\n$/);
+    expect(good.out).toMatch(/^The holdfast tables have version \d+, the one needed \(.*\)\.\n$/);
     expect([good.code, good.error]).toEqual([0, '']);
 
     const again = await run('migrate');
-    expect(again.out).toMatch(/^The holdfast tables have version 1 already, nothing to do/);
+    expect(again.out).toMatch(/^The holdfast tables have version \d+ already, nothing to do/);
     expect(again.code).toBe(0);
 
     await setVersion(99);
     const ahead = await run('status');
-    expect(ahead.out).toMatch(/^The holdfast tables have version 99, this version of Holdfast only knows 1\. Start a newer version/);
+    expect(ahead.out).toMatch(/^The holdfast tables have version 99, this version of Holdfast only knows \d+\. Start a newer version/);
     expect(ahead.code).toBe(1);
     const refused = await run('migrate');
     expect(refused.error).toContain('(HF_SCHEMA_AHEAD)');

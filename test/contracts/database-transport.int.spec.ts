@@ -1,5 +1,6 @@
+import { transportContract } from '@holdfast/core/testing/contracts';
 import { DATABASE_CAPABILITIES, database } from '@holdfast/transport-database';
 import { onPostgres } from './postgres-system.js';
-import { transportContract } from './transport.contract.js';
+import { runContract } from './run-contract.js';
 
-transportContract('database', { capabilities: DATABASE_CAPABILITIES, open: () => onPostgres(database) });
+runContract('the transport database', transportContract(DATABASE_CAPABILITIES), { open: () => onPostgres(database) });

@@ -1,6 +1,7 @@
 import type { TransportCapabilities } from '@holdfast/core';
 import { DATABASE_CAPABILITIES } from '@holdfast/transport-database';
 import { IN_MEMORY_CAPABILITIES } from '@holdfast/transport-in-memory';
+import { RABBITMQ_CAPABILITIES } from '@holdfast/transport-rabbitmq';
 
 /** A promise, and what a transport with these capabilities makes of it. */
 interface Promised {
@@ -44,6 +45,25 @@ const PROMISES: readonly Promised[] = [
     kept: always,
   },
   {
+    promise:
+      'A command whose handler has committed is answered, one that was rolled back is not, and a repeat of a request gets the same answer (`@Idempotent`).',
+    evenWhen: 'kill -9 of who answers at any step, duplicates, connections cut while waiting',
+    kept: ({ replies, persistent }) => {
+      if (!replies) return 'requests are refused';
+      return persistent ? 'yes' : 'while the process lives';
+    },
+  },
+  {
+    promise: 'An outage of what a handler needs does not turn its backlog into dead letters: the subscription pauses, and goes on.',
+    evenWhen: 'every delivery fails, in order and in batches',
+    kept: always,
+  },
+  {
+    promise: 'A message published with `receipt: true` has a receipt for each effect that was committed, and for no other.',
+    evenWhen: 'kill -9 of a process at any step, retries, a redriven dead letter',
+    kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
+  },
+  {
     promise: 'Stop under load finishes or gives back what is in flight, within the deadline.',
     evenWhen: 'SIGTERM',
     kept: ({ persistent }) => (persistent ? 'yes' : 'what is given back is gone'),
@@ -53,6 +73,7 @@ const PROMISES: readonly Promised[] = [
 /** Transports by how they are written in the module's options. */
 const TRANSPORTS: Readonly<Record<string, TransportCapabilities>> = {
   'database()': DATABASE_CAPABILITIES,
+  'rabbitmq()': RABBITMQ_CAPABILITIES,
   'inMemory()': IN_MEMORY_CAPABILITIES,
 };
 

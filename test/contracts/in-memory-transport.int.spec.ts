@@ -1,5 +1,6 @@
+import { transportContract } from '@holdfast/core/testing/contracts';
 import { IN_MEMORY_CAPABILITIES, inMemory } from '@holdfast/transport-in-memory';
 import { onPostgres } from './postgres-system.js';
-import { transportContract } from './transport.contract.js';
+import { runContract } from './run-contract.js';
 
-transportContract('in-memory', { capabilities: IN_MEMORY_CAPABILITIES, open: () => onPostgres(inMemory) });
+runContract('the transport in-memory', transportContract(IN_MEMORY_CAPABILITIES), { open: () => onPostgres(inMemory) });

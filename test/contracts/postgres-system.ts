@@ -1,8 +1,8 @@
 import { borrowTestDatabase } from '@holdfast-internal/test-support';
 import type { TransportFactory } from '@holdfast/core';
+import type { TransportSystem } from '@holdfast/core/testing/contracts';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
-import type { TransportSystem } from './transport.contract.js';
 
 /** A PostgreSQL database, with a table whose commit can be made to fail. */
 export async function onPostgres(transport: () => TransportFactory): Promise<TransportSystem> {

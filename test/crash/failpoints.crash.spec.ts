@@ -1,27 +1,10 @@
-import { type FailpointName, FAILPOINTS } from '@holdfast/core';
-import { account, pause, type Promises } from './support/account.js';
+import { FAILPOINTS } from '@holdfast/core';
+import { account } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import type { ProgramOptions, Publishing } from './programs/options.js';
+import { type Chain, die, dieInWork, leaveFailed, type Scene } from './support/deaths.js';
+import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
-
-/** A process that comes to a failpoint and dies there. */
-interface Death {
-  readonly at: FailpointName;
-  /** Strikes at this hit; default 1. */
-  readonly hit?: number;
-  readonly publishing?: Omit<Publishing, 'prefix'>;
-  readonly options?: Partial<ProgramOptions>;
-  /** The process before it died with messages in its hands, and nothing was started in its place for a minute. */
-  readonly isAfterDeathInWork?: true;
-}
-
-/** Processes that die one after another in one database, each taking over from the one before. */
-interface Chain {
-  readonly what: string;
-  readonly options: Omit<ProgramOptions, 'url'>;
-  readonly promises: Omit<Promises, 'minimum'>;
-  readonly deaths: readonly Death[];
-}
+import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 
 const LOG = {
   subscriptions: [
@@ -31,6 +14,12 @@ const LOG = {
 };
 const KEPT = { once: ['ordered', 'batch'], ordered: ['ordered'] };
 const FAILING = { kinds: ['ok', 'throw-once', 'ok'] } as const;
+/** What is in work is a stored delivery, because nothing is new. */
+const OF_STORED = { before: leaveFailed, publishing: { count: 0 } };
+/** Messages of one key are sent one after another: a process dies with some of them sent. */
+const WAVES = { perUnit: 4 };
+const ORDERED_ONLY = { once: ['ordered'], ordered: ['ordered'] };
+const ORDERED = { name: 'ordered', isOrdered: true, attempts: 1 };
 const HOLES = { rollbackShare: 0.4, count: 40 };
 
 const CHAINS: readonly Chain[] = [
@@ -63,7 +52,9 @@ const CHAINS: readonly Chain[] = [
       { at: 'fence:before-verdict', publishing: HOLES },
       { at: 'fence:after-verdict', publishing: HOLES },
       { at: 'trim:after-delete', options: { retentionMs: 1 } },
-      { at: 'count:after-record', isAfterDeathInWork: true },
+      { at: 'count:after-record', before: dieInWork },
+      { at: 'inbox:after-insert', hit: 2, ...OF_STORED },
+      { at: 'handler:after', hit: 2, ...OF_STORED },
     ],
   },
   {
@@ -74,37 +65,71 @@ const CHAINS: readonly Chain[] = [
       { at: 'lease:after-take', hit: 4 },
       { at: 'lease:after-handler', hit: 4 },
       { at: 'lease:after-done', hit: 4 },
+      { at: 'inbox:after-insert', hit: 4 },
+      { at: 'handler:after', hit: 4 },
+      { at: 'lease:after-take', hit: 2, ...OF_STORED },
+      { at: 'lease:after-handler', hit: 2, ...OF_STORED },
+      { at: 'lease:after-done', hit: 2, ...OF_STORED },
     ],
+  },
+  {
+    what: 'at the start, when subscriptions are new',
+    options: LOG,
+    promises: KEPT,
+    deaths: [
+      { at: 'subscription:before-cursors', hit: 2, before: publishFirst, left: leftWithoutCursors },
+      { at: 'subscription:before-cursors', hit: 2, before: publishElsewhere, left: leftWithoutCursors },
+    ],
+  },
+  {
+    what: 'when an operator discards what is in front of a key',
+    options: { subscriptions: [{ ...ORDERED, onDeadLetter: 'block' }] },
+    promises: { ...ORDERED_ONLY, never: ['throw'] },
+    deaths: [discardInFront(1), discardInFront(2)],
+  },
+  {
+    what: 'when an operator redrives what comes behind an unfinished one',
+    options: { subscriptions: [{ ...ORDERED, onDeadLetter: 'skip', isMended: true, slowMs: 1000 }] },
+    promises: ORDERED_ONLY,
+    deaths: [REDRIVE_BEHIND],
   },
   {
     what: 'between the log and a broker',
     options: { transport: 'spool', subscriptions: [{ name: 'relayed' }] },
     promises: { once: ['relayed'] },
     deaths: [
-      { at: 'relay:after-read', hit: 2 },
-      { at: 'relay:after-publish', hit: 2 },
-      { at: 'relay:after-advance', hit: 2 },
+      { at: 'relay:after-read', hit: 2, publishing: WAVES },
+      { at: 'relay:after-publish', hit: 2, publishing: WAVES },
+      { at: 'relay:after-advance', hit: 2, publishing: WAVES },
+      { at: 'parked:after-publish', publishing: { ...WAVES, kinds: ['ok', 'refuse-once', 'ok'] } },
     ],
   },
 ];
 
-/** Lets a process come to its end. */
-async function die(options: ProgramOptions, { at, hit = 1, publishing }: Death): Promise<Program> {
-  const program = new Program(options, { failpoint: `${at}=kill@${hit}` });
-  const work = program.ready().then(() => program.publish({ count: 30, ...publishing }));
-  await Promise.race([work.catch(() => undefined), program.ended]);
-  await program.end();
+/** Before there is a second subscription. */
+async function publishFirst({ options }: Scene): Promise<Program> {
+  const program = await new Program({ ...options, subscriptions: options.subscriptions.slice(0, 1) }).ready();
+  await program.publish({ count: 20 });
+  await program.stop();
   return program;
 }
 
-/** A process that dies in the midst of slow work. */
-async function dieInWork(arena: Arena, options: ProgramOptions): Promise<Program> {
-  const program = await new Program(options).ready();
-  await program.publish({ count: 8, kinds: ['slow'], ms: 300 });
-  await pause(100);
-  await program.kill();
-  await arena.look(`update holdfast_node set seen_at = seen_at - interval '1 minute'`);
+/** While nobody serves the subscriptions. */
+async function publishElsewhere({ options }: Scene): Promise<Program> {
+  const program = await new Program({ ...options, service: 'elsewhere', subscriptions: [] }).ready();
+  await program.publish({ count: 20 });
+  await program.stop();
   return program;
+}
+
+async function leftWithoutCursors(arena: Arena): Promise<void> {
+  const rows = await arena.look(
+    `select s.name, count(c.lane)::int as cursors from holdfast_subscription s left join holdfast_cursor c on c.subscription_id = s.id group by 1 order by 1`,
+  );
+  expect(rows).toEqual([
+    { name: 'batch', cursors: 0 },
+    { name: 'ordered', cursors: 8 },
+  ]);
 }
 
 describe('kill -9 at every failpoint', () => {
@@ -112,28 +137,46 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const tried = CHAINS.flatMap(({ deaths }) => deaths.map(({ at }) => at));
-    expect(tried.sort()).toEqual([...FAILPOINTS].sort());
+    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS].map(({ at }) => at);
+    expect([...new Set(tried)].sort()).toEqual([...FAILPOINTS].sort());
   });
 
   it.concurrent.each(CHAINS)(
     'loses nothing and doubles nothing $what',
     async ({ options, promises, deaths }) => {
       const arena = await openArena();
-      const full: ProgramOptions = { lanes: 8, ...options, url: arena.url };
-      const programs: Program[] = [];
+      const scene: Scene = { arena, options: { lanes: 8, ...options, url: arena.url } };
+      const died: Program[] = [];
+      const others: Program[] = [];
       for (const death of deaths) {
-        if (death.isAfterDeathInWork) programs.push(await dieInWork(arena, full));
-        programs.push(await die({ ...full, ...death.options }, death));
+        if (death.before !== undefined) others.push(await death.before(scene));
+        died.push(await die(scene, death));
       }
-      const last = await new Program(full).ready();
+      const last = await new Program(scene.options).ready();
       await last.publish({ count: 20 });
-      const { faults, ...figures } = await account(arena, [...programs, last], { ...promises, minimum: 20 });
-      const ends = await Promise.all(programs.map(({ ended }) => ended));
+      const { faults, ...figures } = await account(arena, [...died, ...others, last], { ...promises, minimum: 20 });
+      const ends = await Promise.all(died.map(({ ended }) => ended));
       expect({ faults, figures, ends: ends.map(({ signal }) => signal) }).toMatchObject({ faults: [], ends: ends.map(() => 'SIGKILL') });
       await last.stop();
       await arena.close();
     },
     180_000,
+  );
+
+  it.concurrent.each(METHOD_DEATHS)(
+    'at $at of an idempotent method (transactional: $isTransactional) the next caller has its effect as documented',
+    async (death) => {
+      const arena = await openArena();
+      const { effects, result, hasToWait } = death;
+      expect(await takeOver(arena, death)).toEqual({
+        signal: 'SIGKILL',
+        effects,
+        results: [result, result],
+        fresh: 'next',
+        hasWaited: hasToWait,
+      });
+      await arena.close();
+    },
+    60_000,
   );
 });

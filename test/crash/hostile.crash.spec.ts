@@ -53,6 +53,43 @@ describe('messages whose handlers never succeed', () => {
   beforeAll(buildPrograms);
   afterAll(killPrograms);
 
+  // The one that lasts longest first: five are at work at a time.
+  it.concurrent.each<[string, Subscribing, number]>([
+    ['after longer than it takes to find a dead process', { name: 'unit' }, 8000],
+    ['outside any transaction', { name: 'leased', isTransactional: false, isIdempotent: false }, 100],
+    [
+      'outside any transaction, and leave claims that outlive their places',
+      { name: 'leased', isTransactional: false, lockTtlMs: 12_000 },
+      100,
+    ],
+  ])(
+    'kill both of two processes that are started again at once, %s: the same',
+    async (_what, subscription, ms) => {
+      const arena = await openArena();
+      const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: [{ ...subscription, attempts: ATTEMPTS }] };
+      const nodes = [new Supervised(options), new Supervised(options)];
+      const [first] = await Promise.all(nodes.map((node) => node.current()));
+      await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
+      first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
+      await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 150_000);
+      const deaths = nodes.reduce((sum, node) => sum + node.deaths, 0);
+      const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum: 20 };
+      const { faults } = await account(
+        arena,
+        nodes.flatMap(({ programs }) => programs),
+        promises,
+      );
+      await Promise.all(nodes.map((node) => node.stop()));
+      const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
+      const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
+      expect({ faults, dead }).toEqual({ faults: [], dead: [letter] });
+      // Its attempts, and those before the first process was found dead.
+      expect(deaths).toBeLessThanOrEqual(ATTEMPTS + 3);
+      await arena.close();
+    },
+    180_000,
+  );
+
   it.concurrent('throw, hang or block their connection: each ends as a dead letter, and those beside it are handled', async () => {
     const arena = await openArena();
     const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: both({ timeoutMs: 700, attempts: ATTEMPTS }) };
@@ -142,40 +179,4 @@ describe('messages whose handlers never succeed', () => {
     expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 10);
     await arena.close();
   }, 180_000);
-
-  it.concurrent.each<[string, Subscribing, number]>([
-    ['outside any transaction', { name: 'leased', isTransactional: false, isIdempotent: false }, 100],
-    [
-      'outside any transaction, and leave claims that outlive their places',
-      { name: 'leased', isTransactional: false, lockTtlMs: 12_000 },
-      100,
-    ],
-    ['after longer than it takes to find a dead process', { name: 'unit' }, 8000],
-  ])(
-    'kill both of two processes that are started again at once, %s: the same',
-    async (_what, subscription, ms) => {
-      const arena = await openArena();
-      const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: [{ ...subscription, attempts: ATTEMPTS }] };
-      const nodes = [new Supervised(options), new Supervised(options)];
-      const [first] = await Promise.all(nodes.map((node) => node.current()));
-      await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
-      first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
-      await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 150_000);
-      const deaths = nodes.reduce((sum, node) => sum + node.deaths, 0);
-      const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum: 20 };
-      const { faults } = await account(
-        arena,
-        nodes.flatMap(({ programs }) => programs),
-        promises,
-      );
-      await Promise.all(nodes.map((node) => node.stop()));
-      const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
-      const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
-      expect({ faults, dead }).toEqual({ faults: [], dead: [letter] });
-      // Its attempts, and those before the first process was found dead.
-      expect(deaths).toBeLessThanOrEqual(ATTEMPTS + 3);
-      await arena.close();
-    },
-    180_000,
-  );
 });

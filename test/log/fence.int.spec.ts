@@ -1,5 +1,6 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
 import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { HandRelay } from './support/hand-relay.js';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import type { RawTransaction } from './support/raw-transaction.js';
 
@@ -111,8 +112,9 @@ describe.each(servers())('the fence on $name', (server) => {
   it('writes off the holes of the relay as well', async () => {
     const writer = await scene.inFlight('slow');
     await scene.publish('quick');
-    const [batch] = await scene.store.relay.read(100);
-    expect(await scene.store.relay.advance(batch!, 1)).toBe(true);
+    const relay = await HandRelay.of(scene);
+    const [batch] = await relay.read();
+    expect(await relay.advance(batch!, 1)).toBe(true);
     expect(await scene.fence()).toBe(0);
     await writer.rollback();
     expect(await scene.fence()).toBe(1);

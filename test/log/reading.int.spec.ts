@@ -1,5 +1,6 @@
 import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { MAX_HOLES } from '@holdfast/core';
+import { HandRelay } from './support/hand-relay.js';
 import { keyOf, type LaneScene, openScene } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
 import type { RawTransaction } from './support/raw-transaction.js';
@@ -50,13 +51,14 @@ describe.each(servers())('reading a lane on $name', (server) => {
     const writer = await scene.inFlight(...many);
     await scene.publish('stranger');
     const seen: string[] = [];
+    const relay = await HandRelay.of(scene);
     const read = async () => {
       for (;;) {
-        const batches = await scene.store.relay.read(40);
+        const batches = await relay.read(40);
         if (batches.length === 0) return;
         for (const batch of batches) {
           seen.push(...batch.rows.map(keyOf));
-          expect(await scene.store.relay.advance(batch, batch.rows.length)).toBe(true);
+          expect(await relay.advance(batch, batch.rows.length)).toBe(true);
         }
       }
     };

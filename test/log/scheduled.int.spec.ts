@@ -126,7 +126,7 @@ describe('scheduled messages', () => {
     expect(await open.query('select distinct lane from holdfast_outbox')).toEqual([{ lane }]);
   });
 
-  it('and others are durable when they are told to be committed, whatever the role says', async () => {
+  it('and others, and replies, are durable when they are told to be committed, whatever the role says', async () => {
     for (const due of [undefined, { delayMs: 1000 }]) {
       const tx = await RawTransaction.open(database.url);
       await tx.run({ text: 'set local synchronous_commit = off' });
@@ -134,6 +134,11 @@ describe('scheduled messages', () => {
       expect((await tx.run({ text: 'show synchronous_commit' })).rows).toEqual([{ synchronous_commit: 'on' }]);
       await tx.commit();
     }
+    const answering = await RawTransaction.open(database.url);
+    await answering.run({ text: 'set local synchronous_commit = off' });
+    await open.store.replies.put(answering, [{ address: 'a', attributes: '{}', body: Buffer.from('') }]);
+    expect((await answering.run({ text: 'show synchronous_commit' })).rows).toEqual([{ synchronous_commit: 'on' }]);
+    await answering.commit();
     const tx = await RawTransaction.open(database.url);
     await tx.run({ text: 'set local synchronous_commit = remote_apply' });
     await open.store.log.append(tx, [rowOf({ id: randomUUID(), key: 'a', n: 1 }), rowOf({ id: randomUUID(), key: 'b', n: 1 })]);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint } from '@holdfast/core';
+import { HandRelay } from './support/hand-relay.js';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 
 const DAY_MS = 86_400_000;
@@ -66,24 +67,26 @@ describe.each(servers())('trimming on $name', (server) => {
     await scene.take();
     await writer.commit();
     await scene.take();
-    const [batch] = await scene.store.relay.read(100);
+    const relay = await HandRelay.of(scene);
+    const [batch] = await relay.read();
     expect(await trim()).toBe(0);
-    await scene.store.relay.advance({ ...batch!, rows: batch!.rows.filter(({ id }) => id !== 2n) }, 2);
+    await relay.advance({ ...batch!, rows: batch!.rows.filter(({ id }) => id !== 2n) }, 2);
     expect(await trim()).toBe(1);
-    const [late] = await scene.store.relay.read(100);
+    const [late] = await relay.read();
     expect(late?.rows.map(({ id }) => id)).toEqual([2n, 4n]);
-    await scene.store.relay.advance(late!, 2);
+    await relay.advance(late!, 2);
     expect(await trim()).toBe(3);
   });
 
   it('keeps what a relay has not sent, also when it has never sent anything', async () => {
     await scene.store.subscriptions.setState('orders.reader', 'paused', BY);
     await scene.query('delete from holdfast_cursor');
-    expect(await scene.store.relay.read(100)).toEqual([]);
+    const relay = await HandRelay.of(scene);
+    expect(await relay.read()).toEqual([]);
     await scene.publish('a');
     expect(await trim()).toBe(0);
-    const [batch] = await scene.store.relay.read(100);
-    expect(await scene.store.relay.advance(batch!, 1)).toBe(true);
+    const [batch] = await relay.read();
+    expect(await relay.advance(batch!, 1)).toBe(true);
     expect(await trim()).toBe(1);
   });
 

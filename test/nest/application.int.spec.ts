@@ -2,16 +2,19 @@
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import {
   DeadLetters,
+  Holdfast,
+  HoldfastHealthIndicator,
   HoldfastModule,
   type HoldfastOptions,
   type HoldfastOptionsFactory,
+  Idempotent,
   OnMessage,
   Subscriptions,
   Transactional,
 } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
-import { type DynamicModule, Inject, Injectable, Module, type Provider, UseGuards } from '@nestjs/common';
+import { type DynamicModule, Inject, Injectable, Module, type Provider, type Type, UseGuards } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DataSource } from 'typeorm';
 import { silent } from './support/recording-engine.js';
@@ -87,12 +90,55 @@ describe('an application', () => {
     }
   });
 
+  it('is healthy from its start to the beginning of its stop', async () => {
+    const app = await start([Orders, Charges]);
+    const health = app.get(HoldfastHealthIndicator);
+    expect(await health.isHealthy()).toEqual({
+      holdfast: {
+        status: 'up',
+        problems: [],
+        store: { description: 'postgres (typeorm)', isReachable: true },
+        transport: { name: 'database', status: 'up', problem: undefined },
+        lagMs: 0,
+        paused: [],
+      },
+    });
+    const drained = app.get(Holdfast).drain();
+    expect(await health.isHealthy('bus')).toMatchObject({ bus: { status: 'down', problems: ['it is stopping'] } });
+    await drained;
+  });
+
   it('talks to another one in the same process over one database, as two services do', async () => {
     const orders = await start([Orders], HoldfastModule.forRoot(options('orders')));
     const billing = await start([Charges], HoldfastModule.forRoot(options('billing')));
     await orders.get(Orders).place('o-1');
     await charged(billing, 1);
     expect((await billing.get(Subscriptions).list()).map(({ name }) => name)).toEqual(['charges.book']);
+  });
+});
+
+describe('the hooks of other modules', () => {
+  it('run transactions from onModuleInit on, and what must be remembered from onApplicationBootstrap on', async () => {
+    const seen: unknown[] = [];
+    const note = (work: Promise<unknown>) =>
+      work.then(
+        (value) => seen.push(value),
+        (error: { code: string }) => seen.push(error.code),
+      );
+    @Injectable()
+    class Seed {
+      constructor(@Inject(Orders) readonly orders: Orders) {}
+      onModuleInit = () => Promise.all([note(this.orders.place('o-1').then(() => 'placed')), note(this.once('early'))]);
+      onApplicationBootstrap = () => note(this.once('in time'));
+
+      @Idempotent({ key: (what: string) => what })
+      async once(what: string) {
+        return what;
+      }
+    }
+    const app = await start([Seed, Orders, Charges]);
+    expect(seen.sort()).toEqual(['HF_NOT_STARTED', 'in time', 'placed']);
+    await charged(app, 1);
   });
 });
 
@@ -173,5 +219,40 @@ describe('a start that is refused', () => {
       expect.stringMatching(/wrong\.order.*@?[Ii]dempotent/),
       expect.stringMatching(/wrong\.batch.*@?[Tt]ransactional/),
     ]);
+  });
+
+  @Injectable()
+  class Unordered {
+    @OnMessage(OrderPlaced, { name: 'unordered', ordering: 'key' })
+    @Transactional()
+    async book(_event: OrderPlaced) {}
+  }
+  @Injectable()
+  class Twice {
+    @OnMessage(OrderPlaced, { name: 'twice' })
+    async one(_event: OrderPlaced) {}
+
+    @OnMessage(OrderPlaced, { name: 'twice' })
+    async other(_event: OrderPlaced) {}
+  }
+  @Injectable()
+  class Keyless {
+    @Idempotent({} as never)
+    async remember(_id: string) {}
+  }
+
+  it.each<[string, Type, string]>([
+    ['an option of a handler', Unordered, 'HF_CONFIG_INVALID'],
+    ['a name that is there twice', Twice, 'HF_CONFIG_INVALID'],
+    ['a method that is no handler', Keyless, 'HF_CONFIG_INVALID'],
+  ])('because of %s has made no table, and no other module has initialised', async (_reason, wrong, code) => {
+    const initialised: string[] = [];
+    @Injectable()
+    class Neighbour {
+      onModuleInit = () => void initialised.push('neighbour');
+    }
+    await expect(start([Orders, wrong, Neighbour])).rejects.toMatchObject({ code });
+    const tables = await apps[0]?.get(DataSource).query("select tablename from pg_tables where tablename like 'holdfast%'");
+    expect({ tables, initialised }).toEqual({ tables: [], initialised: [] });
   });
 });

@@ -1,12 +1,13 @@
-// Published examples (test/api/usage/01, 14 and 17), run as applications: one message of each, from the method that publishes it to the row it leaves.
+// Published examples (test/api/usage/01, 03, 14 and 17), run as applications: one message of each, from the method that publishes it to the row it leaves.
 import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { HoldfastModule, MessageBus, OnMessage } from '@holdfast/nest';
+import { HoldfastModule, MessageBus, OnMessage, Outbox, UnitOfWork } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { type Abstract as AbstractType, Injectable, type ModuleMetadata, type Type } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
+import { Cards, ChargeCard, Checkout, PrintInvoice } from '../api/usage/03-commands.js';
 import { Shop, Warehouse } from '../api/usage/14-schemas-and-versions.js';
 import { AccountCredited, AccountDebited, Accounts, Balance, Price, PriceChanged, TrialEnded } from '../api/usage/17-delivery-options.js';
 import { silent } from './support/recording-engine.js';
@@ -65,6 +66,33 @@ it('01: an order is stored and its event handled', async () => {
   expect(await get(DataSource).getRepository(Order).find()).toEqual([{ id: order.id, customerId: 'c-1', total: 20 }]);
 });
 
+it('03: a card is charged once and its invoice printed, or declined, or refused, and stock is counted', async () => {
+  const printed: string[] = [];
+  const fetched = jest.spyOn(globalThis, 'fetch').mockImplementation(async (url) => {
+    printed.push(String(url));
+    return new Response();
+  });
+  try {
+    const { get } = await start(around([]), [Cards, Checkout]);
+    const rows = (): Promise<{ order_id: string; amount: number }[]> => get(DataSource).query('select order_id, amount from payment');
+    await get(DataSource).query(
+      "create table payment (id text default 'p-1', order_id text not null check (order_id <> ''), amount int not null)",
+    );
+    const checkout = get(Checkout);
+    expect(await checkout.pay('o-1')).toBe('p-1');
+    await eventually(async () => printed.length === 1);
+    expect(printed).toEqual(['https://printer.example/o-1']);
+    expect(await rows()).toEqual([{ order_id: 'o-1', amount: 990 }]);
+    expect(await checkout.hasStock('abc')).toBe(true);
+    const bus = get(MessageBus);
+    expect(await bus.request(new ChargeCard('o-2', 10_001))).toEqual({ declined: 'limit' });
+    expect(await bus.request(new PrintInvoice('o-3'))).toBeUndefined();
+    await expect(get(UnitOfWork).run(() => checkout.hasStock('abc'))).rejects.toMatchObject({ code: 'HF_REQUEST_IN_TRANSACTION' });
+  } finally {
+    fetched.mockRestore();
+  }
+});
+
 it('14: what is sold is picked, and what an older service sent is brought up to date', async () => {
   const lines = jest.spyOn(console, 'log').mockImplementation(() => {});
   try {
@@ -101,6 +129,12 @@ it('17: what is published is booked, projected and ended', async () => {
   expect(await state()).toEqual(wanted);
 
   await get(Accounts).startTrial('later', new Date(Date.now() + 86_400_000));
+  const credited = await get(Accounts).credit('a', 7);
+  await eventually(() => get(Accounts).isBooked(credited));
+  expect(await manager.findOneBy(Balance, { accountId: 'a' })).toEqual({ accountId: 'a', amount: 20 });
+  expect(await get(Outbox).isConsumed(credited)).toBe(true);
+  expect(await get(Accounts).isBooked('a message that never was')).toBe(false);
+
   const due = await manager.query("select key, due_at > now() + interval '23 hours' as is_later from holdfast_scheduled");
   expect(due).toEqual([
     { key: 'later', is_later: true },

@@ -1,6 +1,6 @@
 // What users get: packs every package, looks at the tarballs, installs them into empty applications outside the
 // repository (where Node finds nothing else), compiles and runs one message through. `--report=<file>` gets the counts.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -27,12 +27,20 @@ const nest11 = {
   typeorm: '0.3.26',
   typescript: '5.9.3',
 };
+const handlers12 = {
+  '@nestjs/microservices': versions['@nestjs/microservices'],
+  '@nestjs/platform-express': versions['@nestjs/platform-express'],
+};
+const handlers11 = { '@nestjs/microservices': '11.2.6', '@nestjs/platform-express': '11.2.10' };
+// `program`: what to run instead of `program/main.ts`. Those without it have no @nestjs/microservices, which is optional.
 const applications = [
   { name: 'Nest 12, CommonJS', type: 'commonjs', dependencies: nest12 },
   { name: 'Nest 12, ESM', type: 'module', dependencies: nest12 },
   { name: 'Nest 11, TypeORM 0.3.26, TypeScript 5.9', type: 'commonjs', dependencies: nest11 },
+  { name: 'Nest 12, ESM, handlers of Nest', type: 'module', dependencies: { ...nest12, ...handlers12 }, program: 'nest-handlers' },
+  { name: 'Nest 11, handlers of Nest', type: 'commonjs', dependencies: { ...nest11, ...handlers11 }, program: 'nest-handlers' },
 ];
-const neededByApplications = ['core', 'nest', 'typeorm', 'transport-in-memory', 'transport-database', 'cli'].map(
+const neededByApplications = ['core', 'nest', 'typeorm', 'transport-in-memory', 'transport-database', 'transport-rabbitmq', 'cli'].map(
   (name) => `@holdfast/${name}`,
 );
 
@@ -53,37 +61,48 @@ process.exitCode = totals.failed > 0 ? 1 : 0;
 
 async function main() {
   const packages = publishablePackages();
-  const tarballs = new Map(packages.filter(isWritten).map((directory) => [nameOf(directory), pack(directory)]));
-  for (const directory of packages) {
+  const tarballs = new Map();
+  await sideBySide(packages.filter(isWritten), async (directory) => tarballs.set(nameOf(directory), await pack(directory)));
+  await sideBySide(packages, async (directory) => {
     const name = nameOf(directory);
     const tarball = tarballs.get(name);
-    check(`${name}: publint`, tarball && (() => run('node_modules/publint/src/cli.js', [tarball, '--strict'])));
-    check(
+    await check(`${name}: publint`, tarball && (() => run('node_modules/publint/src/cli.js', [tarball, '--strict'])));
+    await check(
       `${name}: are the types wrong`,
       tarball && (() => run('node_modules/@arethetypeswrong/cli/dist/index.js', [tarball, '--no-emoji', '--format', 'ascii'])),
     );
-    check(`${name}: has a licence, a README and nothing of the build`, tarball && (() => hasTheRightFiles(tarball)));
-  }
+    await check(`${name}: has a licence, a README and nothing of the build`, tarball && (() => hasTheRightFiles(tarball)));
+  });
   if (neededByApplications.every((name) => tarballs.has(name))) await checkApplications(tarballs);
-  else for (const { name } of applications) check(`application on ${name}`, undefined);
+  else for (const { name } of applications) await check(`application on ${name}`, undefined);
+}
+
+/** Two at a time: most of what is checked keeps one core busy. */
+async function sideBySide(all, work) {
+  const next = all.values();
+  const worker = async () => {
+    for (const each of next) await work(each);
+  };
+  await Promise.all([worker(), worker()]);
 }
 
 async function checkApplications(tarballs) {
   const { EmbeddedPostgres } = createRequire(join(root, 'tools/embedded-postgres/package.json'))('./dist/index.js');
   const postgres = await EmbeddedPostgres.start({ fsync: false });
   try {
-    for (const [index, application] of applications.entries()) {
+    await sideBySide([...applications.entries()], async ([index, application]) => {
       const url = await postgres.createDatabase(`application_${index}`);
       const directory = join(work, `application-${index}`);
-      check(`application on ${application.name}`, () => checkApplication(application, { directory, tarballs, url }));
-    }
+      await check(`application on ${application.name}`, () => checkApplication(application, { directory, tarballs, url }));
+    });
   } finally {
     await postgres.remove();
   }
 }
 
-function checkApplication({ type, dependencies }, { directory, tarballs, url }) {
+async function checkApplication({ type, dependencies, program }, { directory, tarballs, url }) {
   cpSync(join(here, 'fixtures/program'), directory, { recursive: true });
+  if (program) cpSync(join(here, 'fixtures', program), directory, { recursive: true });
   const ours = Object.fromEntries(neededByApplications.map((name) => [name, `file:${tarballs.get(name)}`]));
   const shared = ['pg', 'reflect-metadata', 'rxjs', '@types/node'].map((name) => [name, versions[name]]);
   // As a script, the command is the one in node_modules/.bin, and nothing is looked up in the registry when it is not there.
@@ -94,34 +113,39 @@ function checkApplication({ type, dependencies }, { directory, tarballs, url }) 
   // The answer is no before the program has made the tables, and yes after it.
   const holdfast = () => npm(['run', '--silent', 'status'], directory, env);
   return (
-    npm(
+    (await npm(
       ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'],
       directory,
-    ) === 0 &&
-    run(join(directory, 'node_modules/typescript/bin/tsc'), ['-p', '.'], { cwd: directory }) &&
-    told('holdfast status before the tables are made', holdfast(), 1) &&
-    run('dist/main.js', [], { cwd: directory, env, timeout: 60_000 }) &&
-    told('holdfast status after the tables are made', holdfast(), 0)
+    )) === 0 &&
+    (await run(join(directory, 'node_modules/typescript/bin/tsc'), ['-p', '.'], { cwd: directory })) &&
+    told('holdfast status before the tables are made', await holdfast(), 1) &&
+    (await run('dist/main.js', [], { cwd: directory, env, timeout: 60_000 })) &&
+    told('holdfast status after the tables are made', await holdfast(), 0)
   );
 }
 
 /** `run`: what to do, `undefined` when the packages it needs are not written yet. */
-function check(name, run) {
+async function check(name, run) {
   const started = Date.now();
-  const outcome = run === undefined ? 'skipped' : run() ? 'passed' : 'failed';
+  const outcome = run === undefined ? 'skipped' : (await run()) ? 'passed' : 'failed';
   totals[outcome]++;
   console.log(`${{ passed: '✓', failed: '✗', skipped: '–' }[outcome]} ${name} (${Date.now() - started} ms)`);
 }
 
-function run(program, args, options = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...options,
+async function run(program, args, options = {}) {
+  const { code, stdout, stderr } = await end(process.execPath, [program, ...args], options);
+  if (code !== 0) console.error(`${stdout}${stderr}`);
+  return code === 0;
+}
+
+/** How a command ended, and what it said. */
+function end(command, args, options = {}) {
+  return new Promise((resolve) => {
+    const child = execFile(command, args, { cwd: root, maxBuffer: 2 ** 26, ...options }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal), stdout, stderr }),
+    );
+    child.stdin?.end();
   });
-  if (status !== 0) console.error(`${stdout}${stderr}`);
-  return status === 0;
 }
 
 /** Whether a command ended with this exit code; says so if not. */
@@ -130,15 +154,15 @@ function told(what, code, wanted) {
   return code === wanted;
 }
 
-function npm(args, cwd, env = process.env) {
+async function npm(args, cwd, env) {
+  const { code, stderr } = await endOfNpm(args, { cwd, env });
+  if (stderr !== '') console.error(stderr);
+  return code;
+}
+
+function endOfNpm(args, { cwd, env }) {
   const windows = process.platform === 'win32';
-  const { status } = spawnSync(windows ? 'npm.cmd' : 'npm', args, {
-    cwd,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    shell: windows,
-    env: cleanNpmEnvironment(env),
-  });
-  return status;
+  return end(windows ? 'npm.cmd' : 'npm', args, { cwd, shell: windows, env: cleanNpmEnvironment(env) });
 }
 
 /** `npm test` exports its own configuration (workspaces, prefix) to its children. */
@@ -148,26 +172,22 @@ function cleanNpmEnvironment(env = process.env) {
   );
 }
 
-function pack(directory) {
-  const windows = process.platform === 'win32';
-  const output = execFileSync(windows ? 'npm.cmd' : 'npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], {
-    cwd: join(root, directory),
-    encoding: 'utf8',
-    shell: windows,
-    env: cleanNpmEnvironment(),
-  });
-  const result = JSON.parse(output);
+async function pack(directory) {
+  const cwd = join(root, directory);
+  const { code, stdout, stderr } = await endOfNpm(['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd });
+  if (code !== 0) throw new Error(`npm pack of ${directory}: ${stdout}${stderr}`);
+  const result = JSON.parse(stdout);
   const [{ filename }] = Array.isArray(result) ? result : Object.values(result);
   return join(work, basename(filename));
 }
 
-function hasTheRightFiles(tarball) {
-  const list = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' });
+async function hasTheRightFiles(tarball) {
+  const { code, stdout: list } = await end('tar', ['-tzf', tarball]);
   const missing = ['package/LICENSE', 'package/README.md'].filter((file) => !list.includes(file));
   const surplus = list.split('\n').filter((file) => /tsbuildinfo|\.spec\./.test(file));
   if (missing.length > 0) console.error(`missing in the tarball: ${missing.join(', ')}`);
   if (surplus.length > 0) console.error(`does not belong in the tarball: ${surplus.join(', ')}`);
-  return missing.length + surplus.length === 0;
+  return code === 0 && missing.length + surplus.length === 0;
 }
 
 function publishablePackages() {

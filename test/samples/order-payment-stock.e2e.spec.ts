@@ -10,6 +10,19 @@ describe('samples/01-order-payment-stock', () => {
     expect(performance.now() - startMs).toBeLessThan(60_000);
   }, 240_000);
 
+  const rabbit = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rabbit":{"reason":"nobody has looked"}}').rabbit;
+  (rabbit.url === undefined ? it.skip : it)(
+    'does the same over RabbitMQ, and leaves nothing behind there',
+    async () => {
+      process.env.RABBITMQ_URL = rabbit.url;
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--transport', 'rabbitmq', '--orders', '150');
+      expect(lastLine).toMatch(/^orders=(\d+) paid=\1 reserved=\1 lost=0 twice=0 killed=1$/);
+      expect(output).toContain('RabbitMQ between them');
+      expect(exitCode).toBe(0);
+    },
+    240_000,
+  );
+
   it('gives up when its time is over, and says what was missing', async () => {
     const startMs = performance.now();
     const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
@@ -22,6 +35,8 @@ describe('samples/01-order-payment-stock', () => {
     const { exitCode, output } = await runSample('01-order-payment-stock', '--orders', 'many');
     expect(output).toContain('--orders is many; use a whole number from 10 to 5000');
     expect(exitCode).toBe(1);
+    const { output: third } = await runSample('01-order-payment-stock', '--transport', 'pigeons');
+    expect(third).toContain('--transport is pigeons; use database or rabbitmq');
     const { output: second } = await runSample('01-order-payment-stock', '--within', '0');
     expect(second).toContain('--within is 0; use a whole number from 1 to 3600');
   });

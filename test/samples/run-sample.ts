@@ -15,9 +15,18 @@ export function runSample(name: string, ...args: string[]): Promise<Ending> {
   return runProgram(join('samples', name, 'dist/main.js'), ...args);
 }
 
+/** The same, with variables of the environment. */
+export function runSampleWith(env: Readonly<Record<string, string>>, name: string): Promise<Ending> {
+  return run([join(repository, 'samples', name, 'dist/main.js')], env);
+}
+
 /** Runs a program of the repository. */
-export async function runProgram(path: string, ...args: string[]): Promise<Ending> {
-  const child = spawn(process.execPath, [join(repository, path), ...args], { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] });
+export function runProgram(path: string, ...args: string[]): Promise<Ending> {
+  return run([join(repository, path), ...args], {});
+}
+
+async function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ending> {
+  const child = spawn(process.execPath, args, { cwd: repository, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [exitCode] = (await once(child, 'close')) as [number | null];

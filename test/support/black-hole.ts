@@ -6,6 +6,16 @@ export interface BlackHole {
   readonly url: string;
   /** From now on nothing passes on the connections that are open; new ones work. */
   swallow(): void;
+  /** From now on what the server says is lost on the connections that are open, while it still hears everything. */
+  mute(): void;
+  /** Ends the connections that are open, from the middle. */
+  cut(): void;
+  /** Says something in the server's name on the connections that are open. */
+  inject(bytes: Buffer): void;
+  /** Once, when the server says something with `after` in it, on whatever connection: these bytes follow in the same breath. */
+  follow(after: Buffer, bytes: Buffer): void;
+  /** Ends all connections and refuses new ones, or takes them again. */
+  refuse(isRefusing: boolean): void;
   close(): Promise<void>;
 }
 
@@ -13,13 +23,32 @@ export interface BlackHole {
 export async function openBlackHole(url: string): Promise<BlackHole> {
   const { hostname, port } = new URL(url);
   const pairs = new Set<readonly [Socket, Socket]>();
+  let isRefusing = false;
+  let following: { readonly after: Buffer; readonly bytes: Buffer } | undefined;
+  /** What the server says, and what we say behind it. */
+  const told = (said: Buffer): Buffer => {
+    if (following === undefined || !said.includes(following.after)) return said;
+    const { bytes } = following;
+    following = undefined;
+    return Buffer.concat([said, bytes]);
+  };
+  const cut = () => {
+    for (const socket of [...pairs].flat()) socket.destroy();
+    pairs.clear();
+  };
   const server = createServer((near) => {
+    if (isRefusing) {
+      near.destroy();
+      return;
+    }
     const far = connect(Number(port || 5432), hostname);
     const pair = [near, far] as const;
     pairs.add(pair);
     for (const socket of pair) socket.setNoDelay(true).on('error', () => undefined);
     near.pipe(far);
     far.pipe(near);
+    const write = near.write.bind(near);
+    near.write = ((said: Buffer) => write(told(said))) as typeof near.write;
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const here = new URL(url);
@@ -33,8 +62,22 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
         far.unpipe(near).pause();
       }
     },
+    mute: () => {
+      for (const [near, far] of pairs) far.unpipe(near).resume();
+    },
+    cut,
+    inject: (bytes) => {
+      for (const [near] of pairs) near.write(bytes);
+    },
+    follow: (after, bytes) => {
+      following = { after, bytes };
+    },
+    refuse: (isRefusingNow) => {
+      isRefusing = isRefusingNow;
+      if (isRefusing) cut();
+    },
     close: async () => {
-      for (const socket of [...pairs].flat()) socket.destroy();
+      cut();
       await new Promise((resolve) => server.close(resolve));
     },
   };

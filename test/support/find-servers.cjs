@@ -31,8 +31,25 @@ async function dropStaleDatabases(url) {
   }
 }
 
+/** The RabbitMQ of the machine: HOLDFAST_TEST_RABBITMQ, or one on the default port that lets `guest` in. With it, why there is none. */
+async function findRabbit() {
+  const named = process.env.HOLDFAST_TEST_RABBITMQ;
+  const url = named ?? 'amqp://guest:guest@127.0.0.1:5672';
+  try {
+    const { connect } = require('amqplib');
+    const connection = await connect(url, { timeout: 5_000 });
+    connection.on('error', () => undefined);
+    const { version } = connection.connection.serverProperties;
+    await connection.close();
+    return { url, version };
+  } catch (cause) {
+    if (named) throw new Error(`HOLDFAST_TEST_RABBITMQ (${named}) does not answer: ${cause.message}`, { cause });
+    return { reason: `no RabbitMQ: ${cause.message || cause.code}; name one with HOLDFAST_TEST_RABBITMQ` };
+  }
+}
+
 async function query(url, sql) {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   await client.connect();
   try {
     return (await client.query(sql)).rows;
@@ -41,4 +58,4 @@ async function query(url, sql) {
   }
 }
 
-module.exports = { describeServer, dropStaleDatabases, findExternalServer };
+module.exports = { describeServer, dropStaleDatabases, findExternalServer, findRabbit };

@@ -14,7 +14,7 @@ module.exports = async function globalSetup() {
     });
   }
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
-  const { describeServer, dropStaleDatabases, findExternalServer } = require('./find-servers.cjs');
+  const { describeServer, dropStaleDatabases, findExternalServer, findRabbit } = require('./find-servers.cjs');
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
   const embedded = await EmbeddedPostgres.start({ fsync: false });
   globalThis.holdfastTestServer = embedded;
@@ -25,4 +25,7 @@ module.exports = async function globalSetup() {
     ...(external ? [{ ...external, isEmbedded: false }] : []),
   ];
   process.env.HOLDFAST_TEST_SERVERS = JSON.stringify(servers);
+  const rabbit = await findRabbit();
+  if (rabbit.reason) process.stderr.write(`\nsuites that need a RabbitMQ are skipped, or with CI=true fail: ${rabbit.reason}\n`);
+  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({ rabbit });
 };

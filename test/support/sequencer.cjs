@@ -1,11 +1,16 @@
 const { default: Sequencer } = require('@jest/test-sequencer');
 
 const order = ['unit', 'int', 'e2e', 'crash'];
+/** Those of the last kind that take a minute and more, the longest first: at the end of a run one worker would wait for the other. */
+const longest = ['server', 'over-rabbitmq', 'hostile', 'broker'].map((name) => `test/crash/${name}.crash.spec.ts`);
 
-/** The cheap tests first; within a kind Jest's own order (failed and slow ones first). */
+/** The cheap tests first; within a kind the longest, as far as they are known, and then Jest's own order (failed and slow ones first). */
 module.exports = class ByCost extends Sequencer {
+  static longest = longest;
+
   sort(tests) {
-    const costOf = (test) => order.findIndex((kind) => test.path.endsWith(`.${kind}.spec.ts`));
-    return [...super.sort(tests)].sort((a, b) => costOf(a) - costOf(b));
+    const kindOf = ({ path }) => order.findIndex((kind) => path.endsWith(`.${kind}.spec.ts`));
+    const rankOf = ({ path }) => (longest.findIndex((name) => path.endsWith(name)) + longest.length + 1) % (longest.length + 1);
+    return [...super.sort(tests)].sort((a, b) => kindOf(a) - kindOf(b) || rankOf(a) - rankOf(b));
   }
 };

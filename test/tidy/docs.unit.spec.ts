@@ -1,6 +1,6 @@
 // The reference pages are generated, so that they say what the sources say. `npm run docs` writes them.
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ERRORS, EVENT_NAMES } from '@holdfast/core';
@@ -19,6 +19,14 @@ function runDocs(...args: string[]): { status: number | null; stderr: string } {
 const headingsOf = (name: string, level: string) =>
   [...readFileSync(join(repository, FOLDER, name), 'utf8').matchAll(new RegExp(`^${level} (.*)$`, 'gm'))].map(([, text]) => text);
 
+/** Names of the packages we publish, without their scope. */
+function publishedPackages(): string[] {
+  const manifests = ['packages', 'packages/transports']
+    .flatMap((parent) => readdirSync(join(repository, parent)).map((name) => join(repository, parent, name, 'package.json')))
+    .filter((path) => existsSync(path));
+  return manifests.map((path) => JSON.parse(readFileSync(path, 'utf8')).name.split('/')[1]);
+}
+
 describe('docs/reference', () => {
   it('is what the sources say', () => {
     expect(runDocs('--check')).toEqual({ status: 0, stderr: '' });
@@ -27,6 +35,24 @@ describe('docs/reference', () => {
   it('has every error and every event, as the running code knows them', () => {
     expect(headingsOf('errors.md', '###')).toEqual(Object.keys(ERRORS));
     expect(headingsOf('events.md', '##')).toEqual(EVENT_NAMES);
+  });
+
+  it('has the public API of every package: what an entry exports, and nothing that is private', () => {
+    const folder = join(repository, FOLDER, 'api');
+    const pages = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+    expect([...pages.keys()].sort()).toEqual(
+      publishedPackages()
+        .map((name) => `${name}.md`)
+        .sort(),
+    );
+    const core = pages.get('core.md') ?? '';
+    expect(core.match(/^## .*$/gm)).toEqual(['## @holdfast/core', '## @holdfast/core/testing/contracts']);
+    expect(core).toContain('export declare class Holdfast {');
+    expect(core).toContain(
+      'export declare function transportContract(capabilities: TransportCapabilities): readonly ContractCase<TransportFixture>[];',
+    );
+    expect(pages.get('nest.md')).toMatch(/```ts\nexport \* from '@holdfast\/core';\n/);
+    for (const page of pages.values()) expect(page).not.toMatch(/^ +private |^ +#|\/\*\*/m);
   });
 
   it('has every option type once, with rows', () => {

@@ -8,7 +8,7 @@ export interface Source {
   readonly text: string;
   readonly lines: readonly string[];
   readonly ast: ts.SourceFile;
-  /** A test or a suite of tests: sizes are more generous, `any` and imports of other packages are allowed. */
+  /** A test or a suite of tests of our own: sizes are more generous, `any` and imports of other packages are allowed. */
   readonly isTest: boolean;
   /** Published code: `packages/<package>/src`, tests excluded. */
   readonly isPublished: boolean;
@@ -36,7 +36,7 @@ const SKIPPED = /(^|\/)(node_modules|dist|fixtures)\/|^test\/api\//;
 
 export function parse(path: string, text: string): Source {
   const ast = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
-  const isTest = /\.(spec|contract)\.ts$/.test(path) || path.startsWith('test/');
+  const isTest = path.endsWith('.spec.ts') || path.startsWith('test/');
   const isPublished = /^packages\/.+\/src\//.test(path) && !isTest;
   return { path, text, lines: text.split('\n'), ast, isTest, isPublished };
 }

@@ -2,7 +2,7 @@
 import type { MessageBus, UnitOfWork } from '@holdfast/nest';
 import '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
-import { ChargeCard, OrderPlaced } from './messages.js';
+import { ChargeCard, OrderPlaced, RefundCard } from './messages.js';
 
 declare const bus: MessageBus;
 declare const unit: UnitOfWork;
@@ -20,6 +20,14 @@ export async function calls(): Promise<void> {
   await bus.publish([event, event]);
   // @ts-expect-error meant `bus.publish`: an event has no owner
   await bus.send(event);
+  // @ts-expect-error meant a command: an event has no reply
+  await bus.request(event);
+  // @ts-expect-error meant `{ paymentId: string }`: the reply's type comes from the command
+  const _wrong: { id: number } = await bus.request(new ChargeCard('o-1'));
+  // @ts-expect-error meant ChargeCard: this command has no reply to read
+  const _none: { ok: boolean } = await bus.request(new RefundCard('o-1'));
+  // @ts-expect-error meant `bus.send`: nobody waits for a reply that is asked for tomorrow
+  await bus.request(new ChargeCard('o-1'), { delay: '1d' });
   // @ts-expect-error meant one of the two
   await bus.publish(event, { delay: '5m', at: new Date() });
   // @ts-expect-error meant `key`: routing keys belong to RabbitMQ

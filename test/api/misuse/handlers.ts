@@ -1,6 +1,6 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
 import { Injectable } from '@nestjs/common';
-import { OnMessage } from '@holdfast/nest';
+import { Durable, OnMessage } from '@holdfast/nest';
 import { ChargeCard, OrderPlaced, OrderShipped, RefundCard } from './messages.js';
 
 @Injectable()
@@ -52,4 +52,8 @@ export class Handlers {
   // @ts-expect-error meant 'earliest': the word of another library
   @OnMessage(OrderPlaced, { name: 'g', from: 'beginning' })
   async fromBeginning(_event: OrderPlaced): Promise<void> {}
+
+  // @ts-expect-error meant a durable name for this @EventPattern handler
+  @Durable({ ordering: 'key' })
+  async nestHandler(_event: OrderPlaced): Promise<void> {}
 }

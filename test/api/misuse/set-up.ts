@@ -2,6 +2,7 @@
 import { Holdfast, HoldfastModule, Message } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
+import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { z } from 'zod';
 import { ChargeCard, OrderPlaced } from './messages.js';
@@ -34,6 +35,14 @@ HoldfastModule.forRoot({ service: 'orders', store: typeorm() });
 HoldfastModule.forRoot({ service: 'orders', transport, transports: { default: transport } });
 // @ts-expect-error meant to say which one is the default
 HoldfastModule.forRoot({ service: 'orders', transports: { events: inMemory() } });
+// @ts-expect-error meant 'assert', 'check' or 'none'
+rabbitmq({ url: 'amqp://localhost', topology: 'create' });
+// @ts-expect-error meant an exchange or a queue
+rabbitmq({ url: 'amqp://localhost', foreign: [{ subscription: 'billing.charge', exchange: 'legacy', queue: 'legacy' }] });
+// @ts-expect-error meant to say what type the message has
+HoldfastModule.forRoot({ service: 'orders', transport, readForeign: () => ({ id: '1', source: 'legacy', data: {} }) });
+// @ts-expect-error meant a mapping that does not wait: it is given the whole message
+HoldfastModule.forRoot({ service: 'orders', transport, readForeign: async () => undefined });
 // @ts-expect-error meant `store: typeorm()`: the function was not called
 HoldfastModule.forRoot({ service: 'orders', transport, store: typeorm });
 // @ts-expect-error meant `true`: a text such as "false" would be true

@@ -36,6 +36,9 @@ async function behave({ dataSource, bus, subscription }: Handling, work: Work, d
       return sleep(work.ms);
     case 'throw':
       throw new Error('this message is never handled');
+    case 'defect':
+      if (!subscription.isMended) throw new Error('this message is not handled yet');
+      return;
     case 'throw-once':
       if (delivery.attempt === 1) throw new Error('the first attempt fails');
       return;

@@ -1,9 +1,12 @@
+import type { RabbitmqOptions } from '@holdfast/transport-rabbitmq';
+
 /** What one message asks of its handler. */
 export type Kind =
   | 'ok'
   | 'slow'
   | 'throw'
   | 'throw-once'
+  | 'defect'
   | 'hang'
   | 'pg-sleep'
   | 'kill'
@@ -11,7 +14,9 @@ export type Kind =
   | 'spin'
   | 'conflict'
   | 'heed'
-  | 'forward';
+  | 'forward'
+  /** The broker `spool` refuses it when it is sent first. */
+  | 'refuse-once';
 
 /** Messages to publish; each in a unit of its own beside a row of the business, as a service does. */
 export interface Publishing {
@@ -19,6 +24,8 @@ export interface Publishing {
   readonly prefix: string;
   /** Undefined: until the process stops. */
   readonly count?: number;
+  /** Instead of `count`: until so many of the units were acknowledged, however many are refused on the way. */
+  readonly untilAcknowledged?: number;
   /** Units at once; default 4. */
   readonly concurrency?: number;
   /** Units per second, all together; default: as fast as it goes. */
@@ -43,6 +50,8 @@ export interface Publishing {
   readonly isJoined?: boolean;
   /** Message id, instead of one of its own: copies of one message. */
   readonly copyOf?: string;
+  /** Every message asks for receipts. */
+  readonly receipt?: boolean;
   /** Bytes added to every message. */
   readonly ballast?: number;
 }
@@ -65,10 +74,26 @@ export interface Subscribing {
   readonly retryDelayMs?: number;
   readonly lockTtlMs?: number;
   readonly ttlMs?: number;
+  /** 'defect' does not throw any more. */
+  readonly isMended?: boolean;
   /** 'heed' is 'ok'. */
   readonly isHeedless?: boolean;
   /** Added to every call. */
   readonly slowMs?: number;
+}
+
+/** A plain method of the program behind its policies, idempotent by its only argument; it writes one row of `effect` per call. */
+export interface Guarding {
+  readonly name: string;
+  /** Default false. */
+  readonly isTransactional?: boolean;
+  readonly lockTtlMs: number;
+}
+
+/** What an operator does with dead letters. */
+export interface Repair {
+  readonly how: 'redrive' | 'discard';
+  readonly which: string | { readonly subscription: string };
 }
 
 /** What the program is told when it starts. */
@@ -79,13 +104,18 @@ export interface ProgramOptions {
   readonly lanes?: number;
   /** 'spool' is a broker that keeps its messages; default 'database'. */
   readonly transport?: 'database' | 'spool';
+  /** Over RabbitMQ instead. */
+  readonly broker?: RabbitmqOptions;
   readonly subscriptions: readonly Subscribing[];
+  readonly methods?: readonly Guarding[];
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
   readonly stopTimeoutMs?: number;
-  /** Tells its memory so often. */
+  /** Collects its garbage and tells its memory so often. */
   readonly memoryEveryMs?: number;
+  /** Its handlers are Nest's own, under HoldfastStrategy: `ordered` and `batch`, whatever `subscriptions` says; it publishes nothing. */
+  readonly isNest?: boolean;
   /** Publishing goes on until the bus has stopped, as requests do that arrive while a service stops. */
   readonly publishesToTheEnd?: boolean;
 }
@@ -98,7 +128,11 @@ export type Line =
   | { readonly e: 'published'; readonly prefix: string; readonly ms: number }
   | { readonly e: 'log'; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
-  | { readonly e: 'memory'; readonly mib: number }
+  | { readonly e: 'repaired'; readonly count: number }
+  /** `by`: the process that did it. */
+  | { readonly e: 'returned'; readonly key: string; readonly by: number }
+  /** The most it ever had in memory. */
+  | { readonly e: 'memory'; readonly peakMib: number }
   | { readonly e: 'aborted'; readonly id: string; readonly code: string }
   | { readonly e: 'stopping' }
   | { readonly e: 'stopped'; readonly ms: number }
@@ -107,6 +141,8 @@ export type Line =
 /** What the program is told on its standard input. */
 export type Order =
   | { readonly publish: Publishing }
+  | { readonly repair: Repair }
+  | { readonly call: { readonly method: string; readonly key: string } }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

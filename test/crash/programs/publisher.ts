@@ -29,13 +29,15 @@ export class Publisher {
   /** Publishes all of it, and says so. */
   async publish(publishing: Publishing): Promise<void> {
     const started = performance.now();
+    const { count = Number.POSITIVE_INFINITY, untilAcknowledged = Number.POSITIVE_INFINITY } = publishing;
     let next = 0;
+    let acknowledged = 0;
     const worker = async (): Promise<void> => {
-      while (!this.isStopped && next < (publishing.count ?? Number.POSITIVE_INFINITY)) {
+      while (!this.isStopped && next < count && acknowledged < untilAcknowledged) {
         const index = next;
         next += 1;
         if (publishing.perSecond !== undefined) await sleep(started + (index * 1000) / publishing.perSecond - performance.now());
-        if (!this.isStopped) await this.one(publishing, index);
+        if (!this.isStopped && (await this.one(publishing, index))) acknowledged += 1;
       }
     };
     const task = Promise.all(Array.from({ length: publishing.concurrency ?? 4 }, worker)).then(() => {
@@ -51,7 +53,8 @@ export class Publisher {
     await Promise.allSettled(this.tasks);
   }
 
-  private async one(publishing: Publishing, index: number): Promise<void> {
+  /** True when it was acknowledged. */
+  private async one(publishing: Publishing, index: number): Promise<boolean> {
     const id = `${publishing.prefix}-${index}`;
     say({ e: 'attempted', id });
     try {
@@ -62,11 +65,13 @@ export class Publisher {
       if (isJoined) await this.dataSource.transaction((manager) => unitOfWork.join(manager, work));
       else await unitOfWork.run({ timeout: '10s', ...options }, work);
       say({ e: 'acknowledged', id });
+      return true;
     } catch (error) {
       const code = String((error as { code?: unknown }).code ?? error);
       say({ e: isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? 'unknown' : 'refused', id, code });
       // A database that is away comes back.
       if (code !== 'UNWANTED' && code !== '23503') await sleep(50);
+      return false;
     }
   }
 
@@ -84,7 +89,10 @@ export class Publisher {
     if (chance < rollbackShare) await this.dataSource.query('insert into veto (parent) values (-1)');
   }
 
-  private async message({ id, key, seq, kind }: Planned, { ms = 0, ballast = 0, delayMs, copyOf }: Publishing): Promise<void> {
+  private async message(
+    { id, key, seq, kind }: Planned,
+    { ms = 0, ballast = 0, delayMs, copyOf, receipt = false }: Publishing,
+  ): Promise<void> {
     const messageId = copyOf ?? id;
     await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [
       id,
@@ -94,7 +102,7 @@ export class Publisher {
       kind,
     ]);
     const when = delayMs === undefined ? {} : { delay: delayMs };
-    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: messageId, key, ...when });
+    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: messageId, key, receipt, ...when });
   }
 
   /** Under a row lock that is held to the end of the unit: who comes later waited for who came before. */

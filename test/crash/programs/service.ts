@@ -1,13 +1,16 @@
 // A service as crash tests run it: publishes, handles, says what it does, stops at SIGTERM. Options in CRASH_OPTIONS, orders on standard input.
 import 'reflect-metadata';
 import { createInterface } from 'node:readline';
-import { Holdfast, type HandlerPolicies } from '@holdfast/core';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { Holdfast, type HandlerPolicies, type TransportFactory } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
+import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { handle } from './handling.js';
 import { Work } from './messages.js';
-import type { Order, ProgramOptions, Subscribing } from './options.js';
+import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
 import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { spool } from './spool-transport.js';
@@ -20,7 +23,7 @@ async function main(): Promise<void> {
   const bus = new Holdfast(
     {
       service,
-      transport: options.transport === 'spool' ? spool(url) : database(),
+      transport: transportOf(options),
       store: typeorm({ dataSource, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
@@ -30,13 +33,35 @@ async function main(): Promise<void> {
   for (const subscription of options.subscriptions) {
     bus.on(Work, (work, delivery) => handle({ dataSource, bus, subscription }, work, delivery), policiesOf(subscription));
   }
+  const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
-  listen(publisher, () => stop(bus, publisher));
-  if (options.memoryEveryMs !== undefined)
-    setInterval(() => say({ e: 'memory', mib: Math.round(process.memoryUsage.rss() / 2 ** 20) }), options.memoryEveryMs);
+  listen(async (order) => {
+    if ('publish' in order) await publisher.publish(order.publish);
+    else if ('repair' in order) await repaired(bus, order.repair);
+    else if ('call' in order)
+      say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
+    else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
+    else await stop(bus, publisher);
+  });
+  if (options.memoryEveryMs !== undefined) tellMemory(options.memoryEveryMs);
   say({ e: 'ready' });
   if (options.publishing !== undefined) void publisher.publish(options.publishing);
+}
+
+/** What only waits to be collected is collected first, so that it does not count. */
+function tellMemory(everyMs: number): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  setInterval(() => {
+    collect();
+    say({ e: 'memory', peakMib: Math.round(process.resourceUsage().maxRSS / 2 ** 10) });
+  }, everyMs);
+}
+
+function transportOf({ url, transport = 'database', broker }: ProgramOptions): TransportFactory {
+  if (broker !== undefined) return rabbitmq(broker);
+  return transport === 'spool' ? spool(url) : database();
 }
 
 function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
@@ -45,7 +70,8 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
   const order = isOrdered ? ({ ordering: 'key', onDeadLetter } as const) : {};
   return {
     name,
-    from: 'earliest',
+    // A queue of RabbitMQ begins with what comes after it was made.
+    from: options.broker === undefined ? 'earliest' : 'now',
     concurrency,
     batchSize,
     timeout: timeoutMs,
@@ -56,15 +82,24 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
   };
 }
 
-function listen(publisher: Publisher, stopAll: () => Promise<void>): void {
-  process.on('SIGTERM', () => void stopAll());
-  const lines = createInterface({ input: process.stdin });
-  lines.on('line', (line) => {
-    const order = JSON.parse(line) as Order;
-    if ('publish' in order) void publisher.publish(order.publish);
-    else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
-    else void stopAll();
+function guarded({ dataSource, bus }: { readonly dataSource: DataSource; readonly bus: Holdfast }, method: Guarding) {
+  const { name, isTransactional, lockTtlMs } = method;
+  const policies = { idempotent: { key: (key: string) => key, lockTtl: lockTtlMs }, transactional: isTransactional };
+  return bus.guard(name, policies, async (key: string) => {
+    await dataSource.query('insert into effect (subscription, message_id, pid) values ($1, $2, $3)', [name, key, process.pid]);
+    return process.pid;
   });
+}
+
+async function repaired({ deadLetters }: Holdfast, { how, which }: Repair): Promise<void> {
+  const { count } = await deadLetters[how](which, { by: 'crash', reason: 'the test' });
+  say({ e: 'repaired', count });
+}
+
+function listen(obey: (order: Order) => Promise<void>): void {
+  process.on('SIGTERM', () => void obey({ stop: true }));
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', (line) => void obey(JSON.parse(line) as Order));
   // Whoever started it is gone.
   lines.on('close', () => process.exit(3));
 }

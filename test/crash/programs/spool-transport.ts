@@ -12,7 +12,7 @@ import type {
   TransportCapabilities,
   TransportFactory,
 } from '@holdfast/core';
-import { attributesOf } from '@holdfast/core';
+import { attributesOf, hfError } from '@holdfast/core';
 import { Pool } from 'pg';
 
 const CAPABILITIES: TransportCapabilities = {
@@ -22,6 +22,8 @@ const CAPABILITIES: TransportCapabilities = {
   partitionedDelivery: false,
   fromEarliest: true,
   withoutStore: false,
+  renamedSubscriptions: false,
+  replies: false,
 };
 
 interface SpoolRow {
@@ -39,8 +41,9 @@ export function spool(url: string): TransportFactory {
 
 class SpoolTransport implements Transport {
   readonly capabilities = CAPABILITIES;
+  readonly health = { status: 'up', problem: undefined } as const;
   private specs: readonly SubscriptionSpec[] = [];
-  private readonly tasks: Promise<void>[] = [];
+  private readonly tasks = new Set<Promise<unknown>>();
   private isClosed = false;
   isBusy = false;
 
@@ -53,20 +56,42 @@ class SpoolTransport implements Transport {
   }
 
   async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
-    for (const envelope of batch) {
-      const names = this.specs.filter(({ types }) => types.includes(envelope.type)).map(({ name }) => name);
-      await this.pool.query('insert into spool (subscription, type, attributes, body) select s, $2, $3, $4 from unnest($1::text[]) s', [
-        names,
-        envelope.type,
-        attributesOf(envelope),
-        envelope.body,
-      ]);
-    }
-    return batch.map(() => 'confirmed');
+    if (this.isClosed) return batch.map(() => 'unknown');
+    const sending = this.send(batch);
+    this.tasks.add(sending);
+    return sending.finally(() => this.tasks.delete(sending));
+  }
+
+  private async send(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
+    const outcomes: PublishOutcome[] = [];
+    for (const envelope of batch) outcomes.push((await this.isRefused(envelope)) ? 'rejected' : await this.keep(envelope));
+    return outcomes;
+  }
+
+  private async isRefused({ id, body }: Envelope): Promise<boolean> {
+    if ((JSON.parse(Buffer.from(body).toString()) as { kind?: string }).kind !== 'refuse-once') return false;
+    const { rowCount } = await this.pool.query('insert into spool_refused values ($1) on conflict do nothing', [id]);
+    return rowCount === 1;
+  }
+
+  private async keep(envelope: Envelope): Promise<PublishOutcome> {
+    const { id, key, type, body } = envelope;
+    const names = this.specs.filter(({ types }) => types.includes(type)).map(({ name }) => name);
+    const { seq } = JSON.parse(Buffer.from(body).toString()) as { seq?: number };
+    await this.pool.query(
+      `with sent as (insert into spool_sent (message_id, key, seq, pid) values ($5, $6, $7, $8))
+       insert into spool (subscription, type, attributes, body) select s, $2, $3, $4 from unnest($1::text[]) s`,
+      [names, type, attributesOf(envelope), body, id, key, seq, process.pid],
+    );
+    return 'confirmed';
   }
 
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    this.tasks.push(this.consume(spec, sink));
+    this.tasks.add(this.consume(spec, sink));
+  }
+
+  async openReplies(): Promise<string> {
+    throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'bus.request()', provider: 'the spool' });
   }
 
   nudge(): void {

@@ -55,7 +55,10 @@ export class Program {
       CRASH_OPTIONS: JSON.stringify(options),
       HOLDFAST_FAILPOINT: failpoint ?? '',
     };
-    this.child = spawn(process.execPath, [...preload, join(DIRECTORY, '.build', 'service.js')], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = spawn(process.execPath, [...preload, join(DIRECTORY, '.build', options.isNest ? 'nest-service.js' : 'service.js')], {
+      env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     running.add(this);
     this.child.stderr?.on('data', (chunk: Buffer) => {
       this.errors += chunk.toString();
@@ -101,12 +104,13 @@ export class Program {
     return this;
   }
 
-  /** Publishes messages and waits until all of their units have ended. */
-  async publish(publishing: Omit<Publishing, 'prefix'> & { readonly prefix?: string }): Promise<string> {
+  /** Publishes messages and waits until all of their units have ended, if they ever do. */
+  async publish(publishing: Omit<Publishing, 'prefix'> & { readonly prefix?: string }, patienceMs = 60_000): Promise<string> {
     this.orders += 1;
     const prefix = publishing.prefix ?? `m${this.pid}-${this.orders}`;
     this.order({ publish: { ...publishing, prefix } });
-    if (publishing.count !== undefined) await this.line('published', (line) => line.prefix === prefix, 60_000);
+    const hasEnd = publishing.count !== undefined || publishing.untilAcknowledged !== undefined;
+    if (hasEnd) await this.line('published', (line) => line.prefix === prefix, patienceMs);
     return prefix;
   }
 

@@ -9,6 +9,7 @@ import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource, Entity, PrimaryColumn, Repository } from 'typeorm';
 import { silent } from '../../nest/support/recording-engine.js';
+import { SCHEMA_VERSION } from '../../../packages/typeorm/src/postgres/schema/migrations.js';
 import { openScene, type Scene, sentenceOf } from './support/scene.js';
 
 @Message('shop.any')
@@ -63,7 +64,7 @@ describe('a transport that keeps everything in memory', () => {
 describe('the schema, when nothing is said about it,', () => {
   it('is not made by a start in production, which says what to do', async () => {
     expect(await under('production', () => sentenceOf(() => scene.bus().start()))).toBe(
-      'HF_SCHEMA_BEHIND: The holdfast tables have version 0, this version of Holdfast needs 1. Run holdfast migrate before starting, or set migrate: true.',
+      `HF_SCHEMA_BEHIND: The holdfast tables have version 0, this version of Holdfast needs ${SCHEMA_VERSION}. Run holdfast migrate of the package @holdfast/cli before starting, or set migrate: true.`,
     );
     expect(await scene.look(TABLES)).toEqual([]);
   });
@@ -108,7 +109,7 @@ describe('the line of a start', () => {
   it('says what is given up without a store', async () => {
     const bus = new Holdfast({ service: 'shop', transport: inMemory() }).on(Anything, handler, { name: 'audit' });
     expect(await told(bus)).toEqual([
-      'INFO  holdfast: started service=shop store="none: retries stay in this process, dead letters are logged" transport=in-memory subscriptions=audit',
+      'INFO  holdfast: started service=shop store="none: publishing waits for the transport, retries stay in this process, dead letters are logged" transport=in-memory subscriptions=audit',
     ]);
     await bus.stop();
   });

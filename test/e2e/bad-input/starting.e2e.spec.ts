@@ -1,7 +1,9 @@
-import { Holdfast, Message, silentLogger } from '@holdfast/core';
+import { Command, Holdfast, Message, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
 import { typeorm } from '@holdfast/typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { SCHEMA_VERSION } from '../../../packages/typeorm/src/postgres/schema/migrations.js';
 import { openScene, OrderPlaced, type Scene, sentenceOf } from './support/scene.js';
 
 class Undeclared {}
@@ -11,6 +13,12 @@ class Anything {}
 
 @Message('shop.any')
 class Anyhow {}
+
+@Message('shop.charge')
+class Charge extends Command {}
+
+@Message('shop.refund')
+class Refund extends Command {}
 
 const handler = async () => undefined;
 const billing = { name: 'billing', transactional: true } as const;
@@ -43,6 +51,14 @@ const STARTS: readonly Start[] = [
     'a subscription name twice',
     () => scene.bus().on(OrderPlaced, handler, billing).on(Anything, handler, billing),
     ['the subscription name "billing" is used by 2 handlers; give each its own'],
+  ],
+  [
+    'a command with two handlers, and a limit of requests that lets none through',
+    () => scene.bus({ requestLimit: 0 }).on([Charge, Refund], handler, billing).on(Charge, handler, { name: 'cards' }),
+    [
+      'requestLimit is 0; use a whole number from 1',
+      'the command shop.charge has 2 handlers: billing, cards; a command has one owner, so keep one',
+    ],
   ],
   [
     'negative and malformed times, all of them told together',
@@ -85,6 +101,18 @@ const STARTS: readonly Start[] = [
     'more concurrency than connections',
     () => scene.bus().on(Anything, handler, { ...billing, concurrency: 50 }),
     [`subscription "billing": concurrency is 50, and the pool has 7 connections for handlers; lower it, or raise the pool's size`],
+  ],
+  [
+    'a pool that is too small to listen, keep house and work',
+    () => scene.bus({ store: typeorm({ dataSource: new DataSource({ ...scene.dataSource.options, poolSize: 2 } as DataSourceOptions) }) }),
+    [
+      "the store's pool has no connection left for handlers: one listens for other processes and one keeps house; raise the pool's size, to 4 or more",
+    ],
+  ],
+  [
+    'a DataSource that nobody has initialised',
+    () => scene.bus({ store: typeorm({ dataSource: new DataSource(scene.dataSource.options) }) }),
+    ['the DataSource default is not initialized; await dataSource.initialize() before the start'],
   ],
   [
     'words that are none',
@@ -149,15 +177,25 @@ it.each(STARTS)('a start with %s is refused, and touches nothing', async (_, mak
 it('a database behind its schema is refused when it may not be migrated, and one ahead always', async () => {
   const start = (migrate: boolean) => () => scene.bus({ migrate }).on(Anything, handler, billing).start();
   expect(await sentenceOf(start(false))).toBe(
-    'HF_SCHEMA_BEHIND: The holdfast tables have version 0, this version of Holdfast needs 1. Run holdfast migrate before starting, or set migrate: true.',
+    `HF_SCHEMA_BEHIND: The holdfast tables have version 0, this version of Holdfast needs ${SCHEMA_VERSION}. Run holdfast migrate of the package @holdfast/cli before starting, or set migrate: true.`,
   );
   await scene.bus().start();
   await scene.look(`update holdfast_meta set value = '99' where name = 'version'`);
   for (const migrate of [true, false]) {
     expect(await sentenceOf(start(migrate))).toBe(
-      'HF_SCHEMA_AHEAD: The holdfast tables have version 99, this version of Holdfast only knows 1. Start a newer version of Holdfast: the tables are never migrated back.',
+      `HF_SCHEMA_AHEAD: The holdfast tables have version 99, this version of Holdfast only knows ${SCHEMA_VERSION}. Start a newer version of Holdfast: the tables are never migrated back.`,
     );
   }
+});
+
+it('a start without its tables is refused, and nothing else is said', async () => {
+  const said: string[] = [];
+  const note = (message: string) => void said.push(message);
+  const logger = { ...silentLogger, warn: note, error: note };
+  const bus = scene.bus({ migrate: false }, logger).on(Anything, handler, billing);
+  await expect(bus.start()).rejects.toMatchObject({ code: 'HF_SCHEMA_BEHIND' });
+  await bus.stop();
+  expect(said).toEqual([]);
 });
 
 it('a subscription that vanished is refused with three answers, each of which helps', async () => {

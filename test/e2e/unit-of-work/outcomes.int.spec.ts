@@ -1,7 +1,7 @@
-import type { SqlTransaction } from '../../../packages/typeorm/src/postgres/transaction-sql.js';
+import type { SqlTransaction } from '../../../packages/typeorm/src/postgres/sql/transaction-sql.js';
 import type { PgTransaction } from '../../../packages/typeorm/src/unit-of-work/pg-transaction.js';
 import { Account } from './entities.js';
-import { openUnits, type Units } from './support.js';
+import { isOldPg, openUnits, type Units } from './support.js';
 
 let units: Units;
 
@@ -17,11 +17,14 @@ beforeAll(async () => {
 });
 beforeEach(() => units.clean());
 afterEach(async () => {
-  // The server's side of a destroyed connection is ended over another one, and hears of it a moment later.
-  const isQuiet = async () => units.busy().out === 0 && (await units.openTransactions()) === 0;
-  for (let look = 0; look < 100 && !(await isQuiet()); look += 1) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(units.busy()).toEqual({ out: 0, waiting: 0 });
-  expect(await units.openTransactions()).toBe(0);
+  // The server's side of a destroyed connection is ended over another one of the pool, and hears of it a moment later.
+  const look = async () => ({ open: await units.openTransactions(), ...units.busy() });
+  let seen = await look();
+  for (let looks = 0; looks < 100 && seen.open + seen.out + seen.waiting > 0; looks += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    seen = await look();
+  }
+  expect(seen).toEqual({ open: 0, out: 0, waiting: 0 });
 });
 afterAll(() => units.close());
 
@@ -29,8 +32,16 @@ const accounts = () => units.dataSource.getRepository(Account);
 const query = (sql: string, values?: unknown[]) => units.dataSource.query(sql, values);
 const insert = (id: string) => accounts().insert({ id });
 
+async function circularParameter(): Promise<void> {
+  const circular: { self?: unknown } = {};
+  circular.self = circular;
+  await query('select $1', [circular]).catch(() => {});
+}
+
 /** What somebody does in a unit after inserting `before`, and what becomes of the unit. */
-const DOOM: readonly [what: string, work: () => Promise<unknown>, outcome: 'commits' | 'HF_UOW_ROLLBACK_ONLY'][] = [
+type Doom = [what: string, work: () => Promise<unknown>, outcome: 'commits' | 'HF_UOW_ROLLBACK_ONLY'];
+const CIRCULAR: Doom = ['gives a parameter that cannot be serialised', circularParameter, 'commits'];
+const DOOM: readonly Doom[] = [
   ['catches a unique violation', () => insert('before').catch(() => {}), 'HF_UOW_ROLLBACK_ONLY'],
   [
     'uses a savepoint of his own',
@@ -51,15 +62,7 @@ const DOOM: readonly [what: string, work: () => Promise<unknown>, outcome: 'comm
     },
     'commits',
   ],
-  [
-    'gives a parameter that cannot be serialised',
-    async () => {
-      const circular: { self?: unknown } = {};
-      circular.self = circular;
-      await query('select $1', [circular]).catch(() => {});
-    },
-    'commits',
-  ],
+  ...(isOldPg ? [] : [CIRCULAR]),
   ['uses ON CONFLICT', () => query(`insert into account (id) values ('before') on conflict do nothing`), 'commits'],
   [
     'uses EXCEPTION in plpgsql',

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type Clock,
   type Logger,
   ScopeStorage,
   type Store,
@@ -19,6 +20,9 @@ export interface OpenOptions {
   readonly service?: string;
   readonly schema?: string;
   readonly logger?: Logger;
+  readonly clock?: Clock;
+  /** False for a store behind a pooler that does not keep prepared statements. */
+  readonly prepare?: boolean;
   /** False leaves the tables as they are and `ready` uncalled. */
   readonly migrate?: boolean;
 }
@@ -39,7 +43,16 @@ export const TYPE = 'test.happened';
 
 /** Opens a store on a database; several of them are several processes. */
 export async function openStore(url: string, options: OpenOptions = {}): Promise<OpenStore> {
-  const { lanes = 8, poolSize = 10, service = 'orders', schema, logger = silentLogger, migrate = true } = options;
+  const {
+    lanes = 8,
+    poolSize = 10,
+    service = 'orders',
+    schema,
+    logger = silentLogger,
+    clock = systemClock,
+    prepare = true,
+    migrate = true,
+  } = options;
   const dataSource = await new DataSource({
     type: 'postgres',
     url,
@@ -49,8 +62,8 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
     extra: { connectionTimeoutMillis: 5000 },
   }).initialize();
   const nodeId = randomUUID();
-  const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger, scopes: new ScopeStorage(), handles: {} };
-  const store = typeorm({ dataSource, lanes, ...(schema === undefined ? {} : { schema }) }).create({ service, nodeId, ...ports });
+  const ports = { clock, random: systemRandom, scheduler: systemScheduler, logger, scopes: new ScopeStorage(), handles: {} };
+  const store = typeorm({ dataSource, lanes, prepare, ...(schema === undefined ? {} : { schema }) }).create({ service, nodeId, ...ports });
   await store.open();
   if (migrate) {
     await store.schema.migrate();

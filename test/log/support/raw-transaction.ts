@@ -1,6 +1,11 @@
 import type { Savepoint, Transaction } from '@holdfast/core';
 import { Client, type Pool, type PoolClient, type QueryConfig } from 'pg';
-import { type LastStatement, runNow } from '../../../packages/typeorm/src/postgres/transaction-sql.js';
+import {
+  type FirstStatement,
+  type LastStatement,
+  runFirstNow,
+  runNow,
+} from '../../../packages/typeorm/src/postgres/sql/transaction-sql.js';
 
 interface Statement {
   readonly name?: string;
@@ -8,7 +13,7 @@ interface Statement {
   readonly values?: readonly unknown[];
 }
 
-/** A transaction on a plain pg connection, with PREPARE; what the store needs of one is `run` and `runLast`. */
+/** A transaction on a plain pg connection, with PREPARE; what the store needs of one is there, at once instead of together with others. */
 export class RawTransaction implements Transaction {
   readonly dataSource = 'default';
 
@@ -44,6 +49,14 @@ export class RawTransaction implements Transaction {
   async run<Row = Record<string, unknown>>(statement: Statement): Promise<{ rows: Row[]; rowCount: number }> {
     const { rows, rowCount } = await this.client.query(statement as QueryConfig);
     return { rows: rows as Row[], rowCount: rowCount ?? 0 };
+  }
+
+  async runFirst(statement: FirstStatement): Promise<void> {
+    await runFirstNow(this, statement);
+  }
+
+  async flush(): Promise<void> {
+    // Nothing waits.
   }
 
   /** At once, so that a test can stop between it and COMMIT. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CursorKey, Incoming, Store } from '@holdfast/core';
 import type { Fact, Seen } from './history.js';
 import { factOf } from './messages.js';
+import { HandRelay } from './hand-relay.js';
 import type { OpenStore } from './open-store.js';
 import { begin, type BusinessTransaction } from './writers.js';
 
@@ -38,6 +39,7 @@ export abstract class Running {
 /** A relay: publishes what it reads, and sometimes is confirmed only in part. */
 export class RelayReader extends Running {
   readonly facts: Fact[] = [];
+  private relay: HandRelay | undefined;
 
   constructor(
     private readonly store: Store,
@@ -51,11 +53,12 @@ export class RelayReader extends Running {
   }
 
   protected async once(): Promise<boolean> {
-    const batches = await this.store.relay.read(200);
+    this.relay ??= await HandRelay.of({ store: this.store });
+    const batches = await this.relay.read(200);
     for (const batch of batches) {
       const count = Math.random() < 0.1 ? Math.ceil(batch.rows.length / 2) : batch.rows.length;
       this.facts.push(...batch.rows.slice(0, count).map(factOf));
-      await this.store.relay.advance(batch, count);
+      await this.relay.advance(batch, count);
     }
     return batches.length > 0;
   }

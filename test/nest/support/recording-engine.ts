@@ -37,6 +37,15 @@ export class RecordingEngine {
     };
   }
 
+  hold(name: string): this {
+    this.transcript.push(`hold ${name}`);
+    return this;
+  }
+
+  async release(): Promise<void> {
+    this.transcript.push('release');
+  }
+
   problem(text: string): void {
     this.problems.push(text);
   }

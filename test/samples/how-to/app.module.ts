@@ -6,15 +6,18 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Accounts, Balance } from './accounts.js';
 import { DeadLetterAlerts } from './alerts.js';
-import { Catalogue, Readiness } from './deploy.js';
+import { Cards, Checkout, Payment } from './cards.js';
+import { Couriers } from './couriers.js';
+import { Catalogue, HealthController, Readiness } from './deploy.js';
 import { Invoice, InvoiceApi, Invoices, Reminders } from './invoices.js';
 import { OperationsController } from './operations.controller.js';
 import { Warehouse } from './orders-v2.js';
 import { Payouts } from './payouts.js';
 import { Price, Prices } from './prices.js';
+import { Refund, Refunds, ServiceDesk } from './refunds.js';
 import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
 
-const entities = [Balance, Price, Invoice, StockItem, AuditEntry];
+const entities = [Balance, Price, Invoice, Refund, StockItem, AuditEntry, Payment];
 
 export const databaseModule = TypeOrmModule.forRootAsync({
   useFactory: () => ({ type: 'postgres', url: process.env.DATABASE_URL, entities, synchronize: true, poolSize: 20 }),
@@ -30,7 +33,24 @@ export const holdfastModule = HoldfastModule.forRoot({
 
 @Module({
   imports: [databaseModule, TypeOrmModule.forFeature(entities), holdfastModule],
-  controllers: [OperationsController, Readiness],
-  providers: [Accounts, Audit, Catalogue, DeadLetterAlerts, InvoiceApi, Invoices, Payouts, Prices, Reminders, Stock, Warehouse],
+  controllers: [OperationsController, HealthController, Readiness],
+  providers: [
+    Accounts,
+    Audit,
+    Cards,
+    Catalogue,
+    Checkout,
+    Couriers,
+    DeadLetterAlerts,
+    InvoiceApi,
+    Invoices,
+    Payouts,
+    Prices,
+    Refunds,
+    Reminders,
+    ServiceDesk,
+    Stock,
+    Warehouse,
+  ],
 })
 export class AppModule {}

@@ -1,5 +1,5 @@
 // docs/how-to/deploy.md
-import { Idempotent, OnMessage, subscribe, Transactional } from '@holdfast/nest';
+import { type Health, Holdfast, Idempotent, OnMessage, subscribe, Transactional } from '@holdfast/nest';
 import { holdfastMigrations } from '@holdfast/typeorm';
 import { Controller, Get, Injectable, type OnApplicationShutdown, ServiceUnavailableException } from '@nestjs/common';
 import { DataSource } from 'typeorm';
@@ -18,6 +18,18 @@ export class Catalogue {
   @Transactional()
   async update(_price: PriceChanged): Promise<void> {
     // …
+  }
+}
+
+@Controller('health')
+export class HealthController {
+  constructor(private readonly holdfast: Holdfast) {}
+
+  @Get()
+  async health(): Promise<Health> {
+    const health = await this.holdfast.health({ maxLag: '5m' });
+    if (health.status === 'down') throw new ServiceUnavailableException(health);
+    return health;
   }
 }
 

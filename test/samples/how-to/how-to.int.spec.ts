@@ -1,19 +1,22 @@
 // The code of the how-to pages, started as one application.
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { DeadLetters, Holdfast, MessageBus, Outbox, Subscriptions } from '@holdfast/nest';
+import { DeadLetters, Holdfast, MessageBus, Outbox, subscribe, Subscriptions } from '@holdfast/nest';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { AccountCredited, AccountDebited, Balance } from './accounts.js';
 import { AppModule } from './app.module.js';
-import { Readiness } from './deploy.js';
+import { Checkout, Payment } from './cards.js';
+import { Couriers } from './couriers.js';
+import { HealthController, Readiness } from './deploy.js';
 import { InvoiceApi } from './invoices.js';
 import { Payouts } from './payouts.js';
 import { Price, PriceChanged } from './prices.js';
+import { Refund, RefundRequested, ServiceDesk } from './refunds.js';
 import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
 import { OrderShipped, start } from './without-nest.js';
 
-// One application with six subscriptions takes a while to start where the machine is busy.
+// One application with ten subscriptions takes a while to start where the machine is busy.
 jest.setTimeout(120_000);
 
 let database: TestDatabase;
@@ -58,12 +61,41 @@ describe('the code of the how-to pages', () => {
     expect(await source.getRepository(StockItem).count()).toBe(0);
     await app.get(Audit).record('all gone');
     expect(await source.getRepository(AuditEntry).count()).toBe(1);
+    await until(async () => app.get(Couriers).booked.length === 2);
+    expect(app.get(Couriers).booked).toEqual(['s-1', 's-1']);
   });
 
   it('pays once on a double click', async () => {
     const payouts = app.get(Payouts);
     const results = await Promise.all([payouts.pay('r-1', 10), payouts.pay('r-1', 99)]);
     expect(results[1]).toEqual(results[0]);
+  });
+
+  it('refunds an order once, and takes a request that is sent again for the same message', async () => {
+    const dropped: string[] = [];
+    const unsubscribe = subscribe('delivery:duplicate', ({ subscription, id }) => dropped.push(`${subscription} ${id}`));
+    const desk = app.get(ServiceDesk);
+    for (const id of ['q-1', 'q-1', 'q-2']) await desk.request(id, new RefundRequested('o-7', 10));
+    await desk.request('q-3', new RefundRequested('o-8', 10));
+    const refunds = source.getRepository(Refund);
+    await until(async () => dropped.length === 3 && (await refunds.count()) === 5);
+    unsubscribe();
+    // Which of the two requests is paid is a matter of who comes first: they have no ordering key.
+    expect(dropped.map((line) => line.split(' ')[0]).sort()).toEqual(['refunds.count', 'refunds.pay', 'refunds.pay']);
+    expect(await refunds.countBy({ orderId: 'o-7', amount: 10 })).toBe(1);
+    expect(await refunds.countBy({ orderId: 'o-7', amount: 0 })).toBe(2);
+  });
+
+  it('asks for a payment, is declined, rejected, and answered again', async () => {
+    const checkout = app.get(Checkout);
+    const page = jest.spyOn(console, 'error').mockReturnValue();
+    expect(await checkout.pay('o-1', 20)).toMatch(/^paid: \d+$/);
+    expect(await checkout.pay('o-1', 20_000)).toBe('declined: limit');
+    await expect(checkout.pay('', 20)).rejects.toMatchObject({ status: 404, message: 'there is no such order' });
+    expect(page).toHaveBeenCalledWith(expect.stringMatching(/^card\.charge: .* is a dead letter/));
+    const ids = [await checkout.payForSure('o-2', 5), await checkout.payForSure('o-2', 5)];
+    expect(ids[1]).toBe(ids[0]);
+    expect(await source.getRepository(Payment).countBy({ orderId: 'o-2' })).toBe(1);
   });
 
   it('handles a message without Nest', async () => {
@@ -81,13 +113,18 @@ describe('the code of the how-to pages', () => {
     const names = (await app.get(Subscriptions).list()).map(({ name }) => name);
     expect(names).toEqual([
       'accounts.book',
+      'card.charge',
       'catalogue.prices',
+      'couriers.book',
       'invoices.create',
       'prices.project',
+      'refunds.count',
+      'refunds.pay',
       'reminders.announce',
       'warehouse.pick',
     ]);
-    expect(await app.get(DeadLetters).groups()).toEqual([]);
+    // What was refused stays for a person to see.
+    expect((await app.get(DeadLetters).groups()).map(({ sample }) => sample.subscription)).toEqual(['card.charge']);
     expect((await app.get(Outbox).stats()).scheduled).toBe(0);
     expect(app.get(InvoiceApi)).toBeDefined();
   });
@@ -96,8 +133,10 @@ describe('the code of the how-to pages', () => {
   it('is ready until it begins to stop, and answers that it is not while it does', async () => {
     const readiness = app.get(Readiness);
     expect(readiness.ready()).toBe('ready');
+    expect(await app.get(HealthController).health()).toMatchObject({ status: 'up', transport: { name: 'database' } });
     const stopping = app.get(Holdfast).drain();
     expect(() => readiness.ready()).toThrow('stopping');
+    await expect(app.get(HealthController).health()).rejects.toMatchObject({ response: { status: 'down', problems: ['it is stopping'] } });
     await stopping;
   });
 });

@@ -28,8 +28,8 @@ export class OperationsController {
 
   @Get('outbox')
   async log() {
-    const { backlog, oldestAgeMs, scheduled } = await this.outbox.stats();
-    return { backlog, oldestAgeMs, scheduled };
+    const { backlog, oldestAgeMs, scheduled, parked } = await this.outbox.stats();
+    return { backlog, oldestAgeMs, scheduled, parked };
   }
 
   @Get('dead-letters')

@@ -4,10 +4,10 @@ import { lineOf, type Source, type Violation } from '../source.js';
 
 type Files = ReadonlyMap<string, Source>;
 
-/** Everything a package exports from its `index.ts` (or `testing/index.ts`) has a doc comment. Looks at all files at once. */
+/** Everything a package exports from its `index.ts` (or that of `testing`) has a doc comment. Looks at all files at once. */
 export function undocumentedExports(sources: readonly Source[]): Violation[] {
   const files = new Map(sources.map((source) => [source.path, source]));
-  const entries = sources.filter(({ path }) => /^packages\/(transports\/)?[^/]+\/src\/(testing\/)?index\.ts$/.test(path));
+  const entries = sources.filter(({ path }) => /^packages\/(transports\/)?[^/]+\/src\/(testing\/(contracts\/)?)?index\.ts$/.test(path));
   const found = entries.flatMap((entry) => checkModule(entry, files, undefined));
   return [...new Map(found.map((violation) => [`${violation.path}:${violation.message}`, violation])).values()];
 }

@@ -1,7 +1,7 @@
 import { type DeadLetter, Holdfast, type HoldfastOptions, type Logger, Message, silentLogger, type StandardSchema } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
-import { createTestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase } from '@holdfast-internal/test-support';
 import { DataSource } from 'typeorm';
 
 /** Takes what has a positive total, and says what is wrong otherwise. */
@@ -37,7 +37,7 @@ export interface Scene {
 }
 
 export async function openScene(poolSize = 10): Promise<Scene> {
-  const testDatabase = await createTestDatabase();
+  const testDatabase = await borrowTestDatabase();
   const dataSource = await new DataSource({ type: 'postgres', url: testDatabase.url, poolSize }).initialize();
   const started: Holdfast[] = [];
   return {

@@ -1,0 +1,94 @@
+import { describeWithOwnRabbit, OwnRabbit } from '@holdfast-internal/test-support';
+import type { ProgramOptions } from './programs/options.js';
+import { account, pause } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { firstEffectMs } from './support/endure.js';
+import { buildPrograms, killPrograms, Program } from './support/program.js';
+
+// A message may be in work at every one of several cuts; none is to become a dead letter of it.
+const SUBSCRIPTIONS = [
+  { name: 'ordered', isOrdered: true, attempts: 30 },
+  { name: 'batch', batchSize: 8, attempts: 30 },
+  { name: 'leased', isTransactional: false, lockTtlMs: 2000, attempts: 30 },
+];
+const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: 60_000 };
+const LOAD = {
+  concurrency: 4,
+  count: 160,
+  perSecond: 20,
+  kinds: ['ok', 'ok', 'ok', 'forward', 'ok', 'ok', 'ok', 'ok', 'throw-once'],
+} as const;
+/** How late the first effect may be after the broker lets a client in, and what a busy machine may add. */
+const RECOVERY_MS = 2000;
+const SLACK_MS = 6000;
+
+describeWithOwnRabbit('a broker that breaks under load', () => {
+  let rabbit: OwnRabbit;
+  beforeAll(async () => {
+    buildPrograms();
+    rabbit = await OwnRabbit.start();
+  }, 120_000);
+  afterEach(killPrograms);
+  afterAll(() => rabbit.remove());
+
+  const optionsOf = (arena: Arena, exchange: string): ProgramOptions => ({
+    url: arena.url,
+    lanes: 8,
+    broker: { url: rabbit.url, exchange, heartbeat: '2s', partitions: 4, confirmTimeout: '5s' },
+    subscriptions: SUBSCRIPTIONS,
+  });
+
+  it.each([
+    ['stopped', 1],
+    ['killed', 2],
+  ] as const)(
+    'is %s and started again: nothing is lost, doubled or out of order, and it goes on within two seconds',
+    async (how, times) => {
+      const arena = await openArena();
+      const options = optionsOf(arena, how);
+      const programs = (await Promise.all([new Program(options).ready(), new Program(options).ready()])) as [Program, Program];
+      for (const program of programs) program.order({ publish: { ...LOAD, prefix: `load-${program.pid}` } });
+      const tookMs: number[] = [];
+      for (let time = 0; time < times; time += 1) {
+        await pause(1500);
+        await (how === 'stopped' ? rabbit.stop() : rabbit.kill());
+        await pause(300);
+        await rabbit.start();
+        tookMs.push(await firstEffectMs(arena));
+      }
+      await Promise.all(programs.map((program) => program.line('published', () => true, 60_000)));
+      await programs[0].publish({ count: 10 });
+      const { faults } = await account(arena, programs, { ...PROMISES, minimum: 200 });
+      expect(faults).toEqual([]);
+      if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`first effects ${tookMs.join(', ')} ms after a client was let in`);
+      for (const ms of tookMs) expect(ms).toBeLessThan(RECOVERY_MS + SLACK_MS);
+      for (const program of programs) expect((await program.stop()).code).toBe(0);
+      await arena.close();
+    },
+    240_000,
+  );
+
+  it('has no memory left: publishing waits in the database, handlers go on, and all of it arrives when it has some again', async () => {
+    const arena = await openArena();
+    const handled = async () => Number((await arena.look<{ n: string }>('select count(*) as n from effect'))[0]?.n);
+    const program = await new Program(optionsOf(arena, 'alarm')).ready();
+    await program.publish({ count: 40, kinds: ['slow'], ms: 200, rollbackShare: 0 });
+    await pause(500);
+    rabbit.setMemoryAlarm(true);
+    const before = await handled();
+    await program.publish({ prefix: 'late', count: 100, rollbackShare: 0 });
+    await program.line('log', ({ message }) => message.startsWith('the broker takes no messages'));
+    // Until all is handled that the broker had.
+    for (let last = -1; last !== (await handled()); await pause(1500)) last = await handled();
+    expect(await handled()).toBeGreaterThan(before);
+    const [late] = await arena.look<{ n: string }>(
+      `select count(*) as n from intent i where id like 'late-%' and not exists (select from effect e where e.message_id = i.message_id)`,
+    );
+    expect(Number(late?.n)).toBeGreaterThan(50);
+    rabbit.setMemoryAlarm(false);
+    const { faults } = await account(arena, [program], { ...PROMISES, minimum: 140 });
+    expect(faults).toEqual([]);
+    expect((await program.stop()).code).toBe(0);
+    await arena.close();
+  }, 180_000);
+});

@@ -1,0 +1,119 @@
+// What breaks at the database, or at whoever writes there, under a bus over RabbitMQ.
+import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import type { RabbitmqOptions } from '@holdfast/transport-rabbitmq';
+import { Client } from 'pg';
+import type { ProgramOptions } from './programs/options.js';
+import { account, pause } from './support/account.js';
+import { type Arena, openArena } from './support/arena.js';
+import { acknowledged, endure, firstEffectMs, SUBSCRIPTIONS } from './support/endure.js';
+import { BEAT_MS, frozen } from './support/frozen.js';
+import { buildPrograms, killPrograms, Program } from './support/program.js';
+import { SHIFTS, workByWrongClock } from './support/wrong-clock.js';
+
+/** Until messages have effects again; the most of it is for a busy machine. */
+const FLOWS_AGAIN_MS = 10_000;
+
+const SESSIONS = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
+
+describeWithRabbit('over RabbitMQ', () => {
+  let area: RabbitArea;
+  let postgres: EmbeddedPostgres;
+  beforeAll(async () => {
+    buildPrograms();
+    [area, postgres] = await Promise.all([openRabbit(), EmbeddedPostgres.start()]);
+  }, 120_000);
+  afterAll(async () => {
+    await killPrograms();
+    await Promise.all([area.drop(), postgres.remove()]);
+  });
+
+  const brokerOf = (): RabbitmqOptions => ({ url: area.url, exchange: area.name(), heartbeat: '2s', partitions: 2 });
+
+  const breaks = async (arena: Arena, faults: (programs: readonly Program[]) => Promise<void>): Promise<void> => {
+    let flowsAfterMs = Number.POSITIVE_INFINITY;
+    const result = await endure(arena, { broker: brokerOf() }, async (programs) => {
+      await faults(programs);
+      const flows = firstEffectMs(arena);
+      await programs[0]?.publish({ untilAcknowledged: 5 });
+      flowsAfterMs = await flows;
+    });
+    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
+    expect(flowsAfterMs).toBeLessThan(FLOWS_AGAIN_MS);
+    await arena.close();
+  };
+
+  it.concurrent('writers frozen in their transaction, and a stranger who leaves one open, delay nobody; what a frozen one commits in the end arrives, and what it does not is nowhere', async () => {
+    const arena = await openArena();
+    const stranger = new Client({ connectionString: arena.url });
+    await stranger.connect();
+    await stranger.query('begin isolation level repeatable read');
+    await stranger.query(`insert into victim values ('held')`);
+    const subscriptions = [
+      { name: 'ordered', isOrdered: true },
+      { name: 'batch', batchSize: 4 },
+    ];
+    const options: ProgramOptions = { url: arena.url, lanes: 2, broker: brokerOf(), subscriptions };
+    const consumer = await new Program(options).ready();
+    const writers = ['wakes', 'dies'].map((keyPrefix) => {
+      const writer = new Program({ ...options, subscriptions: [], memoryEveryMs: BEAT_MS }, { failpoint: 'unit:after-join=stop@3' });
+      const publishing = { prefix: keyPrefix, keyPrefix, count: 4, keys: 1, concurrency: 1, rollbackShare: 0, isJoined: true };
+      return { writer, publishing };
+    });
+    for (const { writer, publishing } of writers) (await writer.ready()).order({ publish: publishing });
+    await Promise.all(writers.map(({ writer }) => frozen(writer)));
+    await consumer.publish({ count: 60 });
+    const programs = [consumer, ...writers.map(({ writer }) => writer)];
+    const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 50, patienceMs: FLOWS_AGAIN_MS };
+    expect((await account(arena, programs, promises)).faults).toEqual([]);
+    const acknowledgedBy = () => writers.map(({ writer }) => writer.said('acknowledged').length);
+    expect(acknowledgedBy()).toEqual([2, 2]);
+
+    const [wakes, dies] = writers.map(({ writer }) => writer) as [Program, Program];
+    wakes.signal('SIGCONT');
+    await dies.kill();
+    await wakes.line('published');
+    await consumer.publish({ count: 20 });
+    expect((await account(arena, programs, { ...promises, minimum: 70 })).faults).toEqual([]);
+    expect(acknowledgedBy()).toEqual([4, 2]);
+    await stranger.end();
+    await arena.close();
+  }, 90_000);
+
+  it.concurrent.each(SHIFTS)(
+    'a process whose clock is moved by an hour, %s, keeps order and its leases, and takes over those of another',
+    async (_, clockShiftMs) => {
+      const arena = await openArena();
+      const { lateMs, ...result } = await workByWrongClock(arena, { broker: brokerOf(), subscriptions: SUBSCRIPTIONS }, clockShiftMs);
+      expect(result).toEqual({ faults: [], letters: [], nodes: 2 });
+      expect(lateMs).toBeLessThan(FLOWS_AGAIN_MS);
+      await arena.close();
+    },
+    120_000,
+  );
+
+  it('a database server that is killed under load loses, doubles and disorders nothing', async () => {
+    await breaks(await openArena(await postgres.createDatabase('killed')), async (programs) => {
+      for (let kill = 0; kill < 2; kill += 1) {
+        await acknowledged(programs, 40);
+        await postgres.kill();
+        await pause(200);
+        await postgres.start();
+      }
+    });
+  }, 180_000);
+
+  it('sessions of the database that end under load, all of them and one after the other, lose, double and disorder nothing', async () => {
+    const arena = await openArena();
+    await breaks(arena, async (programs) => {
+      await acknowledged(programs, 40);
+      for (let cut = 0; cut < 5; cut += 1) {
+        await pause(300);
+        await arena.look(SESSIONS);
+      }
+      for (let cut = 0; cut < 15; cut += 1) {
+        await pause(100);
+        await arena.look(`${SESSIONS} order by random() limit 1`);
+      }
+    });
+  }, 180_000);
+});

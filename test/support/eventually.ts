@@ -1,0 +1,23 @@
+/** Between two looks. */
+const LOOK_MS = 30;
+/** Of what was seen last, in the error. */
+const SEEN_LENGTH = 2000;
+
+/** Looks again and again until it is so; gives what it saw then. @throws an Error with what was seen last */
+export type Eventually = <T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs?: number) => Promise<T>;
+
+/** Makes one with the patience of a suite. */
+export function eventuallyWithin(patienceMs: number): Eventually {
+  return async (look, isGood, forMs = patienceMs) => {
+    for (const end = Date.now() + forMs; ; ) {
+      const value = await look();
+      if (isGood(value)) return value;
+      if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms; last seen: ${JSON.stringify(value).slice(0, SEEN_LENGTH)}`);
+      await pause(LOOK_MS);
+    }
+  };
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,114 @@
+import { execFileSync } from 'node:child_process';
+import { type Channel, connect } from 'amqplib';
+
+/** What the run found on this machine (find-servers.cjs). */
+type Found = { readonly url: string; readonly version: string } | { readonly reason: string };
+
+/** A part of a RabbitMQ that belongs to one file of tests. */
+export interface RabbitArea {
+  /** Of a virtual host of its own, or of the one there is when this machine cannot make one. */
+  readonly url: string;
+  /** A name for an exchange, which is also the first part of the names of queues. */
+  name(): string;
+  /** Something done with a connection of its own. */
+  as<T>(work: (admin: Admin) => Promise<T>): Promise<T>;
+  /**
+   * Deletes these queues, and forgets them: a server takes some two hundred quorum queues at a time, with which all its file handles are reserved, and
+   * then it answers nobody any more.
+   */
+  clear(queues: string[]): Promise<void>;
+  /** Ends all connections in the server's name; undefined when this machine cannot. */
+  readonly closeConnections: (() => void) | undefined;
+  /** Deletes it with all that is in it. `queues`: what was made, for a server whose virtual host is not ours. */
+  drop(queues?: readonly string[]): Promise<void>;
+}
+
+/** What a test does behind the transport's back. */
+export type Admin = Channel;
+
+let made = 0;
+
+/** A suite that needs a RabbitMQ. Where there is none it is skipped with the reason, and with `CI=true` it fails with it. */
+export function describeWithRabbit(title: string, suite: () => void): void {
+  const found = foundRabbit();
+  if (!('reason' in found)) describe(title, suite);
+  else if (mayBeMissing(process.env.CI)) describe.skip(`${title} (${found.reason})`, suite);
+  else
+    it(`${title}: has a RabbitMQ`, () => {
+      throw new Error(`${found.reason}. Without CI=true it would be skipped.`);
+    });
+}
+
+/** Whether a broker that is not there is no failure. @param ci what the environment says: empty, `0` and `false` mean no */
+export function mayBeMissing(ci: string | undefined): boolean {
+  return ci === undefined || ['', '0', 'false'].includes(ci.toLowerCase());
+}
+
+/** Makes an area of the RabbitMQ of this machine. */
+export async function openRabbit(): Promise<RabbitArea> {
+  const found = foundRabbit();
+  if ('reason' in found) throw new Error(found.reason);
+  made += 1;
+  const vhost = `holdfast_test_${Date.now().toString(36)}_${process.pid}_${made}`;
+  const url = new URL(found.url);
+  if (url.port === '') url.port = '5672';
+  const isOurs = makeVhost(vhost, decodeURIComponent(url.username || 'guest'));
+  if (isOurs) url.pathname = `/${vhost}`;
+  const exchanges: string[] = [];
+  const as = <T>(work: (admin: Admin) => Promise<T>) => asAdmin(url.href, work);
+  return {
+    url: url.href,
+    name: () => {
+      exchanges.push(`${vhost}-${exchanges.length}`);
+      return exchanges.at(-1) as string;
+    },
+    as,
+    clear: (queues) =>
+      as(async (admin) => {
+        for (const queue of new Set(queues.splice(0))) await admin.deleteQueue(queue);
+      }),
+    closeConnections: isOurs ? () => void ctl('close_all_connections', '--vhost', vhost, 'a test') : undefined,
+    drop: async (queues = []) => {
+      if (isOurs) {
+        ctl('delete_vhost', vhost);
+        return;
+      }
+      await as(async (admin) => {
+        for (const queue of queues) await admin.deleteQueue(queue);
+        for (const exchange of exchanges) await admin.deleteExchange(exchange);
+      });
+    },
+  };
+}
+
+function foundRabbit(): Found {
+  const text = process.env.HOLDFAST_TEST_BROKERS;
+  if (!text) throw new Error('No brokers: name the file .int.spec.ts, .e2e.spec.ts or .crash.spec.ts, so that Jest looks for them');
+  return (JSON.parse(text) as { readonly rabbit: Found }).rabbit;
+}
+
+async function asAdmin<T>(url: string, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const connection = await connect(url);
+  connection.on('error', () => undefined);
+  try {
+    const channel = await connection.createChannel();
+    channel.on('error', () => undefined);
+    return await work(channel);
+  } finally {
+    await connection.close().catch(() => undefined);
+  }
+}
+
+function makeVhost(vhost: string, user: string): boolean {
+  try {
+    ctl('add_vhost', vhost);
+    ctl('set_permissions', '-p', vhost, user, '.*', '.*', '.*');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function ctl(...args: readonly string[]): void {
+  execFileSync('rabbitmqctl', ['-q', ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 30_000 });
+}
