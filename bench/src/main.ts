@@ -4,6 +4,7 @@ import { CASES } from './cases/index.js';
 import { readArguments } from './runner/arguments.js';
 import { type Bench, type Case, openBench } from './runner/bench.js';
 import { summary, table } from './runner/report.js';
+import { Skipped } from './runner/rabbit.js';
 import { failed, type Result } from './runner/result.js';
 
 /** `npm run bench [-- --quick] [--json FILE] [--only NAME]…` */
@@ -30,6 +31,10 @@ async function main(): Promise<void> {
 async function runCase(one: Case, bench: Bench): Promise<readonly Result[]> {
   const startedMs = performance.now();
   const results = await one.run(bench).catch((error: unknown) => {
+    if (error instanceof Skipped) {
+      console.log(`– ${one.name}: skipped, ${error.message}`);
+      return [];
+    }
     console.error(error);
     return [failed(one.name, error)];
   });

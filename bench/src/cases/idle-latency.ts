@@ -54,7 +54,8 @@ async function betweenProcesses(bench: Bench): Promise<readonly Result[]> {
   return resultsOf('two processes', latencies);
 }
 
-async function latenciesOf(shop: Shop, paid: ReadonlyMap<string, number>, count: number): Promise<readonly number[]> {
+/** Places orders one by one; how long each took from its commit to its payment, in milliseconds. @param paid when each order was paid, by its id */
+export async function latenciesOf(shop: Shop, paid: ReadonlyMap<string, number>, count: number): Promise<readonly number[]> {
   const committed: { id: string; atMs: number }[] = [];
   for (let done = 0; done < WARM_UP + count; done += 1) {
     const order = newOrder();

@@ -7,6 +7,10 @@ import { largeLog } from './large-log.js';
 import { memory } from './memory.js';
 import { orderToPayment, orderToPaymentBatched } from './order-to-payment.js';
 import { producers } from './producers.js';
+import { rabbitmqConsume, rabbitmqPublish } from './rabbitmq-alone.js';
+import { rabbitmqIdleLatency } from './rabbitmq-idle-latency.js';
+import { rabbitmqOrderToPayment, rabbitmqOrderToPaymentBatched } from './rabbitmq-order-to-payment.js';
+import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
 import { recovery } from './recovery.js';
 
 /** All cases, in the order in which they run. */
@@ -22,4 +26,10 @@ export const CASES: readonly Case[] = [
   largeLog,
   recovery,
   memory,
+  rabbitmqOrderToPayment,
+  rabbitmqOrderToPaymentBatched,
+  rabbitmqPublish,
+  rabbitmqConsume,
+  rabbitmqIdleLatency,
+  rabbitmqPublishMode,
 ];

@@ -10,11 +10,13 @@ const TABLES = `
   create table inbox (consumer text not null, message_id uuid not null, handled_at timestamptz not null default now(), primary key (consumer, message_id))`;
 
 const POLL_MS = 5;
-const POLL_LIMIT = 500;
-const CONSUMER = 'payment.pay';
+/** Rows a poller claims at a time. */
+export const POLL_LIMIT = 500;
+/** As which the inbox knows whoever pays. */
+export const CONSUMER = 'payment.pay';
 
 /** All statements are prepared once per connection. */
-const SQL = {
+export const SQL = {
   order: { name: 'order', text: 'insert into orders (id, total) values ($1, $2)' },
   outbox: { name: 'outbox', text: 'insert into outbox (message_id, type, key, body) values ($1, $2, $3, $4)' },
   claim: { name: 'claim', text: 'select id, message_id, body from outbox order by id limit $1 for update skip locked' },
@@ -27,7 +29,8 @@ const SQL = {
   delete: { name: 'delete', text: 'delete from outbox where id = any($1::bigint[])' },
 } as const;
 
-interface OutboxRow {
+/** What waits in the outbox. */
+export interface OutboxRow {
   readonly id: string;
   readonly message_id: string;
   readonly body: string;
@@ -105,7 +108,7 @@ export class HandShop implements Shop {
     }
   }
 
-  private async pollOnce(client: PoolClient): Promise<number> {
+  protected async pollOnce(client: PoolClient): Promise<number> {
     const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [POLL_LIMIT] });
     if (rows.length === 0) return 0;
     await inParallel(rows.length, HANDLERS, (index) => this.handle(rows[index] as OutboxRow));
@@ -130,13 +133,13 @@ export class HandShop implements Shop {
     return rows.length;
   }
 
-  private async pay(client: PoolClient, { body }: OutboxRow): Promise<void> {
+  protected async pay(client: PoolClient, { body }: { readonly body: string }): Promise<void> {
     const { orderId, total } = JSON.parse(body) as { orderId: string; total: number };
     await client.query({ ...SQL.payment, values: [orderId, total] });
     this.handled += 1;
   }
 
-  private async inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  protected async inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     try {
       await client.query('begin');

@@ -1,4 +1,5 @@
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
+import { openRabbit, type RabbitArea, type RabbitPlace } from './rabbit.js';
 import type { Result } from './result.js';
 
 /** One part of the benchmark; it answers with one line per target. */
@@ -15,6 +16,8 @@ export interface Bench {
   size(full: number, quick: number): number;
   /** Address of a new, empty database of the run's server; `settings` are those of its sessions. */
   database(settings?: Readonly<Record<string, string>>): Promise<string>;
+  /** A place of its own on the RabbitMQ of this machine. @throws Skipped when there is none */
+  rabbit(): Promise<RabbitPlace>;
   /** What the server has logged so far. */
   serverLog(): string;
   /** Says what goes on, on the terminal only. */
@@ -38,12 +41,23 @@ export async function openBench(isQuick: boolean): Promise<Bench & { close(): Pr
   const { fsync, ...settings } = SERVER;
   const server = await EmbeddedPostgres.start({ fsync, settings });
   let made = 0;
+  let area: Promise<RabbitArea> | undefined;
   return {
     isQuick,
     size: (full, quick) => (isQuick ? quick : full),
     serverLog: () => server.log,
     note: (text) => process.stderr.write(`  ${text}\n`),
-    close: () => server.remove(),
+    rabbit: async () => {
+      area ??= openRabbit();
+      return (await area).place();
+    },
+    close: async () => {
+      await area?.then(
+        (opened) => opened.close(),
+        () => undefined,
+      );
+      await server.remove();
+    },
     database: async (given = {}) => {
       made += 1;
       const url = await server.createDatabase(`bench_${made}`);

@@ -32,6 +32,16 @@ export function valueAtMost(bound: number, measured: Measured): Result {
   return finish(measured, `≤ ${bound} ${measured.unit}`, measured.value <= bound);
 }
 
+/** A target on the value, as distance from the reference. */
+export function atMostAbove(bound: number, measured: Measured & { readonly reference: number }): Result {
+  return finish(measured, `≤ reference + ${bound} ${measured.unit}`, measured.value <= measured.reference + bound);
+}
+
+/** Something to know, without a target. */
+export function told(measured: Measured): Result {
+  return finish(measured, 'to know', true);
+}
+
 /** A case that did not get to its end, or ended with wrong data. */
 export function failed(name: string, error: unknown): Result {
   return { name, value: null, unit: '', reference: null, ratio: null, target: `runs: ${String(error)}`, met: false };

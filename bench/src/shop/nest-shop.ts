@@ -12,11 +12,13 @@ import {
   UnitOfWork,
 } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
+import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { type INestApplicationContext, Injectable, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
+import type { RabbitPlace } from '../runner/rabbit.js';
 import { type Order, POOL_SIZE, type Shop } from './shop.js';
 
 /** Told when an order is placed. */
@@ -39,6 +41,10 @@ export interface NestShopOptions {
   readonly url: string;
   readonly service?: string;
   readonly poolSize?: number;
+  /** Over RabbitMQ; left out, over the database. */
+  readonly rabbit?: RabbitPlace;
+  /** Whether this service sends what is in the outbox; default true. */
+  readonly relay?: boolean;
   /** The handler; left out, the service only publishes. */
   readonly payments?: PaymentOptions;
 }
@@ -123,13 +129,13 @@ export class NestShop implements Shop {
     private readonly payments: Payments | undefined,
   ) {}
 
-  static async open({ url, service = 'shop', poolSize = POOL_SIZE, payments }: NestShopOptions): Promise<NestShop> {
+  static async open({ url, service = 'shop', poolSize = POOL_SIZE, rabbit, relay = true, payments }: NestShopOptions): Promise<NestShop> {
     const handler = payments && paymentsWith(payments);
     @Module({
       imports: [
         // A connection that is idle for ten seconds stays, as on the other side: a round does not begin with connecting.
         TypeOrmModule.forRoot({ type: 'postgres', url, poolSize, extra: { idleTimeoutMillis: 0 } }),
-        HoldfastModule.forRoot({ service, transport: database(), store: typeorm() }),
+        HoldfastModule.forRoot({ service, transport: rabbit ? rabbitmq(rabbit) : database(), store: typeorm(), relay }),
       ],
       providers: [Orders, ...(handler ? [handler] : [])],
     })

@@ -1,3 +1,4 @@
+import { HandRabbitShop } from '../hand/hand-rabbit-shop.js';
 import { HandShop } from '../hand/hand-shop.js';
 import type { Bench } from '../runner/bench.js';
 import { NestShop, type NestShopOptions } from './nest-shop.js';
@@ -35,6 +36,16 @@ export async function handIn(bench: Bench): Promise<Side<HandShop>> {
   const ledger = await ledgerOf(url);
   const shop = new HandShop(url);
   await shop.createTables();
+  return sideOf(shop, url, ledger);
+}
+
+/** Opens a shop by hand over RabbitMQ. @param batchSize messages a transaction of its consumer, at most; 0 for no consumer */
+export async function handRabbitIn(bench: Bench, batchSize: number): Promise<Side<HandRabbitShop>> {
+  const url = await bench.database();
+  const ledger = await ledgerOf(url);
+  const shop = new HandRabbitShop(url);
+  await shop.createTables();
+  await shop.connect(await bench.rabbit(), batchSize);
   return sideOf(shop, url, ledger);
 }
 

@@ -1,8 +1,8 @@
 import { HoldfastModule } from '@holdfast/nest';
-import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { transport } from '../transport.js';
 import { Order } from './order.entity.js';
 import { OrdersController } from './orders.controller.js';
 import { Orders } from './orders.js';
@@ -11,7 +11,7 @@ import { Orders } from './orders.js';
   imports: [
     TypeOrmModule.forRoot({ type: 'postgres', url: process.env.DATABASE_URL, schema: 'orders', entities: [Order], synchronize: true }),
     TypeOrmModule.forFeature([Order]),
-    HoldfastModule.forRoot({ service: 'orders', transport: database(), store: typeorm() }),
+    HoldfastModule.forRoot({ service: 'orders', transport: transport(), store: typeorm() }),
   ],
   controllers: [OrdersController],
   providers: [Orders],

@@ -1,8 +1,8 @@
 import { HoldfastModule } from '@holdfast/nest';
-import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { transport } from '../transport.js';
 import { Payment } from './payment.entity.js';
 import { Payments } from './payments.js';
 
@@ -10,7 +10,7 @@ import { Payments } from './payments.js';
   imports: [
     TypeOrmModule.forRoot({ type: 'postgres', url: process.env.DATABASE_URL, schema: 'payments', entities: [Payment], synchronize: true }),
     TypeOrmModule.forFeature([Payment]),
-    HoldfastModule.forRoot({ service: 'payments', transport: database(), store: typeorm() }),
+    HoldfastModule.forRoot({ service: 'payments', transport: transport(), store: typeorm() }),
   ],
   providers: [Payments],
 })

@@ -18,7 +18,7 @@ export class Payments {
   ) {}
 
   /** The payment, the memory of the message and PaymentTaken are one commit. A kill in here leaves nothing behind. */
-  @OnMessage(OrderPlaced, { name: 'payments.take', from: 'earliest' })
+  @OnMessage(OrderPlaced, { name: 'payments.take' })
   @Retry({ attempts: 5, backoff: { delay: '200ms' } })
   @Idempotent()
   @Transactional()

@@ -1,8 +1,8 @@
 import { HoldfastModule } from '@holdfast/nest';
-import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { transport } from '../transport.js';
 import { Reservation } from './reservation.entity.js';
 import { Stock } from './stock.js';
 
@@ -10,7 +10,7 @@ import { Stock } from './stock.js';
   imports: [
     TypeOrmModule.forRoot({ type: 'postgres', url: process.env.DATABASE_URL, schema: 'stock', entities: [Reservation], synchronize: true }),
     TypeOrmModule.forFeature([Reservation]),
-    HoldfastModule.forRoot({ service: 'stock', transport: database(), store: typeorm() }),
+    HoldfastModule.forRoot({ service: 'stock', transport: transport(), store: typeorm() }),
   ],
   providers: [Stock],
 })

@@ -9,7 +9,7 @@ import { Reservation } from './reservation.entity.js';
 export class Stock {
   constructor(@InjectRepository(Reservation) private readonly reservations: Repository<Reservation>) {}
 
-  @OnMessage(PaymentTaken, { name: 'stock.reserve', from: 'earliest' })
+  @OnMessage(PaymentTaken, { name: 'stock.reserve' })
   @Retry(5)
   @Idempotent()
   @Transactional()

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
 import { type Account, accountOf } from './account.js';
 import { Books, type Counts } from './books.js';
+import { Broker } from './broker.js';
 import { Customers } from './customers.js';
 import { type Progress, seconds } from './progress.js';
 import { ServiceProcess } from './service-process.js';
@@ -12,6 +13,7 @@ export interface ScenarioOptions {
   readonly orders: number;
   /** From the start of this process to its end. */
   readonly withinMs: number;
+  readonly transport: 'database' | 'rabbitmq';
 }
 
 const SERVICES = ['orders', 'payments', 'stock'] as const;
@@ -26,6 +28,11 @@ const STALLED_MS = 25_000;
 /** Kept from the time of a run for stopping what still runs when it is over. */
 const CLEAN_UP_MS = 3000;
 
+/** What is set for another run, or another program, must not choose the transport. */
+function withoutBroker({ RABBITMQ_URL: _url, RABBITMQ_EXCHANGE: _exchange, ...environment }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return environment;
+}
+
 /** The whole story: start everything, place orders, kill payments half-way, start it again, work everything off, stop, count. */
 export class Scenario {
   /** Rejects when a service ends that nobody stopped, or the time of the run is over. */
@@ -33,6 +40,7 @@ export class Scenario {
   private readonly orders: number;
   private readonly openMs: number;
   private server: Promise<EmbeddedPostgres> | undefined;
+  private broker: Promise<Broker> | undefined;
   private books: Books | undefined;
   private customers: Customers | undefined;
   private services: readonly ServiceProcess[] = [];
@@ -44,9 +52,11 @@ export class Scenario {
   private isOverdue = false;
 
   constructor(
-    { orders, withinMs }: ScenarioOptions,
+    { orders, withinMs, transport }: ScenarioOptions,
     private readonly progress: Progress,
   ) {
+    if (transport === 'rabbitmq') this.broker = Broker.open();
+    this.broker?.catch(() => undefined);
     this.orders = orders;
     this.openMs = Math.max(OPEN_MS, orders * OPEN_PER_ORDER_MS);
     this.failed = new Promise((_, reject) => {
@@ -75,17 +85,25 @@ export class Scenario {
     // A stop in good order may take as long as what hangs.
     await (this.isOverdue ? Promise.all(this.services.map((service) => service.abandon())) : this.stopServices());
     await this.books?.close().catch(() => undefined);
+    const broker = await this.broker?.catch(() => undefined);
+    await broker?.remove().catch(() => undefined);
     await (await this.server?.catch(() => undefined))?.remove();
   }
 
   private async startServer(): Promise<Books> {
+    const broker = await this.broker;
     this.server = EmbeddedPostgres.start();
     const server = await this.server;
     const url = await server.createDatabase('shop');
     this.books = await Books.open(url);
     await this.books.createSchemas(SERVICES);
     this.progress.say(`  PostgreSQL is process ${server.pid}: ${url}`);
-    const environment = { ...process.env, DATABASE_URL: url, ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }) };
+    const environment = {
+      ...withoutBroker(process.env),
+      ...broker?.environment,
+      DATABASE_URL: url,
+      ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }),
+    };
     const events = { line: (text: string) => this.progress.say(text), failed: (error: Error) => this.fail(error) };
     this.services = SERVICES.map((name) => new ServiceProcess(name, environment, events));
     return this.books;

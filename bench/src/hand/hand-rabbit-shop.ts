@@ -1,0 +1,103 @@
+import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import type { PoolClient } from 'pg';
+import { byHand, makeQueue, queuesIn, type RabbitPlace } from '../runner/rabbit.js';
+import { inParallel } from '../runner/wait.js';
+import { HANDLERS } from '../shop/shop.js';
+import { CONSUMER, HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
+
+/** Messages on their way to the broker and not confirmed, at most: the transport's default. */
+export const WINDOW = 256;
+/** Messages fetched for each one in work: the transport's default. */
+export const AHEAD = 2;
+
+/** Publishes one persistent message; resolves with its confirm. */
+export function publishConfirmed(
+  channel: ConfirmChannel,
+  [exchange, routingKey]: readonly [string, string],
+  message: { readonly body: string; readonly messageId: string; readonly headers?: Readonly<Record<string, string>> },
+): Promise<void> {
+  const { body, messageId, headers } = message;
+  const options = { persistent: true, mandatory: true, contentType: 'application/json', messageId, ...(headers ? { headers } : {}) };
+  return new Promise((resolve, reject) => {
+    channel.publish(exchange, routingKey, Buffer.from(body), options, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/**
+ * The same over RabbitMQ, on plain pg and amqplib: the poller publishes what it claimed with confirms and deletes it then; the consumer writes inbox row and
+ * payment in one transaction and acknowledges after its commit.
+ */
+export class HandRabbitShop extends HandShop {
+  /** Told after the commit of a payment. */
+  onPaid: (orderId: string) => void = () => undefined;
+  /** Where it is on the broker, once it is connected. */
+  at: RabbitPlace | undefined;
+  private connections: readonly ChannelModel[] = [];
+  private publishing: ConfirmChannel | undefined;
+  private readonly fetched: ConsumeMessage[] = [];
+  private inWork = 0;
+
+  /** @param batchSize messages a transaction, at most; 0 for no consumer */
+  async connect(place: RabbitPlace, batchSize: number): Promise<void> {
+    this.at = place;
+    this.connections = [await byHand(place), await byHand(place)];
+    const [publish, consume] = this.connections as [ChannelModel, ChannelModel];
+    this.publishing = await publish.createConfirmChannel();
+    const queue = queuesIn(place).hand;
+    await makeQueue(this.publishing, place, queue);
+    if (batchSize === 0) return;
+    const channel = await consume.createChannel();
+    await channel.prefetch(AHEAD * HANDLERS * batchSize);
+    const work = (): void => {
+      while (this.inWork < HANDLERS && this.fetched.length > 0) {
+        const messages = this.fetched.splice(0, batchSize);
+        this.inWork += 1;
+        void this.payAll(messages).then(() => {
+          for (const message of messages) channel.ack(message);
+          this.inWork -= 1;
+          work();
+        });
+      }
+    };
+    await channel.consume(queue, (message) => {
+      if (message === null) throw new Error('the queue is gone');
+      this.fetched.push(message);
+      work();
+    });
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    for (const connection of this.connections) await connection.close();
+  }
+
+  protected override async pollOnce(client: PoolClient): Promise<number> {
+    const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [POLL_LIMIT] });
+    if (rows.length === 0) return 0;
+    const [channel, { exchange }] = [this.publishing as ConfirmChannel, this.at as RabbitPlace];
+    await inParallel(rows.length, WINDOW, (index) => {
+      const { body, message_id: messageId } = rows[index] as OutboxRow;
+      return publishConfirmed(channel, [exchange, 'order.placed'], { body, messageId });
+    });
+    await client.query({ ...SQL.delete, values: [rows.map(({ id }) => id)] });
+    return rows.length;
+  }
+
+  private async payAll(messages: readonly ConsumeMessage[]): Promise<void> {
+    const bodies = new Map(messages.map(({ content, properties }) => [properties.messageId as string, content.toString()]));
+    await this.inTransaction(async (client) => {
+      for (const id of await this.remember(client, [...bodies.keys()])) await this.pay(client, { body: bodies.get(id) as string });
+    });
+    for (const body of bodies.values()) this.onPaid((JSON.parse(body) as { orderId: string }).orderId);
+  }
+
+  /** Those that are new. */
+  private async remember(client: PoolClient, ids: readonly string[]): Promise<readonly string[]> {
+    if (ids.length > 1) {
+      const { rows } = await client.query<{ message_id: string }>({ ...SQL.inboxAll, values: [CONSUMER, ids] });
+      return rows.map(({ message_id }) => message_id);
+    }
+    const { rowCount } = await client.query({ ...SQL.inbox, values: [CONSUMER, ids[0]] });
+    return rowCount === 1 ? ids : [];
+  }
+}

@@ -1,0 +1,9 @@
+import type { TransportFactory } from '@holdfast/nest';
+import { database } from '@holdfast/transport-database';
+import { rabbitmq } from '@holdfast/transport-rabbitmq';
+
+/** What `npm start -- --transport` chose. In a service of yours this is one line of its module. */
+export function transport(): TransportFactory {
+  const { RABBITMQ_URL: url, RABBITMQ_EXCHANGE: exchange } = process.env;
+  return url === undefined ? database() : rabbitmq({ url, exchange });
+}
