@@ -17,9 +17,11 @@ const transform = {
   ],
 };
 
+// With the oldest pg that it works with.
 const typeorm03 = {
   '^typeorm$': '<rootDir>/node_modules/typeorm-03',
   '^typeorm/(.*)$': '<rootDir>/node_modules/typeorm-03/$1',
+  '^pg$': '<rootDir>/node_modules/pg-811',
 };
 
 const moduleNameMapper = {
