@@ -10,6 +10,8 @@ export interface BlackHole {
   mute(): void;
   /** Ends the connections that are open, from the middle. */
   cut(): void;
+  /** Ends the connections once so many bytes have come for the server from now on, over all connections; tells when it has. */
+  cutAfter(bytes: number): Promise<void>;
   /** Says something in the server's name on the connections that are open. */
   inject(bytes: Buffer): void;
   /** Once, when the server says something with `after` in it, on whatever connection: these bytes follow in the same breath. */
@@ -24,6 +26,7 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
   const { hostname, port } = new URL(url);
   const pairs = new Set<readonly [Socket, Socket]>();
   let isRefusing = false;
+  let cutting: { left: number; readonly done: () => void } | undefined;
   let following: { readonly after: Buffer; readonly bytes: Buffer } | undefined;
   /** What the server says, and what we say behind it. */
   const told = (said: Buffer): Buffer => {
@@ -36,6 +39,15 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
     for (const socket of [...pairs].flat()) socket.destroy();
     pairs.clear();
   };
+  const count = ({ length }: Buffer) => {
+    if (cutting === undefined) return;
+    cutting.left -= length;
+    if (cutting.left > 0) return;
+    const { done } = cutting;
+    cutting = undefined;
+    cut();
+    done();
+  };
   const server = createServer((near) => {
     if (isRefusing) {
       near.destroy();
@@ -45,7 +57,7 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
     const pair = [near, far] as const;
     pairs.add(pair);
     for (const socket of pair) socket.setNoDelay(true).on('error', () => undefined);
-    near.pipe(far);
+    near.on('data', count).pipe(far);
     far.pipe(near);
     const write = near.write.bind(near);
     near.write = ((said: Buffer) => write(told(said))) as typeof near.write;
@@ -66,6 +78,10 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
       for (const [near, far] of pairs) far.unpipe(near).resume();
     },
     cut,
+    cutAfter: (bytes) =>
+      new Promise((done) => {
+        cutting = { left: bytes, done };
+      }),
     inject: (bytes) => {
       for (const [near] of pairs) near.write(bytes);
     },

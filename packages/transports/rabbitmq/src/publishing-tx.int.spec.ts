@@ -42,9 +42,11 @@ describeWithRabbit('publishing in transactions', () => {
     const transport = await publisher();
     const size = 300;
     let isSeenCut = false;
-    for (let cutMs = 0; cutMs < 12; cutMs += 1) {
+    const cuts = Array.from({ length: 12 }, (_, i) => [() => scene.way.cutAfter(i * 8_000 + 1), () => quiet(i)]).flat();
+    for (const cutAt of cuts) {
+      const cut = cutAt();
       const outcomes = transport.publish(batchOf(size));
-      await quiet(cutMs);
+      await cut;
       scene.way.cut();
       isSeenCut ||= new Set(await outcomes).has('unknown');
       // A queue shows what it gets one by one.

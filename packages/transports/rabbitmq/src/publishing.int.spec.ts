@@ -49,10 +49,7 @@ describeWithRabbit('publishing', () => {
       const wanted = Array.from({ length: 400 }, (_, i) => envelopeOf(`${i}`, { key: `k${i % 4}` }));
       let left: typeof wanted = wanted;
       const cutting = (async () => {
-        for (let cuts = 0; cuts < 5; cuts += 1) {
-          await quiet(40);
-          scene.way.cut();
-        }
+        for (let cuts = 0; cuts < 5; cuts += 1) await scene.way.cutAfter(20_000);
       })();
       let rounds = 0;
       for (; left.length > 0; rounds += 1) {
