@@ -61,8 +61,12 @@ export class Shop {
   }
 
   /** A process that books what is placed. */
-  booking(work: (n: number) => unknown = () => undefined, policies: Partial<HandlerPolicies<OrderPlaced>> = {}): Promise<Holdfast> {
-    return this.start({ service: 'shop' }, (bus, write) =>
+  booking(
+    work: (n: number) => unknown = () => undefined,
+    policies: Partial<HandlerPolicies<OrderPlaced>> = {},
+    limits?: MessageLimitOptions,
+  ): Promise<Holdfast> {
+    return this.start({ service: 'shop', limits }, (bus, write) =>
       bus.on(
         OrderPlaced,
         async ({ n }, { key }) => {
