@@ -25,7 +25,7 @@ export function assertBetween(
 }
 
 /** Looks again and again until it is so; throws with what it saw last. */
-export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs = 15_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs = 30_000): Promise<T> {
   for (const end = Date.now() + forMs; ; ) {
     const value = await look();
     if (isGood(value)) return value;

@@ -63,6 +63,11 @@ export class Strict {
 /** Retries soon, and always after the same time. */
 export const SOON = { attempts: 3, backoff: { delay: 20, jitter: 'none' } } as const;
 
+/** What lets a bus with these options start also while a case beside it is in production. */
+export function anywhere(options: Partial<HoldfastOptions>): Partial<HoldfastOptions> {
+  return 'store' in options ? { allowInMemory: true } : { allowInMemory: true, migrate: true };
+}
+
 /** A bus of one process, with what its handlers saw. */
 export class Bus {
   readonly seen: string[] = [];
@@ -77,7 +82,7 @@ export class Bus {
       service: 'contract',
       transport: process.transport(),
       store: process.store(),
-      allowInMemory: true,
+      ...anywhere(options),
       ...options,
     } as HoldfastOptions;
     this.holdfast = new Holdfast(given, { logger: silentLogger });
@@ -173,7 +178,7 @@ export function quiet(ms = 300): Promise<void> {
 let productions = 0;
 let environment: string | undefined;
 
-/** Does it with `NODE_ENV=production`, which cases that run at the same time see too: they allow what is in memory. */
+/** Does it with `NODE_ENV=production`, which cases that run at the same time see too: see `anywhere`. */
 export async function inProduction(work: () => Promise<void>): Promise<void> {
   if (productions === 0) environment = process.env.NODE_ENV;
   productions += 1;

@@ -6,7 +6,7 @@ import type { HoldfastOptions } from '../../options.js';
 import { assertBetween, assertIncludes, eventually } from './assertions.js';
 import type { TransportCapabilities } from '../../transport/transport.port.js';
 import { factsOf, type TransportFact } from './transport-fact.js';
-import { BY, type Bench, gate, Happened, inProduction, quiet, SOON } from './transport-kit.js';
+import { anywhere, BY, type Bench, gate, Happened, inProduction, quiet, SOON } from './transport-kit.js';
 
 /** Start, stop, pause; what is refused. */
 export const LIFECYCLE_FACTS: readonly TransportFact[] = [
@@ -320,7 +320,7 @@ export const LIFECYCLE_FACTS: readonly TransportFact[] = [
     },
     'production asks for a transport that survives, or for consent': (bench) =>
       inProduction(async () => {
-        const text = await problemsOf(bench, { allowInMemory: undefined, migrate: true }, { name: 'contract.a' });
+        const text = await problemsOf(bench, { allowInMemory: undefined }, { name: 'contract.a' });
         if (bench.capabilities.persistent) assert.equal(text, 'started');
         else assertIncludes(text, 'allowInMemory');
       }),
@@ -336,7 +336,7 @@ function onceWith({ readsLog }: TransportCapabilities): { readonly idempotent?: 
 async function problemsOf({ system }: Bench, options: Partial<HoldfastOptions>, ...policies: readonly object[]): Promise<string> {
   const process = await system.join();
   const holdfast = new Holdfast(
-    { service: 'contract', transport: process.transport(), store: process.store(), allowInMemory: true, ...options } as HoldfastOptions,
+    { service: 'contract', transport: process.transport(), store: process.store(), ...anywhere(options), ...options } as HoldfastOptions,
     { logger: silentLogger },
   );
   for (const policy of policies) holdfast.on(Happened, () => undefined, { retry: SOON, ...policy } as HandlerPolicies<Happened>);
