@@ -169,7 +169,8 @@ describe('a plain method', () => {
       .get(Gifts)
       .give('bob', 2)
       .finally(() => (isDone = true));
-    while (!isDone) await testing.clock.advance('1s');
+    // No faster than the real time: the clock does not stand still for a plain method, which has a time-out.
+    while (!isDone) await testing.clock.advance('10ms');
     await expect(given).resolves.toEqual({ gift: 'bob', call: 3 });
     await expect(orderIds()).resolves.toEqual(['gift bob 3']);
   });
@@ -215,6 +216,26 @@ describe('what a test sees', () => {
     await testing.settled();
     await expect(testing.deadLetters('hanging')).resolves.toMatchObject([{ error: { code: 'HF_HANDLER_TIMEOUT' } }]);
     expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
+  it('time stands still while a database answers slowly', async () => {
+    @Injectable()
+    class Slow {
+      constructor(@Inject(Charges) private readonly charges: Charges) {}
+
+      @OnMessage(OrderPlaced, { name: 'slow', timeout: '2s' })
+      @Retry(false)
+      async handle(event: OrderPlaced) {
+        await this.charges.rows.query('select pg_sleep(1.2)');
+        await this.charges.rows.insert({ orderId: `slow ${event.orderId}`, attempt: 1 });
+      }
+    }
+    await start(Slow);
+    await testing.deliver(new OrderPlaced('o-1'));
+    await testing.clock.advance('21s');
+    await testing.settled();
+    await expect(testing.deadLetters('slow')).resolves.toEqual([]);
+    await expect(orderIds()).resolves.toContain('slow o-1');
   });
 
   it('HF_TEST_NOT_SETTLED while something is in flight', async () => {

@@ -20,8 +20,10 @@ import { HoldfastTesting, type Recorded } from './holdfast-testing.js';
 /** Who delivers, unless the test says so. */
 const SOURCE = 'another-service';
 const SETTLE_TIMEOUT_MS = 5000;
-/** Between two timers on the way of `advance`: long enough for a database, and short where a handler hangs on purpose. */
-const STEP_SETTLE_MS = 500;
+/** Between two timers on the way of `advance`: long enough for a database on a busy machine. */
+const STEP_SETTLE_MS = 3000;
+/** The same where all that is in flight hung at the timer before: a handler does so on purpose. */
+const HANGING_SETTLE_MS = 500;
 /** Dead letters read at a time. */
 const PAGE = 1000;
 
@@ -33,6 +35,8 @@ export class ApplicationHold extends HoldfastTesting {
   private readonly committed: CommittedMessage[] = [];
   private made: Transport | undefined;
   private engine: Holdfast | undefined;
+  /** What was still in flight when `advance` went on. */
+  private hanging = '';
 
   constructor() {
     super();
@@ -86,12 +90,20 @@ export class ApplicationHold extends HoldfastTesting {
     return new Holdfast(options, { clock: this.clock });
   }
 
+  /** A handler that hangs is what the clock is advanced for: to its time-out. */
   private async settleStep(): Promise<void> {
+    const inFlight = await this.inFlightAfter(HANGING_SETTLE_MS);
+    const isKnown = inFlight === '' || inFlight === this.hanging;
+    this.hanging = isKnown ? inFlight : await this.inFlightAfter(STEP_SETTLE_MS - HANGING_SETTLE_MS);
+  }
+
+  private async inFlightAfter(ms: number): Promise<string> {
     try {
-      await this.engine?.settled(STEP_SETTLE_MS);
+      await this.engine?.settled(ms);
+      return '';
     } catch (error) {
-      // A handler that hangs is what the clock is advanced for: to its time-out.
       if (!isHoldfastError(error, 'HF_TEST_NOT_SETTLED')) throw error;
+      return String(error.details.inFlight);
     }
   }
 }
