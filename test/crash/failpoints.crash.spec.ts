@@ -41,7 +41,7 @@ const CHAINS: readonly Chain[] = [
   },
   {
     what: 'in retries and house-keeping',
-    options: LOG,
+    options: { subscriptions: LOG.subscriptions.map((each) => ({ ...each, isHeedless: true })) },
     promises: KEPT,
     deaths: [
       { at: 'failure:before-record', hit: 3, publishing: FAILING },

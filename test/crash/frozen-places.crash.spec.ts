@@ -7,7 +7,7 @@ import { killPrograms, Program } from './support/program.js';
 
 /** What the design promises for what a frozen process had in its hands, and what starting a process takes on a busy machine. */
 const TAKE_OVER_MS = 10_000;
-const START_MS = 10_000;
+const START_MS = 20_000;
 
 const SUBSCRIPTIONS = [
   { name: 'ordered', isOrdered: true },

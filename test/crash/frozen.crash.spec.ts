@@ -1,7 +1,7 @@
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { openArena } from './support/arena.js';
-import { BEAT_MS, frozen } from './support/frozen.js';
+import { BEAT_MS, frozen, untilAtWork } from './support/frozen.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** What the design promises for what a dead or frozen process had in its hands. */
@@ -25,13 +25,13 @@ it('a writer frozen between INSERT and COMMIT delays only itself', async () => {
   writer.order({ publish: { prefix: 'late', count: 4, keys: 1, keyPrefix: 'its-own', concurrency: 1, rollbackShare: 0, isJoined: true } });
   await frozen(writer);
   await consumer.publish({ count: 60 });
-  const meanwhile = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 6000 });
+  const meanwhile = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 20_000 });
   expect(meanwhile.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(2);
 
   writer.signal('SIGCONT');
   await writer.line('published');
-  const finally_ = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 6000 });
+  const finally_ = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 20_000 });
   expect(finally_.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(4);
   await arena.close();
@@ -48,21 +48,19 @@ it('what a killed and a frozen process had in work is taken over, and nothing do
   sleeping.signal('SIGSTOP');
   const struck = performance.now();
   await healthy.line('published');
-  const promises = { ...PROMISES, atLeastOnce: ['leased'], minimum: 50, patienceMs: 20_000 };
+  const promises = { ...PROMISES, atLeastOnce: ['leased'], minimum: 50, patienceMs: 30_000 };
   const taken = await account(arena, programs, promises);
   expect(taken.faults).toEqual([]);
   // 15 messages of 300 ms for three subscriptions are work of their own; the rest is for a busy machine.
-  expect(performance.now() - struck).toBeLessThan(TAKE_OVER_MS + 6000);
+  expect(performance.now() - struck).toBeLessThan(TAKE_OVER_MS + 16_000);
 
   // Also what had nothing in work is missed, a little later.
   while ((await arena.look('select from holdfast_node')).length > 1) await pause(100);
   sleeping.signal('SIGCONT');
-  const woken = new Date();
   await sleeping.line('log', ({ message }) => message.startsWith('this process was silent'));
+  // What would be one too many comes late.
   await pause(1500);
-  await healthy.publish({ count: 60 });
+  await untilAtWork(arena, sleeping, healthy);
   expect((await account(arena, programs, promises)).faults).toEqual([]);
-  const [again] = await arena.look<{ n: string }>('select count(*) as n from effect where pid = $1 and at > $2', [sleeping.pid, woken]);
-  expect(Number(again?.n)).toBeGreaterThan(0);
   await arena.close();
 }, 90_000);

@@ -5,6 +5,7 @@ import type { ProgramOptions, Subscribing } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
 import { type Chain, die, type Scene } from './support/deaths.js';
+import { untilAtWork } from './support/frozen.js';
 import { buildPrograms, killPrograms, Program, Supervised } from './support/program.js';
 
 const SUBSCRIPTIONS: readonly Subscribing[] = [
@@ -80,7 +81,7 @@ describeWithRabbit('over RabbitMQ', () => {
     180_000,
   );
 
-  it('a process that is killed and one that is frozen with deliveries in hand are replaced, and nothing doubles when the frozen one wakes', async () => {
+  it.concurrent('a process that is killed and one that is frozen with deliveries in hand are replaced, and nothing doubles when the frozen one wakes', async () => {
     const { arena, options } = await open();
     const programs = (await Promise.all([0, 1, 2].map(() => new Program(options).ready()))) as [Program, Program, Program];
     const [killed, sleeping, healthy] = programs;
@@ -93,12 +94,8 @@ describeWithRabbit('over RabbitMQ', () => {
     expect(taken.faults).toEqual([]);
 
     sleeping.signal('SIGCONT');
-    const woken = new Date();
-    await pause(2500);
-    await healthy.publish({ count: 80, perSecond: 60 });
-    expect((await account(arena, programs, { ...PROMISES, minimum: 170 })).faults).toEqual([]);
-    const [again] = await arena.look<{ n: string }>('select count(*) as n from effect where pid = $1 and at > $2', [sleeping.pid, woken]);
-    expect(Number(again?.n)).toBeGreaterThan(0);
+    await untilAtWork(arena, sleeping, healthy);
+    expect((await account(arena, programs, { ...PROMISES, minimum: 130 })).faults).toEqual([]);
     await arena.close();
   }, 150_000);
 
@@ -113,7 +110,8 @@ describeWithRabbit('over RabbitMQ', () => {
     await pause(20);
     const { code, ms } = await stopping.stop();
     expect(code).toBe(0);
-    expect(ms).toBeLessThan(3000 + 3000);
+    // To give back what has not ended takes two seconds more, and a busy machine may add three.
+    expect(ms).toBeLessThan(3000 + 2000 + 3000);
     expect(await arena.look('select from holdfast_node')).toEqual([]);
     const next = await new Program(options).ready();
     await next.publish({ count: 10 });
@@ -139,7 +137,7 @@ describeWithRabbit('over RabbitMQ', () => {
     await arena.close();
   }, 90_000);
 
-  it('a message that kills every process that takes it ends as a dead letter, and nobody else pays', async () => {
+  it.concurrent('a message that kills every process that takes it ends as a dead letter, and nobody else pays', async () => {
     const killed = [
       { name: 'unit', attempts: ATTEMPTS },
       { name: 'batch', batchSize: 8, attempts: ATTEMPTS },
@@ -163,7 +161,7 @@ describeWithRabbit('over RabbitMQ', () => {
     const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
     expect({ faults, dead: await dead() }).toEqual({ faults: [], dead: killed.map(() => letter) });
     if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`deaths: ${deaths}`);
-    expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 10);
+    expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 20);
     await arena.close();
   }, 180_000);
 });

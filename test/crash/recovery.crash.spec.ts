@@ -20,6 +20,16 @@ async function untilEffects(arena: Arena, count: number): Promise<void> {
   while ((await effects(arena)) < count) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+/** Time without an effect from `since` to the last one, beyond the short rests of every work. */
+async function idleMs(arena: Arena, since: Date): Promise<number> {
+  const [row] = await arena.look<{ ms: number }>(
+    `select coalesce(sum(ms) filter (where ms > 200), 0)::float8 as ms from
+       (select extract(epoch from at - lag(at, 1, $1::timestamptz) over (order by at)) * 1000 as ms from effect where at > $1) rests`,
+    [since],
+  );
+  return row?.ms as number;
+}
+
 it('three thousand messages survive kill -9 in their midst, and cost no more than ten seconds beyond their work', async () => {
   const arena = await openArena();
   const options: ProgramOptions = { url: arena.url, lanes: 16, subscriptions: [] };
@@ -34,6 +44,7 @@ it('three thousand messages survive kill -9 in their midst, and cost no more tha
   const next = new Program({ ...options, subscriptions: SUBSCRIPTIONS });
   await next.ready();
   const restarted = performance.now();
+  const [now] = await arena.look<{ at: Date }>('select clock_timestamp() as at');
   const work = perMessage * (SUBSCRIPTIONS.length * MESSAGES - (await effects(arena)));
   const { faults } = await account(arena, [publisher, killed, next], {
     once: ['ordered', 'batch'],
@@ -42,9 +53,13 @@ it('three thousand messages survive kill -9 in their midst, and cost no more tha
     patienceMs: 60_000,
   });
   const took = performance.now() - restarted;
-  if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`work ${Math.round(work)} ms, took ${Math.round(took)} ms`);
+  const idle = await idleMs(arena, now?.at as Date);
+  if (process.env.HOLDFAST_CRASH_FIGURES)
+    console.info(`work ${Math.round(work)} ms, took ${Math.round(took)} ms, idle ${Math.round(idle)} ms of them`);
   expect(faults).toEqual([]);
-  expect(took).toBeLessThan(work + 10_000);
+  expect(idle).toBeLessThan(10_000);
+  // The machine may be half as fast as it was before.
+  expect(took).toBeLessThan(2 * work + 10_000);
 
   // After a clean stop the next one begins at once.
   expect((await next.stop()).code).toBe(0);
@@ -52,8 +67,8 @@ it('three thousand messages survive kill -9 in their midst, and cost no more tha
   const third = await new Program({ ...options, subscriptions: SUBSCRIPTIONS }).ready();
   const ready = performance.now();
   await untilEffects(arena, SUBSCRIPTIONS.length * (MESSAGES + 10));
-  // A second, and as much again for a busy machine.
-  expect(performance.now() - ready).toBeLessThan(2000);
+  // A second, and more for a busy machine, but not the six that it takes to find a dead process.
+  expect(performance.now() - ready).toBeLessThan(5000);
   await third.stop();
   await arena.close();
 }, 120_000);

@@ -9,6 +9,9 @@ const SUBSCRIPTIONS = [
   { name: 'leased', isTransactional: false, lockTtlMs: 2000 },
 ];
 const LANES = 8;
+/** After `stopTimeout`: to give back what has not ended, and what a busy machine may add. */
+const RETURN_MS = 2000;
+const SLACK_MS = 3000;
 const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'] };
 
 /** Slow work that a process has begun, as `subscription id`. */
@@ -60,13 +63,14 @@ it('SIGTERM under load, twice: ends in time, loses and doubles nothing, and the 
     ms: 300,
   } as const;
   const stopping = await new Program({ ...options, publishing }).ready();
-  await pause(1500);
+  // So many that the run shows something, however slow the machine is.
+  while (stopping.said('acknowledged').length < 60) await pause(20);
   await inTheMidst(arena, stopping);
   stopping.signal('SIGTERM');
   await pause(20);
   const { code, ms } = await stopping.stop();
   expect(code).toBe(0);
-  expect(ms).toBeLessThan(3000 + 2000);
+  expect(ms).toBeLessThan(3000 + RETURN_MS + SLACK_MS);
   // What had begun has ended, and the row of the process says that it stopped in good order.
   const finished = await done(arena, stopping);
   expect([...begun(stopping)].filter((each) => !finished.includes(each))).toEqual([]);
@@ -85,8 +89,8 @@ it('SIGTERM under load, twice: ends in time, loses and doubles nothing, and the 
     [readyAt, next.pid],
   );
   expect(first).toHaveLength(SUBSCRIPTIONS.length);
-  // A second, and as much again for a busy machine.
-  expect(first.filter((each) => each.ms >= 2000)).toEqual([]);
+  // A second, and more for a busy machine, but not the six that it takes to find a dead process.
+  expect(first.filter((each) => each.ms >= 5000)).toEqual([]);
   expect((await next.stop()).code).toBe(0);
   await arena.close();
 }, 60_000);
@@ -98,11 +102,11 @@ it('stopping begins nothing new, aborts what does not end, and gives it back', a
   // As many kinds as keys: one key is heeded, and the lanes of the others would go on for seconds.
   const kinds = ['heed', 'slow', 'slow', 'slow', 'slow', 'slow', 'slow', 'slow'] as const;
   await stopping.publish({ prefix: 'm', count: 120, kinds, keys: kinds.length, ms: 300, rollbackShare: 0 });
-  await pause(500);
+  await stopping.line('called', ({ kind }) => kind === 'heed');
   const { code, ms } = await stopping.stop();
   expect(code).toBe(0);
   expect(ms).toBeGreaterThan(1400);
-  expect(ms).toBeLessThan(1500 + 2000 + 1000);
+  expect(ms).toBeLessThan(1500 + RETURN_MS + SLACK_MS);
   expect(stopping.said('aborted').length).toBeGreaterThan(0);
   expect(new Set(stopping.said('aborted').map((line) => line.code))).toEqual(new Set(['HF_STOPPING']));
   // What had been taken when it was told to stop may still be called, one in each lane and the rest of each batch; nothing is taken any more.

@@ -11,7 +11,7 @@ import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { SHIFTS, workByWrongClock } from './support/wrong-clock.js';
 
 /** Until messages have effects again; the most of it is for a busy machine. */
-const FLOWS_AGAIN_MS = 10_000;
+const FLOWS_AGAIN_MS = 20_000;
 
 const SESSIONS = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
 
@@ -100,7 +100,7 @@ describeWithRabbit('over RabbitMQ', () => {
         await postgres.start();
       }
     });
-  }, 180_000);
+  }, 300_000);
 
   it('sessions of the database that end under load, all of them and one after the other, lose, double and disorder nothing', async () => {
     const arena = await openArena();
@@ -115,5 +115,5 @@ describeWithRabbit('over RabbitMQ', () => {
         await arena.look(`${SESSIONS} order by random() limit 1`);
       }
     });
-  }, 180_000);
+  }, 300_000);
 });

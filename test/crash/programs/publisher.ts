@@ -59,11 +59,12 @@ export class Publisher {
     say({ e: 'attempted', id });
     try {
       const { isolation, isJoined = false } = publishing;
-      const options = isolation === undefined ? {} : { isolation, retries: 50 };
+      // What cannot be serialised takes many runs on a busy machine.
+      const options = isolation === undefined ? { timeout: 10_000 } : { timeout: 30_000, isolation, retries: 50 };
       const work = () => this.unit(id, publishing, index);
       const { unitOfWork } = this.bus;
       if (isJoined) await this.dataSource.transaction((manager) => unitOfWork.join(manager, work));
-      else await unitOfWork.run({ timeout: '10s', ...options }, work);
+      else await unitOfWork.run(options, work);
       say({ e: 'acknowledged', id });
       return true;
     } catch (error) {

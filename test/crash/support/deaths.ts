@@ -54,11 +54,12 @@ const TOLD_BY_TIMES = {
   holdfast_delivery: ['failed_at', 'next_attempt_at'],
 };
 
-/** It died with messages in its hands, and nothing was started in its place for a minute. */
+/** It died with messages in its hands, whose handlers end where they are heedless, and nothing was started in its place for a minute. */
 export async function dieInWork({ arena, options }: Scene): Promise<Program> {
-  const program = await new Program(options).ready();
-  await program.publish({ count: 8, kinds: ['slow'], ms: 300 });
-  await pause(100);
+  const subscriptions = options.subscriptions.map((each) => ({ ...each, isHeedless: false }));
+  const program = await new Program({ ...options, subscriptions }).ready();
+  await program.publish({ count: 8, kinds: ['heed'] });
+  await Promise.all(subscriptions.map(({ name }) => program.line('called', ({ subscription }) => subscription === name)));
   await program.kill();
   for (const [table, columns] of Object.entries(TOLD_BY_TIMES)) {
     const earlier = columns.map((column) => `${column} = ${column} - interval '1 minute'`);
