@@ -47,69 +47,76 @@ class Answering {
   }
 }
 
-let arena: Arena;
-let asker: Holdfast;
-let askerSource: DataSource;
-let answering: Answering;
+/** Whoever asks, the process that answers, and the database under both. */
+interface Scene {
+  readonly arena: Arena;
+  readonly asker: Holdfast;
+  readonly answering: Answering;
+  close(): Promise<void>;
+}
 
-afterEach(async () => {
-  await asker.stop({ timeout: '5s' });
-  await askerSource.destroy();
-  await answering.stop();
-  await arena.close();
-});
-
-async function open(isTransactional: boolean, broker?: { readonly url: string; readonly exchange: string }): Promise<void> {
-  arena = await openArena();
-  answering = new Answering({ url: arena.url, broker, isTransactional });
+async function open(isTransactional: boolean, broker?: { readonly url: string; readonly exchange: string }): Promise<Scene> {
+  const arena = await openArena();
+  const answering = new Answering({ url: arena.url, broker, isTransactional });
   await answering.start();
-  askerSource = await new DataSource({ type: 'postgres', url: arena.url }).initialize();
+  const askerSource = await new DataSource({ type: 'postgres', url: arena.url }).initialize();
   // Tables of its own, where a broker is between the two.
   const store = typeorm({ dataSource: askerSource, lanes: 2, schema: broker === undefined ? undefined : 'asker' });
   const transport = broker === undefined ? database() : rabbitmq(broker);
-  asker = new Holdfast({ service: 'asking', transport, store }, { logger: silentLogger });
+  const asker = new Holdfast({ service: 'asking', transport, store }, { logger: silentLogger });
   await asker.start();
+  const close = async () => {
+    await asker.stop({ timeout: '5s' });
+    await askerSource.destroy();
+    await answering.stop();
+    await arena.close();
+  };
+  return { arena, asker, answering, close };
 }
 
 /** Asks once; the answer must be the number of the only row that was written. */
-async function askOnce(dieAt: FailpointName): Promise<void> {
-  const { n } = await asker.bus.request(new Draw(dieAt), { timeout: '60s', id: 'only' });
-  // The reply may be faster than the news of the death.
-  while (answering.deaths === 0) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(answering.deaths).toBe(1);
-  const rows = await arena.look<{ n: string }>('select n from effect order by n');
-  expect(rows.map((row) => Number(row.n))).toEqual([n]);
+async function askOnce({ arena, asker, answering, close }: Scene, dieAt: FailpointName): Promise<void> {
+  try {
+    const { n } = await asker.bus.request(new Draw(dieAt), { timeout: '60s', id: 'only' });
+    // The reply may be faster than the news of the death.
+    while (answering.deaths === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(answering.deaths).toBe(1);
+    const rows = await arena.look<{ n: string }>('select n from effect order by n');
+    expect(rows.map((row) => Number(row.n))).toEqual([n]);
+  } finally {
+    await close();
+  }
 }
 
 /** Between the call of a handler inside a transaction and the end of the commit. */
 const IN_UNIT: readonly FailpointName[] = ['cursor:after-move', 'unit:after-outbox', 'unit:after-commit'];
 
+// Side by side: most of their time is waiting until a dead process is found.
 describe('over the database, a request is answered, and its effect is there once, when its process dies at', () => {
-  it.each(IN_UNIT)('%s', async (failpoint) => {
-    await open(true);
-    await askOnce(failpoint);
+  beforeAll(buildPrograms);
+
+  it.concurrent.each(IN_UNIT)('%s', async (failpoint) => {
+    await askOnce(await open(true), failpoint);
   });
 
-  it('lease:after-handler, of a handler outside any transaction', async () => {
-    await open(false);
-    await askOnce('lease:after-handler');
+  it.concurrent('lease:after-handler, of a handler outside any transaction', async () => {
+    await askOnce(await open(false), 'lease:after-handler');
   });
 });
 
 describeWithRabbit('over RabbitMQ, a request is answered, and its effect is there once, when its process dies at', () => {
   let area: RabbitArea;
   beforeAll(async () => {
+    buildPrograms();
     area = await openRabbit();
   });
   afterAll(() => area.drop());
 
-  it.each([...IN_UNIT, 'relay:after-read', 'relay:after-publish'] as const)('%s', async (failpoint) => {
-    await open(true, { url: area.url, exchange: area.name() });
-    await askOnce(failpoint);
+  it.concurrent.each([...IN_UNIT, 'relay:after-read', 'relay:after-publish'] as const)('%s', async (failpoint) => {
+    await askOnce(await open(true, { url: area.url, exchange: area.name() }), failpoint);
   });
 
-  it('lease:after-handler, of a handler outside any transaction', async () => {
-    await open(false, { url: area.url, exchange: area.name() });
-    await askOnce('lease:after-handler');
+  it.concurrent('lease:after-handler, of a handler outside any transaction', async () => {
+    await askOnce(await open(false, { url: area.url, exchange: area.name() }), 'lease:after-handler');
   });
 });
