@@ -160,7 +160,7 @@ describe('kill -9 at every failpoint', () => {
       await last.stop();
       await arena.close();
     },
-    180_000,
+    300_000,
   );
 
   it.concurrent.each(METHOD_DEATHS)(

@@ -78,7 +78,7 @@ describeWithRabbit('over RabbitMQ', () => {
       await last.stop();
       await arena.close();
     },
-    180_000,
+    300_000,
   );
 
   it.concurrent('a process that is killed and one that is frozen with deliveries in hand are replaced, and nothing doubles when the frozen one wakes', async () => {
