@@ -2,7 +2,9 @@ const { default: Sequencer } = require('@jest/test-sequencer');
 
 const order = ['unit', 'int', 'e2e', 'crash'];
 /** Those of the last kind that take a minute and more, the longest first: at the end of a run one worker would wait for the other. */
-const longest = ['server', 'over-rabbitmq', 'hostile', 'broker'].map((name) => `test/crash/${name}.crash.spec.ts`);
+const longest = ['failpoints', 'server', 'broker', 'over-rabbitmq', 'hostile', 'flat-memory'].map(
+  (name) => `test/crash/${name}.crash.spec.ts`,
+);
 
 /** The cheap tests first; within a kind the longest, as far as they are known, and then Jest's own order (failed and slow ones first). */
 module.exports = class ByCost extends Sequencer {
