@@ -19,7 +19,7 @@ class Booked {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(30_000);
+const eventually = eventuallyWithin(40_000);
 
 /** One process of the service, with a pool of its own. */
 interface Running {
@@ -28,7 +28,8 @@ interface Running {
 }
 
 describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
-  jest.setTimeout(90_000);
+  // More than all waits of a test together: one that fails says what it waited for.
+  jest.setTimeout(240_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let window: DataSource;
@@ -104,30 +105,48 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
       )
     ).map(({ n }: { n: number }) => n);
 
-  const shared = (...wanted: number[]) => eventually(shares, (found) => found.join() === wanted.join());
+  const shared = (...wanted: number[]) => waitFor(`shares ${wanted.join()}`, shares, (found) => found.join() === wanted.join());
 
   const effects = async (): Promise<{ key: string; n: number; node: number }[]> =>
     window.query('select key, n, node from effect order by at');
 
-  /** Where everything is, so that a failure tells where it stands still. */
-  const progress = async () => {
-    const [{ handled }] = await window.query('select count(*)::int as handled from effect');
-    const stored = await window.query(
-      'select state, is_suspect, count(*)::int as n, min(next_attempt_at - now())::text as due_in, max(error_message) as error from holdfast_delivery group by 1, 2',
-    );
-    return { handled, inQueues: await ready(), stored };
-  };
+  const handled = async (): Promise<number> => (await window.query('select count(*)::int as n from effect'))[0].n;
 
-  const ready = () =>
+  const stored = async (): Promise<number> => (await window.query('select count(*)::int as n from holdfast_delivery'))[0].n;
+
+  /** Where everything is. */
+  const progress = async () => ({
+    handled: await handled(),
+    shares: await shares(),
+    inQueues: await inQueues().catch(String),
+    stored: await window.query(
+      'select state, is_suspect, count(*)::int as n, min(next_attempt_at - now())::text as due_in, max(error_message) as error from holdfast_delivery group by 1, 2',
+    ),
+  });
+
+  /** A failure tells where everything stands still. */
+  async function waitFor<T>(what: string, look: () => Promise<T> | T, isGood: (value: T) => boolean): Promise<T> {
+    try {
+      return await eventually(look, isGood);
+    } catch (error) {
+      throw new Error(`${what}: ${(error as Error).message}; ${JSON.stringify(await progress())}`, { cause: error });
+    }
+  }
+
+  /** Messages that are ready, and consumers, in each queue. */
+  const inQueues = () =>
     area.as(async (admin) => {
-      const counts: number[] = [];
-      for (const queue of partitions()) counts.push((await admin.checkQueue(queue)).messageCount);
+      const counts: [messages: number, consumers: number][] = [];
+      for (const queue of partitions()) {
+        const { messageCount, consumerCount } = await admin.checkQueue(queue);
+        counts.push([messageCount, consumerCount]);
+      }
       return counts;
     });
 
   /** Each key has 1 to `count`, once and in this order. */
   async function assertOrdered(keys: readonly string[], count: number): Promise<void> {
-    await eventually(progress, ({ handled }) => handled >= keys.length * count);
+    await waitFor(`${keys.length * count} effects`, handled, (n) => n >= keys.length * count);
     await pause(300);
     const all = await effects();
     const wanted = Array.from({ length: count }, (_, n) => n + 1);
@@ -137,27 +156,55 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
 
   const KEYS = Array.from({ length: 18 }, (_, n) => `account ${n}`);
 
-  async function publish({ bus }: Running, count: number, everyMs: number): Promise<void> {
-    for (let n = 1; n <= count; n += 1) {
-      await Promise.all(KEYS.map((key) => bus.bus.publish(new Booked(n), { key })));
-      await pause(everyMs);
-    }
+  /** Rounds of one message for each key, until it is told to stop. `ahead`: rounds that are not handled yet, at most. */
+  function publishing({ bus }: Running, everyMs: number, ahead = Infinity) {
+    let made = 0;
+    let isOver = false;
+    const isFarAhead = async () => made - (await handled()) / KEYS.length >= ahead;
+    const work = (async () => {
+      for (; !isOver; await pause(everyMs)) {
+        if (await isFarAhead()) continue;
+        await Promise.all(KEYS.map((key) => bus.bus.publish(new Booked(made + 1), { key })));
+        made += 1;
+      }
+    })();
+    // Told by `stop`.
+    work.catch(() => undefined);
+    return {
+      /** So many that begin from now on. */
+      more: async (count: number) => {
+        const wanted = made + 1 + count;
+        await waitFor(
+          `${wanted} rounds`,
+          () => made,
+          (n) => n >= wanted,
+        );
+      },
+      /** How many there were. */
+      stop: async (): Promise<number> => {
+        isOver = true;
+        await work;
+        return made;
+      },
+    };
   }
 
   it('survives a rolling deploy of three processes: balanced before and after, each key in its order, once', async () => {
-    const olds = [await start(), await start(), await start()] as const;
+    // So that each partition has one in work and others behind it, and the machine has time for the deploy.
+    const slow = () => start(() => pause(20));
+    const olds = await Promise.all([slow(), slow(), slow()]);
     await shared(2, 2, 2);
-    const publisher = await start();
+    const publisher = await slow();
     await shared(1, 1, 2, 2);
-    const published = publish(publisher, 60, 60);
+    const rounds = publishing(publisher, 100, 4);
     for (const old of olds) {
+      await rounds.more(2);
       await stop(old);
-      await start();
-      await pause(400);
+      await slow();
     }
-    await published;
     await shared(1, 1, 2, 2);
-    await assertOrdered(KEYS, 60);
+    await rounds.more(2);
+    await assertOrdered(KEYS, await rounds.stop());
     expect(new Set((await effects()).map(({ node }) => node)).size).toBeGreaterThan(3);
   });
 
@@ -183,40 +230,46 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
   });
 
   it('keeps the order of a key when its connections are cut again and again', async () => {
-    const [one] = [await start(), await start()];
+    const one = await start();
+    await start();
     await shared(3, 3);
-    const published = publish(one as Running, 25, 90);
+    const rounds = publishing(one, 90, 10);
     for (let cuts = 0; cuts < 4; cuts += 1) {
       await pause(700);
       area.closeConnections?.();
     }
-    await published;
-    await assertOrdered(KEYS, 25);
+    await rounds.more(2);
+    await assertOrdered(KEYS, await rounds.stop());
   });
 
   it('holds nothing while it is paused, and goes on in order', async () => {
-    const [one] = [await start(), await start()];
+    const one = await start();
+    await start();
     await shared(3, 3);
-    const waiting = async () => (await ready()).reduce((sum, count) => sum + count, 0);
     const by = { by: 'a test', reason: 'a test' };
-    const published = publish(one as Running, 25, 90);
-    for (let pauses = 0; pauses < 2; pauses += 1) {
-      await pause(700);
-      await one?.bus.subscriptions.pause('bank.book', by);
-      await pause(1500);
-      if (pauses === 1) {
-        await published;
-        // Handled, in a queue, or put aside because it came back: nothing is in hand.
-        const everywhere = async () => {
-          const [{ n }] = await window.query('select count(*)::int as n from holdfast_delivery');
-          return (await effects()).length + (await waiting()) + n;
-        };
-        await eventually(everywhere, (count) => count === KEYS.length * 25);
-        expect(await waiting()).toBeGreaterThan(0);
-      }
-      await one?.bus.subscriptions.resume('bank.book', by);
-    }
-    await assertOrdered(KEYS, 25);
+    const rounds = publishing(one, 90);
+    const goesOn = async () => {
+      const before = await handled();
+      await waitFor(`more than ${before} effects`, handled, (n) => n > before);
+    };
+    const nobodyTakes = () => waitFor('no consumers', inQueues, (all) => all.every(([, consumers]) => consumers === 0));
+    const waiting = async () => (await inQueues()).reduce((sum, [messages]) => sum + messages, 0);
+    await goesOn();
+    await one.bus.subscriptions.pause('bank.book', by);
+    await nobodyTakes();
+    await rounds.more(2);
+    await one.bus.subscriptions.resume('bank.book', by);
+    await goesOn();
+    await one.bus.subscriptions.pause('bank.book', by);
+    await nobodyTakes();
+    await rounds.more(2);
+    const count = await rounds.stop();
+    // Handled, in a queue, or put aside because it came back: nothing is in hand.
+    const everywhere = async () => (await handled()) + (await waiting()) + (await stored());
+    await waitFor(`${KEYS.length * count} messages`, everywhere, (n) => n === KEYS.length * count);
+    expect(await waiting()).toBeGreaterThan(0);
+    await one.bus.subscriptions.resume('bank.book', by);
+    await assertOrdered(KEYS, count);
   });
 
   it('keeps later messages behind one that fails, and hands them over when it has succeeded', async () => {
@@ -236,8 +289,9 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
     await start();
     await start(undefined, { partitions: 2 });
     await shared(3, 3);
-    await publish([...running][1] as Running, 5, 0);
-    await assertOrdered(KEYS, 5);
+    const rounds = publishing([...running][1] as Running, 0);
+    await rounds.more(4);
+    await assertOrdered(KEYS, await rounds.stop());
   });
 
   it('is refused where a queue is left from when it had no order', async () => {
