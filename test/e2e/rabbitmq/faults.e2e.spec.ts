@@ -54,7 +54,7 @@ describeWithRabbit('a bus over RabbitMQ', () => {
     const made = new Holdfast(
       {
         service: 'shop',
-        transport: rabbitmq({ url: way.url, exchange, requestTimeout: '2s', heartbeat: '1s' }),
+        transport: rabbitmq({ url: way.url, exchange, heartbeat: '1s' }),
         store: typeorm({ dataSource, lanes: 4 }),
       },
       { logger: silentLogger },

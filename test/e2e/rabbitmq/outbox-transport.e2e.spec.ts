@@ -57,7 +57,7 @@ describeWithRabbit('the relay of an outbox like that of @nestjs/outbox, over Hol
     way = await openBlackHole(area.url);
     exchange = area.name();
     queues.push(`${exchange}/billing/billing.charge`);
-    const broker = rabbitmq({ url: way.url, exchange, confirmTimeout: '3s', requestTimeout: '2s', heartbeat: '1s', startTimeout: '2s' });
+    const broker = rabbitmq({ url: way.url, exchange, confirmTimeout: '3s' });
     transport = new HoldfastOutboxTransport({ service: 'orders', transport: broker, nonRetryable: NonRetryableMessageError });
     relay = new OutboxRelay(dataSource, transport);
   });

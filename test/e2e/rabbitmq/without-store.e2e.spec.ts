@@ -54,7 +54,7 @@ describeWithRabbit('a bus without a store over RabbitMQ', () => {
     policies: Partial<HandlerPolicies<OrderPlaced>> = {},
     options: Partial<Parameters<typeof rabbitmq>[0]> = {},
   ): Promise<Holdfast> => {
-    const transport = rabbitmq({ url: way.url, exchange, requestTimeout: '2s', heartbeat: '1s', ...options });
+    const transport = rabbitmq({ url: way.url, exchange, heartbeat: '1s', ...options });
     const made = new Holdfast({ service: 'shop', transport }, { logger: silentLogger });
     if (handler !== undefined) made.on(OrderPlaced, handler, { name: 'shop.book', ...policies } as HandlerPolicies<OrderPlaced>);
     buses.push(made);
@@ -110,7 +110,8 @@ describeWithRabbit('a bus without a store over RabbitMQ', () => {
   });
 
   it('tells the caller when the broker stays away, refuses, or has no queue for a command', async () => {
-    const one = await bus(undefined, {}, { confirmTimeout: '500ms' });
+    const one = await bus();
+    const impatient = await bus(undefined, {}, { confirmTimeout: '500ms' });
     await expect(one.bus.send(new Refund())).rejects.toMatchObject({ code: 'HF_COMMAND_UNROUTABLE' });
     await area.as(async (admin) => {
       const full = { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-max-length': 1, 'x-overflow': 'reject-publish' } };
@@ -123,7 +124,10 @@ describeWithRabbit('a bus without a store over RabbitMQ', () => {
       })(),
     ).rejects.toMatchObject({ code: 'HF_PUBLISH_FAILED', details: { outcome: 'rejected' } });
     way.refuse(true);
-    await expect(one.bus.publish(new OrderPlaced(1))).rejects.toMatchObject({ code: 'HF_PUBLISH_FAILED', details: { outcome: 'unknown' } });
+    await expect(impatient.bus.publish(new OrderPlaced(1))).rejects.toMatchObject({
+      code: 'HF_PUBLISH_FAILED',
+      details: { outcome: 'unknown' },
+    });
   });
 
   it('puts a poison message into the dead-letter queue with the reason, and handles the next', async () => {

@@ -117,7 +117,7 @@ describeWithRabbit('over RabbitMQ', () => {
   });
   afterAll(() => area.drop());
 
-  const by = (way: BlackHole, exchange: string) => rabbitmq({ url: way.url, exchange, requestTimeout: '2s', heartbeat: '1s' });
+  const by = (way: BlackHole, exchange: string) => rabbitmq({ url: way.url, exchange, heartbeat: '1s' });
 
   it.each(['asker', 'owner'] as const)(
     'every request is answered, and done once, while the connections of the %s are cut',

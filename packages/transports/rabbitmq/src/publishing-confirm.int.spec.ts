@@ -1,6 +1,6 @@
 import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { envelopeOf, eventually, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import { envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
 
 /** Class and method. */
 const CONFIRM_SELECT_OK = [85, 11] as const;
@@ -30,7 +30,7 @@ describeWithRabbit('publishing with confirms', () => {
   };
 
   it('has at most one unconfirmed message of a key, also over two calls, and keyless ones without bound', async () => {
-    const transport = await publisher({ confirmTimeout: 800 });
+    const transport = await publisher({ ...LETS_GO_SOON, confirmTimeout: 800 });
     scene.way.mute();
     const batch = [envelopeOf('k1', { key: 'k' }), envelopeOf('k2', { key: 'k' }), envelopeOf('x'), envelopeOf('y')];
     const calls = Promise.all([transport.publish(batch), transport.publish([envelopeOf('k3', { key: 'k' })])]);
@@ -54,16 +54,16 @@ describeWithRabbit('publishing with confirms', () => {
   });
 
   it('has at most a window of unconfirmed messages', async () => {
-    const transport = await publisher({ window: 3, confirmTimeout: 800 });
+    const transport = await publisher({ ...LETS_GO_SOON, window: 3, confirmTimeout: '3s' });
     scene.way.mute();
     const outcomes = transport.publish(Array.from({ length: 10 }, (_, i) => envelopeOf(`${i}`)));
     await eventually(
       () => scene.ready(),
       (count) => count === 3,
     );
+    expect(transport.isBusy).toBe(true);
     await quiet();
     expect(await scene.ready()).toBe(3);
-    expect(transport.isBusy).toBe(true);
     expect(new Set(await outcomes)).toEqual(new Set(['unknown']));
     expect(transport.isBusy).toBe(false);
   });

@@ -1,6 +1,6 @@
 import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { envelopeOf, eventually, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import { envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
 
 describeWithRabbit('publishing in transactions', () => {
   let area: RabbitArea;
@@ -28,12 +28,15 @@ describeWithRabbit('publishing in transactions', () => {
 
   const batchOf = (count: number, name = '') => Array.from({ length: count }, (_, i) => envelopeOf(`${name}${i}`));
 
-  /** So many are there, and after a while still no more. */
-  const staysAt = async (count: number): Promise<void> => {
-    await eventually(
+  const reaches = (count: number) =>
+    eventually(
       () => scene.ready(),
       (ready) => ready >= count,
     );
+
+  /** So many are there, and after a while still no more. */
+  const staysAt = async (count: number): Promise<void> => {
+    await reaches(count);
     await quiet();
     expect(await scene.ready()).toBe(count);
   };
@@ -59,17 +62,18 @@ describeWithRabbit('publishing in transactions', () => {
   });
 
   it('has one transaction at a time, and those that wait share the next one as far as the window goes', async () => {
-    const transport = await publisher({ window: 3, confirmTimeout: 800 });
+    const transport = await publisher({ ...LETS_GO_SOON, window: 3, confirmTimeout: '3s' });
     scene.way.mute();
     const calls = Promise.all([2, 1, 2, 1].map((count, at) => transport.publish(batchOf(count, `${at}-`))));
-    await staysAt(3);
+    await reaches(3);
     expect(transport.isBusy).toBe(true);
+    await staysAt(3);
     expect(new Set((await calls).flat())).toEqual(new Set(['unknown']));
     expect(transport.isBusy).toBe(false);
   });
 
   it('does not cut a batch that is larger than the window', async () => {
-    const transport = await publisher({ window: 3, confirmTimeout: 800 });
+    const transport = await publisher({ ...LETS_GO_SOON, window: 3, confirmTimeout: 800 });
     scene.way.mute();
     const outcomes = transport.publish(batchOf(10));
     await staysAt(10);
@@ -91,7 +95,7 @@ describeWithRabbit('publishing in transactions', () => {
   });
 
   it('gives up a channel whose commit is not answered, also when that began while the broker took nothing', async () => {
-    const transport = await publisher({ confirmTimeout: 400 });
+    const transport = await publisher({ ...LETS_GO_SOON, confirmTimeout: 400 });
     const [blocked, unblocked] = [scene.hear('broker:blocked'), scene.hear('broker:unblocked')];
     const publishing = ({ connection }: { connection: string }) => connection === 'publish';
     // The commit is written, its answer is lost, and then the alarm comes.

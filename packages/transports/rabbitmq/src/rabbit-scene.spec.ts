@@ -19,6 +19,12 @@ import {
 } from '@holdfast/core';
 import { type RabbitmqOptions, rabbitmq } from './index.js';
 
+/** How long a message waits for its confirm, unless a test says otherwise. */
+export const CONFIRM_MS = 5000;
+
+/** For a way that is mute: when a connection that gives no answer is let go of. */
+export const LETS_GO_SOON = { requestTimeout: '2s' } as const;
+
 /** Transports on a real broker, behind a way that can be cut. */
 export class Scene {
   readonly transports: Transport[] = [];
@@ -37,7 +43,7 @@ export class Scene {
   }
 
   transport(options: Partial<RabbitmqOptions> = {}, nodeId: string = randomUUID()): Transport {
-    const all = { url: this.way.url, exchange: this.exchange, confirmTimeout: '5s', requestTimeout: '1s', ...options } as const;
+    const all = { url: this.way.url, exchange: this.exchange, confirmTimeout: CONFIRM_MS, ...options } as const;
     const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger: silentLogger };
     const transport = rabbitmq(all).create({ service: 'scene', nodeId, store: undefined, ...ports });
     this.transports.push(transport);

@@ -78,7 +78,10 @@ describeWithRabbit('replies', () => {
     const sender = scene.transport();
     await sender.start({ subscriptions: [] });
     await transport.close(2000);
-    expect(await sender.publish([replyOf('late', address)])).toEqual(['unroutable']);
+    await eventually(
+      () => sender.publish([replyOf('late', address)]),
+      ([outcome]) => outcome === 'unroutable',
+    );
     await expect(area.as((admin) => admin.checkQueue(address))).rejects.toThrow(/NOT_FOUND/);
   });
 

@@ -42,7 +42,7 @@ export class Shop {
     const database = await createTestDatabase();
     const window = await new DataSource({ type: 'postgres', url: database.url, poolSize: 3 }).initialize();
     await window.query('create table effect (at bigserial primary key, key text, n int not null)');
-    return new Shop(database, window, { requestTimeout: '2s', heartbeat: '1s', ...broker });
+    return new Shop(database, window, { heartbeat: '1s', ...broker });
   }
 
   /** Name of the queue of its subscription. */
