@@ -211,7 +211,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     const found = new Map(seen.map((delivery) => [delivery.id, delivery]));
     expect(found.get('r-1')).toMatchObject({ source: 'orders', type: 'shop.order-paid' });
     expect(found.get('e-1')).toMatchObject({ source: 'orders', key: 'k', time: new Date(envelope.createdAt), headers: { tenant: 'a' } });
-    expect(seen.at(-1)?.headers).toEqual({ tenant: 'b' });
+    expect(seen.map(({ headers }) => headers)).toContainEqual({ tenant: 'b' });
   });
 
   it('foreign messages have one effect each though they come twice and the connection is cut again and again', async () => {

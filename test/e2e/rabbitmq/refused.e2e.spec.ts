@@ -1,5 +1,6 @@
 // What the broker does not take is parked with what follows in its key, and goes when it can.
 import { describeWithRabbit, openRabbit, type RabbitArea, eventuallyWithin, pause } from '@holdfast-internal/test-support';
+import { subscribe } from '@holdfast/core';
 import { connect } from 'amqplib';
 import { numbers, OrderPlaced, Refund, Shop } from './support/shop.js';
 
@@ -139,15 +140,14 @@ describeWithRabbit('what RabbitMQ refuses, or has no place for', () => {
       for (const n of numbers(40, first)) await bus.bus.publish(new OrderPlaced(n));
     };
     await publish(1);
+    const again: string[] = [];
+    const stop = subscribe('subscription:consuming', ({ queue }) => again.push(queue));
     await area.as((admin) => admin.deleteQueue(shop.queue));
-    const isThere = () =>
-      area.as((admin) =>
-        admin.checkQueue(shop.queue).then(
-          () => true,
-          () => false,
-        ),
-      );
-    await eventually(isThere, (is) => is);
+    // One that is there and not yet bound gets nothing.
+    await eventually(
+      () => again,
+      (names) => names.includes(shop.queue),
+    ).finally(stop);
     await publish(101);
     const later = async () => (await shop.effects()).map(({ n }) => n).filter((n) => n > 100);
     await eventually(later, ({ length }) => length === 40);

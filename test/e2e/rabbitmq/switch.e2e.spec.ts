@@ -149,11 +149,15 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
     const isSlow = new Promise<void>((resolve) => {
       endSlow = resolve;
     });
-    const slow = order(third, `c${KEYS}`, () => isSlow);
-    await eventually(
-      () => dataSource.query(`select from pg_stat_activity where state = 'idle in transaction' and datname = current_database()`),
-      (rows) => rows.length > 0,
-    );
+    let begin = (): void => undefined;
+    const hasBegun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const slow = order(third, `c${KEYS}`, () => {
+      begin();
+      return isSlow;
+    });
+    await Promise.race([hasBegun, slow]);
     await operator().switchTo('rabbitmq', BY);
     await eventually(
       () => dataSource.query('select lane from holdfast_lane where relay_position > log_end'),
