@@ -23,8 +23,10 @@ import {
 
 const LANES = 4;
 
-/** Longer than a busy machine takes for a heartbeat. */
-const SILENT_MS = 400;
+/** Longer than a busy machine takes for a heartbeat, and shorter than what a store may count to a process after its last word. */
+const SILENT_MS = 1500;
+/** Longer than a busy machine takes for the next statement. */
+const LEASE_MS = 1000;
 
 /** What each fact begins with. */
 async function scene(fixture: StoreFixture) {
@@ -221,8 +223,8 @@ export const DEATH_FACTS = factsOf('a process that died', scene, {
         if (how === 'retaken') {
           const { messages } = await inTransaction(other, (first) => other.store.deliveries.intake(id).take(first, 1));
           assert.equal(await other.store.deliveries.intake(id).retake(tx, messages[0]!), true);
-        } else await ((await other.store.deliveries.intake(id).lease(1, 100)) as Lease).finish(tx);
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        } else await ((await other.store.deliveries.intake(id).lease(1, LEASE_MS)) as Lease).finish(tx);
+        await new Promise((resolve) => setTimeout(resolve, LEASE_MS));
         assert.equal(await count(), undefined);
         await found(other);
         assert.equal((await count())?.attempts, 1);

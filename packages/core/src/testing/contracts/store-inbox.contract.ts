@@ -182,9 +182,9 @@ export const INBOX_FACTS = factsOf('the inbox', scene, {
     assert.deepEqual(await claim('1'), { state: 'done', result: 'mine' });
   },
   'keeps a claim that is renewed': async ({ claimed, one, ids, key, claim }) => {
-    const { token } = await claimed('1', 300);
+    const { token } = await claimed('1', 1500);
     await one.store.inbox.renew({ subscriptionId: ids[0]!, key: key('1'), token, leaseMs: 60_000 });
-    await new Promise((resolve) => setTimeout(resolve, 350));
+    await new Promise((resolve) => setTimeout(resolve, 1600));
     assert.equal((await claim('1')).state, 'held');
   },
   'does not take a message for handled whose claim is still in work': async ({ claim, key, remember }) => {

@@ -84,6 +84,7 @@ export const DELIVERY_FACTS: readonly TransportFact[] = [
         () => bus.holdfast.deadLetters.list(),
         ({ items }) => items.length === 1,
       );
+      assert.deepEqual(await bench.written(1), ['good a']);
       assert.deepEqual(
         bus.seen.filter((each) => each.startsWith('good')),
         ['good a 1'],
@@ -235,7 +236,7 @@ export const DELIVERY_FACTS: readonly TransportFact[] = [
           aborted.push(signal.aborted);
           return undefined;
         },
-        { timeout: 200 },
+        { timeout: 1000 },
       );
       await bus.start();
       await bus.publish('a');

@@ -17,16 +17,16 @@ export const LIFECYCLE_FACTS: readonly TransportFact[] = [
       bus.on('reader', ({ text }) => at.set(text, Date.now()));
       await bus.start();
       const begin = Date.now();
-      await bus.publish('delayed', { delay: 400 });
-      await bus.publish('at', { at: new Date(begin + 600) });
+      await bus.publish('delayed', { delay: 1500 });
+      await bus.publish('at', { at: new Date(begin + 1800) });
       await bus.publish('now');
       await eventually(
         () => at.size,
         (size) => size === 3,
       );
       // The database and this process read one clock here, to the millisecond.
-      assertBetween(at.get('delayed')! - begin, { least: 399 });
-      assertBetween(at.get('at')! - begin, { least: 599 });
+      assertBetween(at.get('delayed')! - begin, { least: 1499 });
+      assertBetween(at.get('at')! - begin, { least: 1799 });
       assertBetween(at.get('now')!, { most: at.get('delayed')! });
     },
     'is as old as its due time says, not as its publish: a subscription that remembers for less than the delay handles it': async (
