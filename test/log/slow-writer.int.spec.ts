@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 
 const LANES = 4;
 const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
-const FROZEN_MS = 2000;
+const FROZEN_MS = 6000;
 
 interface Moment {
   readonly ms: number;

@@ -1,7 +1,5 @@
 // What Nest puts around its own handlers, under HoldfastStrategy: nothing in there may turn a failure into a success.
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, freePort, type TestDatabase } from '@holdfast-internal/test-support';
 import { Durable, getDelivery, HoldfastContext, untypedMessage, Retry, Transactional } from '@holdfast/nest';
 import {
   type ArgumentsHost,
@@ -53,15 +51,6 @@ async function deliver(data: unknown = {}): Promise<void> {
 }
 
 const letters = () => made.testing.deadLetters();
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 @Catch()
 class Swallow implements ExceptionFilter {

@@ -28,7 +28,7 @@ describe('samples/01-order-payment-stock', () => {
     const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
     expect(lastLine).toMatch(/^Error: not done within 15 s, still waiting for .+\. The machine is slow or busy, or something hangs$/);
     expect(exitCode).toBe(1);
-    expect(performance.now() - startMs).toBeLessThan(20_000);
+    expect(performance.now() - startMs).toBeLessThan(30_000);
   }, 240_000);
 
   it('says what is wrong with its command line', async () => {

@@ -1,9 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { connect } from 'amqplib';
+import { freePort } from './free-port.js';
 
 /** A start on a busy machine takes ten seconds and more. */
 const PATIENCE_MS = 90_000;
@@ -126,12 +126,4 @@ function installedScripts(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...ELSEWHERE];
   const found = folders.map((folder) => join(folder, SCRIPT)).find((file) => existsSync(file));
   return found && dirname(realpathSync(join(dirname(realpathSync(found)), SCRIPT)));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -254,9 +254,9 @@ describe('a time-out', () => {
     const pid = async () => pids.push((await query('select pg_backend_pid() as pid'))[0].pid);
     const told: string[] = [];
     let late: Promise<unknown> | undefined;
-    const unit = units.engine.run({ timeout: 100 }, async () => {
+    const unit = units.engine.run({ timeout: 1000 }, async () => {
       await pid();
-      late = new Promise((resolve) => setTimeout(resolve, 300))
+      late = new Promise((resolve) => setTimeout(resolve, 1500))
         .then(() => insert('late'))
         .catch((error: { code: string }) => told.push(error.code));
       await late;
