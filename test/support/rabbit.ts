@@ -8,6 +8,8 @@ type Found = { readonly url: string; readonly version: string } | { readonly rea
 export interface RabbitArea {
   /** Of a virtual host of its own, or of the one there is when this machine cannot make one. */
   readonly url: string;
+  /** Of the server, such as `3.10.8`. */
+  readonly version: string;
   /** A name for an exchange, which is also the first part of the names of queues. */
   name(): string;
   /** Something done with a connection of its own. */
@@ -58,6 +60,7 @@ export async function openRabbit(): Promise<RabbitArea> {
   const as = <T>(work: (admin: Admin) => Promise<T>) => asAdmin(url.href, work);
   return {
     url: url.href,
+    version: found.version,
     name: () => {
       exchanges.push(`${vhost}-${exchanges.length}`);
       return exchanges.at(-1) as string;

@@ -70,9 +70,14 @@ export class Scene {
     return `${this.exchange}/scene:dead/${name}`;
   }
 
-  /** Arguments that a subscription's queue is made with on RabbitMQ 3. */
-  argumentsOf(name = 'reader'): Record<string, string> {
-    return { 'x-queue-type': 'quorum', 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': this.deadLettersOf(name) };
+  /** Arguments that all queues are made with. */
+  get quorum(): Record<string, string | number> {
+    return { 'x-queue-type': 'quorum', ...(Number.parseInt(this.area.version, 10) >= 4 ? { 'x-delivery-limit': -1 } : {}) };
+  }
+
+  /** Arguments that a subscription's queue is made with. */
+  argumentsOf(name = 'reader'): Record<string, string | number> {
+    return { ...this.quorum, 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': this.deadLettersOf(name) };
   }
 
   /** Messages that are ready in a queue. */

@@ -42,7 +42,7 @@ describeWithRabbit('a start', () => {
   it('makes a queue for the dead letters of each subscription, where the broker puts what it throws away', async () => {
     expect(await errorOf({}, 'reader')).toBeUndefined();
     await area.as(async (admin) => {
-      await admin.assertQueue(scene.deadLettersOf(), { durable: true, arguments: { 'x-queue-type': 'quorum' } });
+      await admin.assertQueue(scene.deadLettersOf(), { durable: true, arguments: scene.quorum });
       admin.publish(scene.exchange, 'scene.happened.none', Buffer.from('old'), { expiration: 1 });
       const moved = await eventually(
         () => admin.get(scene.deadLettersOf(), { noAck: true }),
