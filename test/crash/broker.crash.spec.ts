@@ -66,7 +66,7 @@ describeWithOwnRabbit('a broker that breaks under load', () => {
         tookMs.push(await flows);
         await load;
       }
-      const { faults } = await account(arena, programs, { ...PROMISES, minimum: 200 });
+      const { faults } = await account(arena, programs, { ...PROMISES, minimum: 200, brokerSays: () => rabbit.queues() });
       expect(faults).toEqual([]);
       if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`first effects ${tookMs.join(', ')} ms after a client was let in`);
       for (const ms of tookMs) expect(ms).toBeLessThan(RECOVERY_MS + SLACK_MS);

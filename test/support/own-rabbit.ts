@@ -94,6 +94,11 @@ export class OwnRabbit {
     this.ctl('set_vm_memory_high_watermark', isOn ? '0.00001' : '0.4');
   }
 
+  /** Its queues, a line each: messages that are ready, messages in hand, consumers. */
+  queues(): string {
+    return this.ctl('list_queues', '--no-table-headers', 'name', 'messages_ready', 'messages_unacknowledged', 'consumers');
+  }
+
   /** Kills it and deletes all that it had. */
   async remove(): Promise<void> {
     await this.kill();
@@ -111,12 +116,13 @@ export class OwnRabbit {
     }
   }
 
-  private ctl(...args: readonly string[]): void {
-    const stdio = ['ignore', 'ignore', 'pipe'] as const;
-    execFileSync(join(this.place.scripts, 'rabbitmqctl'), ['-q', ...args], {
+  private ctl(...args: readonly string[]): string {
+    const stdio = ['ignore', 'pipe', 'pipe'] as const;
+    return execFileSync(join(this.place.scripts, 'rabbitmqctl'), ['-q', ...args], {
       env: this.place.environment,
       stdio: [...stdio],
       timeout: PATIENCE_MS,
+      encoding: 'utf8',
     });
   }
 }

@@ -15,6 +15,8 @@ export interface Promises {
   readonly never?: readonly string[];
   /** Longest wait for the last effect. */
   readonly patienceMs?: number;
+  /** What the broker says of what is missing. */
+  readonly brokerSays?: () => string;
 }
 
 /** The figures of a run; `faults` is empty when every promise was kept. */
@@ -74,6 +76,7 @@ export async function account(arena: Arena, programs: readonly Program[], promis
   const unknown = [...attempted].filter((id) => !acknowledged.has(id) && !refused.has(id));
   const figures = { attempted: attempted.size, acknowledged: acknowledged.size, refused: refused.size, unknown: unknown.length };
   const recovered = unknown.filter((id) => committed.has(id)).length;
+  if (faults.length > 0) console.info(await whereabouts(arena, subscriptions, promises));
   const result = { ...figures, committed: committed.size, recovered, effects: Number(n), waitedMs, faults: faults.slice(0, 20) };
   if (process.env.HOLDFAST_CRASH_FIGURES) console.info(expect.getState().currentTestName, JSON.stringify(result));
   return result;
@@ -118,6 +121,22 @@ function doubles(arena: Arena, once: readonly string[]): Promise<Difference[]> {
     'select subscription, message_id, count(*) as effects from effect where subscription = any($1::text[]) group by 1, 2 having count(*) > 1 limit 20',
     [once],
   );
+}
+
+/** Where everything is after a run that did not keep its promises. */
+async function whereabouts(arena: Arena, subscriptions: readonly string[], { brokerSays }: Promises): Promise<string> {
+  const rows = await arena.look(
+    `select 'missing' as what, s as subscription, count(*) as n, null as state, null as is_suspect, null as due from unnest($1::text[]) s
+       cross join (select distinct message_id from intent) i
+       where not exists (select from effect e where e.subscription = s and e.message_id = i.message_id) group by s
+     union all select 'stored', s.name, count(*), d.state, d.is_suspect, min(d.next_attempt_at - clock_timestamp())::text from holdfast_delivery d
+       join holdfast_subscription s on s.id = d.subscription_id group by s.name, d.state, d.is_suspect
+     union all select 'not relayed', null, (select count(*) from holdfast_parked), 'parked', null, null
+     union all select 'session', null, count(*), state, null, max(clock_timestamp() - state_change)::text from pg_stat_activity
+       where datname = current_database() group by state`,
+    [subscriptions],
+  );
+  return [...rows.map((row) => Object.values(row).join(' ')), brokerSays?.() ?? ''].join('\n');
 }
 
 /** Within a key an effect may not come after one of a later message. */
