@@ -54,7 +54,7 @@ export async function openRabbit(): Promise<RabbitArea> {
   const vhost = `holdfast_test_${Date.now().toString(36)}_${process.pid}_${made}`;
   const url = new URL(found.url);
   if (url.port === '') url.port = '5672';
-  const isOurs = makeVhost(vhost, decodeURIComponent(url.username || 'guest'));
+  const isOurs = await makeVhost(vhost, url);
   if (isOurs) url.pathname = `/${vhost}`;
   const exchanges: string[] = [];
   const as = <T>(work: (admin: Admin) => Promise<T>) => asAdmin(url.href, work);
@@ -102,12 +102,21 @@ async function asAdmin<T>(url: string, work: (admin: Admin) => Promise<T>): Prom
   }
 }
 
-function makeVhost(vhost: string, user: string): boolean {
+/** False where it cannot be made: without the right to, or because this machine's `rabbitmqctl` is that of another server. */
+async function makeVhost(vhost: string, server: URL): Promise<boolean> {
   try {
     ctl('add_vhost', vhost);
-    ctl('set_permissions', '-p', vhost, user, '.*', '.*', '.*');
+  } catch {
+    return false;
+  }
+  try {
+    ctl('set_permissions', '-p', vhost, decodeURIComponent(server.username || 'guest'), '.*', '.*', '.*');
+    const url = new URL(server);
+    url.pathname = `/${vhost}`;
+    await asAdmin(url.href, async () => undefined);
     return true;
   } catch {
+    ctl('delete_vhost', vhost);
     return false;
   }
 }
