@@ -185,7 +185,7 @@ describe('COMMIT', () => {
       await query(`insert into slow_commit values ('x')`);
     });
     const told = expect(unit).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN', details: { dataSource: 'default' } });
-    await kill(`query ilike '%commit%' and state = 'active'`);
+    await kill(`query ilike 'commit%' and state = 'active'`);
     await told;
     expect(hooks).toEqual([]);
   });
@@ -319,7 +319,7 @@ async function kill(where: string): Promise<void> {
 }
 
 async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 20_000;
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error('waited for too long');
     await new Promise((resolve) => setTimeout(resolve, 10));
