@@ -1,3 +1,4 @@
+export { Authority, type Certificate } from './certificates.js';
 export { type BlackHole, openBlackHole } from './black-hole.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from '@holdfast-internal/embedded-postgres';
 export { type Eventually, eventuallyWithin, pause } from './eventually.js';

@@ -1,9 +1,14 @@
 import { hfError, isHoldfastError, printable } from '@holdfast/core';
+import { connect as connectSocket, type Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError, type SocketOptions } from 'amqplib';
 import { within } from './deadline.js';
 import { type GatheringSocket, gatherWrites } from './gathered-writes.js';
 import type { KeeperContext, Opened } from './keeper.js';
 import type { BrokerNode, Settings } from './settings.js';
+import { tlsReason } from './tls.js';
+
+const AMQPS_PORT = 5671;
 
 /** What a connection is made with. */
 export interface ConnectionParts {
@@ -43,9 +48,10 @@ export class Connection implements Opened {
       const url = new URL(node.url);
       url.searchParams.set('heartbeat', String(settings.heartbeatS));
       // Handed on to the socket, so that one that is given up is closed.
-      const socket: SocketOptions & { signal: AbortSignal } = {
+      const until = { signal: opening.signal };
+      const socket: SocketOptions & ConnectionOptions = {
+        ...(url.protocol === 'amqps:' ? { ...settings.tls, socket: socketTo(url, until) } : until),
         noDelay: true,
-        signal: opening.signal,
         clientProperties: { connection_name: name },
       };
       const model = connect(url.href, socket).then((opened) => new Connection(opened, parts));
@@ -205,10 +211,17 @@ export class OpenChannel<C extends Channel> implements Opened {
   }
 }
 
+/** The socket below TLS, whose own one cannot be given up before it has shaken hands. */
+function socketTo({ hostname, port }: URL, options: { readonly signal: AbortSignal }): Socket {
+  return connectSocket({ ...options, host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || AMQPS_PORT) });
+}
+
 function explained(error: unknown, address: string): Error {
   // Several addresses of one host that refuse are an error without a text.
   const { message, code } = (error ?? {}) as { readonly message?: string; readonly code?: string };
-  const text = isHoldfastError(error, 'HF_BROKER_UNANSWERED') ? 'it does not answer' : message || code || printable(error);
+  const text = isHoldfastError(error, 'HF_BROKER_UNANSWERED')
+    ? 'it does not answer'
+    : (tlsReason(error) ?? (message || code || printable(error)));
   const reason = refusalIn(text);
   if (reason !== undefined) return hfError('HF_BROKER_REFUSED', { address, reason }, { cause: error });
   return hfError('HF_BROKER_UNREACHABLE', { address, reason: text }, { cause: error });

@@ -1,6 +1,7 @@
 import { type Duration, hfError, isHoldfastError, printable, SLOTS, toMs } from '@holdfast/core';
 import { DEFAULT_PARTITIONS } from './partitions.js';
 import { type ForeignSource, problemsOf } from './foreign-source.js';
+import { type BrokerTlsOptions, tlsProblems } from './tls.js';
 
 const DEFAULT_CONFIRM: Duration = '30s';
 const DEFAULT_REQUEST: Duration = '10s';
@@ -25,6 +26,8 @@ export interface RabbitmqOptions {
    * or cannot be opened, is tried at the next one.
    */
   url: string | readonly string[];
+  /** For `amqps:`: which certificates to trust, and this service's own; default: what Node trusts, and none. */
+  tls?: BrokerTlsOptions;
   /**
    * Durable topic exchange that carries the messages, and the first part of the names of the queues; default 'holdfast'. Services that speak to
    * each other name the same one.
@@ -85,6 +88,7 @@ export interface BrokerNode {
 export interface Settings {
   /** At least one. */
   readonly nodes: readonly BrokerNode[];
+  readonly tls: BrokerTlsOptions | undefined;
   readonly exchange: string;
   readonly topology: (typeof TOPOLOGIES)[number];
   readonly foreign: readonly ForeignSource[];
@@ -102,6 +106,7 @@ export interface Settings {
 export function settingsFrom(options: RabbitmqOptions): Settings {
   const {
     url,
+    tls,
     exchange = 'holdfast',
     topology = 'assert',
     foreign = [],
@@ -115,6 +120,12 @@ export function settingsFrom(options: RabbitmqOptions): Settings {
   const nodes = urls.flatMap((each) => nodeOf(each) ?? []);
   if (nodes.length < urls.length || urls.length === 0)
     problems.push('rabbitmq({ url }) is no address such as amqp://user:password@host:5672/virtual-host, and no list of them');
+  problems.push(
+    ...tlsProblems(
+      tls,
+      nodes.map((node) => node.url),
+    ),
+  );
   if (typeof exchange !== 'string' || !/^[\w.:-]+$/.test(exchange) || exchange.length > EXCHANGE_LENGTH || exchange.startsWith('amq.'))
     problems.push(
       `rabbitmq({ exchange }) is ${printable(exchange)}; use up to ${EXCHANGE_LENGTH} letters, digits and . : _ -, not beginning with amq.`,
@@ -151,7 +162,7 @@ export function settingsFrom(options: RabbitmqOptions): Settings {
   if (!Number.isInteger(times.heartbeatS) || times.heartbeatS > LONGEST_HEARTBEAT_S)
     problems.push(`rabbitmq({ heartbeat }) is ${printable(options.heartbeat)}; use whole seconds, at most ${LONGEST_HEARTBEAT_S}`);
   if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
-  return { nodes, exchange, topology, foreign, prefetch, publishMode, window, partitions, ...times };
+  return { nodes, tls, exchange, topology, foreign, prefetch, publishMode, window, partitions, ...times };
 }
 
 /** What the broker lets a message be in hand. @throws HF_CONFIG_DURATION */
