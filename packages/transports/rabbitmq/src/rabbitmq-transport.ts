@@ -73,6 +73,9 @@ function holdLimitOf(options: RabbitmqOptions): number | undefined {
   }
 }
 
+/** Between two questions of a start that were not answered. */
+const ASK_AGAIN_MS = 100;
+
 /** Two connections, so that a broker that takes no messages still gets our acknowledgements. */
 class RabbitmqTransport implements Transport {
   readonly capabilities = RABBITMQ_CAPABILITIES;
@@ -125,12 +128,27 @@ class RabbitmqTransport implements Transport {
     const problems = strangersIn(this.settings.foreign, subscriptions);
     if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
     await Promise.all([this.publishing.start(this.terms), this.consuming.start(this.terms)]);
-    const connection = await this.consuming.connected(AbortSignal.timeout(this.terms.timeoutMs));
     for (const spec of subscriptions) if (spec.ordering === 'key') await this.divide(spec);
-    await this.topology.ensure(connection, subscriptions);
+    await this.ensure(subscriptions);
     await this.publisher.start(this.terms);
     this.isStarted = true;
     this.clearLeftovers();
+  }
+
+  /** Makes, or looks at, what has to be there. A broker that is busy may not answer at once: as long as a start may take it is asked again. */
+  private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
+    const { timeoutMs, isFinal } = this.terms;
+    const deadline = AbortSignal.timeout(timeoutMs);
+    for (let last: unknown; ; ) {
+      try {
+        return await this.topology.ensure(await this.consuming.connected(deadline), subscriptions);
+      } catch (error) {
+        if (isFinal(error)) throw error;
+        if (deadline.aborted) throw last ?? error;
+        last = error;
+        await this.context.scheduler.sleep(ASK_AGAIN_MS);
+      }
+    }
   }
 
   /** @throws HF_NOT_STARTED */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { subscribe } from '@holdfast/core';
 import { Catcher, eventually, Scene, specOf } from './rabbit-scene.spec.js';
 
 describeWithRabbit('a start', () => {
@@ -37,6 +38,19 @@ describeWithRabbit('a start', () => {
       for (const name of ['reader', 'other'])
         await admin.assertQueue(scene.queueOf(name), { durable: true, arguments: scene.argumentsOf(name) });
     });
+  });
+
+  it('is tried again, as the connection is, when the broker does not answer, as long as a start may take', async () => {
+    let mutes = 0;
+    const stop = subscribe('broker:connected', ({ connection }) => {
+      if (connection !== 'consume' || mutes === 2) return;
+      mutes += 1;
+      scene.way.mute();
+    });
+    expect(await errorOf({ requestTimeout: '500ms', startTimeout: '20s' }, 'reader')).toBeUndefined();
+    stop();
+    expect(mutes).toBe(2);
+    expect(await scene.ready()).toBe(0);
   });
 
   it('makes a queue for the dead letters of each subscription, where the broker puts what it throws away', async () => {
