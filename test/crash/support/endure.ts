@@ -20,8 +20,12 @@ const LOAD_MS = 120_000;
 export async function endure(arena: Arena, options: Partial<ProgramOptions>, faults: (programs: readonly Program[]) => Promise<void>) {
   const full: ProgramOptions = { url: arena.url, lanes: 8, subscriptions: SUBSCRIPTIONS, ...options };
   const programs = (await Promise.all([new Program(full).ready(), new Program(full).ready()])) as [Program, Program];
-  const loads = programs.map((program) => program.publish({ ...LOAD, untilAcknowledged: 120 }, LOAD_MS));
+  let isHealed = false;
+  const loads = programs.map(async (program) => {
+    for (let least = 120; least > 0; least = isHealed ? 0 : 40) await program.publish({ ...LOAD, untilAcknowledged: least }, LOAD_MS);
+  });
   await faults(programs);
+  isHealed = true;
   await Promise.all(loads);
   await programs[0].publish({ untilAcknowledged: 10 }, LOAD_MS);
   const result = await account(arena, programs, { ...PROMISES, minimum: 30 });
