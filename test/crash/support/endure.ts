@@ -21,12 +21,19 @@ export async function endure(arena: Arena, options: Partial<ProgramOptions>, fau
   const full: ProgramOptions = { url: arena.url, lanes: 8, subscriptions: SUBSCRIPTIONS, ...options };
   const programs = (await Promise.all([new Program(full).ready(), new Program(full).ready()])) as [Program, Program];
   let isHealed = false;
-  const loads = programs.map(async (program) => {
-    for (let least = 120; least > 0; least = isHealed ? 0 : 40) await program.publish({ ...LOAD, untilAcknowledged: least }, LOAD_MS);
-  });
-  await faults(programs);
-  isHealed = true;
-  await Promise.all(loads);
+  const load = Promise.all(
+    programs.map(async (program) => {
+      for (let least = 120; least > 0; least = isHealed ? 0 : 40) await program.publish({ ...LOAD, untilAcknowledged: least }, LOAD_MS);
+    }),
+  );
+  // Told below.
+  load.catch(() => undefined);
+  try {
+    await faults(programs);
+  } finally {
+    isHealed = true;
+  }
+  await load;
   await programs[0].publish({ untilAcknowledged: 10 }, LOAD_MS);
   const result = await account(arena, programs, { ...PROMISES, minimum: 30 });
   const stops = await Promise.all(programs.map((program) => program.stop()));

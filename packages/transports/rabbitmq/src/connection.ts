@@ -1,4 +1,5 @@
 import { hfError, isHoldfastError, printable } from '@holdfast/core';
+import { once } from 'node:events';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError, type SocketOptions } from 'amqplib';
@@ -47,15 +48,17 @@ export class Connection implements Opened {
       signal.throwIfAborted();
       const url = new URL(node.url);
       url.searchParams.set('heartbeat', String(settings.heartbeatS));
-      // Handed on to the socket, so that one that is given up is closed.
-      const until = { signal: opening.signal };
-      const socket: SocketOptions & ConnectionOptions = {
-        ...(url.protocol === 'amqps:' ? { ...settings.tls, socket: socketTo(url, until) } : until),
-        noDelay: true,
-        clientProperties: { connection_name: name },
+      const connecting = async () => {
+        const below = url.protocol === 'amqps:' ? await belowTls(url, opening.signal) : undefined;
+        // Handed on to the socket, so that one that is given up is closed.
+        const socket: SocketOptions & ConnectionOptions & { signal?: AbortSignal } = {
+          ...(below === undefined ? { signal: opening.signal } : { ...settings.tls, rejectUnauthorized: true, socket: below }),
+          noDelay: true,
+          clientProperties: { connection_name: name },
+        };
+        return new Connection(await connect(url.href, socket), parts);
       };
-      const model = connect(url.href, socket).then((opened) => new Connection(opened, parts));
-      return await within(context.scheduler, { request: 'a connection', timeoutMs }, model);
+      return await within(context.scheduler, { request: 'a connection', timeoutMs }, connecting());
     } catch (error) {
       giveUp();
       throw explained(error, node.address);
@@ -80,6 +83,10 @@ export class Connection implements Opened {
     model.on('close', (error) => this.lose(error ?? this.reason ?? new Error('the connection was closed')));
     model.on('blocked', (reason) => this.setBlocked(true, reason));
     model.on('unblocked', () => this.setBlocked(false, undefined));
+  }
+
+  get isOpen(): boolean {
+    return !this.isLost;
   }
 
   /** Version of the broker: `4.1.0`. */
@@ -211,9 +218,14 @@ export class OpenChannel<C extends Channel> implements Opened {
   }
 }
 
-/** The socket below TLS, whose own one cannot be given up before it has shaken hands. */
-function socketTo({ hostname, port }: URL, options: { readonly signal: AbortSignal }): Socket {
-  return connectSocket({ ...options, host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || AMQPS_PORT) });
+/** The socket below TLS, which by itself cannot be given up before it has shaken hands, nor take the second address of a host. */
+async function belowTls({ hostname, port }: URL, signal: AbortSignal): Promise<Socket> {
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const socket = connectSocket({ host, port: Number(port || AMQPS_PORT), noDelay: true, signal });
+  // TLS tells of them too.
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
 }
 
 function explained(error: unknown, address: string): Error {

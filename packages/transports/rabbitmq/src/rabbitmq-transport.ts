@@ -73,9 +73,6 @@ function holdLimitOf(options: RabbitmqOptions): number | undefined {
   }
 }
 
-/** Between two questions of a start that were not answered. */
-const ASK_AGAIN_MS = 100;
-
 /** Two connections, so that a broker that takes no messages still gets our acknowledgements. */
 class RabbitmqTransport implements Transport {
   readonly capabilities = RABBITMQ_CAPABILITIES;
@@ -87,6 +84,8 @@ class RabbitmqTransport implements Transport {
   private replies: ReplyQueue | undefined;
   private leftovers: Leftovers | undefined;
   private readonly terms: StartTerms;
+  /** Aborted when the start has to end. */
+  private starting: AbortController | undefined;
   private isStarted = false;
   private isClosed = false;
 
@@ -123,31 +122,43 @@ class RabbitmqTransport implements Transport {
     return both.find(({ status }) => status === 'down') ?? both.find(({ status }) => status === 'blocked') ?? both[0];
   }
 
-  /** @throws HF_CONFIG_INVALID, HF_BROKER_REFUSED, HF_BROKER_UNREACHABLE, HF_BROKER_TOPOLOGY with everything that is not as it is needed */
+  /** @throws HF_CONFIG_INVALID, HF_BROKER_REFUSED, HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_STOPPING, HF_BROKER_TOPOLOGY with everything that is not as it is needed */
   async start({ subscriptions }: WantedTopology): Promise<void> {
     const problems = strangersIn(this.settings.foreign, subscriptions);
     if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
-    await Promise.all([this.publishing.start(this.terms), this.consuming.start(this.terms)]);
+    const { clock } = this.context;
+    const endMs = clock.monotonicMs() + this.terms.timeoutMs;
+    const terms = () => ({ ...this.terms, timeoutMs: Math.max(1, endMs - clock.monotonicMs()) });
+    await Promise.all([this.publishing.start(terms()), this.consuming.start(terms())]);
     for (const spec of subscriptions) if (spec.ordering === 'key') await this.divide(spec);
-    await this.ensure(subscriptions);
-    await this.publisher.start(this.terms);
+    await this.ensure(subscriptions, terms().timeoutMs);
+    await this.publisher.start(terms());
     this.isStarted = true;
     this.clearLeftovers();
   }
 
-  /** Makes, or looks at, what has to be there. A broker that is busy may not answer at once: as long as a start may take it is asked again. */
-  private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
-    const { timeoutMs, isFinal } = this.terms;
-    const deadline = AbortSignal.timeout(timeoutMs);
-    for (let last: unknown; ; ) {
-      try {
-        return await this.topology.ensure(await this.consuming.connected(deadline), subscriptions);
-      } catch (error) {
-        if (isFinal(error)) throw error;
-        if (deadline.aborted) throw last ?? error;
-        last = error;
-        await this.context.scheduler.sleep(ASK_AGAIN_MS);
+  /** Makes, or looks at, what has to be there. A broker that is busy may not answer at once: as long as the start may take it is asked again. */
+  private async ensure(subscriptions: readonly SubscriptionSpec[], timeoutMs: number): Promise<void> {
+    const { scheduler, logger } = this.context;
+    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+    const starting = new AbortController();
+    const { signal } = starting;
+    this.starting = starting;
+    const late = () => starting.abort(hfError('HF_BROKER_UNANSWERED', { request: 'the start', timeoutMs }));
+    const timer = scheduler.after(timeoutMs, late, { keepsProcessAlive: true });
+    try {
+      for (;;) {
+        const connection = await this.consuming.connected(signal);
+        try {
+          return await this.topology.ensure(connection, subscriptions);
+        } catch (error) {
+          signal.throwIfAborted();
+          if (connection.isOpen) throw error;
+          logger.warn('the broker did not answer a start; it is asked again', { transport: TRANSPORT, error });
+        }
       }
+    } finally {
+      timer.cancel();
     }
   }
 
@@ -241,6 +252,7 @@ class RabbitmqTransport implements Transport {
 
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
+    this.starting?.abort(hfError('HF_STOPPING', { activity: 'the start' }));
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     // The handlers first: what they publish has to be confirmed before they are done.
     const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());

@@ -123,7 +123,7 @@ export function settingsFrom(options: RabbitmqOptions): Settings {
   problems.push(
     ...tlsProblems(
       tls,
-      nodes.map((node) => node.url),
+      nodes.map(({ address }) => address),
     ),
   );
   if (typeof exchange !== 'string' || !/^[\w.:-]+$/.test(exchange) || exchange.length > EXCHANGE_LENGTH || exchange.startsWith('amq.'))

@@ -1,5 +1,4 @@
 import { createSecureContext } from 'node:tls';
-import { printable } from '@holdfast/core';
 
 /** PEM, as text or as the bytes of a file. */
 type Pem = string | Buffer;
@@ -20,18 +19,24 @@ export interface BrokerTlsOptions {
 
 const NAMES: readonly string[] = ['ca', 'cert', 'key', 'passphrase', 'servername'] satisfies (keyof BrokerTlsOptions)[];
 
-/** What is wrong with these options for these addresses, a sentence each. */
-export function tlsProblems(tls: BrokerTlsOptions | undefined, urls: readonly string[]): readonly string[] {
+/**
+ * What is wrong with these options for these addresses, a sentence each. Never shows a value: one of them is a secret.
+ *
+ * @param addresses as they may be shown
+ */
+export function tlsProblems(tls: BrokerTlsOptions | undefined, addresses: readonly string[]): readonly string[] {
   if (tls === undefined) return [];
-  if (typeof tls !== 'object' || tls === null)
-    return [`rabbitmq({ tls }) is ${printable(tls)}; give an object such as { ca: readFileSync('ca.pem') }`];
-  const problems = Object.keys(tls)
-    .filter((name) => !NAMES.includes(name))
-    .map((name) => `rabbitmq({ tls }) has ${name}, which is none of ${NAMES.join(', ')}`);
+  if (typeof tls !== 'object' || tls === null || Array.isArray(tls) || ArrayBuffer.isView(tls))
+    return ["rabbitmq({ tls }) is no object with names; write { ca: readFileSync('ca.pem') }"];
+  const problems: string[] = [];
+  const strange = Object.keys(tls).filter((name) => !NAMES.includes(name));
+  if (strange.length > 0) problems.push(`rabbitmq({ tls }) has ${strange.join(', ')}; use ${NAMES.join(', ')}`);
   if ((tls.cert === undefined) !== (tls.key === undefined))
     problems.push('rabbitmq({ tls }) has one of cert and key; give both, or neither');
-  const open = urls.filter((url) => url.startsWith('amqp:'));
-  if (open.length > 0) problems.push('rabbitmq({ tls }) is for addresses that begin with amqps:, and not all of url do');
+  if (tls.servername !== undefined && (typeof tls.servername !== 'string' || tls.servername === ''))
+    problems.push("rabbitmq({ tls }) has a servername that is no name; use one such as 'rabbit.example'");
+  if (addresses.some((address) => address.startsWith('amqp:')))
+    problems.push('rabbitmq({ tls }) is for addresses that begin with amqps:, and not all of url do');
   try {
     createSecureContext(tls);
   } catch (error) {

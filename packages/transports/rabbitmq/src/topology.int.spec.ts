@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import { subscribe } from '@holdfast/core';
-import { Catcher, eventually, Scene, specOf } from './rabbit-scene.spec.js';
+import { Catcher, eventually, quiet, Scene, specOf } from './rabbit-scene.spec.js';
 
 describeWithRabbit('a start', () => {
   let area: RabbitArea;
@@ -51,6 +51,15 @@ describeWithRabbit('a start', () => {
     stop();
     expect(mutes).toBe(2);
     expect(await scene.ready()).toBe(0);
+  });
+
+  it('ends with a close while the broker does not answer', async () => {
+    const stop = subscribe('broker:connected', () => scene.way.mute());
+    const starting = errorOf({ requestTimeout: '500ms', startTimeout: '20s' }, 'reader');
+    await quiet(700);
+    await Promise.all(scene.transports.map((transport) => transport.close(500)));
+    expect(await starting).toMatchObject({ code: 'HF_STOPPING' });
+    stop();
   });
 
   it('makes a queue for the dead letters of each subscription, where the broker puts what it throws away', async () => {
@@ -124,8 +133,11 @@ describeWithRabbit('a start', () => {
     const server = createServer((socket) => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
     await once(server, 'listening');
     mute.port = String((server.address() as { port: number }).port);
-    const silent = await errorOf({ url: mute.href, requestTimeout: 200, startTimeout: 700 });
-    expect(silent).toMatchObject({ code: 'HF_BROKER_UNREACHABLE', message: expect.stringContaining('it does not answer') });
+    for (const protocol of ['amqp:', 'amqps:']) {
+      mute.protocol = protocol;
+      const silent = await errorOf({ url: mute.href, requestTimeout: 200, startTimeout: 700 });
+      expect(silent).toMatchObject({ code: 'HF_BROKER_UNREACHABLE', message: expect.stringContaining('it does not answer') });
+    }
     await Promise.all(scene.transports.map((transport) => transport.close(500)));
     // A connection that was given up leaves no socket behind.
     server.close();
