@@ -110,7 +110,8 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
           if (n % 10 === 9) throw new Error('refused');
         };
         await order(bus, `c${n % KEYS}`, end).catch(() => undefined);
-        await pause(10);
+        // All of it is one process here, which is to have time for what it does beside that.
+        await pause(25);
       }
     };
     const all = [0, 3, 7].map(place);

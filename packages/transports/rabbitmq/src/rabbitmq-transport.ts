@@ -126,20 +126,18 @@ class RabbitmqTransport implements Transport {
   async start({ subscriptions }: WantedTopology): Promise<void> {
     const problems = strangersIn(this.settings.foreign, subscriptions);
     if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
-    const { clock } = this.context;
-    const endMs = clock.monotonicMs() + this.terms.timeoutMs;
-    const terms = () => ({ ...this.terms, timeoutMs: Math.max(1, endMs - clock.monotonicMs()) });
-    await Promise.all([this.publishing.start(terms()), this.consuming.start(terms())]);
+    await Promise.all([this.publishing.start(this.terms), this.consuming.start(this.terms)]);
     for (const spec of subscriptions) if (spec.ordering === 'key') await this.divide(spec);
-    await this.ensure(subscriptions, terms().timeoutMs);
-    await this.publisher.start(terms());
+    await this.ensure(subscriptions);
+    await this.publisher.start(this.terms);
     this.isStarted = true;
     this.clearLeftovers();
   }
 
   /** Makes, or looks at, what has to be there. A broker that is busy may not answer at once: as long as the start may take it is asked again. */
-  private async ensure(subscriptions: readonly SubscriptionSpec[], timeoutMs: number): Promise<void> {
+  private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { scheduler, logger } = this.context;
+    const { timeoutMs } = this.terms;
     if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
     const starting = new AbortController();
     const { signal } = starting;
@@ -152,8 +150,8 @@ class RabbitmqTransport implements Transport {
         try {
           return await this.topology.ensure(connection, subscriptions);
         } catch (error) {
-          signal.throwIfAborted();
           if (connection.isOpen) throw error;
+          signal.throwIfAborted();
           logger.warn('the broker did not answer a start; it is asked again', { transport: TRANSPORT, error });
         }
       }

@@ -63,7 +63,7 @@ export interface RabbitmqOptions {
   confirmTimeout?: Duration;
   /** Longest wait for a connection to open, and for each answer of the broker but confirms; default '10s'. The connection is given up then. */
   requestTimeout?: Duration;
-  /** How long a start tries to reach the broker before it is refused; default '30s'. */
+  /** How long a start tries to reach the broker, and then asks one that does not answer again, before it is refused; default '30s'. */
   startTimeout?: Duration;
   /**
    * A connection on which nothing came for about twice this time is given up; default '10s'. In whole seconds, at least '1s'. The broker does the
