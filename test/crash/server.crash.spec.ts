@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import { acknowledged, endure, PROMISES, SUBSCRIPTIONS } from './support/endure.js';
+import { endure, PROMISES, publishing, SUBSCRIPTIONS } from './support/endure.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** How long a stranger's transaction stays open: past two rounds of trimming the log, and the longest that one of ours may be idle. */
@@ -95,10 +95,10 @@ describe('under a service', () => {
     const { arena } = await openServer();
     const result = await endure(arena, {}, async (programs) => {
       for (let kill = 0; kill < 2; kill += 1) {
-        await acknowledged(programs, 40);
+        await publishing(programs, 20);
         execFileSync('kill', ['-9', String(await anyBackend(arena))]);
       }
-      await acknowledged(programs, 40);
+      await publishing(programs, 20);
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
     await arena.close();

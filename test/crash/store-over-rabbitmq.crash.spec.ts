@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import { acknowledged, endure, firstEffectMs, SUBSCRIPTIONS } from './support/endure.js';
+import { endure, firstEffectMs, publishing, SUBSCRIPTIONS } from './support/endure.js';
 import { BEAT_MS, frozen } from './support/frozen.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { SHIFTS, workByWrongClock } from './support/wrong-clock.js';
@@ -94,7 +94,7 @@ describeWithRabbit('over RabbitMQ', () => {
   it('a database server that is killed under load loses, doubles and disorders nothing', async () => {
     await breaks(await openArena(await postgres.createDatabase('killed')), async (programs) => {
       for (let kill = 0; kill < 2; kill += 1) {
-        await acknowledged(programs, 40);
+        await publishing(programs, 20);
         await postgres.kill();
         await pause(200);
         await postgres.start();
@@ -105,7 +105,7 @@ describeWithRabbit('over RabbitMQ', () => {
   it('sessions of the database that end under load, all of them and one after the other, lose, double and disorder nothing', async () => {
     const arena = await openArena();
     await breaks(arena, async (programs) => {
-      await acknowledged(programs, 40);
+      await publishing(programs, 20);
       for (let cut = 0; cut < 5; cut += 1) {
         await pause(300);
         await arena.look(SESSIONS);

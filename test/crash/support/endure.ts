@@ -20,24 +20,18 @@ const LOAD_MS = 120_000;
 export async function endure(arena: Arena, options: Partial<ProgramOptions>, faults: (programs: readonly Program[]) => Promise<void>) {
   const full: ProgramOptions = { url: arena.url, lanes: 8, subscriptions: SUBSCRIPTIONS, ...options };
   const programs = (await Promise.all([new Program(full).ready(), new Program(full).ready()])) as [Program, Program];
-  let isHealed = false;
-  const load = Promise.all(
-    programs.map(async (program) => {
-      for (let least = 120; least > 0; least = isHealed ? 0 : 40) await program.publish({ ...LOAD, untilAcknowledged: least }, LOAD_MS);
-    }),
-  );
-  // Told below.
-  load.catch(() => undefined);
-  try {
-    await faults(programs);
-  } finally {
-    isHealed = true;
-  }
-  await load;
+  const loads = programs.map((program) => program.publish({ ...LOAD, untilAcknowledged: 120 }, LOAD_MS));
+  await faults(programs);
+  await Promise.all(loads);
   await programs[0].publish({ untilAcknowledged: 10 }, LOAD_MS);
   const result = await account(arena, programs, { ...PROMISES, minimum: 30 });
   const stops = await Promise.all(programs.map((program) => program.stop()));
   return { ...result, codes: stops.map(({ code }) => code) };
+}
+
+/** Publishes until so many more units of each process are acknowledged, whatever becomes of the load that runs. */
+export async function publishing(programs: readonly Program[], more: number): Promise<void> {
+  await Promise.all(programs.map((program) => program.publish({ ...LOAD, untilAcknowledged: more }, LOAD_MS)));
 }
 
 /** Until so many more units were acknowledged than now. */

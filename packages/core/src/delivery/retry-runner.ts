@@ -105,7 +105,13 @@ export class RetryRunner {
     for (const id of ids) {
       const pipeline = this.pipelines.get(id);
       if (pipeline === undefined || this.isStopping) continue;
-      const outcome = await pipeline.handleNext(() => this.count(id, pipeline));
+      let counted: Intake | undefined;
+      const outcome = await pipeline.handleNext(async () => {
+        counted = await this.count(id, pipeline);
+        return counted;
+      });
+      // Whatever it came to, the process is still here: what is neither handled nor recorded must not wait for the end of its lease.
+      await counted?.settle([], 'requeue');
       hasWorked ||= outcome === 'worked';
     }
     return hasWorked;

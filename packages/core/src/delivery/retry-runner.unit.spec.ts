@@ -22,7 +22,9 @@ function scene(suspects: ReadonlyMap<number, string[]>, connections = 10) {
     const name = suspects.get(id)?.shift();
     if (name === undefined) return undefined;
     transcript.push(`${name} counted`);
-    return { name } as unknown as Intake;
+    const settle = async (_: unknown, outcome: unknown) =>
+      void transcript.push(`${name} ${outcome === 'requeue' ? 'given back' : outcome}`);
+    return { name, settle } as unknown as Intake;
   };
   const permits = new Permits(connections);
   const handle = async (intake: Intake): Promise<HandOver> => {
@@ -51,16 +53,18 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe('deliveries a process may have died of', () => {
-  it('are counted and handled one at a time, of all subscriptions in turn', async () => {
+  it('are counted and handled one at a time, of all subscriptions in turn, and given back should anything be left of them', async () => {
     const suspects = new Map([
       [1, ['a', 'c']],
       [2, ['b']],
     ]);
     const { runner, transcript, leases } = scene(suspects);
     runner.start();
-    await until(() => transcript.length === 9);
+    await until(() => transcript.length === 12);
     await runner.stop();
-    expect(transcript).toEqual(['a', 'b', 'c'].flatMap((name) => [`${name} counted`, `${name} begins`, `${name} ends`]));
+    expect(transcript).toEqual(
+      ['a', 'b', 'c'].flatMap((name) => [`${name} counted`, `${name} begins`, `${name} ends`, `${name} given back`]),
+    );
     expect(Math.min(...leases)).toBeGreaterThan(TIMEOUT_MS);
   });
 
@@ -73,7 +77,7 @@ describe('deliveries a process may have died of', () => {
     expect(transcript).toEqual([]);
     free();
     await busy;
-    await until(() => transcript.length === 3);
+    await until(() => transcript.length === 4);
     await runner.stop();
   });
 });
