@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { connect } from 'amqplib';
-import { freePort } from './free-port.js';
+import { freePort } from '@holdfast-internal/embedded-postgres';
 
 /** A start on a busy machine takes ten seconds and more. */
 const PATIENCE_MS = 90_000;

@@ -227,8 +227,8 @@ function serverEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
-/** A port below the range that outgoing connections are given, so that it is still free after a kill and a restart. */
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 below the range that outgoing connections are given, so that it is still free after a kill and a restart. */
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 18_000 + Math.floor(Math.random() * 14_000);
     const isFree = await new Promise<boolean>((resolve) => {

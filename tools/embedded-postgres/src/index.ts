@@ -1,1 +1,1 @@
-export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './embedded-postgres.js';
+export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from './embedded-postgres.js';

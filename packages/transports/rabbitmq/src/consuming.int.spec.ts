@@ -1,22 +1,13 @@
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Intake } from '@holdfast/core';
-import { Catcher, envelopeOf, eventually, quiet, readBack, Scene, specOf } from './rabbit-scene.spec.js';
+import { Catcher, eachInScene, envelopeOf, eventually, quiet, readBack, Scene, specOf } from './rabbit-scene.spec.js';
 
 describeWithRabbit('consuming', () => {
   let area: RabbitArea;
   let scene: Scene;
   const queues: string[] = [];
-  beforeAll(async () => {
-    area = await openRabbit();
-  });
-  afterAll(() => area.drop(queues));
-  beforeEach(async () => {
-    scene = await Scene.open(area);
-    queues.push(scene.queueOf(), scene.deadLettersOf());
-  });
-  afterEach(async () => {
-    await scene.close();
-    await area.clear(queues);
+  eachInScene(queues, (opened) => {
+    ({ area, scene } = opened);
   });
 
   const gate = () => {

@@ -1,7 +1,7 @@
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { DeadLetterReason, Intake } from '@holdfast/core';
 import type { GetMessage } from 'amqplib';
-import { envelopeOf, eventually, PausableSink, readBack, Scene, specOf } from './rabbit-scene.spec.js';
+import { eachInScene, envelopeOf, eventually, PausableSink, readBack, Scene, specOf } from './rabbit-scene.spec.js';
 
 const REASON: DeadLetterReason = {
   subscription: 'reader',
@@ -40,17 +40,8 @@ describeWithRabbit('a dead letter', () => {
   let area: RabbitArea;
   let scene: Scene;
   const queues: string[] = [];
-  beforeAll(async () => {
-    area = await openRabbit();
-  });
-  afterAll(() => area.drop(queues));
-  beforeEach(async () => {
-    scene = await Scene.open(area);
-    queues.push(scene.queueOf(), scene.deadLettersOf());
-  });
-  afterEach(async () => {
-    await scene.close();
-    await area.clear(queues);
+  eachInScene(queues, (opened) => {
+    ({ area, scene } = opened);
   });
 
   const burying = async (options: Parameters<Scene['transport']>[0] = {}) => {

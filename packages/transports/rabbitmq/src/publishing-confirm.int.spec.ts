@@ -1,6 +1,6 @@
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import { eachInScene, envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
 
 /** Class and method. */
 const CONFIRM_SELECT_OK = [85, 11] as const;
@@ -9,17 +9,8 @@ describeWithRabbit('publishing with confirms', () => {
   let area: RabbitArea;
   let scene: Scene;
   const queues: string[] = [];
-  beforeAll(async () => {
-    area = await openRabbit();
-  });
-  afterAll(() => area.drop(queues));
-  beforeEach(async () => {
-    scene = await Scene.open(area);
-    queues.push(scene.queueOf(), scene.deadLettersOf());
-  });
-  afterEach(async () => {
-    await scene.close();
-    await area.clear(queues);
+  eachInScene(queues, (opened) => {
+    ({ area, scene } = opened);
   });
 
   /** A transport that publishes to one queue that nobody reads. */

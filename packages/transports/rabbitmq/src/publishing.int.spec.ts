@@ -1,22 +1,13 @@
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { CONFIRM_MS, envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import { eachInScene, CONFIRM_MS, envelopeOf, eventually, LETS_GO_SOON, quiet, Scene, specOf } from './rabbit-scene.spec.js';
 
 describeWithRabbit('publishing', () => {
   let area: RabbitArea;
   let scene: Scene;
   const queues: string[] = [];
-  beforeAll(async () => {
-    area = await openRabbit();
-  });
-  afterAll(() => area.drop(queues));
-  beforeEach(async () => {
-    scene = await Scene.open(area);
-    queues.push(scene.queueOf(), scene.deadLettersOf());
-  });
-  afterEach(async () => {
-    await scene.close();
-    await area.clear(queues);
+  eachInScene(queues, (opened) => {
+    ({ area, scene } = opened);
   });
 
   describe.each(['confirm', 'tx'] as const)('in the mode %s', (publishMode) => {

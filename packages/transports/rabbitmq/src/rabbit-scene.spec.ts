@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { eventuallyWithin, type BlackHole, openBlackHole, type RabbitArea } from '@holdfast-internal/test-support';
+import { eventuallyWithin, type BlackHole, openBlackHole, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import {
   type Envelope,
   envelopeFrom,
@@ -115,6 +115,25 @@ export class Scene {
     await Promise.all(this.transports.map((transport) => transport.close(2000)));
     await this.way.close();
   }
+}
+
+/** Opens an area for the file, and a scene in it for each test; deletes `queues` behind each, to which those of the subscription `reader` are added. */
+export function eachInScene(queues: string[], use: (opened: { readonly area: RabbitArea; readonly scene: Scene }) => void): void {
+  let area: RabbitArea;
+  let scene: Scene;
+  beforeAll(async () => {
+    area = await openRabbit();
+  });
+  afterAll(() => area.drop(queues));
+  beforeEach(async () => {
+    scene = await Scene.open(area);
+    queues.push(scene.queueOf(), scene.deadLettersOf());
+    use({ area, scene });
+  });
+  afterEach(async () => {
+    await scene.close();
+    await area.clear(queues);
+  });
 }
 
 /** A sink that can be paused. */
