@@ -35,6 +35,7 @@ export type { Outgoing } from './bus/outgoing.js';
 // deliveries
 export { createDelivery, Delivery, type DeliveryFields } from './delivery/delivery.js';
 export { currentDelivery } from './delivery/delivery-context.js';
+export { ContextSlot } from './context/context-slot.js';
 export type { AsyncMethod, Backoff, IdempotentOptions, MethodDescriptor, PolicyDecorator, RetryOptions } from './delivery/policies.js';
 export { Retry } from './delivery/retry.decorator.js';
 export {

@@ -20,16 +20,16 @@ export class OutboxOutlet implements Outlet {
     private readonly outside: OutsideTransaction,
   ) {}
 
-  async accept(message: Outgoing): Promise<void> {
+  accept(message: Outgoing): Promise<void> | undefined {
     const unit = this.units.current();
     if (unit === undefined) {
       this.outside.check(message.envelope.type);
-      await this.units.run(async () => this.units.current()?.outgoing(message));
-      return;
+      return this.units.run(async () => this.units.current()?.outgoing(message));
     }
     // Its rows would not commit with the message's.
     if (unit.dataSource !== this.dataSource) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: unit.dataSource, known: [this.dataSource] });
     unit.outgoing(message);
+    return undefined;
   }
 }
 

@@ -3,7 +3,8 @@ import { printable } from '../errors/printable.js';
 import { encodeData } from '../message/codec.js';
 import { attributesOf, type Envelope } from '../message/envelope.js';
 import type { MessageLimits } from '../message/limits.js';
-import { describeMessage } from '../message/message-class.js';
+import { describeMessage, type MessageDescription } from '../message/message-class.js';
+import { whenReady } from '../message/schema.js';
 import { assertStorable, headersFrom } from '../message/storable.js';
 import { uuidv7 } from '../message/uuid.js';
 import type { LogRow } from '../outbox/log.store.port.js';
@@ -39,19 +40,34 @@ export interface OutgoingContext {
   readonly noReceipts: string | undefined;
 }
 
-/** Serialises a message and gives it its attributes, at the call. */
-export async function outgoing(
-  context: OutgoingContext,
-  message: object,
-  { options, kind, replyTo }: { readonly options: PublishOptions; readonly kind: 'event' | 'command'; readonly replyTo?: string },
-): Promise<Outgoing> {
+/** What a caller wants of a message. */
+interface Asked {
+  readonly options: PublishOptions;
+  readonly kind: 'event' | 'command';
+  readonly replyTo?: string;
+}
+
+/** A message as it will travel. */
+interface Encoded {
+  readonly description: MessageDescription;
+  readonly body: Buffer;
+}
+
+/** Serialises a message and gives it its attributes, at the call. A promise only when its schema is asynchronous. */
+export function outgoing(context: OutgoingContext, message: object, asked: Asked): Outgoing | Promise<Outgoing> {
+  const { kind, replyTo } = asked;
   const description = describeMessage(message);
   if (description.isCommand !== (kind === 'command')) {
     const [verb, right] = kind === 'event' ? ['publish', 'send'] : [replyTo === undefined ? 'send' : 'request', 'publish'];
     throw hfError('HF_MESSAGE_KIND', { type: description.type, verb, right });
   }
-  const encoded = encodeData(message, description, context.limits);
-  const body = encoded instanceof Promise ? await encoded : encoded;
+  return whenReady(encodeData(message, description, context.limits), (body) => madeOf(context, { message, description, body, ...asked }));
+}
+
+function madeOf(
+  context: OutgoingContext,
+  { message, description, body, options, kind, replyTo }: Asked & Pick<Outgoing, 'message'> & Encoded,
+): Outgoing {
   const delivery = currentDelivery();
   const { key, headers } = options;
   const due = dueOf(options);

@@ -8,8 +8,8 @@ import { type Outgoing, outgoing, type OutgoingContext } from './outgoing.js';
 
 /** Where the bus leaves its messages. */
 export interface Outlet {
-  /** Accepts a message for the unit in scope, or sends it on its own way. @throws HF_CAPABILITY_UNSUPPORTED when it cannot keep `due` */
-  accept(message: Outgoing): Promise<void>;
+  /** Accepts a message for the unit in scope, or sends it on its own way, which takes a while. @throws HF_CAPABILITY_UNSUPPORTED when it cannot keep `due` */
+  accept(message: Outgoing): Promise<void> | undefined;
 }
 
 const DEFAULT_REQUEST_TIMEOUT: Duration = '30s';
@@ -24,12 +24,12 @@ export class OutletBus extends MessageBus {
     super();
   }
 
-  async publish(event: EventMessage, options: PublishOptions = {}): Promise<MessageRef> {
-    return this.leave(await outgoing(this.context, event, { options, kind: 'event' }));
+  publish(event: EventMessage, options: PublishOptions = {}): Promise<MessageRef> {
+    return this.leave(() => outgoing(this.context, event, { options, kind: 'event' }));
   }
 
-  async send(command: Command<unknown>, options: SendOptions = {}): Promise<MessageRef> {
-    return this.leave(await outgoing(this.context, command, { options, kind: 'command' }));
+  send(command: Command<unknown>, options: SendOptions = {}): Promise<MessageRef> {
+    return this.leave(() => outgoing(this.context, command, { options, kind: 'command' }));
   }
 
   async request<Reply>(command: Command<Reply>, { timeout, signal, ...options }: RequestOptions = {}): Promise<Reply> {
@@ -37,14 +37,17 @@ export class OutletBus extends MessageBus {
       type: describeMessage(command).type,
       timeoutMs: toMs(timeout ?? DEFAULT_REQUEST_TIMEOUT, 'timeout'),
       signal,
-      make: (replyTo) => outgoing(this.context, command, { options, kind: 'command', replyTo }),
-      leave: async (made) => void (await this.leave(made)),
+      make: async (replyTo) => outgoing(this.context, command, { options, kind: 'command', replyTo }),
+      leave: async (made) => void (await this.leave(() => made)),
     });
     return reply as Reply;
   }
 
-  private async leave(made: Outgoing): Promise<MessageRef> {
-    await this.outlet.accept(made);
+  private async leave(make: () => Outgoing | Promise<Outgoing>): Promise<MessageRef> {
+    const making = make();
+    const made = making instanceof Promise ? await making : making;
+    const accepted = this.outlet.accept(made);
+    if (accepted) await accepted;
     const { id, source, type, key, kind, destination = type, body } = made.envelope;
     emit('message:published', () => ({ id, source, type, key, kind, destination, bytes: body.byteLength }));
     return { id, source };

@@ -50,5 +50,11 @@ function callSite(): string {
 
 function framesHere(): string[] {
   const [, ...frames] = (new Error().stack ?? '').split('\n');
-  return frames.map((frame) => frame.trim().replace(/^at (async )?/, ''));
+  // V8 may call a method by the name its function was made with, and that by which it was called.
+  return frames.map((frame) =>
+    frame
+      .trim()
+      .replace(/^at (async )?/, '')
+      .replace(/^([^\s(]*\.)?[^\s.(]+ \[as ([^\]]+)\]/, '$1$2'),
+  );
 }

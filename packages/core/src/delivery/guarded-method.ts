@@ -68,14 +68,18 @@ export class GuardedMethod {
     return this.idempotency !== undefined;
   }
 
-  async call(args: readonly unknown[], method: () => Promise<unknown>): Promise<unknown> {
+  call(args: readonly unknown[], method: () => Promise<unknown>): Promise<unknown> {
     // Inside a unit a retry would go on in a transaction that has already failed.
     if (this.retry === undefined || this.context.unitOfWork.isActive) return this.once(args, method);
+    return this.repeatedly(this.retry, args, method);
+  }
+
+  private async repeatedly(retry: RetryPolicy, args: readonly unknown[], method: () => Promise<unknown>): Promise<unknown> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.once(args, method);
       } catch (error) {
-        const decision = decideRetry(this.retry, { error, attempt }, this.context.random);
+        const decision = decideRetry(retry, { error, attempt }, this.context.random);
         if (decision.kind === 'dead') throw error;
         await this.context.scheduler.sleep(decision.delayMs);
       }
@@ -87,7 +91,7 @@ export class GuardedMethod {
   }
 
   private inUnit(method: () => Promise<unknown>): Promise<unknown> {
-    return this.unit === undefined ? method() : this.context.unitOfWork.run(this.unit, method);
+    return this.unit === undefined ? (async () => method())() : this.context.unitOfWork.run(this.unit, method);
   }
 
   private async underClaim(

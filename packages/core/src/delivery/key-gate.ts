@@ -10,7 +10,8 @@ export function keyRuleOf({ spec, onDeadLetter }: Subscription): KeyRule {
 
 /** Keeps the order of keys: a message whose key has an unfinished delivery waits behind it. Does nothing for unordered subscriptions. */
 export class KeyGate {
-  private readonly isOrdered: boolean;
+  /** False: there is nothing to wait for. */
+  readonly isOrdered: boolean;
   private readonly rule: KeyRule;
 
   constructor(

@@ -36,20 +36,35 @@ export function isReadable(message: OpenedMessage): message is ReadableMessage {
   return 'data' in message;
 }
 
-/** Decodes a message into the class its subscription names. Whatever is wrong with it ends in the answer, never in an exception. */
-export async function openMessage(subscription: Subscription, incoming: Incoming): Promise<OpenedMessage> {
+/** Decodes a message into the class its subscription names. Whatever is wrong with it ends in the answer, never in an exception. A promise only when its schema is asynchronous. */
+export function openMessage(subscription: Subscription, incoming: Incoming): OpenedMessage | Promise<OpenedMessage> {
   let envelope: Envelope | undefined;
+  const unreadable = (error: unknown): OpenedMessage => {
+    return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming.attributes) : undefined };
+  };
   try {
     const { attributes, body, isMapped } = readArrival(incoming, subscription);
-    envelope = envelopeFrom(attributes, body, { limits: subscription.limits });
-    if (subscription.spec.ordering === 'key' && envelope.key === undefined) {
-      throw hfError('HF_ORDERING_KEY_MISSING', { type: envelope.type, subscription: subscription.spec.name });
+    const read = envelopeFrom(attributes, body, { limits: subscription.limits });
+    envelope = read;
+    if (subscription.spec.ordering === 'key' && read.key === undefined) {
+      throw hfError('HF_ORDERING_KEY_MISSING', { type: read.type, subscription: subscription.spec.name });
     }
-    const data = await decodeData(envelope, subscription.messages, subscription.limits);
-    return { incoming, envelope, data, mapped: isMapped ? asWritten(incoming, envelope) : undefined };
+    const mapped = isMapped ? asWritten(incoming, read) : undefined;
+    const opened = (data: unknown): OpenedMessage => ({ incoming, envelope: read, data, mapped });
+    const data = decodeData(read, subscription.messages, subscription.limits);
+    return data instanceof Promise ? data.then(opened, unreadable) : opened(data);
   } catch (error) {
-    return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming.attributes) : undefined };
+    return unreadable(error);
   }
+}
+
+/** The same of several, in their order. */
+export function openMessages(
+  subscription: Subscription,
+  incoming: readonly Incoming[],
+): readonly OpenedMessage[] | Promise<readonly OpenedMessage[]> {
+  const opened = incoming.map((message) => openMessage(subscription, message));
+  return opened.some((message) => message instanceof Promise) ? Promise.all(opened) : (opened as readonly OpenedMessage[]);
 }
 
 /** As a CloudEvents producer would have sent it. */

@@ -12,13 +12,15 @@ import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
 import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
-import { envelopeOf, isReadable, openMessage, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
+import { envelopeOf, isReadable, openMessages, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
 /** Framework units: their own connection, and the inbox needs to see what others committed. */
 const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+
+const NONE_HELD: ReadonlySet<OpenedMessage> = new Set();
 
 /** What the framework's own statements of a delivery may take. */
 const FRAMEWORK_MS = 10_000;
@@ -38,6 +40,12 @@ interface Attempt {
   hasStored: boolean;
   /** True from the moment the messages were certainly ours. */
   isConfirmed: boolean;
+}
+
+/** Calls of what is handled now, and of what was handled before. */
+interface Remembered {
+  readonly fresh: readonly CallOfMessage[];
+  readonly repeated: readonly CallOfMessage[];
 }
 
 /**
@@ -62,7 +70,7 @@ export class UnitPipeline {
     this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
   }
 
-  async handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
+  handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
     return this.attempt(intake, limit);
   }
 
@@ -97,26 +105,27 @@ export class UnitPipeline {
     const begun = taken.messages.some(isFromBroker)
       ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
       : taken;
-    const opened = await Promise.all(taken.messages.map((message) => openMessage(this.subscription, message)));
+    const opening = openMessages(this.subscription, taken.messages);
+    const opened = opening instanceof Promise ? await opening : opening;
     attempt.opened = opened;
     if (taken.isSuspect) {
       attempt.hasStored = true;
       return this.putAside(tx, opened);
     }
-    const { admitted, records } = await this.sort(tx, opened);
+    const held = this.gate.isOrdered ? await this.held(tx, opened) : NONE_HELD;
+    const { admitted, records } = this.sort(opened, held);
     const { fresh, repeated } = await this.remember(tx, admitted);
-    await taken.confirm?.();
+    if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
-    await this.runHandlers(fresh).catch((error: unknown) => {
+    try {
+      await this.runHandlers(fresh);
+    } catch (error) {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
-    });
+    }
     attempt.handled = fresh;
-    await this.answering.answer(tx, fresh);
-    // After the others: a batch may hold a request twice.
-    await this.answering.answerAgain(tx, repeated);
-    await this.context.receipts.give(tx, admitted.map(envelopeOf), { subscription: this.subscription.spec.name, status: 'consumed' });
+    if (admitted.some(isAsking)) await this.answer(tx, { fresh, repeated, admitted });
     if (begun.hasStored) {
       await this.close(tx, admitted);
       attempt.hasStored = true;
@@ -125,13 +134,28 @@ export class UnitPipeline {
     failpoint('cursor:after-move');
   }
 
-  /** Which messages may be handled, and what becomes of the others, in their order: where a key waits for what ended badly, also within a batch. */
-  private async sort(
+  private async answer(
     tx: Transaction,
-    opened: readonly OpenedMessage[],
-  ): Promise<{ readonly admitted: readonly ReadableMessage[]; readonly records: readonly Unattempted[] }> {
+    { fresh, repeated, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
+  ): Promise<void> {
+    await this.answering.answer(tx, fresh);
+    // After the others: a batch may hold a request twice.
+    await this.answering.answerAgain(tx, repeated);
+    await this.context.receipts.give(tx, admitted.map(envelopeOf), { subscription: this.subscription.spec.name, status: 'consumed' });
+  }
+
+  /** Those behind an unfinished delivery of their key. */
+  private async held(tx: Transaction, opened: readonly OpenedMessage[]): Promise<ReadonlySet<OpenedMessage>> {
     const held = new Set<OpenedMessage>();
     await this.gate.admit(tx, opened.filter(isReadable), (message) => held.add(message));
+    return held;
+  }
+
+  /** Which messages may be handled, and what becomes of the others, in their order: where a key waits for what ended badly, also within a batch. */
+  private sort(
+    opened: readonly OpenedMessage[],
+    held: ReadonlySet<OpenedMessage>,
+  ): { readonly admitted: readonly ReadableMessage[]; readonly records: readonly Unattempted[] } {
     const { blocksKeys } = keyRuleOf(this.subscription);
     const blocked = new Set<string>();
     const admitted: ReadableMessage[] = [];
@@ -159,10 +183,7 @@ export class UnitPipeline {
   }
 
   /** Tells the messages that are to be handled, new where the subscription is idempotent, from repeats of what was. */
-  private async remember(
-    tx: Transaction,
-    messages: readonly ReadableMessage[],
-  ): Promise<{ readonly fresh: readonly CallOfMessage[]; readonly repeated: readonly CallOfMessage[] }> {
+  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<Remembered> {
     const { idempotency, spec } = this.subscription;
     const calls = messages.map((message): CallOfMessage => {
       const call = new HandlerCall(this.context, this.subscription, message);
@@ -178,12 +199,12 @@ export class UnitPipeline {
   }
 
   /** Messages of one key one after another, different keys side by side; all have settled before the first failure is told. */
-  private async runHandlers(calls: readonly CallOfMessage[]): Promise<void> {
+  private runHandlers(calls: readonly CallOfMessage[]): Promise<void> {
     const [only] = calls;
-    if (calls.length === 1 && only !== undefined) {
-      await only.call.run();
-      return;
-    }
+    return calls.length === 1 && only !== undefined ? only.call.run() : this.runSideBySide(calls);
+  }
+
+  private async runSideBySide(calls: readonly CallOfMessage[]): Promise<void> {
     const chains = new Map<string, CallOfMessage[]>();
     for (const call of calls) {
       const key = call.message.envelope.key === undefined ? `place ${call.message.incoming.place}` : `key ${call.message.envelope.key}`;
@@ -275,6 +296,11 @@ export class UnitPipeline {
     this.context.onStored();
     return 'worked';
   }
+}
+
+/** Whether somebody wants to hear of it: of a command, a request, or by a receipt. */
+function isAsking({ envelope: { kind, replyTo, wantsReceipt } }: ReadableMessage): boolean {
+  return kind === 'command' || replyTo !== undefined || wantsReceipt === true;
 }
 
 /** Neither in the log nor a stored delivery. */

@@ -11,7 +11,7 @@ export const MAX_LANES = 64;
 
 /** The slot of an ordering key: the first byte of SHA-256 of its UTF-8. */
 export function slotOf(key: string): number {
-  return hash('sha256', key, 'buffer')[0] as number;
+  return Number.parseInt(hash('sha256', key).slice(0, 2), 16);
 }
 
 /** The lane of a slot. */

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { ContextSlot } from '../context/context-slot.js';
 import { hfError } from '../errors/catalogue.js';
 import { runNested } from './nested.js';
 import { assertJoinable } from './propagation.js';
@@ -117,15 +117,11 @@ export type SeenWrite = 'none' | 'near' | 'own';
 
 /** No data source: of an entry that is there for a note, or as the root of a context. */
 const NO_SOURCE = '';
-// A fresh entry each time and not undefined: Node runs in the caller's own context when the store is the same, and notes would leak out.
-const rootEntry = (): ScopeEntry<never> => ({ dataSource: NO_SOURCE, scope: undefined, order: 0, outer: undefined });
+const ROOT: ScopeEntry<never> = { dataSource: NO_SOURCE, scope: undefined, order: 0, outer: undefined };
 
-/**
- * Where the scope in force lives. One storage per process and per store would let two applications see each other's units,
- * so each engine creates its own.
- */
+/** Where the scope in force lives. One for all would let two applications of a process see each other's units, so each engine has its own. */
 export class ScopeStorage<Outgoing = unknown> {
-  private readonly storage = new AsyncLocalStorage<ScopeEntry<Outgoing> | undefined>();
+  private readonly slot = new ContextSlot<ScopeEntry<Outgoing>>();
 
   /** The scope in force for a data source; undefined outside any unit. */
   current(dataSource: string): Scope<Outgoing> | undefined {
@@ -134,7 +130,7 @@ export class ScopeStorage<Outgoing = unknown> {
 
   /** What was entered last for a data source; undefined outside anything. */
   entry(dataSource: string): ScopeEntry<Outgoing> | undefined {
-    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+    for (let entry = this.slot.get(); entry; entry = entry.outer) {
       if (entry.dataSource === dataSource) return entry;
     }
     return undefined;
@@ -142,7 +138,7 @@ export class ScopeStorage<Outgoing = unknown> {
 
   /** The scope entered last that is in force, whatever its data source. */
   innermost(): Scope<Outgoing> | undefined {
-    const top = this.storage.getStore();
+    const top = this.slot.get();
     if (!top || top.scope) return top?.scope;
     // The last step suspended a unit; one of another data source may still be in force.
     for (let entry = top.outer; entry; entry = entry.outer) {
@@ -154,7 +150,7 @@ export class ScopeStorage<Outgoing = unknown> {
 
   /** The innermost scope of one transaction, also when another unit of its data source hides it. */
   within(transaction: Transaction): Scope<Outgoing> | undefined {
-    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+    for (let entry = this.slot.get(); entry; entry = entry.outer) {
       if (entry.scope?.transaction === transaction) return entry.scope;
     }
     return undefined;
@@ -163,7 +159,7 @@ export class ScopeStorage<Outgoing = unknown> {
   /** Runs `work` with `scope` in force (undefined: with none) for this data source. */
   with<T>(dataSource: string, scope: Scope<Outgoing> | undefined, work: () => T): T {
     entered += 1;
-    return this.storage.run({ dataSource, scope, order: entered, outer: this.storage.getStore() }, work);
+    return this.slot.run({ dataSource, scope, order: entered, outer: this.slot.get() }, work);
   }
 
   /**
@@ -171,11 +167,11 @@ export class ScopeStorage<Outgoing = unknown> {
    * noted later stays in there. Until something is begun, the note says what the one before it said.
    */
   noteWrite(): WriteNote {
-    const top = this.storage.getStore();
+    const top = this.slot.get();
     const note = new WriteNote(top?.note);
     entered += 1;
     const outer = top?.note === undefined ? top : top.outer;
-    this.storage.enterWith({ dataSource: NO_SOURCE, scope: undefined, order: entered, outer, note });
+    this.slot.enter({ dataSource: NO_SOURCE, scope: undefined, order: entered, outer, note });
     return note;
   }
 
@@ -184,7 +180,7 @@ export class ScopeStorage<Outgoing = unknown> {
    * **Not promised:** to notice a write made deeper down, after an await of its own.
    */
   seenWrite(): SeenWrite {
-    for (let entry = this.storage.getStore(); entry; entry = entry.outer) {
+    for (let entry = this.slot.get(); entry; entry = entry.outer) {
       // What lies under a note was entered by a call, which took the note with it when it ended.
       if (entry.note?.isRecent) return entry.outer === undefined ? 'near' : 'own';
     }
@@ -193,11 +189,11 @@ export class ScopeStorage<Outgoing = unknown> {
 
   /** Runs `work` in a fresh root context: every entry point (delivery, timer, listener, hook) starts here. */
   root<T>(work: () => T): T {
-    return this.storage.run(rootEntry(), work);
+    return this.slot.run(ROOT, work);
   }
 
   /** Makes what follows in the calling asynchronous context a fresh root context, for an entry point that cannot be wrapped. */
   beginRoot(): void {
-    this.storage.enterWith(rootEntry());
+    this.slot.enter(ROOT);
   }
 }

@@ -42,9 +42,8 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
 
   run<T>(work: () => Promise<T>): Promise<T>;
   run<T>(options: UnitOptions, work: () => Promise<T>): Promise<T>;
-  async run<T>(first: UnitOptions | (() => Promise<T>), second?: () => Promise<T>): Promise<T> {
-    const work = second ?? (first as () => Promise<T>);
-    return this.enter(second ? (first as UnitOptions) : NO_OPTIONS, work);
+  run<T>(first: UnitOptions | (() => Promise<T>), second?: () => Promise<T>): Promise<T> {
+    return second ? this.enter(first as UnitOptions, second) : this.enter(NO_OPTIONS, first as () => Promise<T>);
   }
 
   /** As `run`, in a fresh root context and with the transaction given to `work`: for the framework's own units. */
@@ -85,32 +84,40 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     return runAdopted(this.parts, transaction, work);
   }
 
+  /** Never throws at once: what is wrong is told as all else. */
   private enter<T>(options: UnitOptions, work: () => Promise<T>): Promise<T> {
+    try {
+      return this.enterNow(options, work);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  private enterNow<T>(options: UnitOptions, work: () => Promise<T>): Promise<T> {
     const dataSource = this.dataSourceOf(options);
     const scope = this.parts.scopes.current(dataSource);
     switch (decideEntering(options.propagation ?? 'REQUIRED', scope !== undefined)) {
       case 'begin':
-        return this.throughGate(() => this.begin(dataSource, options, work));
+        return this.begin(dataSource, options, work);
       case 'join':
         return this.inside(scope as Scope<Outgoing>, options, () => runJoined(scope as Scope<Outgoing>, work));
       case 'nest':
         return this.inside(scope as Scope<Outgoing>, options, () => (scope as Scope<Outgoing>).nested(this.parts.scopes, options, work));
       case 'suspend':
-        return this.parts.scopes.with(dataSource, undefined, work);
+        return this.parts.scopes.with(dataSource, undefined, async () => work());
       case 'bare':
-        return work();
+        return (async () => work())();
     }
   }
 
-  private async throughGate<T>(begin: () => Promise<T>): Promise<T> {
+  private throughGate<T>(begin: () => Promise<T>): Promise<T> {
     const { gate } = this.parts;
     if (gate === undefined) return begin();
     gate.enter();
-    try {
-      return await begin();
-    } finally {
-      gate.leave();
-    }
+    const run = begin();
+    const leave = () => gate.leave();
+    run.then(leave, leave);
+    return run;
   }
 
   private begin<T>(dataSource: string, options: UnitOptions, work: () => Promise<T>): Promise<T> {
@@ -118,7 +125,7 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout, 'timeout');
     const settings: UnitSettings = { isolation, isReadOnly: readOnly, retries, isOwned: true };
     const plan: RunPlan = { dataSource, settings, timeoutMs, leftMs: timeoutMs };
-    return retries === 0 ? new UnitRun(this.parts, plan, work).start() : this.beginRepeatedly(plan, work);
+    return this.throughGate(() => (retries === 0 ? new UnitRun(this.parts, plan, work).start() : this.beginRepeatedly(plan, work)));
   }
 
   /** Runs the work again, in a fresh transaction and with fresh messages, after a serialization failure or deadlock. */

@@ -7,7 +7,7 @@ import type { EngineParts } from './engine-parts.js';
 import { undoOpenParts } from './nested.js';
 import { refuseStream } from './returned-stream.js';
 import type { Transaction } from './transaction.port.js';
-import { Unit, type UnitSettings } from './unit.js';
+import { type Hook, Unit, type UnitSettings } from './unit.js';
 import { runAfterHooks, runBeforeHooks } from './unit-hooks.js';
 
 /** What one run of a unit is to be. */
@@ -69,7 +69,8 @@ export class UnitRun<Outgoing, T> {
       else await this.fail(unit, error);
       throw error; // after a time-out nobody hears it: the caller has been told of that
     }
-    await this.succeeded(unit, messages);
+    const hooks = this.succeeded(unit, messages);
+    if (hooks.length > 0) await this.runAfter(hooks, 'afterCommit');
     return value;
   }
 
@@ -90,7 +91,7 @@ export class UnitRun<Outgoing, T> {
   private async userCode(unit: Unit<Outgoing>): Promise<T> {
     const value = await this.work();
     refuseStream(value);
-    await runBeforeHooks(unit);
+    if (unit.hasBefore) await runBeforeHooks(unit);
     return value;
   }
 
@@ -99,7 +100,7 @@ export class UnitRun<Outgoing, T> {
     unit.root.assertLive();
     this.stage = 'closing';
     unit.end();
-    await undoOpenParts(unit.root);
+    if (unit.active !== unit.root) await undoOpenParts(unit.root);
     if (unit.root.doomedBy) throw unit.root.doomedBy;
     const messages = unit.kept();
     if (messages.length > 0) {
@@ -113,13 +114,17 @@ export class UnitRun<Outgoing, T> {
     return messages.length;
   }
 
-  private async succeeded(unit: Unit<Outgoing>, messages: number): Promise<void> {
+  /** What is to be run after it. */
+  private succeeded(unit: Unit<Outgoing>, messages: number): readonly Hook[] {
     this.end();
     failpoint('unit:after-commit'); // outside the commit's own failure path: nothing after it can be a rollback
     this.committed?.();
     emit('unit:committed', () => ({ ...this.facts(), messages }));
-    const hooks = unit.afterCommitted();
-    if (hooks.length > 0) await this.parts.scopes.root(() => runAfterHooks(hooks, 'afterCommit', this.parts.logger));
+    return unit.afterCommitted();
+  }
+
+  private runAfter(hooks: readonly Hook[], name: 'afterCommit' | 'afterRollback'): Promise<void> {
+    return this.parts.scopes.root(() => runAfterHooks(hooks, name, this.parts.logger));
   }
 
   private async fail(unit: Unit<Outgoing>, error: unknown): Promise<void> {
@@ -156,7 +161,7 @@ export class UnitRun<Outgoing, T> {
   private async rolledBack(unit: Unit<Outgoing>, error: unknown): Promise<void> {
     emit('unit:rolled-back', () => ({ ...this.facts(), error }));
     const hooks = unit.afterRolledBack(error);
-    if (hooks.length > 0) await this.parts.scopes.root(() => runAfterHooks(hooks, 'afterRollback', this.parts.logger));
+    if (hooks.length > 0) await this.runAfter(hooks, 'afterRollback');
   }
 
   private end(): void {

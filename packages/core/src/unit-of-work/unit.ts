@@ -17,6 +17,8 @@ export interface UnitSettings {
   readonly isOwned: boolean;
 }
 
+const NO_HOOKS: readonly Hook[] = [];
+
 /** Something a scope left for the end of its unit; void when the scope was undone. */
 interface Left<Outgoing, Item> {
   readonly scope: Scope<Outgoing>;
@@ -90,6 +92,11 @@ export class Unit<Outgoing = unknown> {
     this.rolledBack.push({ scope, item: hook });
   }
 
+  /** Whether any hook was registered for the moment before COMMIT. */
+  get hasBefore(): boolean {
+    return this.before.length > 0;
+  }
+
   /** The next hook to run before COMMIT; hooks may register more. */
   nextBefore(): Hook | undefined {
     while (this.beforeDone < this.before.length) {
@@ -105,7 +112,8 @@ export class Unit<Outgoing = unknown> {
   }
 
   /** What runs after the commit: the hooks of what was kept, and the rollback hooks of parts that were not. */
-  afterCommitted(): Hook[] {
+  afterCommitted(): readonly Hook[] {
+    if (this.after.length === 0 && this.rolledBack.length === 0) return NO_HOOKS;
     return [...kept(this.after), ...this.undoneHooks()];
   }
 

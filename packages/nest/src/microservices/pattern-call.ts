@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { hfError } from '@holdfast/core';
+import { ContextSlot, hfError } from '@holdfast/core';
 import { ForbiddenException } from '@nestjs/common';
 import { isObservable, type Observable } from 'rxjs';
 import { errorAfterFilters } from '../handlers/error-after-filters.js';
@@ -9,7 +8,7 @@ import { RpcException } from './nest-microservices.js';
 /** What Nest's message handlers throw where a guard said no. @source @nestjs/core, FORBIDDEN_MESSAGE (no public entry point) */
 const REFUSED_BY_GUARD = 'Forbidden resource';
 
-const calls = new AsyncLocalStorage<PatternCall>();
+const calls = new ContextSlot<PatternCall>();
 
 /**
  * One call of a handler through Nest's own pipeline. That pipeline gives errors to exception filters, which answer with whatever they like, by
@@ -22,7 +21,7 @@ export class PatternCall {
 
   /** The call that is in progress here. */
   static current(): PatternCall | undefined {
-    return calls.getStore();
+    return calls.get();
   }
 
   /** Told of every error that Nest's filters are asked about. */
@@ -63,7 +62,7 @@ export class PatternCall {
         error: reject,
         complete: () => {
           // Elsewhere a filter could have answered for an error unseen, and a failure would pass for a success.
-          if (calls.getStore() === this) resolve(value);
+          if (calls.get() === this) resolve(value);
           else reject(hfError('HF_NEST_STREAM_CONTEXT', { pattern: this.context.getPattern() }));
         },
       });

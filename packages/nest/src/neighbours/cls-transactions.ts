@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { isHoldfastError, type TransactionHandles, UnitOfWork } from '@holdfast/core';
+import { ContextSlot, isHoldfastError, type TransactionHandles, UnitOfWork } from '@holdfast/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 
@@ -26,7 +25,7 @@ interface TransactionHost {
 @Injectable()
 export class ClsTransactions {
   /** Inside a transaction of nestjs-cls that is joined: another one that it begins is on its own. */
-  private readonly joined = new AsyncLocalStorage<boolean>();
+  private readonly joined = new ContextSlot<boolean>();
 
   constructor(
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -79,11 +78,11 @@ export class ClsTransactions {
 
   /** What is rolled back to a savepoint takes its messages with it. */
   private nested(work: Work): Promise<unknown> {
-    return this.joined.getStore() && this.unit.isActive ? this.unit.run({ propagation: 'NESTED' }, work) : work();
+    return this.joined.get() && this.unit.isActive ? this.unit.run({ propagation: 'NESTED' }, work) : work();
   }
 
   private apart(work: Work): Promise<unknown> {
-    return this.joined.getStore() ? this.joined.run(false, () => this.unit.detached(work)) : work();
+    return this.joined.get() ? this.joined.run(false, () => this.unit.detached(work)) : work();
   }
 }
 

@@ -1,6 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type AsyncMethod,
+  ContextSlot,
   type DecoratedMethod,
   decoratedMethods,
   type Holdfast,
@@ -44,7 +44,7 @@ export class MethodHost {
   private readonly names = new Map<string, number>();
   /** Handlers of Nest's own that the engine calls, by the prototype that declares them. */
   private readonly patternHandlers = new Map<object, Set<string>>();
-  private readonly handlerCalls = new AsyncLocalStorage<HandlerCall>();
+  private readonly handlerCalls = new ContextSlot<HandlerCall>();
 
   /** Whether the engine can keep a promise now: before, and after, a method would write outside any transaction. */
   phase: 'starting' | 'running' | 'ended' = 'starting';
@@ -97,11 +97,16 @@ export class MethodHost {
     return errors;
   }
 
-  private async callGuarded(call: MethodCall, metadata: MethodMetadata): Promise<unknown> {
-    if (metadata.transactional || metadata.idempotent) this.assertRunning(call);
-    const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), { ...call, metadata });
-    guarded.original = call.original;
-    return guarded.run.apply(call.instance, call.args);
+  private callGuarded(call: MethodCall, metadata: MethodMetadata): Promise<unknown> {
+    try {
+      if (metadata.transactional || metadata.idempotent) this.assertRunning(call);
+      const { owner, name, original } = call;
+      const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), { owner, name, metadata });
+      guarded.original = original;
+      return guarded.run.apply(call.instance, call.args);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   private assertRunning({ instance, name }: MethodCall): void {
@@ -143,7 +148,7 @@ export class MethodHost {
   }
 
   private takeHandlerCall({ owner, name }: MethodCall): boolean {
-    const call = this.handlerCalls.getStore();
+    const call = this.handlerCalls.get();
     if (!call || call.isTaken || call.name !== name || !(owner === call.on || Object.prototype.isPrototypeOf.call(owner, call.on)))
       return false;
     call.isTaken = true;

@@ -91,7 +91,7 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
   attributes.address = isForeign ? addressOf(message) : undefined;
   return {
     type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_BYTES) : '',
-    attributes: JSON.stringify(attributes, (_, value) => (typeof value === 'bigint' ? String(value) : value)),
+    attributes: jsonOf(attributes),
     body: content,
     place,
     lane: undefined,
@@ -103,6 +103,15 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
     hasConsent: false,
     deliveryId: undefined,
   };
+}
+
+/** What AMQP has as a whole number beyond those of JSON becomes a text. */
+function jsonOf(attributes: object): string {
+  try {
+    return JSON.stringify(attributes);
+  } catch {
+    return JSON.stringify(attributes, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+  }
 }
 
 /** Quorum queues count how often they got a message back; a number of a foreign producer's own would do no harm but to its message. */

@@ -6,7 +6,7 @@ import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
 import { endSession } from './end-session.js';
-import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
+import { isRefusal, isStale, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, refusalOf, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
@@ -22,7 +22,6 @@ const ROLLBACK_MS = 5000;
  * **Guarantee:** the connection goes back to its pool with no transaction open, or not at all.
  */
 export class TypeormTransaction extends PgTransaction {
-  protected readonly isExclusive = true;
   private runner: UnitRunner | undefined;
   private readonly last: LastStatement[] = [];
   private isSettled = false;
@@ -48,16 +47,21 @@ export class TypeormTransaction extends PgTransaction {
 
   /** Sends `statement` together with COMMIT, in one round trip. */
   async runLast(statement: LastStatement): Promise<void> {
-    await this.assertUsable();
+    const known = this.untilKnown();
+    if (known) await known;
     this.last.push(this.named(statement));
   }
 
-  /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. */
-  async begin(statement: Statement): Promise<void> {
+  /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. Nothing to wait for where nobody is told. */
+  begin(statement: Statement): Promise<void> | undefined {
     this.pendingBegin = this.named(statement);
+    return this.hasSubscribers ? this.tellOfStart() : undefined;
+  }
+
+  private async tellOfStart(): Promise<void> {
     try {
-      await this.tell('BeforeTransactionStart');
-      await this.tell('AfterTransactionStart');
+      await tell(this.queryRunner, 'BeforeTransactionStart');
+      await tell(this.queryRunner, 'AfterTransactionStart');
     } catch (error) {
       await this.rollback();
       throw error;
@@ -66,14 +70,14 @@ export class TypeormTransaction extends PgTransaction {
 
   async commit(): Promise<void> {
     if (this.reason) throw this.reason;
-    await this.tell('BeforeTransactionCommit');
+    if (this.hasSubscribers) await tell(this.queryRunner, 'BeforeTransactionCommit');
     // A subscriber may have taken so long that it was ended meanwhile.
     if (this.reason) throw this.reason;
-    await this.flush();
+    if (this.hasWaiting) await this.flush();
     this.isClosed = true;
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
-    await this.tellAfter('AfterTransactionCommit', 'afterCommit');
+    if (this.hasSubscribers) await this.tellAfter('AfterTransactionCommit', 'afterCommit');
   }
 
   private async commitOnServer(): Promise<void> {
@@ -158,16 +162,17 @@ export class TypeormTransaction extends PgTransaction {
     this.isSettled = true;
     this.isClosed = true;
     if (this.runner) endRunner(this.runner);
-    this.connection.release(error === undefined ? undefined : error instanceof Error ? error : new Error(String(error)));
+    const reason = error ?? (isStale(this.failure?.error) ? this.failure?.error : undefined);
+    this.connection.release(reason === undefined ? undefined : reason instanceof Error ? reason : new Error(String(reason)));
   }
 
-  /** Tells TypeORM's subscribers, who hear of the outermost transaction only. */
-  private async tell(event: Parameters<typeof tell>[1]): Promise<void> {
-    if (this.source.subscribers.length > 0) await tell(this.queryRunner, event);
+  /** Whether TypeORM's subscribers are told, who hear of the outermost transaction only. */
+  private get hasSubscribers(): boolean {
+    return this.source.subscribers.length > 0;
   }
 
-  /** The same where nothing can be changed any more: what a subscriber throws is told as that of a hook. */
+  /** Tells them where nothing can be changed any more: what a subscriber throws is told as that of a hook. */
   private async tellAfter(event: Parameters<typeof tell>[1], hook: 'afterCommit' | 'afterRollback'): Promise<void> {
-    await this.tell(event).catch((error: unknown) => emit('hook:failed', { hook, error }));
+    if (this.hasSubscribers) await tell(this.queryRunner, event).catch((error: unknown) => emit('hook:failed', { hook, error }));
   }
 }

@@ -1,5 +1,6 @@
 import { ScopeStorage } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
+import { InsertNames } from './insert-names.js';
 import { TypeormTransaction } from './owned-transaction.js';
 import type { PgClient, PgResult } from './pg-client.js';
 
@@ -17,7 +18,7 @@ interface Answer {
 const severe = (severity: string, code: string): Error => Object.assign(new Error(code), { severity, code });
 
 /** A transaction on a client that answers as told; the transcript has the statements and what became of the connection. */
-async function scripted(answers: Readonly<Record<string, Answer>>) {
+async function scripted(answers: Readonly<Record<string, Answer>>, tell?: () => Promise<void>) {
   const transcript: string[] = [];
   let status: Status = 'I';
   const client: PgClient = {
@@ -39,27 +40,33 @@ async function scripted(answers: Readonly<Record<string, Answer>>) {
     },
   };
   const connection = { client, release: (error?: Error) => void transcript.push(error ? 'destroyed' : 'given back') };
-  const source = { subscribers: [] } as unknown as DataSource;
-  const transaction = new TypeormTransaction({ name: 'default', scopes: new ScopeStorage(), isPreparing: true }, source, connection);
+  const subscribers: object[] = [];
+  const runner = { manager: {}, broadcaster: { broadcast: tell } };
+  const source = { subscribers, manager: { transaction: () => undefined }, createQueryRunner: () => runner } as unknown as DataSource;
+  const transaction = new TypeormTransaction(
+    { name: 'default', scopes: new ScopeStorage(), inserts: new InsertNames() },
+    source,
+    connection,
+  );
   await transaction.begin({ text: 'BEGIN' });
+  if (tell) subscribers.push({});
   return { transaction, transcript };
 }
 
 /** The same, after its first statement. */
-async function begun(answers: Readonly<Record<string, Answer>>) {
-  const { transaction, transcript } = await scripted(answers);
+async function begun(answers: Readonly<Record<string, Answer>>, tell?: () => Promise<void>) {
+  const { transaction, transcript } = await scripted(answers, tell);
   await transaction.run({ text: 'work' });
   return { transaction, transcript };
 }
 
 /** The same, with a subscriber whose `beforeTransactionRollback` waits for `proceed`. */
 async function withSlowSubscriber() {
-  const { transaction, transcript } = await begun({});
   let proceed = (): void => undefined;
   const slow = new Promise<void>((resolve) => {
     proceed = resolve;
   });
-  jest.spyOn(transaction as unknown as { tell(event: string): Promise<void> }, 'tell').mockImplementation(() => slow);
+  const { transaction, transcript } = await begun({}, () => slow);
   return { transaction, transcript, proceed: () => proceed() };
 }
 

@@ -8,8 +8,6 @@ export interface Around {
   readonly begin?: Statement;
   /** Statements run after BEGIN; their parameters are texts, numbers, booleans or null. */
   readonly before?: readonly FirstStatement[];
-  /** Text of the unnamed statement that the server has: the same text needs no parsing again. Only without `begin` and `before`. */
-  readonly parsed?: string;
   /** COMMIT. */
   readonly after?: string;
   /** Called when it is on its way; never when pg refuses the statement. */
@@ -197,7 +195,7 @@ class AroundWire implements Wire {
 
   parse(message: { readonly name?: string; readonly text?: string }): void {
     this.start();
-    if (message.name !== undefined || message.text !== this.around.parsed) this.wire.parse(message);
+    this.wire.parse(message);
   }
 
   bind(message: object): void {

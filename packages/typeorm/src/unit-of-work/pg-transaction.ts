@@ -1,9 +1,10 @@
-import { hfError, type Savepoint, type ScopeStorage, type Transaction } from '@holdfast/core';
+import { hfError, type Savepoint, type Scope, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql/sql.js';
 import { answerFirst, type CarriedStatement, type FirstStatement, runFirstNow } from '../postgres/sql/transaction-sql.js';
+import type { InsertNames } from './insert-names.js';
 import { type Around, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
-import { canBeGrouped, type Outcome, queryGroup, repeatable } from './pg-group.js';
+import { canBeGrouped, type Outcome, queryGroup } from './pg-group.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
 
@@ -13,8 +14,8 @@ export interface TransactionPlace {
   readonly name: string;
   /** Where its statements find their scope. */
   readonly scopes: ScopeStorage;
-  /** Whether the framework's statements are prepared by name. */
-  readonly isPreparing: boolean;
+  /** Names of what user code inserts; undefined where nothing is prepared by name. */
+  readonly inserts: InsertNames | undefined;
 }
 
 /** Statements that go out together, at most. */
@@ -41,8 +42,6 @@ export abstract class PgTransaction implements Transaction {
   protected pendingBegin: Statement | undefined;
   /** Set when the server refused BEGIN. */
   protected refusedBy: Error | undefined;
-  /** The INSERT that the server has as its unnamed statement: the same text again needs no parsing and planning. */
-  private parsed: string | undefined;
   /** Statements that go out with the next one. */
   private waiting: readonly FirstStatement[] = [];
   private readonly line: Turn[] = [];
@@ -61,15 +60,22 @@ export abstract class PgTransaction implements Transaction {
    * or does not mind. A named statement is prepared once per connection.
    */
   async run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>> {
-    await this.assertUsable();
+    const known = this.untilKnown();
+    if (known) await known;
     const result = await this.send(this.named(statement));
     return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
   }
 
   /** Sends a statement together with the next one, in one round trip. */
   async runFirst(statement: FirstStatement): Promise<void> {
-    await this.assertUsable();
+    const known = this.untilKnown();
+    if (known) await known;
     this.waiting = [...this.waiting, this.named(statement)];
+  }
+
+  /** Whether there is anything for `flush`. */
+  protected get hasWaiting(): boolean {
+    return this.waiting.length > 0;
   }
 
   /** Sends what still waits for a next one. */
@@ -95,18 +101,24 @@ export abstract class PgTransaction implements Transaction {
     };
   }
 
-  /** True when nobody else can have sent anything over the connection. */
-  protected abstract readonly isExclusive: boolean;
-
   abstract commit(): Promise<void>;
   abstract rollback(): Promise<void>;
   abstract abort(reason: Error): Promise<void>;
 
   /** Runs a statement of user code when it is the turn of the scope it comes from. */
-  async userQuery(args: QueryArgs): Promise<unknown> {
+  userQuery(args: QueryArgs): Promise<unknown> {
     const scope = this.place.scopes.within(this);
-    // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
-    while (scope && !scope.isActive()) await scope.unit.turn();
+    const prepared = this.place.inserts?.named(this.client, args) ?? args;
+    try {
+      // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
+      return scope === undefined || scope.isActive() ? this.send(...prepared) : this.inTurn(scope, prepared);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  private async inTurn(scope: Scope, args: QueryArgs): Promise<unknown> {
+    while (!scope.isActive()) await scope.unit.turn();
     return this.send(...args);
   }
 
@@ -125,7 +137,6 @@ export abstract class PgTransaction implements Transaction {
         },
       );
     this.waiting = [];
-    this.parsed = undefined;
     return this.client.query(submittable);
   }
 
@@ -133,36 +144,29 @@ export abstract class PgTransaction implements Transaction {
    * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because what waits can still be
    * refused when the transaction ends; those that wait together go out together.
    */
-  protected async send(...args: QueryArgs): Promise<PgResult> {
+  protected send(...args: QueryArgs): Promise<PgResult> {
     if (this.isBusy) return new Promise<PgResult>((resolve, reject) => this.line.push({ args, resolve, reject }));
     this.isBusy = true;
-    try {
-      return await this.sendNow(args);
-    } finally {
-      this.next();
-    }
+    return this.sendNow(args);
   }
 
+  /** The line goes on before anybody is told, so that whoever is told finds the connection free when it is. */
   private async sendNow(args: QueryArgs): Promise<PgResult> {
+    const carried = this.waiting;
     try {
       this.assertOpen();
-      const isAlone = this.pendingBegin === undefined && this.waiting.length === 0;
-      const text = this.repeatable(args);
-      const parsed = isAlone ? this.parsed : undefined;
-      this.parsed = undefined;
-      const isKnown = text !== undefined && text === parsed;
-      const result = isAlone && !isKnown ? await this.client.query(...args) : ((await this.around(args, { parsed })) as PgResult);
-      this.parsed = text ?? (isNamed(args) ? parsed : undefined);
+      const isAlone = this.pendingBegin === undefined && carried.length === 0 && typeof args[0] === 'string';
+      const result = (await (isAlone ? this.client.query(...args) : this.around(args))) as PgResult;
       this.notice();
       return result;
     } catch (error) {
-      this.failure ??= { error };
-      throw this.reason ?? error;
+      this.place.inserts?.failed(this.client, args, error);
+      const known = refusalOf(carried, error);
+      this.failure ??= { error: known };
+      throw this.reason ?? known;
+    } finally {
+      this.next();
     }
-  }
-
-  private repeatable(args: QueryArgs): string | undefined {
-    return this.isExclusive ? repeatable(this.client, args) : undefined;
   }
 
   /** The turn of those that wait in line. */
@@ -170,7 +174,7 @@ export abstract class PgTransaction implements Transaction {
     const [turn, ...others] = this.nextTurns();
     if (turn === undefined) this.isBusy = false;
     else if (others.length > 0) void this.sendTogether([turn, ...others]);
-    else void this.sendTurn(turn);
+    else this.sendNow(turn.args).then(turn.resolve, turn.reject);
   }
 
   private nextTurns(): readonly Turn[] {
@@ -183,16 +187,6 @@ export abstract class PgTransaction implements Transaction {
     return this.line.splice(0, Math.max(1, count));
   }
 
-  private async sendTurn({ args, resolve, reject }: Turn): Promise<void> {
-    const settle = await this.sendNow(args).then(
-      (result) => () => resolve(result),
-      (error: unknown) => () => reject(error),
-    );
-    // First the line, so that whoever is told finds the connection free when it is.
-    this.next();
-    settle();
-  }
-
   private async sendTogether(turns: readonly Turn[]): Promise<void> {
     const outcomes = await this.groupOutcomes(turns);
     // What was not run because of an error before it gets the server's answer for itself.
@@ -201,11 +195,13 @@ export abstract class PgTransaction implements Transaction {
     if (failed === undefined) this.notice();
     else this.failure ??= failed as { readonly error: unknown };
     this.next();
-    for (const [index, { resolve, reject }] of turns.entries()) {
+    for (const [index, { args, resolve, reject }] of turns.entries()) {
       const outcome = outcomes[index];
       if (outcome === undefined) continue;
-      if ('error' in outcome) reject(this.reason ?? outcome.error);
-      else resolve(outcome.result);
+      if ('error' in outcome) {
+        this.place.inserts?.failed(this.client, args, outcome.error);
+        reject(this.reason ?? outcome.error);
+      } else resolve(outcome.result);
     }
   }
 
@@ -216,43 +212,27 @@ export abstract class PgTransaction implements Transaction {
       return turns.map(() => ({ error }));
     }
     const statements = turns.map(({ args }) => args);
-    const lastUnnamed = statements.findLast((args) => !isNamed(args));
-    const { parsed } = this;
-    this.parsed = undefined;
-    const outcomes = await queryGroup(this.client, statements, parsed).catch((error: unknown) => turns.map(() => ({ error })));
-    if (outcomes.every((outcome) => outcome !== undefined && 'result' in outcome))
-      this.parsed = lastUnnamed === undefined ? parsed : this.repeatable(lastUnnamed);
-    return outcomes;
+    return queryGroup(this.client, statements).catch((error: unknown) => turns.map(() => ({ error })));
   }
 
   /** Sends a statement together with BEGIN, when it is the first, with what waits for it, and with what comes before and after it. */
-  protected async around(
-    args: QueryArgs,
-    { before = [], after, parsed }: Pick<Around, 'before' | 'after' | 'parsed'> = {},
-  ): Promise<PgResult | PgResult[]> {
-    const carried = this.waiting;
-    const sent = (): void => {
-      this.pendingBegin = undefined;
-      this.waiting = [];
-    };
+  protected around(args: QueryArgs, { before = [], after }: Pick<Around, 'before' | 'after'> = {}): Promise<PgResult | PgResult[]> {
     const around: Around = {
       begin: this.pendingBegin,
-      before: carried.length > 0 ? [...carried, ...before] : before,
+      before: this.waiting.length > 0 ? [...this.waiting, ...before] : before,
       after,
-      parsed,
-      sent,
+      sent: () => {
+        this.pendingBegin = undefined;
+        this.waiting = [];
+      },
       refused: (error) => this.refuse(error),
     };
-    try {
-      return await queryAround(this.client, around, args);
-    } catch (error) {
-      throw refusalOf(carried, error);
-    }
+    return queryAround(this.client, around, args);
   }
 
   /** As the server is to see it: under its name or, behind a pooler that does not keep prepared statements, without one. */
   protected named<S extends Statement>(statement: S): S {
-    return this.place.isPreparing ? statement : { ...statement, name: undefined };
+    return this.place.inserts === undefined ? { ...statement, name: undefined } : statement;
   }
 
   private refuse(error: Error): void {
@@ -273,11 +253,17 @@ export abstract class PgTransaction implements Transaction {
     else if (status === 'T') this.failure = undefined; // a savepoint of the user's has undone it
   }
 
+  /** Checked at once, unless a statement has failed whose status is not known yet: a promise then. @throws as `assertUsable` */
+  protected untilKnown(): Promise<void> | undefined {
+    if (this.failure && !this.reason && this.pendingBegin === undefined) return this.catchUp().then(() => this.assertUsable());
+    this.assertUsable();
+    return undefined;
+  }
+
   /** @throws HF_UOW_ROLLBACK_ONLY when the server has no working transaction of ours: a statement would fail, or be a transaction of its own */
-  protected async assertUsable(): Promise<void> {
+  private assertUsable(): void {
     if (this.reason) throw this.reason;
     if (this.pendingBegin !== undefined) return;
-    if (this.failure) await this.catchUp();
     const status = transactionStatus(this.client);
     if (this.wasEndedByUser || status === 'I' || status === 'E') throw this.givenUp();
   }
@@ -298,10 +284,6 @@ export abstract class PgTransaction implements Transaction {
   protected statementFailed(): Error {
     return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: this.failure?.error });
   }
-}
-
-function isNamed([config]: QueryArgs): boolean {
-  return typeof config === 'object' && (config as Partial<Statement>).name !== undefined;
 }
 
 /** What an error is for the caller, when it is about one of these statements. */

@@ -3,6 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { LentTransaction } from './adopted-transaction.js';
 import type { Statement } from '../postgres/sql/sql.js';
 import { connectRaw } from './connections.js';
+import { InsertNames } from './insert-names.js';
 import { TypeormTransaction } from './owned-transaction.js';
 import { isSerializationFailure, type PgClient, transactionStatus, watch } from './pg-client.js';
 import type { TransactionPlace } from './pg-transaction.js';
@@ -11,17 +12,19 @@ import { isUnitRunner, type UnitRunner } from './unit-runner.js';
 /** Transactions on TypeORM data sources, by name. */
 export class TypeormTransactions implements TransactionPort {
   readonly dataSources: readonly [string, ...string[]];
+  private readonly inserts: InsertNames | undefined;
 
   /**
    * @param sources the data sources that take part, the default first
    * @param scopes shared with the engine and with `installInterception`
-   * @param isPreparing whether the framework's statements are prepared by name
+   * @param isPreparing whether statements are prepared by name: the framework's, and INSERTs of user code
    */
   constructor(
     private readonly sources: Readonly<Record<string, DataSource>>,
     private readonly scopes: ScopeStorage,
-    private readonly isPreparing = true,
+    isPreparing = true,
   ) {
+    this.inserts = isPreparing ? new InsertNames() : undefined;
     const names = Object.keys(sources);
     if (names.length === 0) throw hfError('HF_INVARIANT', { fact: 'a store has at least one DataSource' });
     this.dataSources = names as [string, ...string[]];
@@ -32,7 +35,8 @@ export class TypeormTransactions implements TransactionPort {
     if (!source) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: options.dataSource, known: this.dataSources });
     const connection = await connectRaw(source);
     const transaction = new TypeormTransaction(this.place(options.dataSource), source, connection);
-    await transaction.begin(beginning(options, source));
+    const told = transaction.begin(beginning(options, source));
+    if (told) await told;
     return transaction;
   }
 
@@ -49,7 +53,7 @@ export class TypeormTransactions implements TransactionPort {
   }
 
   private place(name: string): TransactionPlace {
-    return { name, scopes: this.scopes, isPreparing: this.isPreparing };
+    return { name, scopes: this.scopes, inserts: this.inserts };
   }
 
   isSerializationFailure(error: unknown): boolean {

@@ -30,8 +30,11 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
   /** By the subscriptions asked for: with them in the text PostgreSQL plans once per connection, as a parameter at every look. */
   private readonly dueStatements = new Map<string, ReturnType<typeof prepared>>();
 
+  private readonly session: string;
+
   constructor(context: PostgresContext) {
     super(context);
+    this.session = sessionName(context.nodeId);
     const t = context.tables;
     const due = (ms: string) => `clock_timestamp() + ${ms} * interval '1 millisecond'`;
     this.beginStatement = prepared(
@@ -74,18 +77,17 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
 
   /** With the next statement, which is no round trip of its own. */
   async begin(tx: Transaction, subscriptionId: number): Promise<{ readonly hasStored: boolean }> {
-    let hasStored = true;
+    const begun = { hasStored: true };
+    const { name, text, values } = this.beginStatement(this.session, subscriptionId);
     await sqlOf(tx).runFirst({
-      ...this.beginStatement(sessionName(this.context.nodeId), subscriptionId),
+      name,
+      text,
+      values,
       answered: ([, stored]) => {
-        hasStored = stored === '1';
+        begun.hasStored = stored === '1';
       },
     });
-    return {
-      get hasStored() {
-        return hasStored;
-      },
-    };
+    return begun;
   }
 
   async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {

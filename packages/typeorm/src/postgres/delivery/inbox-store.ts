@@ -67,9 +67,7 @@ export class PostgresInboxStore implements InboxStore {
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
     const { keys } = memory;
-    const isNew = await this.insert(tx, memory).catch((error: unknown) => {
-      throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE ? inProgress(keys, error) : error;
-    });
+    const isNew = await this.insert(tx, memory);
     const known = keys.filter((key) => !isNew.has(idOf(key)));
     const left = new Set(isNew);
     if (known.length > 0) for (const key of await this.takeOver(tx, memory, known)) left.add(idOf(key));
@@ -146,16 +144,20 @@ export class PostgresInboxStore implements InboxStore {
     const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
     const [only] = unique;
     const sql = sqlOf(tx);
-    if (unique.length === 1 && only !== undefined) {
-      const { rows } = await sql.run<{ n: number }>(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
-      return new Set(rows[0]?.n === 1 ? [idOf(only)] : []);
+    try {
+      if (unique.length === 1 && only !== undefined) {
+        const { rows } = await sql.run<{ n: number }>(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
+        return new Set(rows[0]?.n === 1 ? [idOf(only)] : []);
+      }
+      const sources = unique.map(({ source }) => source);
+      const ids = unique.map(({ id }) => id);
+      const { rows } = await sql.run<{ sources: string[]; ids: string[] }>(
+        this.rememberMany(subscriptionId, sources, ids, ttlMs + this.ahead()),
+      );
+      return new Set(rows.flatMap((row) => row.ids.map((id, index) => idOf({ source: row.sources[index] as string, id }))));
+    } catch (error) {
+      throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE ? inProgress(keys, error) : error;
     }
-    const sources = unique.map(({ source }) => source);
-    const ids = unique.map(({ id }) => id);
-    const { rows } = await sql.run<{ sources: string[]; ids: string[] }>(
-      this.rememberMany(subscriptionId, sources, ids, ttlMs + this.ahead()),
-    );
-    return new Set(rows.flatMap((row) => row.ids.map((id, index) => idOf({ source: row.sources[index] as string, id }))));
   }
 
   /**

@@ -52,9 +52,12 @@ export class PostgresLogStore implements LogStore {
 
   async append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
     const now = rows.filter((row) => row.due === undefined);
-    const later = rows.filter((row) => row.due !== undefined);
-    if (later.length > 0) await this.appendScheduled(tx, later);
-    return now.length > 0 ? this.appendNow(tx, now) : [];
+    if (now.length < rows.length)
+      await this.appendScheduled(
+        tx,
+        rows.filter((row) => row.due !== undefined),
+      );
+    return now.length > 0 ? await this.appendNow(tx, now) : [];
   }
 
   async lagMs(): Promise<number> {
