@@ -61,7 +61,7 @@ export async function writeOutgoing(
   if (stored.length > 0) await replies.put(tx, stored.map(storedReplyOf));
   const asking = messages.filter(({ envelope }) => envelope.wantsReceipt);
   if (asking.length > 0) await receipts.expect(tx, asking.map(expectedOf));
-  const rows = messages.filter((message) => !isStored(message)).map(logRowOf);
+  const rows = (stored.length === 0 ? messages : messages.filter((message) => !isStored(message))).map(logRowOf);
   const lanes = rows.length > 0 ? [...new Set(await log.append(tx, rows))] : [];
   emit('outbox:written', () => ({ dataSource: tx.dataSource, count: messages.length, lanes }));
   return () => committed({ lanes, hasScheduled: rows.some(({ due }) => due !== undefined), hasReplies: stored.length > 0 });

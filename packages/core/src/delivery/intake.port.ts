@@ -1,4 +1,5 @@
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { Attributes } from '../message/attributes.js';
 import type { Failure } from './failure.js';
 
 /** A message as it came, not yet decoded. */
@@ -7,6 +8,8 @@ export interface Incoming {
   readonly type: string;
   /** Attributes as flat JSON text (see `attributesOf`). */
   readonly attributes: string;
+  /** The same before they were text, where the source has them so, and all of them texts: they need not be read again. */
+  readonly read?: Attributes | undefined;
   readonly body: Uint8Array;
   /** Where the source keeps it (`lane/id` in the log, the row of a stored delivery): equal means the same place, not the same message. */
   readonly place: string;

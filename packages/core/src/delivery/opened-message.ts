@@ -69,7 +69,7 @@ export function openMessages(
 
 /** As a CloudEvents producer would have sent it. */
 function asWritten(incoming: Incoming, envelope: Envelope): Incoming {
-  return { ...incoming, type: envelope.type, attributes: attributesOf(envelope), body: envelope.body };
+  return { ...incoming, type: envelope.type, attributes: attributesOf(envelope), read: undefined, body: envelope.body };
 }
 
 /** The envelope of a message, where it could be read. */

@@ -3,6 +3,7 @@ import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
+import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -190,7 +191,7 @@ export class UnitPipeline {
       return { message, call, key: idempotency && idempotencyKeyOf(idempotency, message, call.delivery) };
     });
     if (idempotency === undefined || calls.length === 0) return { fresh: calls, repeated: [] };
-    const keys = calls.flatMap(({ key }) => key ?? []);
+    const keys = calls.map(({ key }) => key as InboxKey);
     const isNew = await this.context.store.inbox.remember(tx, { subscriptionId: spec.id as number, keys, ttlMs: idempotency.ttlMs });
     failpoint('inbox:after-insert');
     const repeated = calls.filter((_, index) => !isNew[index]);

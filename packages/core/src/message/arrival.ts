@@ -10,6 +10,8 @@ import type { MessageLimits } from './limits.js';
 export interface Arrived {
   /** Attributes, and `headers`, as flat JSON text. With `address`, and without any attribute of CloudEvents: a foreign message. */
   readonly attributes: string;
+  /** The same before they were text, where its transport has them so. */
+  readonly read?: Attributes | undefined;
   readonly body: Uint8Array;
 }
 
@@ -37,8 +39,9 @@ const STRUCTURED_JSON = /^application\/cloudevents\+json\s*(?:;.*)?$/i;
  * @throws HF_MESSAGE_UNREADABLE, HF_MESSAGE_TOO_LARGE, HF_MESSAGE_FOREIGN
  * @source CloudEvents 1.0.2 AMQP Protocol Binding §3, JSON Event Format §3
  */
-export function readArrival({ attributes: text, body }: Arrived, { limits, readForeign }: ArrivalOptions): Arrival {
-  const attributes = parseAttributes(text);
+export function readArrival(arrived: Arrived, { limits, readForeign }: ArrivalOptions): Arrival {
+  const { body } = arrived;
+  const attributes = arrived.read ?? parseAttributes(arrived.attributes);
   const { datacontenttype, address, time } = attributes;
   if (typeof datacontenttype === 'string' && datacontenttype.slice(0, STRUCTURED.length).toLowerCase() === STRUCTURED)
     return { ...fromStructured(attributes, body, limits), isMapped: false };

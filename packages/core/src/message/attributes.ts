@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import type { Envelope } from './envelope.js';
 import { DEFAULT_LIMITS, type MessageLimits } from './limits.js';
+import { timestampIn, timestampOf } from '../time/timestamp.js';
 import { assertStorable, headersFrom } from './storable.js';
 
 /** CloudEvents attributes by their names on the wire, and `headers`. Of unknown origin: nothing in it is trusted. */
@@ -42,8 +43,8 @@ export function attributesIn(envelope: Envelope): WrittenAttributes {
     id: envelope.id,
     source: envelope.source,
     type: envelope.type,
-    time: envelope.time.toISOString(),
-    duetime: envelope.dueAt?.toISOString(),
+    time: timestampOf(envelope.time),
+    duetime: envelope.dueAt && timestampOf(envelope.dueAt),
     datacontenttype: envelope.contentType,
     dataschema: dataSchemaOf(envelope.type, envelope.version),
     partitionkey: envelope.key,
@@ -84,7 +85,7 @@ export function envelopeFrom(attributes: string | Attributes, body: Uint8Array, 
     version: versionOf(from.dataschema),
     key: optional('partitionkey', 'The ordering key'),
     time: timeOf(from.time, options.receivedAt),
-    dueAt: timestampIn(from.duetime),
+    dueAt: textualTime(from.duetime),
     destination: optional('destination', 'The destination of a message'),
     headers: headersFrom(from.headers ?? undefined, limits),
     correlationId: optional('correlationid', 'The correlation id') ?? id,
@@ -130,19 +131,15 @@ export function parseAttributes(text: string): Attributes {
   return value as Attributes;
 }
 
-// RFC 3339, as CloudEvents asks; Date.parse alone would also take "1" and "May".
-const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
-
 function timeOf(value: unknown, receivedAt: Date | undefined): Date {
   if ((value === undefined || value === null) && receivedAt) return receivedAt;
-  const time = timestampIn(value);
+  const time = textualTime(value);
   if (time === undefined) throw unreadable('time', value);
   return time;
 }
 
-function timestampIn(value: unknown): Date | undefined {
-  const time = typeof value === 'string' && TIMESTAMP.test(value) ? new Date(value) : undefined;
-  return time === undefined || Number.isNaN(time.getTime()) ? undefined : time;
+function textualTime(value: unknown): Date | undefined {
+  return typeof value === 'string' ? timestampIn(value) : undefined;
 }
 
 function kindOf(value: unknown): Envelope['kind'] {

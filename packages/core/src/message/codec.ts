@@ -137,9 +137,9 @@ function instantiate(data: unknown, description: MessageDescription): object {
   if (!isDataObject(data)) throw invalid(description, 'its schema gave no object');
   try {
     const instance = Object.create(description.class.prototype) as Record<string, unknown>;
-    for (const [name, value] of Object.entries(data)) {
+    for (const name of Object.keys(data)) {
       if (name in instance) throw invalid(description, `${name}: the class has a method or an accessor of this name`);
-      instance[name] = value;
+      instance[name] = (data as Readonly<Record<string, unknown>>)[name];
     }
     return instance;
   } catch (cause) {

@@ -134,8 +134,8 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     const deadlineMs = clock.monotonicMs() + plan.timeoutMs;
     for (let run = 1; ; run += 1) {
       try {
-        const leftMs = Math.max(0, deadlineMs - clock.monotonicMs());
-        return await new UnitRun(this.parts, { ...plan, leftMs }, work).start();
+        const again = run === 1 ? plan : { ...plan, leftMs: Math.max(0, deadlineMs - clock.monotonicMs()) };
+        return await new UnitRun(this.parts, again, work).start();
       } catch (error) {
         const delayMs = retryDelayMs(run, random);
         const isWorthIt =

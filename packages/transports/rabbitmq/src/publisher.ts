@@ -82,8 +82,9 @@ export function outgoing(envelope: Envelope, busExchange: string): Outgoing {
     key,
     about: envelope,
     parcel: (tag) => {
-      const { isDirect, ...message } = toWire(envelope, tag);
-      return { exchange: isDirect ? '' : busExchange, ...message, options: publishOptions(message) };
+      const message = toWire(envelope, tag);
+      const { isDirect, routingKey, content } = message;
+      return { exchange: isDirect ? '' : busExchange, routingKey, content, options: publishOptions(message) };
     },
     tell: (outcome, error) => emit('message:unconfirmed', () => ({ id, source, type, key, outcome, error })),
   };

@@ -76,13 +76,17 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
   const { content, properties, fields } = message;
   const attributes: Record<string, unknown> = Object.create(null);
   const headers: Record<string, unknown> = Object.create(null);
+  const given: Readonly<Record<string, unknown>> = properties.headers ?? {};
   let isForeign = !STRUCTURED.test(String(properties.contentType));
-  for (const [name, value] of Object.entries(properties.headers ?? {})) {
+  let isText = true;
+  for (const name of Object.keys(given)) {
     const attribute = ATTRIBUTES.exec(name)?.[1];
-    if (attribute !== undefined) {
-      attributes[attribute] = textOf(value);
-      isForeign = false;
-    } else if (!TAKEN.test(name)) headers[name.startsWith(ESCAPE) ? name.slice(ESCAPE.length) : name] = textOf(value);
+    if (attribute === undefined && TAKEN.test(name)) continue;
+    const value = textOf(given[name]);
+    isText &&= typeof value === 'string';
+    if (attribute === undefined) headers[name.startsWith(ESCAPE) ? name.slice(ESCAPE.length) : name] = value;
+    else attributes[attribute] = value;
+    isForeign &&= attribute === undefined;
   }
   attributes.datacontenttype ??= properties.contentType;
   attributes.time ??= receivedAt.toISOString();
@@ -91,7 +95,11 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
   attributes.address = isForeign ? addressOf(message) : undefined;
   return {
     type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_BYTES) : '',
-    attributes: jsonOf(attributes),
+    // Made when it is stored, and few are.
+    get attributes() {
+      return jsonOf(attributes);
+    },
+    read: isText && !isForeign ? attributes : undefined,
     body: content,
     place,
     lane: undefined,

@@ -1,7 +1,7 @@
 import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Statement } from '../postgres/sql/sql.js';
-import type { LastStatement } from '../postgres/sql/transaction-sql.js';
+import type { LastStatement, TextRow } from '../postgres/sql/transaction-sql.js';
 import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
@@ -113,15 +113,16 @@ export class TypeormTransaction extends PgTransaction {
     try {
       const last = this.last.at(-1);
       if (last === undefined) return (await this.client.query('COMMIT')).command;
-      const { answered, refusal: _, committed: __, ...statement } = last;
-      const results = (await this.around([statement], {
-        before: this.last.slice(0, -1).map(({ name, text, values }) => ({ name, text, values })),
+      const { name, text, values, answered } = last;
+      const rows: TextRow[] = [];
+      const results = (await this.around([{ name, text, values }], {
+        before: this.last.slice(0, -1).map((each) => ({ name: each.name, text: each.text, values: each.values })),
         after: 'COMMIT',
+        row: (row) => rows.push(row),
       })) as PgResult[];
-      const [result] = results.slice(-2) as [PgResult];
       const tag = results.at(-1)?.command;
       if (tag !== 'COMMIT') return tag;
-      answered?.({ rows: result.rows as Record<string, unknown>[], rowCount: result.rowCount ?? 0 });
+      for (const row of rows) answered?.(row);
       for (const { committed } of this.last) committed?.();
       return tag;
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Statement } from '../postgres/sql/sql.js';
-import { answerFirst, type FirstStatement } from '../postgres/sql/transaction-sql.js';
+import { tellRows, type FirstStatement, type TextRow } from '../postgres/sql/transaction-sql.js';
 import { type PgClient, type PgResult, queryClassOf } from './pg-client.js';
 
 /** What goes out with a statement in one round trip. */
@@ -10,6 +10,8 @@ export interface Around {
   readonly before?: readonly FirstStatement[];
   /** COMMIT. */
   readonly after?: string;
+  /** Takes each row of the statement itself as texts, as the server sends them: pg makes none then, which costs as much as all the rest of its answer. */
+  readonly row?: (row: TextRow) => void;
   /** Called when it is on its way; never when pg refuses the statement. */
   readonly sent: () => void;
   /** Called when the server refuses `begin`. */
@@ -35,6 +37,7 @@ type Results = PgResult | PgResult[];
 interface Query {
   name: string | undefined;
   submit(wire: Wire): Error | null;
+  handleRowDescription(message: unknown): void;
   handleDataRow(message: { readonly fields: (string | null)[] }): void;
   handleCommandComplete(message: unknown, wire: Wire): void;
   handleError(error: Error, wire: Wire): void;
@@ -81,12 +84,12 @@ function canBeOne({ before = [] }: Around, [config, values]: Parameters<PgClient
 }
 
 async function oneByOne(client: PgClient, around: Around, args: Parameters<PgClient['query']>): Promise<Results> {
-  const { begin, before = [], after } = around;
+  const { begin, before = [], after, row } = around;
   around.sent();
   if (begin !== undefined) await client.query(begin).catch((error: Error) => refuse(around, error));
-  for (const { name, text, values, answered } of before)
-    answerFirst({ answered }, (await client.query({ name, text, values })).rows as object[]);
+  for (const { name, text, values, answered } of before) tellRows((await client.query({ name, text, values })).rows as object[], answered);
   const result = await client.query(...args);
+  tellRows(result.rows as object[], row);
   return after ? [result, await client.query(after)] : result;
 }
 
@@ -103,14 +106,14 @@ function batchClass(Query: QueryClass): BatchClass {
   class BatchQuery extends Query {
     around: Around | undefined;
     /** Statements before this one that the server has not answered yet. */
-    private waiting: readonly FirstStatement[] = [];
+    private waiting: FirstStatement[] = [];
     /** Set by the constructor of Query, which a field of ours would undo. */
     declare private ownName: string | undefined;
     declare private ownText: string | undefined;
 
     /** pg remembers what was prepared by the name and the text of the query that the server answers: at first those of the statements before this one. */
     override get name(): string | undefined {
-      const [first] = this.waiting ?? [];
+      const first = this.waiting?.[0];
       return first ? first.name : this.ownName;
     }
 
@@ -119,7 +122,7 @@ function batchClass(Query: QueryClass): BatchClass {
     }
 
     get text(): string | undefined {
-      const [first] = this.waiting ?? [];
+      const first = this.waiting?.[0];
       return first ? first.text : this.ownText;
     }
 
@@ -136,7 +139,7 @@ function batchClass(Query: QueryClass): BatchClass {
       // Before pg 8.22 nothing follows a parameter that could not be serialised, and the server would never answer.
       if (refused === null && !aroundWire.isSynced) wire.sync();
       wire.stream.uncork?.();
-      if (refused === null) this.waiting = [...beginOf(around), ...(around.before ?? [])];
+      if (refused === null) this.waiting = carriedBy(around);
       return refused;
     }
 
@@ -149,14 +152,19 @@ function batchClass(Query: QueryClass): BatchClass {
       super.handleError(error, wire);
     }
 
+    override handleRowDescription(message: unknown): void {
+      if (this.around?.row === undefined) super.handleRowDescription(message);
+    }
+
     override handleDataRow(message: { readonly fields: (string | null)[] }): void {
-      const [first] = this.waiting;
-      if (first === undefined) super.handleDataRow(message);
-      else first.answered?.(message.fields);
+      const first = this.waiting[0];
+      if (first !== undefined) first.answered?.(message.fields);
+      else if (this.around?.row !== undefined) this.around.row(message.fields);
+      else super.handleDataRow(message);
     }
 
     override handleCommandComplete(message: unknown, wire: Wire): void {
-      if (this.waiting.length > 0) this.waiting = this.waiting.slice(1);
+      if (this.waiting.length > 0) this.waiting.shift();
       else super.handleCommandComplete(message, wire);
     }
   }
@@ -164,8 +172,9 @@ function batchClass(Query: QueryClass): BatchClass {
   return BatchQuery;
 }
 
-function beginOf({ begin }: Around): FirstStatement[] {
-  return begin === undefined ? [] : [begin];
+/** What goes in front of the statement. */
+function carriedBy({ begin, before = [] }: Around): FirstStatement[] {
+  return begin === undefined ? [...before] : [begin, ...before];
 }
 
 /** Passes on what a query writes, with BEGIN and its like before its first message and COMMIT before its Sync. */
@@ -238,7 +247,7 @@ class AroundWire implements Wire {
     if (this.isStarted) return;
     this.isStarted = true;
     this.around.sent();
-    for (const statement of [...beginOf(this.around), ...(this.around.before ?? [])]) this.run(statement);
+    for (const statement of carriedBy(this.around)) this.run(statement);
   }
 
   private run({ name, text, values = [] }: Statement): void {

@@ -1,6 +1,6 @@
 import { hfError, type Savepoint, type Scope, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql/sql.js';
-import { answerFirst, type CarriedStatement, type FirstStatement, runFirstNow } from '../postgres/sql/transaction-sql.js';
+import { type CarriedStatement, type FirstStatement, runFirstNow, tellRows, type TextRow } from '../postgres/sql/transaction-sql.js';
 import type { InsertNames } from './insert-names.js';
 import { type Around, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
@@ -24,6 +24,8 @@ const MAX_GROUP = 64;
 /** A statement that waits for those before it. */
 interface Turn {
   readonly args: QueryArgs;
+  /** Takes its rows. */
+  readonly row: ((row: TextRow) => void) | undefined;
   readonly resolve: (result: PgResult) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -62,8 +64,17 @@ export abstract class PgTransaction implements Transaction {
   async run<Row = Record<string, unknown>>(statement: Statement): Promise<SqlResult<Row>> {
     const known = this.untilKnown();
     if (known) await known;
-    const result = await this.send(this.named(statement));
+    const result = await this.send([this.named(statement)]);
     return { rows: result.rows as Row[], rowCount: result.rowCount ?? 0 };
+  }
+
+  /** The same for rows that are wanted as texts. */
+  async rows(statement: Statement): Promise<readonly TextRow[]> {
+    const known = this.untilKnown();
+    if (known) await known;
+    const rows: TextRow[] = [];
+    await this.send([this.named(statement)], (row) => rows.push(row));
+    return rows;
   }
 
   /** Sends a statement together with the next one, in one round trip. */
@@ -89,13 +100,13 @@ export abstract class PgTransaction implements Transaction {
   async savepoint(): Promise<Savepoint> {
     this.savepoints += 1;
     const name = `hf_${this.savepoints}`; // never reused, so that one that was left open cannot be mistaken for another
-    await this.send(`SAVEPOINT ${name}`);
+    await this.send([`SAVEPOINT ${name}`]);
     return {
       release: async () => {
-        await this.send(`RELEASE SAVEPOINT ${name}`);
+        await this.send([`RELEASE SAVEPOINT ${name}`]);
       },
       rollback: async () => {
-        await this.send(`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`);
+        await this.send([`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`]);
         this.failure = undefined;
       },
     };
@@ -111,7 +122,7 @@ export abstract class PgTransaction implements Transaction {
     const prepared = this.place.inserts?.named(this.client, args) ?? args;
     try {
       // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
-      return scope === undefined || scope.isActive() ? this.send(...prepared) : this.inTurn(scope, prepared);
+      return scope === undefined || scope.isActive() ? this.send(prepared) : this.inTurn(scope, prepared);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -119,7 +130,7 @@ export abstract class PgTransaction implements Transaction {
 
   private async inTurn(scope: Scope, args: QueryArgs): Promise<unknown> {
     while (!scope.isActive()) await scope.unit.turn();
-    return this.send(...args);
+    return this.send(args);
   }
 
   /** Hands pg something that it drives itself (COPY); at once or not at all, because it is used at once. */
@@ -131,7 +142,7 @@ export abstract class PgTransaction implements Transaction {
     this.pendingBegin = undefined;
     for (const { text, values, answered } of this.waiting)
       this.client.query({ text, values }).then(
-        ({ rows }) => answerFirst({ answered }, rows as object[]),
+        ({ rows }) => tellRows(rows as object[], answered),
         (error: unknown) => {
           this.failure ??= { error };
         },
@@ -144,19 +155,19 @@ export abstract class PgTransaction implements Transaction {
    * Sends when the statements before it have been answered; what the server makes of it is noticed here. In line, because what waits can still be
    * refused when the transaction ends; those that wait together go out together.
    */
-  protected send(...args: QueryArgs): Promise<PgResult> {
-    if (this.isBusy) return new Promise<PgResult>((resolve, reject) => this.line.push({ args, resolve, reject }));
+  protected send(args: QueryArgs, row?: (row: TextRow) => void): Promise<PgResult> {
+    if (this.isBusy) return new Promise<PgResult>((resolve, reject) => this.line.push({ args, row, resolve, reject }));
     this.isBusy = true;
-    return this.sendNow(args);
+    return this.sendNow(args, row);
   }
 
   /** The line goes on before anybody is told, so that whoever is told finds the connection free when it is. */
-  private async sendNow(args: QueryArgs): Promise<PgResult> {
+  private async sendNow(args: QueryArgs, row?: (row: TextRow) => void): Promise<PgResult> {
     const carried = this.waiting;
     try {
       this.assertOpen();
       const isAlone = this.pendingBegin === undefined && carried.length === 0 && typeof args[0] === 'string';
-      const result = (await (isAlone ? this.client.query(...args) : this.around(args))) as PgResult;
+      const result = (await (isAlone ? this.client.query(...args) : this.around(args, { row }))) as PgResult;
       this.notice();
       return result;
     } catch (error) {
@@ -174,14 +185,14 @@ export abstract class PgTransaction implements Transaction {
     const [turn, ...others] = this.nextTurns();
     if (turn === undefined) this.isBusy = false;
     else if (others.length > 0) void this.sendTogether([turn, ...others]);
-    else this.sendNow(turn.args).then(turn.resolve, turn.reject);
+    else this.sendNow(turn.args, turn.row).then(turn.resolve, turn.reject);
   }
 
   private nextTurns(): readonly Turn[] {
     const most = this.pendingBegin === undefined && this.waiting.length === 0 ? MAX_GROUP : 1;
     let count = 0;
-    for (const { args } of this.line.slice(0, most)) {
-      if (!canBeGrouped(this.client, args)) break;
+    for (const { args, row } of this.line.slice(0, most)) {
+      if (row !== undefined || !canBeGrouped(this.client, args)) break;
       count += 1;
     }
     return this.line.splice(0, Math.max(1, count));
@@ -216,11 +227,12 @@ export abstract class PgTransaction implements Transaction {
   }
 
   /** Sends a statement together with BEGIN, when it is the first, with what waits for it, and with what comes before and after it. */
-  protected around(args: QueryArgs, { before = [], after }: Pick<Around, 'before' | 'after'> = {}): Promise<PgResult | PgResult[]> {
+  protected around(args: QueryArgs, { before = [], after, row }: Pick<Around, 'before' | 'after' | 'row'>): Promise<PgResult | PgResult[]> {
     const around: Around = {
       begin: this.pendingBegin,
       before: this.waiting.length > 0 ? [...this.waiting, ...before] : before,
       after,
+      row,
       sent: () => {
         this.pendingBegin = undefined;
         this.waiting = [];

@@ -13,18 +13,19 @@ export type UnitRunner = Omit<QueryRunner, 'isReleased' | 'isTransactionActive'>
 
 type TransactionEvent = `${'Before' | 'After'}Transaction${'Start' | 'Commit' | 'Rollback'}`;
 
-const unitRunners = new WeakSet<object>();
+/** Marks a query runner made by `makeRunner`. */
+const OF_UNIT = Symbol('a query runner of a unit');
 
 /** True for a query runner made by `makeRunner`. */
 export function isUnitRunner(runner: object): boolean {
-  return unitRunners.has(runner);
+  return OF_UNIT in runner;
 }
 
 /** A query runner on the connection of an open transaction. It cannot begin, end or release it: that is the unit's business. */
 export function makeRunner(source: DataSource, transaction: PgTransaction, client: PgClient): UnitRunner {
   // Protected members of the class; the same on TypeORM 0.3 and 1.
   const runner = source.createQueryRunner('master') as unknown as UnitRunner;
-  unitRunners.add(runner);
+  (runner as { [OF_UNIT]?: true })[OF_UNIT] = true;
   // As after connect() and startTransaction(), so that save() opens no transaction of its own.
   runner.databaseConnection = turnTaking(client, transaction);
   runner.isTransactionActive = true;
@@ -62,6 +63,8 @@ export function turnTaking(client: PgClient, transaction: PgTransaction): PgClie
   return new Proxy(client, {
     get(target, property) {
       if (property === 'query') return query;
+      // Asked by every await; a client is no promise.
+      if (property === 'then') return undefined;
       const value: unknown = Reflect.get(target, property, target);
       return typeof value === 'function' ? value.bind(target) : value;
     },

@@ -24,8 +24,12 @@ describe('the inbox in PostgreSQL', () => {
     const { inbox } = open.store;
     const claim = await inbox.claim({ subscriptionId, key, leaseMs: 10_000, ttlMs: 60_000 });
     const tx = (await begin(open.store)) as unknown as SqlTransaction;
-    const run = tx.run.bind(tx);
+    const [run, rows] = [tx.run.bind(tx), tx.rows.bind(tx)];
     let statements = 0;
+    tx.rows = async (statement) => {
+      statements += 1;
+      return rows(statement);
+    };
     tx.run = async (statement) => {
       statements += 1;
       if (statements === 2) await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: undefined });

@@ -17,6 +17,9 @@ import { sqlOf } from '../sql/transaction-sql.js';
 const WAIT_MS = 2000;
 const LOCK_NOT_AVAILABLE = '55P03';
 
+/** For a single message. */
+const ALL_NEW: readonly boolean[] = [true];
+
 interface ResultKey {
   readonly subscriptionId: number;
   readonly key: InboxKey;
@@ -68,6 +71,7 @@ export class PostgresInboxStore implements InboxStore {
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
     const { keys } = memory;
     const isNew = await this.insert(tx, memory);
+    if (keys.length === 1 && isNew.size === 1) return ALL_NEW;
     const known = keys.filter((key) => !isNew.has(idOf(key)));
     const left = new Set(isNew);
     if (known.length > 0) for (const key of await this.takeOver(tx, memory, known)) left.add(idOf(key));
@@ -141,13 +145,14 @@ export class PostgresInboxStore implements InboxStore {
 
   /** Sorted, so that two nodes with the same messages wait for each other instead of deadlocking. */
   private async insert(tx: Transaction, { subscriptionId, keys, ttlMs }: Memory): Promise<Set<string>> {
-    const unique = [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+    const unique =
+      keys.length === 1 ? keys : [...new Map(keys.map((key) => [idOf(key), key])).values()].sort((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
     const [only] = unique;
     const sql = sqlOf(tx);
     try {
       if (unique.length === 1 && only !== undefined) {
-        const { rows } = await sql.run<{ n: number }>(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
-        return new Set(rows[0]?.n === 1 ? [idOf(only)] : []);
+        const [row] = await sql.rows(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
+        return new Set(row?.[0] === '1' ? [idOf(only)] : []);
       }
       const sources = unique.map(({ source }) => source);
       const ids = unique.map(({ id }) => id);

@@ -1,5 +1,8 @@
 import { hfError, type Transaction } from '@holdfast/core';
-import type { SqlResult, SqlRunner, Statement } from './sql.js';
+import type { SqlRunner, Statement } from './sql.js';
+
+/** A row as the server sends it: the text of each value. */
+export type TextRow = readonly (string | null)[];
 
 /** A statement that travels with others. */
 export interface CarriedStatement extends Statement {
@@ -9,33 +12,34 @@ export interface CarriedStatement extends Statement {
 
 /** A statement that is sent together with the next one. */
 export interface FirstStatement extends CarriedStatement {
-  /** Takes its first row, its values as texts. */
-  readonly answered?: (row: readonly (string | null)[]) => void;
+  /** Takes each of its rows. */
+  readonly answered?: (row: TextRow) => void;
 }
 
 /** A statement that is sent together with COMMIT. */
 export interface LastStatement extends CarriedStatement {
-  /** Takes its answer, when it is committed. */
-  readonly answered?: (result: SqlResult<Record<string, unknown>>) => void;
+  /** Takes each of its rows, when they are committed. */
+  readonly answered?: (row: TextRow) => void;
   /** Called when it is committed. */
   readonly committed?: () => void;
 }
 
 /** A transaction on whose connection the stores run their own statements. */
 export interface SqlTransaction extends Transaction, SqlRunner {
+  /** Runs a statement whose rows are wanted as texts. */
+  rows(statement: Statement): Promise<readonly TextRow[]>;
   /** Sends a statement together with the next one, in one round trip; refused, it keeps the next one from being run. */
   runFirst(statement: FirstStatement): Promise<void>;
   /** Sends what still waits for a next one. */
   flush(): Promise<void>;
-  /** Sends a statement together with COMMIT, in one round trip; only the last one of them gets an answer. */
+  /** Sends a statement together with COMMIT, in one round trip; only the last one of them is answered. */
   runLast(statement: LastStatement): Promise<void>;
 }
 
 /** Runs what was meant to go with COMMIT before it, where somebody else sends that. */
 export async function runNow(sql: SqlRunner, { answered, refusal, committed: _, ...statement }: LastStatement): Promise<void> {
   try {
-    const result = await sql.run(statement);
-    answered?.(result);
+    tellRows((await sql.run<object>(statement)).rows, answered);
   } catch (error) {
     throw refusal?.(error) ?? error;
   }
@@ -44,15 +48,16 @@ export async function runNow(sql: SqlRunner, { answered, refusal, committed: _, 
 /** The same for what was meant to go with the next statement. */
 export async function runFirstNow(sql: SqlRunner, { answered, refusal, ...statement }: FirstStatement): Promise<void> {
   try {
-    answerFirst({ answered }, (await sql.run<object>(statement)).rows);
+    tellRows((await sql.run<object>(statement)).rows, answered);
   } catch (error) {
     throw refusal?.(error) ?? error;
   }
 }
 
-/** Tells a first statement what it was answered. */
-export function answerFirst({ answered }: Pick<FirstStatement, 'answered'>, [row]: readonly object[]): void {
-  if (row !== undefined) answered?.(Object.values(row).map((value) => (value === null ? null : String(value))));
+/** Tells of rows that pg has made as if they came from the server. */
+export function tellRows(rows: readonly object[], told: ((row: TextRow) => void) | undefined): void {
+  if (told === undefined) return;
+  for (const row of rows) told(Object.values(row).map((value) => (value === null ? null : String(value))));
 }
 
 /** The SQL side of a transaction of this store. @throws HF_INVARIANT when it is another store's */
