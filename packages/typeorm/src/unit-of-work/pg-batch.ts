@@ -113,8 +113,7 @@ function batchClass(Query: QueryClass): BatchClass {
 
     /** pg remembers what was prepared by the name and the text of the query that the server answers: at first those of the statements before this one. */
     override get name(): string | undefined {
-      const first = this.waiting?.[0];
-      return first ? first.name : this.ownName;
+      return (this.waiting?.[0] ?? { name: this.ownName }).name;
     }
 
     override set name(name: string | undefined) {
@@ -122,8 +121,7 @@ function batchClass(Query: QueryClass): BatchClass {
     }
 
     get text(): string | undefined {
-      const first = this.waiting?.[0];
-      return first ? first.text : this.ownText;
+      return (this.waiting?.[0] ?? { text: this.ownText }).text;
     }
 
     set text(text: string | undefined) {
