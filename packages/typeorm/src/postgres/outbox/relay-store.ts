@@ -66,10 +66,11 @@ export class PostgresRelayStore implements RelayStore {
       `select lane, life, position, holes, dead, is_full, is_behind, id, type, key, written_at, attributes, body
        from (select l.lane, ${LIFE} as life, coalesce(l.relay_position, l.trimmed_to) as position, l.relay_holes::text as holes,
          (l.dead * int8multirange(int8range(coalesce(l.relay_position, l.trimmed_to), null, '()')))::text as dead, f.is_full,
-         r.key is not null and (select true from ${t.parked} p where p.lane = l.lane and p.key = r.key limit 1) is not null as is_behind, r.*,
+         f.has_parked and r.key is not null and (select true from ${t.parked} p where p.lane = l.lane and p.key = r.key limit 1) is not null as is_behind, r.*,
          sum(r.size) over (partition by l.lane order by r.id rows unbounded preceding) as total
        from ${t.lane} l
-       cross join lateral (select exists (select from ${t.parked} p where p.lane = l.lane offset ${MAX_PARKED - 1}) as is_full offset 0) f
+       cross join lateral (select exists (select from ${t.parked} p where p.lane = l.lane) as has_parked,
+         exists (select from ${t.parked} p where p.lane = l.lane offset ${MAX_PARKED - 1}) as is_full offset 0) f
        cross join lateral (
          (select h.* from unnest(l.relay_holes) hole cross join lateral (
             select ${row} from ${t.outbox} o where o.lane = l.lane and o.id >= lower(hole) and o.id < upper(hole) order by o.id limit $1) h order by h.id limit $1)

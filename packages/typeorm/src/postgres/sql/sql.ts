@@ -29,7 +29,9 @@ export interface RawConnection {
 
 /** A statement prepared under a name made of its text, so that one name never means two texts. */
 export function prepared(text: string): (...values: readonly unknown[]) => Statement {
-  const name = `hf_${createHash('sha256').update(text).digest('base64url').slice(0, 16)}`;
+  const made = `hf_${createHash('sha256').update(text).digest('base64url').slice(0, 16)}`;
+  // As the name of a property: both pg and we look it up as one each time it is sent, and V8 finds those faster than texts that were put together.
+  const name = Object.keys({ [made]: true })[0] as string;
   return (...values) => ({ name, text, values });
 }
 
