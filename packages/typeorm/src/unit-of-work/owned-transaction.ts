@@ -6,7 +6,7 @@ import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
 import { endSession } from './end-session.js';
-import { isRefusal, isStale, type PgResult, transactionStatus } from './pg-client.js';
+import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, refusalOf, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
@@ -163,8 +163,7 @@ export class TypeormTransaction extends PgTransaction {
     this.isSettled = true;
     this.isClosed = true;
     if (this.runner) endRunner(this.runner);
-    const reason = error ?? (isStale(this.failure?.error) ? this.failure?.error : undefined);
-    this.connection.release(reason === undefined ? undefined : reason instanceof Error ? reason : new Error(String(reason)));
+    this.connection.release(error === undefined ? undefined : error instanceof Error ? error : new Error(String(error)));
   }
 
   /** Whether TypeORM's subscribers are told, who hear of the outermost transaction only. */

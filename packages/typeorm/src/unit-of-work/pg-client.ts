@@ -57,12 +57,6 @@ export function isRefusal(error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'severity' in error && error.severity === 'ERROR' && 'code' in error;
 }
 
-/** True when the server has forgotten a prepared statement, or cannot run it any more as it was prepared: on this connection it would fail for ever. */
-export function isStale(error: unknown): boolean {
-  const { code, message } = Object(error) as { readonly code?: unknown; readonly message?: unknown };
-  return code === '26000' || (code === '0A000' && String(message).startsWith('cached plan'));
-}
-
 const RETRYABLE: ReadonlySet<unknown> = new Set(['40001', '40P01']);
 const CAUSES = 8;
 
