@@ -86,8 +86,8 @@ describe('a writer that is frozen between its insert and its commit', () => {
     const others = Promise.all([read(), fence()]);
     await sleep(FROZEN_MS);
     expect(seenAt.has(slow!.id)).toBe(false);
-    committedAt.set(slow!.id, now());
     await frozen.commit();
+    committedAt.set(slow!.id, now());
     isWriting = false;
     await Promise.all(writers);
     isReading = false;

@@ -1,3 +1,4 @@
+import { eventuallyWithin } from '@holdfast-internal/test-support';
 import { openUnits, type Units } from './support.js';
 
 let units: Units;
@@ -52,6 +53,22 @@ describe('statements of one unit that are made at once', () => {
       sent.mockRestore();
     });
     expect(await units.accounts()).toEqual(many(20));
+  });
+
+  it('are all told when their unit ends before it is their turn, however many they are', async () => {
+    const COUNT = 10_000;
+    let told = 0;
+    const unit = units.engine.run({ timeout: '1s' }, async () => {
+      const statements = [query('select pg_sleep(10)'), ...Array.from({ length: COUNT }, () => query('select 1'))];
+      await Promise.allSettled(statements.map((each) => each.finally(() => (told += 1))));
+    });
+    await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+    expect(
+      await eventuallyWithin(20_000)(
+        () => told,
+        (count) => count === COUNT + 1,
+      ),
+    ).toBe(COUNT + 1);
   });
 
   it('may be of many kinds', async () => {

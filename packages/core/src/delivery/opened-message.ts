@@ -40,7 +40,7 @@ export function isReadable(message: OpenedMessage): message is ReadableMessage {
 export function openMessage(subscription: Subscription, incoming: Incoming): OpenedMessage | Promise<OpenedMessage> {
   let envelope: Envelope | undefined;
   const unreadable = (error: unknown): OpenedMessage => {
-    return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming.attributes) : undefined };
+    return { incoming, envelope, error, identity: envelope === undefined ? identityIn(incoming) : undefined };
   };
   try {
     const { attributes, body, isMapped } = readArrival(incoming, subscription);
@@ -96,9 +96,9 @@ export function nameOf(message: OpenedMessage): string {
 }
 
 /** Source and id in attributes that are damaged elsewhere, so that a person can find the message. */
-function identityIn(attributes: string): InboxKey | undefined {
+function identityIn(incoming: Incoming): InboxKey | undefined {
   try {
-    const { source, id } = (JSON.parse(attributes) ?? {}) as { readonly source?: unknown; readonly id?: unknown };
+    const { source, id } = (JSON.parse(incoming.attributes) ?? {}) as { readonly source?: unknown; readonly id?: unknown };
     const isReal = [source, id].every((text) => unstorable(text, DEFAULT_LIMITS.idLength) === undefined);
     return isReal ? { source: source as string, id: id as string } : undefined;
   } catch {

@@ -2,6 +2,7 @@ const MS_PER_SECOND = 1000;
 /** Of `2026-11-28T22:56:40.`: what is before the milliseconds. */
 const SECOND_LENGTH = 20;
 const LENGTH = 24;
+const HOUR = 11;
 
 // Messages are of one second, or follow each other by seconds: most times need only their milliseconds read or written.
 let written = { second: Number.NaN, text: '' };
@@ -33,7 +34,8 @@ export function timestampIn(text: string): Date | undefined {
   const time = new Date(text);
   const ms = time.getTime();
   if (Number.isNaN(ms)) return undefined;
-  const isUsual = text.length === LENGTH && text[SECOND_LENGTH - 1] === '.' && text.endsWith('Z');
+  // The hour 24 is one only at its very beginning.
+  const isUsual = text.length === LENGTH && text[SECOND_LENGTH - 1] === '.' && text.endsWith('Z') && !text.startsWith('24', HOUR);
   if (isUsual) read = { second: Math.floor(ms / MS_PER_SECOND), text: text.slice(0, SECOND_LENGTH) };
   return time;
 }

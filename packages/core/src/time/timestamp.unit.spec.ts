@@ -19,6 +19,11 @@ describe('timestampOf', () => {
 });
 
 describe('timestampIn', () => {
+  it('knows the end of a day, of which there is no later moment', () => {
+    expect(timestampIn('2026-11-28T24:00:00.000Z')?.toISOString()).toBe('2026-11-29T00:00:00.000Z');
+    expect(timestampIn('2026-11-28T24:00:00.001Z')).toBeUndefined();
+  });
+
   it('reads what timestampOf wrote, whatever came before it', () => {
     for (const ms of [...MS, ...MANY])
       for (const each of [ms, ms + 1]) expect(timestampIn(new Date(each).toISOString())?.getTime()).toBe(each);

@@ -95,7 +95,7 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
   attributes.address = isForeign ? addressOf(message) : undefined;
   return {
     type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_BYTES) : '',
-    // Made when it is stored, and few are.
+    // Made when it is asked for, as by a store: of what is handled at once nobody needs it.
     get attributes() {
       return jsonOf(attributes);
     },

@@ -7,6 +7,9 @@ import { turnTaking, type UnitRunner } from './unit-runner.js';
 
 /** A transaction the user opened, lent to a unit. While it is lent, his query runner takes turns with the scopes of the unit. */
 export class LentTransaction extends PgTransaction implements ReturnType<TransactionPort['adopt']> {
+  /** Its owner may hold the connection itself. */
+  protected readonly isExclusive = false;
+
   constructor(
     place: TransactionPlace,
     readonly queryRunner: UnitRunner,

@@ -22,6 +22,7 @@ const ROLLBACK_MS = 5000;
  * **Guarantee:** the connection goes back to its pool with no transaction open, or not at all.
  */
 export class TypeormTransaction extends PgTransaction {
+  protected readonly isExclusive = true;
   private runner: UnitRunner | undefined;
   private readonly last: LastStatement[] = [];
   private isSettled = false;

@@ -1,6 +1,5 @@
 import { ScopeStorage } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
-import { InsertNames } from './insert-names.js';
 import { TypeormTransaction } from './owned-transaction.js';
 import type { PgClient, PgResult } from './pg-client.js';
 
@@ -43,11 +42,7 @@ async function scripted(answers: Readonly<Record<string, Answer>>, tell?: () => 
   const subscribers: object[] = [];
   const runner = { manager: {}, broadcaster: { broadcast: tell } };
   const source = { subscribers, manager: { transaction: () => undefined }, createQueryRunner: () => runner } as unknown as DataSource;
-  const transaction = new TypeormTransaction(
-    { name: 'default', scopes: new ScopeStorage(), inserts: new InsertNames() },
-    source,
-    connection,
-  );
+  const transaction = new TypeormTransaction({ name: 'default', scopes: new ScopeStorage(), isPreparing: true }, source, connection);
   await transaction.begin({ text: 'BEGIN' });
   if (tell) subscribers.push({});
   return { transaction, transcript };

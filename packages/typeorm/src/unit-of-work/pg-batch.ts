@@ -8,6 +8,8 @@ export interface Around {
   readonly begin?: Statement;
   /** Statements run after BEGIN; their parameters are texts, numbers, booleans or null. */
   readonly before?: readonly FirstStatement[];
+  /** Text of the unnamed statement that the server has: the same text needs no parsing again. Only without `begin` and `before`. */
+  readonly parsed?: string | undefined;
   /** COMMIT. */
   readonly after?: string;
   /** Takes each row of the statement itself as texts, as the server sends them: pg makes none then, which costs as much as all the rest of its answer. */
@@ -36,6 +38,7 @@ interface Wire {
 type Results = PgResult | PgResult[];
 interface Query {
   name: string | undefined;
+  binary: boolean;
   submit(wire: Wire): Error | null;
   handleRowDescription(message: unknown): void;
   handleDataRow(message: { readonly fields: (string | null)[] }): void;
@@ -131,6 +134,8 @@ function batchClass(Query: QueryClass): BatchClass {
     override submit(wire: Wire): Error | null {
       const { around } = this;
       if (around === undefined) return super.submit(wire);
+      // A client that asks for bytes everywhere: those of a row would not be texts.
+      if (around.row !== undefined) this.binary = false;
       const aroundWire = new AroundWire(wire, around);
       wire.stream.cork?.();
       const refused = super.submit(aroundWire);
@@ -155,8 +160,7 @@ function batchClass(Query: QueryClass): BatchClass {
     }
 
     override handleDataRow(message: { readonly fields: (string | null)[] }): void {
-      const first = this.waiting[0];
-      if (first !== undefined) first.answered?.(message.fields);
+      if (this.waiting.length > 0) this.waiting[0]?.answered?.(message.fields);
       else if (this.around?.row !== undefined) this.around.row(message.fields);
       else super.handleDataRow(message);
     }
@@ -202,7 +206,7 @@ class AroundWire implements Wire {
 
   parse(message: { readonly name?: string; readonly text?: string }): void {
     this.start();
-    this.wire.parse(message);
+    if (message.name !== undefined || message.text !== this.around.parsed) this.wire.parse(message);
   }
 
   bind(message: object): void {

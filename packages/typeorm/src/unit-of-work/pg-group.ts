@@ -31,8 +31,20 @@ interface Query {
 }
 type QueryClass = new (config: string | object, values: unknown, answered: (error: unknown, result: PgResult) => void) => Query;
 
+const INSERT = /^\s*insert\b/i;
 /** What only reads or changes rows: not what ends a transaction, or speaks a protocol of its own. */
 const ON_ROWS = /^\s*(?:select|insert|update|delete|merge|with|values)\b/i;
+
+/**
+ * The text of an INSERT without a name, which need not be parsed when it comes again; undefined for any other statement. Of others PostgreSQL would
+ * sooner or later keep one plan for all parameters, which their author has not asked for.
+ */
+export function repeatable(client: PgClient, args: QueryArgs): string | undefined {
+  if (!canBeGrouped(client, args)) return undefined;
+  const [config] = args;
+  const { name, text } = typeof config === 'string' ? { name: undefined, text: config } : (config as Statement);
+  return name === undefined && INSERT.test(text) ? text : undefined;
+}
 
 /** True for a statement that may go out with others: pg would send it by the extended protocol, and nobody has asked for anything special. */
 export function canBeGrouped(client: PgClient, [config, values]: QueryArgs): boolean {
@@ -56,20 +68,22 @@ function canGroup(client: PgClient): boolean {
 
 /**
  * Sends statements in one write. They are run and answered one after another, as if each had been sent when the one before was answered; when one
- * fails, those after it are not run.
+ * fails, those after it are not run. An INSERT that follows itself is parsed once.
  *
+ * @param parsed the `repeatable` text that the server has as its unnamed statement
  * @source PostgreSQL documentation, "Extended Query": what was bound is run until an error, then everything up to Sync is skipped
  */
-export function queryGroup(client: PgClient, statements: readonly QueryArgs[]): Promise<readonly Outcome[]> {
+export function queryGroup(client: PgClient, statements: readonly QueryArgs[], parsed?: string): Promise<readonly Outcome[]> {
   const Class = queryClassOf<QueryClass>(client) as QueryClass;
   return new Promise((resolve) => {
-    client.query(new Group(client, Class, { statements, settled: resolve }));
+    client.query(new Group(client, Class, { statements, parsed, settled: resolve }));
   });
 }
 
 /** What a group is made of. */
 interface GroupParts {
   readonly statements: readonly QueryArgs[];
+  readonly parsed: string | undefined;
   readonly settled: (outcomes: readonly Outcome[]) => void;
 }
 
@@ -78,12 +92,14 @@ class Group {
   private readonly queries: readonly Query[];
   private readonly outcomes: Outcome[] = [];
   private readonly settled: (outcomes: readonly Outcome[]) => void;
+  private readonly parsed: string | undefined;
   /** How many were sent, and how many of those the server has run. */
   private sent = 0;
   private run = 0;
 
-  constructor(client: PgClient, Class: QueryClass, { statements, settled }: GroupParts) {
+  constructor(client: PgClient, Class: QueryClass, { statements, parsed, settled }: GroupParts) {
     this.settled = settled;
+    this.parsed = parsed;
     this.queries = statements.map(([config, values], index) => {
       // A copy: some versions of pg write into what they are given.
       const query = new Class(typeof config === 'string' ? config : { ...config }, values, (error, result) => {
@@ -105,7 +121,7 @@ class Group {
   }
 
   submit(wire: Wire): Error | null {
-    const withoutSync = new GroupWire(wire);
+    const withoutSync = new GroupWire(wire, this.parsed);
     wire.stream.cork?.();
     try {
       for (const query of this.queries) {
@@ -171,17 +187,20 @@ class Group {
   }
 }
 
-/** Passes on what queries write, but for their Sync and for preparing again what this group has prepared. */
+/** Passes on what queries write, but for their Sync and for parsing again what this group has parsed. */
 class GroupWire {
   readonly wire: Wire;
-  private readonly prepared = new Set<string>();
+  /** Texts by names; the one without a name is the last that was parsed. */
+  private readonly parsed = new Map<string | undefined, string>();
 
-  constructor(wire: Wire) {
+  constructor(wire: Wire, parsed: string | undefined) {
+    if (parsed !== undefined) this.parsed.set(undefined, parsed);
     const own: Partial<Wire> = {
       sync: () => undefined,
       parse: (message) => {
-        if (message.name !== undefined && this.prepared.has(message.name)) return;
-        if (message.name !== undefined) this.prepared.add(message.name);
+        if (this.parsed.get(message.name) === message.text) return;
+        if (message.name !== undefined || INSERT.test(message.text)) this.parsed.set(message.name, message.text);
+        else this.parsed.delete(undefined);
         wire.parse(message);
       },
     };

@@ -1,10 +1,9 @@
 import { hfError, type Savepoint, type Scope, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql/sql.js';
 import { type CarriedStatement, type FirstStatement, runFirstNow, tellRows, type TextRow } from '../postgres/sql/transaction-sql.js';
-import type { InsertNames } from './insert-names.js';
-import { type Around, queryAround } from './pg-batch.js';
+import { type Around, isPlain, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
-import { canBeGrouped, type Outcome, queryGroup } from './pg-group.js';
+import { canBeGrouped, type Outcome, queryGroup, repeatable } from './pg-group.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
 
@@ -14,8 +13,8 @@ export interface TransactionPlace {
   readonly name: string;
   /** Where its statements find their scope. */
   readonly scopes: ScopeStorage;
-  /** Names of what user code inserts; undefined where nothing is prepared by name. */
-  readonly inserts: InsertNames | undefined;
+  /** Whether the framework's statements are prepared by name. */
+  readonly isPreparing: boolean;
 }
 
 /** Statements that go out together, at most. */
@@ -44,6 +43,8 @@ export abstract class PgTransaction implements Transaction {
   protected pendingBegin: Statement | undefined;
   /** Set when the server refused BEGIN. */
   protected refusedBy: Error | undefined;
+  /** The INSERT that the server has as its unnamed statement: the same text again needs no parsing and planning. */
+  private parsed: string | undefined;
   /** Statements that go out with the next one. */
   private waiting: readonly FirstStatement[] = [];
   private readonly line: Turn[] = [];
@@ -112,6 +113,9 @@ export abstract class PgTransaction implements Transaction {
     };
   }
 
+  /** True when nobody else can have sent anything over the connection. */
+  protected abstract readonly isExclusive: boolean;
+
   abstract commit(): Promise<void>;
   abstract rollback(): Promise<void>;
   abstract abort(reason: Error): Promise<void>;
@@ -119,10 +123,9 @@ export abstract class PgTransaction implements Transaction {
   /** Runs a statement of user code when it is the turn of the scope it comes from. */
   userQuery(args: QueryArgs): Promise<unknown> {
     const scope = this.place.scopes.within(this);
-    const prepared = this.place.inserts?.named(this.client, args) ?? args;
     try {
       // Code that lost its context has no scope to wait for; it may speak as long as the transaction is open.
-      return scope === undefined || scope.isActive() ? this.send(prepared) : this.inTurn(scope, prepared);
+      return scope === undefined || scope.isActive() ? this.send(args) : this.inTurn(scope, args);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -148,6 +151,7 @@ export abstract class PgTransaction implements Transaction {
         },
       );
     this.waiting = [];
+    this.parsed = undefined;
     return this.client.query(submittable);
   }
 
@@ -166,12 +170,14 @@ export abstract class PgTransaction implements Transaction {
     const carried = this.waiting;
     try {
       this.assertOpen();
-      const isAlone = this.pendingBegin === undefined && carried.length === 0 && typeof args[0] === 'string';
-      const result = (await (isAlone ? this.client.query(...args) : this.around(args, { row }))) as PgResult;
+      const text = this.repeatable(args);
+      const parsed = this.pendingBegin === undefined && carried.length === 0 ? this.parsed : undefined;
+      this.parsed = undefined;
+      const result = (await this.queryAs(args, { parsed: text === parsed ? parsed : undefined, row })) as PgResult;
+      this.parsed = text ?? (isNamed(args) ? parsed : undefined);
       this.notice();
       return result;
     } catch (error) {
-      this.place.inserts?.failed(this.client, args, error);
       const known = refusalOf(carried, error);
       this.failure ??= { error: known };
       throw this.reason ?? known;
@@ -180,12 +186,24 @@ export abstract class PgTransaction implements Transaction {
     }
   }
 
+  /** Through pg alone what nothing is known of and nothing goes with: it may have options of pg's. */
+  private queryAs(args: QueryArgs, { parsed, row }: Pick<Around, 'parsed' | 'row'>): Promise<PgResult | PgResult[]> {
+    const isAlone = this.pendingBegin === undefined && this.waiting.length === 0;
+    const isKnown = parsed !== undefined || row !== undefined || isOurs(args);
+    return isAlone && !isKnown ? this.client.query(...args) : this.around(args, { parsed, row });
+  }
+
+  private repeatable(args: QueryArgs): string | undefined {
+    return this.isExclusive ? repeatable(this.client, args) : undefined;
+  }
+
   /** The turn of those that wait in line. */
   private next(): void {
     const [turn, ...others] = this.nextTurns();
     if (turn === undefined) this.isBusy = false;
     else if (others.length > 0) void this.sendTogether([turn, ...others]);
-    else this.sendNow(turn.args, turn.row).then(turn.resolve, turn.reject);
+    // Not within this call: each of those that find the transaction ended would call the next one, and there may be thousands.
+    else queueMicrotask(() => void this.sendNow(turn.args, turn.row).then(turn.resolve, turn.reject));
   }
 
   private nextTurns(): readonly Turn[] {
@@ -206,13 +224,11 @@ export abstract class PgTransaction implements Transaction {
     if (failed === undefined) this.notice();
     else this.failure ??= failed as { readonly error: unknown };
     this.next();
-    for (const [index, { args, resolve, reject }] of turns.entries()) {
+    for (const [index, { resolve, reject }] of turns.entries()) {
       const outcome = outcomes[index];
       if (outcome === undefined) continue;
-      if ('error' in outcome) {
-        this.place.inserts?.failed(this.client, args, outcome.error);
-        reject(this.reason ?? outcome.error);
-      } else resolve(outcome.result);
+      if ('error' in outcome) reject(this.reason ?? outcome.error);
+      else resolve(outcome.result);
     }
   }
 
@@ -223,15 +239,25 @@ export abstract class PgTransaction implements Transaction {
       return turns.map(() => ({ error }));
     }
     const statements = turns.map(({ args }) => args);
-    return queryGroup(this.client, statements).catch((error: unknown) => turns.map(() => ({ error })));
+    const lastUnnamed = statements.findLast((args) => !isNamed(args));
+    const { parsed } = this;
+    this.parsed = undefined;
+    const outcomes = await queryGroup(this.client, statements, parsed).catch((error: unknown) => turns.map(() => ({ error })));
+    if (outcomes.every((outcome) => outcome !== undefined && 'result' in outcome))
+      this.parsed = lastUnnamed === undefined ? parsed : this.repeatable(lastUnnamed);
+    return outcomes;
   }
 
   /** Sends a statement together with BEGIN, when it is the first, with what waits for it, and with what comes before and after it. */
-  protected around(args: QueryArgs, { before = [], after, row }: Pick<Around, 'before' | 'after' | 'row'>): Promise<PgResult | PgResult[]> {
+  protected around(
+    args: QueryArgs,
+    { before = [], after, parsed, row }: Pick<Around, 'before' | 'after' | 'parsed' | 'row'>,
+  ): Promise<PgResult | PgResult[]> {
     const around: Around = {
       begin: this.pendingBegin,
       before: this.waiting.length > 0 ? [...this.waiting, ...before] : before,
       after,
+      parsed,
       row,
       sent: () => {
         this.pendingBegin = undefined;
@@ -244,7 +270,7 @@ export abstract class PgTransaction implements Transaction {
 
   /** As the server is to see it: under its name or, behind a pooler that does not keep prepared statements, without one. */
   protected named<S extends Statement>(statement: S): S {
-    return this.place.inserts === undefined ? { ...statement, name: undefined } : statement;
+    return this.place.isPreparing ? statement : { ...statement, name: undefined };
   }
 
   private refuse(error: Error): void {
@@ -296,6 +322,15 @@ export abstract class PgTransaction implements Transaction {
   protected statementFailed(): Error {
     return hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: this.failure?.error });
   }
+}
+
+function isNamed([config]: QueryArgs): boolean {
+  return typeof config === 'object' && (config as Partial<Statement>).name !== undefined;
+}
+
+/** A named statement that asks pg for nothing special: pg would copy it property by property, which costs as much as sending it. */
+function isOurs(args: QueryArgs): boolean {
+  return isNamed(args) && isPlain(args[0] as object);
 }
 
 /** What an error is for the caller, when it is about one of these statements. */

@@ -3,7 +3,6 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { LentTransaction } from './adopted-transaction.js';
 import type { Statement } from '../postgres/sql/sql.js';
 import { connectRaw } from './connections.js';
-import { InsertNames } from './insert-names.js';
 import { TypeormTransaction } from './owned-transaction.js';
 import { isSerializationFailure, type PgClient, transactionStatus, watch } from './pg-client.js';
 import type { TransactionPlace } from './pg-transaction.js';
@@ -12,19 +11,17 @@ import { isUnitRunner, type UnitRunner } from './unit-runner.js';
 /** Transactions on TypeORM data sources, by name. */
 export class TypeormTransactions implements TransactionPort {
   readonly dataSources: readonly [string, ...string[]];
-  private readonly inserts: InsertNames | undefined;
 
   /**
    * @param sources the data sources that take part, the default first
    * @param scopes shared with the engine and with `installInterception`
-   * @param isPreparing whether statements are prepared by name: the framework's, and INSERTs of user code
+   * @param isPreparing whether the framework's statements are prepared by name
    */
   constructor(
     private readonly sources: Readonly<Record<string, DataSource>>,
     private readonly scopes: ScopeStorage,
-    isPreparing = true,
+    private readonly isPreparing = true,
   ) {
-    this.inserts = isPreparing ? new InsertNames() : undefined;
     const names = Object.keys(sources);
     if (names.length === 0) throw hfError('HF_INVARIANT', { fact: 'a store has at least one DataSource' });
     this.dataSources = names as [string, ...string[]];
@@ -53,7 +50,7 @@ export class TypeormTransactions implements TransactionPort {
   }
 
   private place(name: string): TransactionPlace {
-    return { name, scopes: this.scopes, inserts: this.inserts };
+    return { name, scopes: this.scopes, isPreparing: this.isPreparing };
   }
 
   isSerializationFailure(error: unknown): boolean {
