@@ -48,6 +48,24 @@ async function findRabbit() {
   }
 }
 
+/** The Kafka of this run: HOLDFAST_TEST_KAFKA, or one that can be started here. With neither, why there is none. */
+async function findKafka() {
+  const named = process.env.HOLDFAST_TEST_KAFKA;
+  if (!named) {
+    const missing = require('@holdfast-internal/embedded-kafka').missingTools();
+    return missing ? { reason: `no Kafka: ${missing}; name one with HOLDFAST_TEST_KAFKA` } : {};
+  }
+  const { Kafka, logLevel } = require('kafkajs');
+  const admin = new Kafka({ brokers: [named], logLevel: logLevel.NOTHING, retry: { retries: 1 } }).admin();
+  try {
+    await admin.connect();
+    await admin.disconnect();
+    return { address: named };
+  } catch (cause) {
+    throw new Error(`HOLDFAST_TEST_KAFKA (${named}) does not answer: ${cause.message}`, { cause });
+  }
+}
+
 async function query(url, sql) {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   await client.connect();
@@ -58,4 +76,4 @@ async function query(url, sql) {
   }
 }
 
-module.exports = { describeServer, dropStaleDatabases, findExternalServer, findRabbit };
+module.exports = { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit };

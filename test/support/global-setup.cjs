@@ -7,14 +7,12 @@ const root = join(__dirname, '..', '..');
 
 module.exports = async function globalSetup() {
   if (globalThis.holdfastTestServer) return;
-  if (!existsSync(join(root, 'tools/embedded-postgres/dist/watchdog.js'))) {
-    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'tools/embedded-postgres'], {
-      cwd: root,
-      stdio: 'inherit',
-    });
-  }
+  const built = ['tools/embedded-postgres', 'tools/embedded-kafka'];
+  if (!built.every((tool) => existsSync(join(root, tool, 'dist/index.js'))))
+    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...built], { cwd: root, stdio: 'inherit' });
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
-  const { describeServer, dropStaleDatabases, findExternalServer, findRabbit } = require('./find-servers.cjs');
+  const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit } = require('./find-servers.cjs');
+  const { KafkaStarter } = require('./kafka-starter.cjs');
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
   const embedded = await EmbeddedPostgres.start({ fsync: false });
   globalThis.holdfastTestServer = embedded;
@@ -27,5 +25,10 @@ module.exports = async function globalSetup() {
   process.env.HOLDFAST_TEST_SERVERS = JSON.stringify(servers);
   const rabbit = await findRabbit();
   if (rabbit.reason) process.stderr.write(`\nsuites that need a RabbitMQ are skipped, or with CI=true fail: ${rabbit.reason}\n`);
-  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({ rabbit });
+  const kafka = await findKafka();
+  if (kafka.reason) process.stderr.write(`\nsuites that need a Kafka are skipped, or with CI=true fail: ${kafka.reason}\n`);
+  // Started when the first suite asks for it: most runs have none that does.
+  const starter = kafka.reason || kafka.address ? undefined : await KafkaStarter.open();
+  globalThis.holdfastKafkaStarter = starter;
+  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({ rabbit, kafka: { ...kafka, ...(starter && { starter: starter.port }) } });
 };

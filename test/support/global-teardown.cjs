@@ -1,5 +1,7 @@
 module.exports = async function globalTeardown() {
   const server = globalThis.holdfastTestServer;
   globalThis.holdfastTestServer = undefined;
-  await server?.remove();
+  const starter = globalThis.holdfastKafkaStarter;
+  globalThis.holdfastKafkaStarter = undefined;
+  await Promise.all([server?.remove(), starter?.close()]);
 };

@@ -1,0 +1,2 @@
+export { findArtifacts, missingTools } from './artifacts.js';
+export { EmbeddedKafka } from './embedded-kafka.js';
