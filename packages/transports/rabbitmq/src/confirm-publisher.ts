@@ -1,7 +1,6 @@
-import type { Envelope, PublishOutcome } from '@holdfast/core';
+import type { Envelope, Keeper, PublishOutcome, StartTerms } from '@holdfast/core';
 import { type ConfirmChannel, IllegalOperationError } from 'amqplib';
 import type { Connection, OpenChannel } from './connection.js';
-import type { Keeper, StartTerms } from './keeper.js';
 import {
   keepChannel,
   type Outgoing,

@@ -1,11 +1,9 @@
-import { hfError, isHoldfastError, printable } from '@holdfast/core';
+import { hfError, isHoldfastError, type KeeperContext, type Opened, printable, within } from '@holdfast/core';
 import { once } from 'node:events';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError, type SocketOptions } from 'amqplib';
-import { within } from './deadline.js';
 import { type GatheringSocket, gatherWrites } from './gathered-writes.js';
-import type { KeeperContext, Opened } from './keeper.js';
 import type { BrokerNode, Settings } from './settings.js';
 import { tlsReason } from './tls.js';
 

@@ -1,9 +1,19 @@
-import { emit, hfError, type HandOver, isHoldfastError, type Logger, type Sink, type SubscriptionSpec } from '@holdfast/core';
+import {
+  emit,
+  type HandOver,
+  hfError,
+  isHoldfastError,
+  Keeper,
+  type KeeperContext,
+  type Logger,
+  type Sink,
+  type StartTerms,
+  type SubscriptionSpec,
+} from '@holdfast/core';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { OpenChannel } from './connection.js';
 import { DeliveryIntake, Held, type PutDeadLetter } from './delivery-intake.js';
 import { putDeadLetter } from './dead-letter.js';
-import { Keeper, type KeeperContext, type StartTerms } from './keeper.js';
 import type { Link } from './link.js';
 import type { Publisher } from './publisher.js';
 import { refusalOf, type Topology } from './topology.js';

@@ -1,6 +1,5 @@
-import { emit, hfError, type Logger, type TransportHealth } from '@holdfast/core';
+import { emit, hfError, Keeper, type KeeperContext, type Logger, type StartTerms, type TransportHealth } from '@holdfast/core';
 import { Connection } from './connection.js';
-import { Keeper, type KeeperContext, type StartTerms } from './keeper.js';
 import type { BrokerNode, Settings } from './settings.js';
 
 /** What the two connections have in common, and what tells them apart. */

@@ -1,6 +1,13 @@
-import { brokerInReach, PartLeases, Permits, type SubscriptionSpec, type TransportContext, type TransportHealth } from '@holdfast/core';
+import {
+  brokerInReach,
+  PartLeases,
+  Permits,
+  type StartTerms,
+  type SubscriptionSpec,
+  type TransportContext,
+  type TransportHealth,
+} from '@holdfast/core';
 import type { Consumer } from './consumer.js';
-import type { StartTerms } from './keeper.js';
 
 /** What a partitioned subscription works with. */
 export interface PartitionedParts {

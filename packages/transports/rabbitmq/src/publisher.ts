@@ -1,7 +1,16 @@
-import { emit, type Envelope, hfError, type HoldfastError, type Logger, type PublishOutcome } from '@holdfast/core';
+import {
+  emit,
+  type Envelope,
+  hfError,
+  type HoldfastError,
+  Keeper,
+  type KeeperContext,
+  type Logger,
+  type PublishOutcome,
+  type StartTerms,
+} from '@holdfast/core';
 import type { Channel, Options } from 'amqplib';
 import type { Connection, OpenChannel } from './connection.js';
-import { Keeper, type KeeperContext, type StartTerms } from './keeper.js';
 import type { Link } from './link.js';
 import type { Settings } from './settings.js';
 import type { Topology } from './topology.js';

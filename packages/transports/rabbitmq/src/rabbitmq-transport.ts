@@ -6,6 +6,7 @@ import {
   type PublishOutcome,
   type ReceivedReply,
   type Sink,
+  type StartTerms,
   type SubscriptionSpec,
   type Topology as WantedTopology,
   type Transport,
@@ -17,7 +18,6 @@ import {
 import { ConfirmPublisher } from './confirm-publisher.js';
 import { AHEAD, Consumer } from './consumer.js';
 import { strangersIn } from './foreign-source.js';
-import type { StartTerms } from './keeper.js';
 import { Leftovers } from './leftovers.js';
 import { Link, TRANSPORT } from './link.js';
 import { PartitionedSubscription } from './partitioned-subscription.js';

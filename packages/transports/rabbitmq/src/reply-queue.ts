@@ -1,7 +1,6 @@
-import { emit, hfError, type Logger, type ReceivedReply } from '@holdfast/core';
+import { emit, hfError, Keeper, type KeeperContext, type Logger, type ReceivedReply, type StartTerms } from '@holdfast/core';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { OpenChannel } from './connection.js';
-import { Keeper, type KeeperContext, type StartTerms } from './keeper.js';
 import type { Link } from './link.js';
 import { refusalOf } from './topology.js';
 import { fromWire } from './wire.js';

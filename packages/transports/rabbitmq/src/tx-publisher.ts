@@ -1,8 +1,7 @@
-import type { Envelope, PublishOutcome } from '@holdfast/core';
+import type { Envelope, Keeper, PublishOutcome, StartTerms } from '@holdfast/core';
 import { type Channel, IllegalOperationError } from 'amqplib';
 import { txCommit, txSelect } from './amqp-tx.js';
 import type { Connection, OpenChannel } from './connection.js';
-import type { Keeper, StartTerms } from './keeper.js';
 import {
   keepChannel,
   type Outgoing,

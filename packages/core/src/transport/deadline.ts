@@ -1,13 +1,14 @@
-import { hfError, type Scheduler } from '@holdfast/core';
+import { hfError } from '../errors/catalogue.js';
+import type { Scheduler } from '../time/scheduler.js';
 
 /** What is asked of the broker, and how long an answer may take. */
-export interface Request {
+export interface BrokerRequest {
   readonly request: string;
   readonly timeoutMs: number;
 }
 
 /** Waits for an answer, but not for ever. @throws HF_BROKER_UNANSWERED, and whatever `answer` rejects with */
-export async function within<T>(scheduler: Scheduler, { request, timeoutMs }: Request, answer: Promise<T>): Promise<T> {
+export async function within<T>(scheduler: Scheduler, { request, timeoutMs }: BrokerRequest, answer: Promise<T>): Promise<T> {
   let late = (_error: Error): void => undefined;
   const deadline = new Promise<never>((_, reject) => {
     late = reject;

@@ -1,4 +1,5 @@
-import { seededRandom, VirtualTime } from '@holdfast/core';
+import { VirtualTime } from '../testing/virtual-time.js';
+import { seededRandom } from '../time/random.js';
 import { Keeper, type Opened } from './keeper.js';
 
 /** Something that is opened and lost by hand. */

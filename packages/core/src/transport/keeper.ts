@@ -1,4 +1,7 @@
-import { type Clock, hfError, type Random, type Scheduler } from '@holdfast/core';
+import { hfError } from '../errors/catalogue.js';
+import type { Clock } from '../time/clock.js';
+import type { Random } from '../time/random.js';
+import type { Scheduler } from '../time/scheduler.js';
 
 /** First wait before something that was lost is opened again; doubles while it does not last. */
 const FIRST_WAIT_MS = 100;
