@@ -59,6 +59,7 @@ export type {
 } from './delivery/subscription-options.js';
 export type { FailurePauseOptions } from './delivery/failure-pause-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
+export { HeldIntake, type HeldMessage } from './delivery/held-intake.js';
 export type { DeadLetterReason, Incoming, Intake, Lease, Settlement, Taken } from './delivery/intake.port.js';
 export type {
   DeliveryRecord,

@@ -1,6 +1,7 @@
 import {
   emit,
   type HandOver,
+  HeldIntake,
   hfError,
   isHoldfastError,
   Keeper,
@@ -12,7 +13,7 @@ import {
 } from '@holdfast/core';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { OpenChannel } from './connection.js';
-import { DeliveryIntake, Held, type PutDeadLetter } from './delivery-intake.js';
+import { Held, type PutDeadLetter } from './held.js';
 import { putDeadLetter } from './dead-letter.js';
 import type { Link } from './link.js';
 import type { Publisher } from './publisher.js';
@@ -91,7 +92,7 @@ export class Consumer {
   }
 
   /** For what is handed over. A queue that is not there any more is made again, where that is ours to do, before it is tried again. */
-  readonly putDeadLetter: PutDeadLetter = async (message, reason) => {
+  private readonly putDeadLetter: PutDeadLetter = async (message, reason) => {
     const { topology, publisher, spec, link } = this.parts;
     try {
       await putDeadLetter(publisher, { message, queue: topology.deadLettersOf(spec), reason });
@@ -260,14 +261,14 @@ export class Consumer {
         const missing = this.mostInHand - opened.prefetch;
         if (missing > 0 && opened.tags.length > 0) await this.consume(opened, missing);
       });
-    this.waiting.push(new Held(incoming, message, channel));
+    this.waiting.push(new Held(incoming, message, { channel, putDeadLetter: this.putDeadLetter }));
     this.fill();
   }
 
   private fill(): void {
     const { spec } = this.parts;
     while (this.isTaking && this.waiting.length > 0 && this.tasks.size < spec.concurrency) {
-      const task = this.work(new DeliveryIntake(this.waiting.splice(0, spec.batchSize), this)).finally(() => {
+      const task = this.work(new HeldIntake(this.waiting.splice(0, spec.batchSize), this.queue)).finally(() => {
         this.tasks.delete(task);
         this.fill();
       });
@@ -275,7 +276,7 @@ export class Consumer {
     }
   }
 
-  private async work(intake: DeliveryIntake): Promise<void> {
+  private async work(intake: HeldIntake): Promise<void> {
     let outcome: HandOver = 'worked';
     while (outcome !== 'idle' && intake.length > 0 && this.isTaking) outcome = await this.parts.sink.handle(intake);
     if (this.isOrdered) {

@@ -1,7 +1,7 @@
-import type { DeadLetterReason, Incoming } from '@holdfast/core';
+import { type DeadLetterReason, HeldIntake, type Incoming } from '@holdfast/core';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { OpenChannel } from './connection.js';
-import { DeliveryIntake, Held } from './delivery-intake.js';
+import { Held } from './held.js';
 
 /** A channel that notes what is said on it. */
 function scene(...repeats: readonly boolean[]) {
@@ -14,14 +14,13 @@ function scene(...repeats: readonly boolean[]) {
     },
   };
   const messages = repeats.map((isRedelivery, n) => ({ place: `q/1/${n}`, isRedelivery }) as Incoming);
-  const held = messages.map(
-    (message, n) => new Held(message, { fields: { deliveryTag: n } } as ConsumeMessage, open as unknown as OpenChannel<Channel>),
-  );
   const put = async (message: ConsumeMessage, { failure }: DeadLetterReason): Promise<void> => {
     if (failure.code === 'LOST') throw new Error('nobody knows');
     said.push(`put ${message.fields.deliveryTag} ${failure.code}`);
   };
-  return { said, open, messages, intake: new DeliveryIntake(held, { queue: 'q', putDeadLetter: put }) };
+  const parts = { channel: open as unknown as OpenChannel<Channel>, putDeadLetter: put };
+  const held = messages.map((message, n) => new Held(message, { fields: { deliveryTag: n } } as ConsumeMessage, parts));
+  return { said, open, messages, intake: new HeldIntake(held, 'q') };
 }
 
 describe('messages that the broker handed over', () => {
