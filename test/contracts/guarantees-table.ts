@@ -1,6 +1,7 @@
 import type { TransportCapabilities } from '@holdfast/core';
 import { DATABASE_CAPABILITIES } from '@holdfast/transport-database';
 import { IN_MEMORY_CAPABILITIES } from '@holdfast/transport-in-memory';
+import { KAFKA_CAPABILITIES } from '@holdfast/transport-kafka';
 import { RABBITMQ_CAPABILITIES } from '@holdfast/transport-rabbitmq';
 
 /** A promise, and what a transport with these capabilities makes of it. */
@@ -74,6 +75,7 @@ const PROMISES: readonly Promised[] = [
 const TRANSPORTS: Readonly<Record<string, TransportCapabilities>> = {
   'database()': DATABASE_CAPABILITIES,
   'rabbitmq()': RABBITMQ_CAPABILITIES,
+  'kafka()': KAFKA_CAPABILITIES,
   'inMemory()': IN_MEMORY_CAPABILITIES,
 };
 

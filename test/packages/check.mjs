@@ -40,9 +40,8 @@ const applications = [
   { name: 'Nest 12, ESM, handlers of Nest', type: 'module', dependencies: { ...nest12, ...handlers12 }, program: 'nest-handlers' },
   { name: 'Nest 11, handlers of Nest', type: 'commonjs', dependencies: { ...nest11, ...handlers11 }, program: 'nest-handlers' },
 ];
-const neededByApplications = ['core', 'nest', 'typeorm', 'transport-in-memory', 'transport-database', 'transport-rabbitmq', 'cli'].map(
-  (name) => `@holdfast/${name}`,
-);
+const transports = ['in-memory', 'database', 'rabbitmq', 'kafka'].map((name) => `transport-${name}`);
+const neededByApplications = ['core', 'nest', 'typeorm', ...transports, 'cli'].map((name) => `@holdfast/${name}`);
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const work = mkdtempSync(join(tmpdir(), 'holdfast-packages-'));

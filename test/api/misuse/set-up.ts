@@ -2,6 +2,7 @@
 import { Holdfast, HoldfastModule, Message } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
+import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { z } from 'zod';
@@ -35,6 +36,8 @@ HoldfastModule.forRoot({ service: 'orders', store: typeorm() });
 HoldfastModule.forRoot({ service: 'orders', transport, transports: { default: transport } });
 // @ts-expect-error meant to say which one is the default
 HoldfastModule.forRoot({ service: 'orders', transports: { events: inMemory() } });
+// @ts-expect-error meant a list
+kafka({ brokers: 'localhost:9092' });
 // @ts-expect-error meant 'assert', 'check' or 'none'
 rabbitmq({ url: 'amqp://localhost', topology: 'create' });
 // @ts-expect-error meant an exchange or a queue

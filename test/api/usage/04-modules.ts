@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { duration, HoldfastModule, type HoldfastOptions, type HoldfastOptionsFactory, Message, MessageBus } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
+import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 
@@ -76,7 +77,7 @@ export class PageViewed {
       service: 'shop',
       transports: {
         default: rabbitmq({ url: ['amqp://rabbit-1', 'amqp://rabbit-2'] }),
-        analytics: rabbitmq({ url: 'amqp://analytics' }),
+        analytics: kafka({ brokers: ['kafka-1:9092', 'kafka-2:9092'], ssl: true }),
       },
       store: typeorm(),
       // Messages of a producer that knows nothing of CloudEvents.

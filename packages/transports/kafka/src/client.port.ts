@@ -1,0 +1,112 @@
+import type { Opened } from '@holdfast/core';
+
+/** A partition of a topic. */
+export interface Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** How far a group has come in a partition: the offset of what it reads next. */
+export interface Position extends Place {
+  readonly offset: bigint;
+  /** Kept beside the offset, for whoever has the partition next. */
+  readonly note?: string;
+}
+
+/** A record to be appended. */
+export interface OutgoingRecord {
+  readonly topic: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, Buffer | readonly Buffer[]>>;
+}
+
+/** A record as it is in the log. */
+export interface ReceivedRecord extends OutgoingRecord, Place {
+  readonly offset: bigint;
+  /** When it was made or appended, as the topic is configured. */
+  readonly at: Date;
+}
+
+/** A topic to be made. */
+export interface TopicPlan {
+  readonly topic: string;
+  readonly partitions: number;
+  /** -1: as many as the broker does by itself. */
+  readonly replicationFactor: number;
+  /** How long records stay; undefined: as the broker does by itself. */
+  readonly retentionMs?: number;
+}
+
+/** What a consumer is to do. */
+export interface ConsumerOptions {
+  readonly group: string;
+  readonly topics: readonly string[];
+  /** The group has given this member partitions: instead of those it had. Must not throw. */
+  readonly joined: (membership: Membership) => void;
+  /** Records of one partition, in order. Must not throw. */
+  readonly received: (records: readonly ReceivedRecord[]) => void;
+}
+
+/** What a member of a group has. */
+export interface Membership {
+  /** New when the group had forgotten this member, and what it had may have been somebody else's meanwhile. */
+  readonly memberId: string;
+  readonly places: readonly Place[];
+}
+
+/**
+ * All that is asked of a Kafka client. Whatever hangs is given up after the request's time-out; what is lost is told by the promise `lost`, and is not
+ * repaired in place.
+ *
+ * @throws HF_BROKER_UNREACHABLE, HF_BROKER_REFUSED, HF_BROKER_UNANSWERED
+ */
+export interface KafkaClient {
+  openProducer(): Promise<KafkaProducer>;
+  /** Resolves when the group has given it partitions, or none. */
+  openConsumer(options: ConsumerOptions): Promise<KafkaConsumer>;
+  /** Does something with an admin, which is closed behind it. */
+  administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T>;
+  /** Sets where a group stands, as one of its members that stays for a moment. */
+  setPositions(group: string, positions: readonly Position[]): Promise<void>;
+}
+
+/** Appends records, idempotently. */
+export interface KafkaProducer extends Opened {
+  /**
+   * Resolves when all records are on all replicas that are in sync. When it rejects, each of them may be there or not, and the producer must be ended: it
+   * would number the next records like those that may be there, and the broker would drop them as repeats.
+   */
+  send(records: readonly OutgoingRecord[]): Promise<void>;
+}
+
+/** Reads the partitions that its group gives it, each from where the group stands, or from its beginning where it stands nowhere. */
+export interface KafkaConsumer extends Opened {
+  commit(positions: readonly Position[]): Promise<void>;
+  /** Reads no more of these, or again; forgotten when the group gives partitions anew. */
+  setPaused(places: readonly Place[], isPaused: boolean): void;
+  /** When the broker last answered it, on the monotonic clock. */
+  readonly heardMs: number;
+}
+
+/** Topics and groups. */
+export interface KafkaAdmin {
+  /** Names of all topics that may be seen. */
+  topics(): Promise<ReadonlySet<string>>;
+  /** How many partitions topics that are there have. */
+  partitions(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Makes topics; one that is there already stays as it is. */
+  create(plans: readonly TopicPlan[]): Promise<void>;
+  /** The first and the next offset of each partition. */
+  ends(topic: string): Promise<readonly PartitionEnds[]>;
+  /** Where a group stands; not in the answer: nowhere. */
+  positions(group: string, topics: readonly string[]): Promise<readonly Position[]>;
+  /** A group that has no members any more. */
+  forget(group: string): Promise<void>;
+}
+
+/** What a partition has. */
+export interface PartitionEnds extends Place {
+  readonly first: bigint;
+  readonly next: bigint;
+}

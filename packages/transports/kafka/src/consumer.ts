@@ -1,0 +1,282 @@
+import {
+  type DeadLetterReason,
+  emit,
+  hfError,
+  HeldIntake,
+  Keeper,
+  type Logger,
+  type Sink,
+  type StartTerms,
+  type SubscriptionSpec,
+  type TransportContext,
+  type TransportHealth,
+} from '@holdfast/core';
+import type { KafkaClient, KafkaConsumer, Membership, Place, ReceivedRecord } from './client.port.js';
+import { Commits } from './commits.js';
+import { deadLetterOf } from './dead-letter.js';
+import type { Names } from './names.js';
+import { PartitionWindow } from './partition-window.js';
+import type { Publisher } from './publisher.js';
+import type { Settings } from './settings.js';
+import { NOTHING_IN_HAND, type Topics } from './topics.js';
+import { attributeOf } from './wire.js';
+
+/** Before an engine that took nothing is asked again. */
+const IDLE_MS = 100;
+
+/** What a consumer works with. */
+export interface ConsumerParts {
+  readonly context: TransportContext;
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly client: KafkaClient;
+  readonly names: Names;
+  readonly topics: Topics;
+  /** Puts dead letters away, where there is no store for them. */
+  readonly publisher: Publisher;
+  readonly spec: SubscriptionSpec;
+  readonly sink: Sink;
+}
+
+/** One membership of the group, until it is lost. */
+interface Open {
+  readonly windows: Map<string, PartitionWindow>;
+  consumer: KafkaConsumer | undefined;
+  commits: Commits | undefined;
+  memberId: string | undefined;
+  isLost: boolean;
+}
+
+/**
+ * One subscription: a member of its group, opened again whenever it is lost, and as many hand-overs in work as its concurrency. Each partition has a window
+ * of what was read and is not settled; its position is committed as it moves on. While the subscription is paused the windows fill and nothing is handed
+ * over. With `ordering: 'key'` a partition has one hand-over in work.
+ */
+export class Consumer {
+  private readonly keeper: Keeper;
+  /** Is told of pauses no more. */
+  private readonly forget: () => void;
+  private readonly tasks = new Set<Promise<void>>();
+  private readonly group: string;
+  private current: Open | undefined;
+  private isStopped = false;
+  /** Why it reads nothing. */
+  private problem: string | undefined = 'it has not been opened yet';
+
+  constructor(private readonly parts: ConsumerParts) {
+    const { context, names, spec, sink } = parts;
+    this.group = names.groupOf(spec);
+    this.forget = sink.onPause(() => this.fill());
+    this.keeper = new Keeper(context, {
+      what: `a consumer of ${this.group}`,
+      open: () => this.open(),
+      failed: (error, delayMs) => this.failed(error, delayMs),
+    });
+  }
+
+  get isBusy(): boolean {
+    return this.tasks.size > 0 || this.windows().some((window) => window.hasWaiting);
+  }
+
+  get health(): TransportHealth {
+    const { context, settings, spec } = this.parts;
+    const silentMs = context.clock.monotonicMs() - (this.current?.consumer?.heardMs ?? 0);
+    const isSilent = this.problem === undefined && silentMs > settings.sessionTimeoutMs;
+    const problem = isSilent ? `the broker has not been heard of for ${Math.round(silentMs / 1000)} s` : this.problem;
+    return problem === undefined ? { status: 'up', problem } : { status: 'down', problem: `the subscription ${spec.name}: ${problem}` };
+  }
+
+  /** Resolves when the group has taken it in. @throws HF_BROKER_REFUSED and HF_BROKER_TOPOLOGY at once, else the last error at the time-out */
+  start(terms: StartTerms): Promise<void> {
+    return this.keeper.start(terms);
+  }
+
+  /** Takes nothing new from now on, waits for what is in work, and leaves word for who comes next how far it is. */
+  async drain(): Promise<void> {
+    this.isStopped = true;
+    this.forget();
+    await Promise.all(this.tasks);
+    await this.current?.commits?.last(NOTHING_IN_HAND);
+  }
+
+  /** Leaves the group: what is still in hand is handed over to somebody else. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.forget();
+    await this.keeper.stop();
+  }
+
+  private async open(): Promise<KafkaConsumer> {
+    const { client, names, topics, spec, context } = this.parts;
+    await topics.ensure([spec]);
+    const open: Open = { windows: new Map(), consumer: undefined, commits: undefined, memberId: undefined, isLost: false };
+    const consumer = await client.openConsumer({
+      group: this.group,
+      topics: names.topicsOf(spec),
+      joined: (membership) => this.joined(open, membership),
+      received: (records) => this.received(open, records),
+    });
+    open.consumer = consumer;
+    open.commits = new Commits({
+      consumer,
+      windows: open.windows,
+      scheduler: context.scheduler,
+      failed: (error) => this.uncommitted(error),
+    });
+    this.current = open;
+    this.problem = undefined;
+    void consumer.lost.then(() => {
+      open.isLost = true;
+      for (const window of open.windows.values()) window.forget();
+      open.windows.clear();
+    });
+    emit('subscription:consuming', { subscription: spec.name, queue: this.group });
+    this.settled(open);
+    this.fill();
+    return consumer;
+  }
+
+  /** A member that the group had forgotten begins anew: what it had may have been somebody else's meanwhile. */
+  private joined(open: Open, { memberId, places }: Membership): void {
+    if (open.isLost) return;
+    const names = new Set(places.map(nameOf));
+    const isKnown = open.memberId === memberId;
+    open.memberId = memberId;
+    for (const [name, window] of open.windows) {
+      // It is told again below, where the client has forgotten it.
+      window.isPaused = false;
+      if (isKnown && names.has(name)) continue;
+      window.forget();
+      open.windows.delete(name);
+    }
+    const windows = places.filter((place) => !open.windows.has(nameOf(place))).map((place) => this.windowOf(open, place));
+    for (const window of windows) open.windows.set(nameOf(window), window);
+    void this.begin(open, windows);
+    this.settled(open);
+  }
+
+  private windowOf(open: Open, place: Place): PartitionWindow {
+    return new PartitionWindow(place, {
+      changed: () => this.settled(open),
+      putDeadLetter: (record, reason) => this.putDeadLetter(record, reason),
+    });
+  }
+
+  /**
+   * Asks how the one before left these partitions. When it had something in hand, what comes first may be what ended it; nobody counts that but
+   * the store, and to have everything counted would take long.
+   */
+  private async begin(open: Open, windows: readonly PartitionWindow[]): Promise<void> {
+    if (windows.length === 0) return;
+    const { client, names, spec, logger } = this.parts;
+    const suspects = BigInt(spec.concurrency * spec.batchSize);
+    const positions = await client
+      .administer((admin) => admin.positions(this.group, names.topicsOf(spec)))
+      .catch((error: unknown) => logger.warn('how partitions were left is not known; what comes first is counted', { error }));
+    for (const window of windows) {
+      const left = positions?.find((position) => nameOf(position) === nameOf(window));
+      const isClean = positions !== undefined && (left === undefined || left.note === NOTHING_IN_HAND);
+      const suspectBelow = isClean ? 0n : (left?.offset ?? window.position ?? 0n) + suspects;
+      window.open({ committed: left?.offset, suspectBelow });
+    }
+    if (this.current === open) this.fill();
+  }
+
+  private received(open: Open, records: readonly ReceivedRecord[]): void {
+    const [first] = records;
+    const window = first && open.windows.get(nameOf(first));
+    if (first === undefined || window === undefined) return;
+    // A topic that several types share has some that this subscription does not take.
+    const others = new Set(this.parts.names.typesIn(first.topic).filter((type) => !this.parts.spec.types.includes(type)));
+    window.receive(records, (record) => !others.has(attributeOf(record, 'type') ?? ''));
+    this.settled(open);
+    this.fill();
+  }
+
+  /** Windows have changed: what is settled is committed, and more is fetched or less. */
+  private settled(open: Open): void {
+    const { consumer } = open;
+    if (consumer === undefined || open.isLost) return;
+    for (const window of open.windows.values()) {
+      if (window.isPaused ? !window.hasRoom : !window.isFull) continue;
+      window.isPaused = !window.isPaused;
+      consumer.setPaused([window], window.isPaused);
+    }
+    open.commits?.soon();
+  }
+
+  private fill(): void {
+    const { spec } = this.parts;
+    while (this.isTaking && this.tasks.size < spec.concurrency) {
+      const window = this.nextWindow();
+      if (window === undefined) return;
+      const task = this.work(window).finally(() => {
+        this.tasks.delete(task);
+        this.fill();
+      });
+      this.tasks.add(task);
+    }
+  }
+
+  /** Each in its turn. */
+  private nextWindow(): PartitionWindow | undefined {
+    const windows = this.current?.windows;
+    const isOrdered = this.parts.spec.ordering === 'key';
+    for (const [name, window] of windows ?? []) {
+      if (!window.hasWaiting || (isOrdered && window.inWork > 0)) continue;
+      windows?.delete(name);
+      windows?.set(name, window);
+      return window;
+    }
+    return undefined;
+  }
+
+  private async work(window: PartitionWindow): Promise<void> {
+    const { context, spec, sink } = this.parts;
+    window.inWork += 1;
+    const intake = new HeldIntake(window.take(spec.batchSize), nameOf(window));
+    try {
+      let outcome: string = 'worked';
+      while (outcome !== 'idle' && intake.length > 0 && this.isTaking) outcome = await sink.handle(intake);
+      // It takes nothing any more, and we are not told yet.
+      if (outcome === 'idle' && intake.length > 0) await context.scheduler.sleep(IDLE_MS);
+    } finally {
+      window.inWork -= 1;
+      intake.giveBack();
+    }
+  }
+
+  private async putDeadLetter(record: ReceivedRecord, reason: DeadLetterReason): Promise<void> {
+    const { names, publisher, spec } = this.parts;
+    const topic = names.deadLettersOf(spec);
+    const outcome = await publisher.put(deadLetterOf(record, reason, topic));
+    if (outcome !== 'confirmed') throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome });
+  }
+
+  private get isTaking(): boolean {
+    return !this.isStopped && !this.parts.sink.isPaused;
+  }
+
+  private windows(): readonly PartitionWindow[] {
+    return [...(this.current?.windows.values() ?? [])];
+  }
+
+  private uncommitted(error: unknown): void {
+    this.parts.logger.warn('how far a subscription is could not be committed; it is tried again', {
+      subscription: this.parts.spec.name,
+      error,
+    });
+  }
+
+  private failed(error: unknown, delayMs: number): void {
+    const { logger, spec } = this.parts;
+    this.problem = error instanceof Error ? error.message : String(error);
+    const facts = { subscription: spec.name, queue: this.group, error, delayMs };
+    emit('subscription:interrupted', () => facts);
+    logger.warn('a subscription was interrupted; it is tried again', facts);
+  }
+}
+
+function nameOf({ topic, partition }: Place): string {
+  return `${topic}/${partition}`;
+}

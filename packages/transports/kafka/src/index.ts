@@ -1,0 +1,2 @@
+export { KAFKA_CAPABILITIES, kafka } from './kafka-transport.js';
+export type { KafkaOptions } from './settings.js';

@@ -1,0 +1,185 @@
+import {
+  type Envelope,
+  hfError,
+  isHoldfastError,
+  type PublishOutcome,
+  type ReceivedReply,
+  type Sink,
+  type StartTerms,
+  type SubscriptionSpec,
+  type Topology,
+  type Transport,
+  type TransportCapabilities,
+  type TransportContext,
+  type TransportFactory,
+  type TransportHealth,
+} from '@holdfast/core';
+import { Consumer } from './consumer.js';
+import { KafkajsClient } from './kafkajs-client.js';
+import { Names } from './names.js';
+import { Publisher } from './publisher.js';
+import { Replies } from './replies.js';
+import { type KafkaOptions, type Settings, settingsFrom, TRANSPORT } from './settings.js';
+import { Topics } from './topics.js';
+
+/** What this transport keeps. */
+export const KAFKA_CAPABILITIES: TransportCapabilities = {
+  persistent: true,
+  readsLog: false,
+  sharedSubscriptions: true,
+  partitionedDelivery: true,
+  fromEarliest: true,
+  withoutStore: true,
+  renamedSubscriptions: false,
+  replies: true,
+};
+
+/** Part of a close that is kept for saying goodbye to the broker, once nothing is in hand or waiting any longer is pointless. */
+const GOODBYE_MS = 1000;
+/** Between two tries of a start. */
+const AGAIN_MS = 200;
+/** Trying again cannot help. */
+const FINAL = ['HF_BROKER_REFUSED', 'HF_BROKER_TOPOLOGY', 'HF_CONFIG_INVALID'] as const;
+
+/**
+ * Kafka carries the messages: the relay appends them from the outbox with an idempotent producer, and each subscription is a group.
+ *
+ * **Guarantee:** as every transport; a message counts as sent when all replicas in sync have it, and as received when its handler's transaction has committed.
+ * Without a store it is received when its handler has ended. **Not promised:** renaming with `formerly`; that what was not read before Kafka deleted it
+ * (the retention of its topic) is ever read.
+ *
+ * @throws HF_CONFIG_INVALID at the start of the bus, with everything else that is wrong
+ */
+export function kafka(options: KafkaOptions): TransportFactory {
+  return {
+    transport: TRANSPORT,
+    capabilities: KAFKA_CAPABILITIES,
+    create: (context) => new KafkaTransport(context, settingsFrom(options)),
+  };
+}
+
+class KafkaTransport implements Transport {
+  readonly capabilities = KAFKA_CAPABILITIES;
+  private readonly client: KafkajsClient;
+  private readonly names: Names;
+  private readonly topics: Topics;
+  private readonly publisher: Publisher;
+  private readonly consumers: Consumer[] = [];
+  private replies: Replies | undefined;
+  private readonly terms: StartTerms;
+  private isStarted = false;
+  private isClosed = false;
+
+  constructor(
+    private readonly context: TransportContext,
+    private readonly settings: Settings,
+  ) {
+    const { service, nodeId, logger, scheduler, clock, store } = context;
+    this.names = new Names(settings, service);
+    this.client = new KafkajsClient({ settings, scheduler, clock, logger, clientId: `holdfast ${service} ${nodeId}` });
+    this.topics = new Topics({ client: this.client, settings, names: this.names, hasStore: store !== undefined });
+    this.publisher = new Publisher({ context, settings, logger, client: this.client, names: this.names, topics: this.topics });
+    this.terms = { timeoutMs: settings.startTimeoutMs, isFinal };
+  }
+
+  get isBusy(): boolean {
+    return this.publisher.isBusy || this.consumers.some((consumer) => consumer.isBusy);
+  }
+
+  /** The first part that is not up. */
+  get health(): TransportHealth {
+    const { problem } = this.publisher;
+    if (problem !== undefined) return { status: 'down', problem: `the producer at ${this.settings.address}: ${problem}` };
+    return this.consumers.map(({ health }) => health).find(({ status }) => status !== 'up') ?? { status: 'up', problem: undefined };
+  }
+
+  /** @throws HF_CONFIG_INVALID, HF_BROKER_REFUSED, HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_STOPPING, HF_BROKER_TOPOLOGY with everything that is not as it is needed */
+  async start({ subscriptions }: Topology): Promise<void> {
+    const problems = subscriptions.flatMap((spec) => this.problemsOf(spec));
+    if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
+    await this.publisher.start(this.terms);
+    await this.ensure(subscriptions);
+    this.isStarted = true;
+  }
+
+  /** @throws HF_NOT_STARTED */
+  async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
+    if (!this.isStarted) throw hfError('HF_NOT_STARTED', { call: 'publish()' });
+    return this.publisher.publish(batch);
+  }
+
+  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
+  async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
+    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
+    const { context, settings, client, names, topics, publisher } = this;
+    const consumer = new Consumer({ context, settings, logger: context.logger, client, names, topics, publisher, spec, sink });
+    this.consumers.push(consumer);
+    try {
+      await consumer.start(this.terms);
+    } catch (error) {
+      this.consumers.splice(this.consumers.indexOf(consumer), 1);
+      await consumer.stop();
+      throw error;
+    }
+  }
+
+  async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
+    const { context, client, names, topics } = this;
+    const replies = new Replies({ context, logger: context.logger, client, names, topics, receive });
+    try {
+      await replies.start(this.terms);
+    } catch (error) {
+      await replies.stop();
+      throw error;
+    }
+    this.replies = replies;
+    return replies.address;
+  }
+
+  nudge(): void {
+    // Messages are fetched all the time.
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.isClosed = true;
+    const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
+    // The handlers first: what they publish has to be confirmed before they are done.
+    const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
+    await this.atMost(timeoutMs - goodbyeMs, drained);
+    await this.atMost(goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
+  }
+
+  /** A key keeps its order within a topic. */
+  private problemsOf(spec: SubscriptionSpec): readonly string[] {
+    const topics = this.names.topicsOf(spec);
+    if (spec.ordering !== 'key' || topics.length === 1) return [];
+    return [
+      `subscription "${spec.name}": ordering: 'key' needs all its types in one topic, and they are in ${topics.join(', ')}; name one for them in kafka({ topics }), or make a subscription for each type`,
+    ];
+  }
+
+  private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
+    const { clock, scheduler, logger } = this.context;
+    for (const endMs = clock.monotonicMs() + this.settings.startTimeoutMs; ; ) {
+      if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+      try {
+        return await this.topics.ensure(subscriptions);
+      } catch (error) {
+        if (isFinal(error) || clock.monotonicMs() > endMs) throw error;
+        logger.warn('the broker did not answer a start; it is asked again', { transport: TRANSPORT, error });
+        await scheduler.sleep(AGAIN_MS, undefined, { keepsProcessAlive: true });
+      }
+    }
+  }
+
+  private async atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    const late = new AbortController();
+    const done = work.catch((error: unknown) => this.context.logger.warn('a part of the transport did not end in good order', { error }));
+    await Promise.race([done, this.context.scheduler.sleep(ms, late.signal, { keepsProcessAlive: true }).catch(() => undefined)]);
+    late.abort();
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return FINAL.some((code) => isHoldfastError(error, code));
+}

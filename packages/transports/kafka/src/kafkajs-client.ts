@@ -1,0 +1,116 @@
+import { type Clock, type Logger, type Opened, type Scheduler, within } from '@holdfast/core';
+import { type Admin, Kafka, logLevel, type RetryOptions } from 'kafkajs';
+import type { ConsumerOptions, KafkaAdmin, KafkaClient, KafkaConsumer, KafkaProducer, Position } from './client.port.js';
+import { KafkajsAdmin } from './kafkajs-admin.js';
+import { KafkajsConsumer } from './kafkajs-consumer.js';
+import { KafkajsProducer } from './kafkajs-producer.js';
+import { refusalIn } from './refusal.js';
+import type { Settings } from './settings.js';
+
+/** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
+const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3, factor: 0.2, multiplier: 2 };
+/** What is told of is handed on at these levels; kafkajs also tells what it repairs by itself, and that is of no use to anybody. */
+const LEVELS: Readonly<Record<number, 'warn' | undefined>> = { [logLevel.ERROR]: 'warn' };
+
+/** What the driver works with. */
+export interface DriverParts {
+  readonly settings: Settings;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Shown by the broker's tools. */
+  readonly clientId: string;
+}
+
+/**
+ * Kafka through kafkajs 2.2.4. Whatever it does not do, or does otherwise than one would think, ends here: no error of a handler reaches it, it repairs
+ * nothing by itself that it cannot repair, and every wait has an end.
+ */
+export class KafkajsClient implements KafkaClient {
+  private readonly kafka: Kafka;
+
+  constructor(private readonly parts: DriverParts) {
+    const { settings, clientId, logger } = parts;
+    const { brokers, ssl, sasl, requestTimeoutMs } = settings;
+    this.kafka = new Kafka({
+      clientId,
+      brokers: [...brokers],
+      ssl,
+      sasl,
+      connectionTimeout: requestTimeoutMs,
+      authenticationTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      enforceRequestTimeout: true,
+      retry: RETRY,
+      logCreator: () => told(logger),
+    } as ConstructorParameters<typeof Kafka>[0]);
+  }
+
+  async openProducer(): Promise<KafkaProducer> {
+    const producer = new KafkajsProducer(this.kafka, this.parts);
+    return this.opened('a producer', producer, producer.connect());
+  }
+
+  async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {
+    const consumer = new KafkajsConsumer(this.kafka, options, this.parts);
+    return this.opened('a consumer', consumer, consumer.join());
+  }
+
+  async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+    const admin = this.kafka.admin();
+    try {
+      await this.answer('an admin', admin.connect());
+      return await work(new KafkajsAdmin(admin, (request, answer) => this.answer(request, answer)));
+    } finally {
+      await this.bye(admin);
+    }
+  }
+
+  async setPositions(group: string, positions: readonly Position[]): Promise<void> {
+    const topics = [...new Set(positions.map(({ topic }) => topic))];
+    const member = await this.openConsumer({ group, topics, joined: () => undefined, received: () => undefined });
+    try {
+      await this.answer('the place of a group', member.commit(positions));
+    } finally {
+      await member.end();
+    }
+  }
+
+  /** What cannot be opened is let go of. */
+  private async opened<T extends Opened>(what: string, thing: T, opening: Promise<void>): Promise<T> {
+    try {
+      await this.answer(what, opening);
+      return thing;
+    } catch (error) {
+      await thing.end();
+      throw error;
+    }
+  }
+
+  /** With the tries that kafkajs makes, and a group that waits for a member that has died until its session is over. */
+  private async answer<T>(request: string, answer: Promise<T>): Promise<T> {
+    const { requestTimeoutMs, sessionTimeoutMs } = this.parts.settings;
+    const timeoutMs = 2 * requestTimeoutMs + 2 * sessionTimeoutMs;
+    try {
+      return await within(this.parts.scheduler, { request, timeoutMs }, answer);
+    } catch (error) {
+      throw refusalIn(error, this.parts.settings.address);
+    }
+  }
+
+  private async bye(admin: Admin): Promise<void> {
+    await this.answer('the end of an admin', admin.disconnect()).catch(() => undefined);
+  }
+}
+
+/** Its log goes into the framework's. */
+function told(
+  logger: Logger,
+): (entry: { readonly level: number; readonly namespace: string; readonly log: { readonly message: string } }) => void {
+  return ({ level, namespace, log: { message } }) => {
+    const method = LEVELS[level];
+    // What it retries, or what ends in an error that we are told of, is told by whoever deals with it.
+    if (method !== undefined && message.includes('resetting to default offset'))
+      logger[method]('records were deleted before they were read; reading goes on with the oldest that is there', { namespace, message });
+  };
+}

@@ -1,0 +1,152 @@
+import { hfError, type Timer, within } from '@holdfast/core';
+import type { Batch, Consumer, Kafka } from 'kafkajs';
+import { assignEvenly } from './assigner.js';
+import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
+import type { DriverParts } from './kafkajs-client.js';
+
+/** A new record is there after this at most; pausing, resuming and leaving wait for a fetch that is on its way. */
+const MAX_WAIT_MS = 200;
+/** Of one partition in one fetch, and of all. */
+const PARTITION_BYTES = 512 * 1024;
+const FETCH_BYTES = 4 * 1024 * 1024;
+/** Heartbeats in the time after which the group takes us for dead. */
+const HEARTBEATS = 5;
+/** Longest wait for members that still have to be heard of when partitions are given anew, in sessions. */
+const REBALANCE_SESSIONS = 3;
+/** Sessions without a word of the broker after which a consumer is given up. */
+const SILENT_SESSIONS = 2;
+/** While the broker is away for less than a session, its group still knows us, and trying again is sooner than coming anew. */
+const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, retries: 12, factor: 0.2, multiplier: 2, restartOnFailure: async () => false };
+
+/**
+ * A consumer of kafkajs. Its loop is never kept waiting and never sees an error: records are handed over, and what becomes of them is told by `commit`. So
+ * it goes on saying that it is alive, however long handlers take. When it crashes, or is silent for too long, it is lost.
+ */
+export class KafkajsConsumer implements KafkaConsumer {
+  readonly lost: Promise<unknown>;
+  heardMs: number;
+  private readonly consumer: Consumer;
+  private lose: (reason: unknown) => void = () => undefined;
+  private watch: Timer | undefined;
+  private ending: Promise<void> | undefined;
+
+  constructor(
+    kafka: Kafka,
+    private readonly options: ConsumerOptions,
+    private readonly parts: DriverParts,
+  ) {
+    const { sessionTimeoutMs } = parts.settings;
+    this.heardMs = parts.clock.monotonicMs();
+    this.lost = new Promise((resolve) => {
+      this.lose = resolve;
+    });
+    this.consumer = kafka.consumer({
+      groupId: options.group,
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: REBALANCE_SESSIONS * sessionTimeoutMs,
+      heartbeatInterval: Math.ceil(sessionTimeoutMs / HEARTBEATS),
+      maxWaitTimeInMs: MAX_WAIT_MS,
+      maxBytesPerPartition: PARTITION_BYTES,
+      maxBytes: FETCH_BYTES,
+      allowAutoTopicCreation: false,
+      partitionAssigners: [assignEvenly],
+      retry: RETRY,
+    });
+  }
+
+  /** Resolves when the group has given us partitions, or none. */
+  async join(): Promise<void> {
+    const { consumer, options, lost } = this;
+    const { GROUP_JOIN, HEARTBEAT, CRASH } = consumer.events;
+    const joined = new Promise<void>((resolve) => {
+      consumer.on(GROUP_JOIN, ({ payload: { memberId, memberAssignment } }) => {
+        this.heard();
+        const places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
+          partitions.map((partition) => ({ topic, partition })),
+        );
+        options.joined({ memberId, places });
+        resolve();
+      });
+    });
+    consumer.on(HEARTBEAT, () => this.heard());
+    consumer.on(CRASH, ({ payload: { error } }) => this.lose(error));
+    await consumer.connect();
+    // Where the group stands nowhere, and where it stands before what is left, the oldest record is next: the newest would skip some.
+    await consumer.subscribe({ topics: [...options.topics], fromBeginning: true });
+    const run = consumer.run({ autoCommit: false, eachBatchAutoResolve: true, eachBatch: async ({ batch }) => this.received(batch) });
+    await Promise.race([Promise.all([run, joined]), lost.then((reason) => Promise.reject(reason))]);
+    this.look();
+  }
+
+  async commit(positions: readonly Position[]): Promise<void> {
+    const written = positions.map(({ topic, partition, offset, note }) => ({
+      topic,
+      partition,
+      offset: String(offset),
+      metadata: note ?? null,
+    }));
+    const { scheduler, settings } = this.parts;
+    const timeoutMs = settings.requestTimeoutMs + settings.sessionTimeoutMs;
+    await within(scheduler, { request: 'a commit of offsets', timeoutMs }, this.consumer.commitOffsets(written));
+  }
+
+  setPaused(places: readonly Place[], isPaused: boolean): void {
+    const topics = places.map(({ topic, partition }) => ({ topic, partitions: [partition] }));
+    if (isPaused) this.consumer.pause(topics);
+    else this.consumer.resume(topics);
+  }
+
+  end(): Promise<void> {
+    this.ending ??= this.leave();
+    return this.ending;
+  }
+
+  /** Never throws: kafkajs would deliver again and again, to everybody, or for some errors never again. */
+  private received(batch: Batch): void {
+    try {
+      this.options.received(recordsOf(batch));
+    } catch (error) {
+      this.lose(error);
+    }
+  }
+
+  private async leave(): Promise<void> {
+    this.watch?.cancel();
+    this.lose(new Error('the consumer was ended'));
+    const { scheduler, settings } = this.parts;
+    // A broker that does not answer must not keep us; what goes on behind our back ends by itself.
+    await within(scheduler, { request: 'the end of a consumer', timeoutMs: settings.requestTimeoutMs }, this.consumer.disconnect()).catch(
+      () => undefined,
+    );
+  }
+
+  private heard(): void {
+    this.heardMs = this.parts.clock.monotonicMs();
+  }
+
+  /** kafkajs has ways to stop reading of which it says nothing. */
+  private look(): void {
+    const { scheduler, clock, settings } = this.parts;
+    const timeoutMs = SILENT_SESSIONS * settings.sessionTimeoutMs + settings.requestTimeoutMs;
+    this.watch = scheduler.after(settings.sessionTimeoutMs, () => {
+      if (clock.monotonicMs() - this.heardMs > timeoutMs) this.lose(hfError('HF_BROKER_UNANSWERED', { request: 'a heartbeat', timeoutMs }));
+      else this.look();
+    });
+  }
+}
+
+function recordsOf({ topic, partition, messages }: Batch): readonly ReceivedRecord[] {
+  return messages.map(({ offset, key, value, headers = {}, timestamp }) => ({
+    topic,
+    partition,
+    offset: BigInt(offset),
+    key,
+    value,
+    headers: Object.fromEntries(
+      Object.entries(headers).flatMap(([name, each]) =>
+        each === undefined ? [] : [[name, [each].flat().map((part) => Buffer.from(part))]],
+      ),
+    ),
+    at: new Date(Number(timestamp)),
+  }));
+}

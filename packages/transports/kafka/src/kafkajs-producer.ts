@@ -1,0 +1,75 @@
+import { within } from '@holdfast/core';
+import { type IHeaders, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs';
+import type { KafkaProducer, OutgoingRecord } from './client.port.js';
+import type { DriverParts } from './kafkajs-client.js';
+
+/** All replicas that are in sync. */
+const ALL = -1;
+
+/** A producer of kafkajs: idempotent, one request at a time for each broker. */
+export class KafkajsProducer implements KafkaProducer {
+  readonly lost: Promise<unknown>;
+  private readonly producer: Producer;
+  private lose: (reason: unknown) => void = () => undefined;
+
+  constructor(
+    kafka: Kafka,
+    private readonly parts: DriverParts,
+  ) {
+    this.lost = new Promise((resolve) => {
+      this.lose = resolve;
+    });
+    this.producer = kafka.producer({
+      idempotent: true,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: remembering,
+    });
+  }
+
+  connect(): Promise<void> {
+    return this.producer.connect();
+  }
+
+  async send(records: readonly OutgoingRecord[]): Promise<void> {
+    const byTopic = new Map<string, Message[]>();
+    for (const { topic, key, value, headers } of records) {
+      const messages = byTopic.get(topic) ?? [];
+      byTopic.set(topic, messages);
+      messages.push({ key, value, headers: headers as IHeaders });
+    }
+    const topicMessages = [...byTopic].map(([topic, messages]) => ({ topic, messages }));
+    const { scheduler, settings } = this.parts;
+    const answer = this.producer.sendBatch({ acks: ALL, timeout: settings.requestTimeoutMs, topicMessages });
+    try {
+      await within(scheduler, { request: 'a produce request', timeoutMs: settings.confirmTimeoutMs }, answer);
+    } catch (error) {
+      this.lose(error);
+      throw error;
+    }
+  }
+
+  async end(): Promise<void> {
+    this.lose(new Error('the producer was ended'));
+    const { scheduler, settings } = this.parts;
+    await within(scheduler, { request: 'the end of a producer', timeoutMs: settings.requestTimeoutMs }, this.producer.disconnect()).catch(
+      () => undefined,
+    );
+  }
+}
+
+/**
+ * The partitioner that Java's clients have too, except that a record stays where it was first: kafkajs asks again for each try, and a record without a
+ * key would go to another partition, while the broker counts it in the first one.
+ */
+const remembering: typeof Partitioners.DefaultPartitioner = () => {
+  const choose = Partitioners.DefaultPartitioner();
+  const chosen = new WeakMap<Message, number>();
+  return (args) => {
+    const known = chosen.get(args.message);
+    if (known !== undefined) return known;
+    const partition = choose(args);
+    chosen.set(args.message, partition);
+    return partition;
+  };
+};

@@ -1,0 +1,162 @@
+import type { DeadLetterReason, HeldMessage, Incoming } from '@holdfast/core';
+import type { Place, ReceivedRecord } from './client.port.js';
+import { bytesOf, fromRecord } from './wire.js';
+
+/** With so many records in hand, or so many bytes, no more are fetched; with half of it they are again, so that work does not wait for the next fetch. */
+const MOST_RECORDS = 1000;
+const MOST_BYTES = 1024 * 1024;
+
+/** What becomes of a message of a window. */
+export interface WindowParts {
+  /** Something was settled, or given back. */
+  readonly changed: (window: PartitionWindow) => void;
+  /** Rejects when it is not known to be there. */
+  readonly putDeadLetter: (record: ReceivedRecord, reason: DeadLetterReason) => Promise<void>;
+}
+
+/** How a partition was left by who had it before. */
+export interface WindowStart {
+  readonly committed: bigint | undefined;
+  /** Below this offset a message may have been handed over before, and have ended its process. */
+  readonly suspectBelow: bigint;
+}
+
+/**
+ * What was read of one partition and is not settled. Its position is where everything before is settled: what comes after it and is settled too is handled
+ * again when the partition goes to somebody else before the position has moved on.
+ */
+export class PartitionWindow {
+  readonly topic: string;
+  readonly partition: number;
+  /** Hand-overs in work. */
+  inWork = 0;
+  /** No more is fetched. */
+  isPaused = false;
+  /** What is committed, or about to be. */
+  committed: bigint | undefined;
+  private waiting: ReceivedRecord[] = [];
+  /** By offset: what was read and is not settled. */
+  private readonly unsettled = new Map<bigint, number>();
+  private bytes = 0;
+  private next: bigint | undefined;
+  /** Undefined: not known yet, and nothing is handed over. */
+  private suspectBelow: bigint | undefined;
+  private isForgotten = false;
+
+  constructor(
+    place: Place,
+    private readonly parts: WindowParts,
+  ) {
+    this.topic = place.topic;
+    this.partition = place.partition;
+  }
+
+  /** The partition is somebody else's: nothing of it is ours any more. */
+  forget(): void {
+    this.isForgotten = true;
+    this.waiting = [];
+  }
+
+  /** From now on messages are handed over. */
+  open({ committed, suspectBelow }: WindowStart): void {
+    this.committed = committed;
+    this.suspectBelow = suspectBelow;
+  }
+
+  /** Takes what was read; what is already here is not taken again. `isWanted`: others are passed over. */
+  receive(records: readonly ReceivedRecord[], isWanted: (record: ReceivedRecord) => boolean): void {
+    for (const record of records) {
+      if (this.next !== undefined && record.offset < this.next) continue;
+      this.next = record.offset + 1n;
+      if (!isWanted(record)) continue;
+      const bytes = bytesOf(record);
+      this.unsettled.set(record.offset, bytes);
+      this.bytes += bytes;
+      this.waiting.push(record);
+    }
+  }
+
+  get hasWaiting(): boolean {
+    return this.isOpen && this.waiting.length > 0;
+  }
+
+  /** What is settled has not been committed. */
+  get hasMoved(): boolean {
+    return this.isOpen && this.position !== undefined && this.position !== this.committed;
+  }
+
+  get isFull(): boolean {
+    return this.unsettled.size >= MOST_RECORDS || this.bytes >= MOST_BYTES;
+  }
+
+  get hasRoom(): boolean {
+    return this.unsettled.size <= MOST_RECORDS / 2 && this.bytes <= MOST_BYTES / 2;
+  }
+
+  /** Everything before it is settled; undefined while nothing was read. Offsets are in the order in which they were read. */
+  get position(): bigint | undefined {
+    const [first] = this.unsettled.keys();
+    return first ?? this.next;
+  }
+
+  /** The next ones, in order. */
+  take(limit: number): readonly HeldRecord[] {
+    return this.waiting.splice(0, limit).map((record) => new HeldRecord(record, this, record.offset < (this.suspectBelow ?? 0n)));
+  }
+
+  has({ offset }: ReceivedRecord): boolean {
+    return !this.isForgotten && this.unsettled.has(offset);
+  }
+
+  settle(record: ReceivedRecord): void {
+    this.bytes -= this.unsettled.get(record.offset) ?? 0;
+    this.unsettled.delete(record.offset);
+    this.parts.changed(this);
+  }
+
+  /** Comes before what follows it. */
+  giveBack(record: ReceivedRecord): void {
+    const behind = this.waiting.findIndex(({ offset }) => offset > record.offset);
+    this.waiting.splice(behind === -1 ? this.waiting.length : behind, 0, record);
+    this.parts.changed(this);
+  }
+
+  private get isOpen(): boolean {
+    return this.suspectBelow !== undefined;
+  }
+
+  putDeadLetter(record: ReceivedRecord, reason: DeadLetterReason): Promise<void> {
+    return this.parts.putDeadLetter(record, reason);
+  }
+}
+
+/** A message of a window that was taken. */
+export class HeldRecord implements HeldMessage {
+  readonly incoming: Incoming;
+  private isGivenBack = false;
+
+  constructor(
+    private readonly record: ReceivedRecord,
+    private readonly window: PartitionWindow,
+    readonly isSuspect: boolean,
+  ) {
+    this.incoming = fromRecord(record, isSuspect);
+  }
+
+  get isOurs(): boolean {
+    return !this.isGivenBack && this.window.has(this.record);
+  }
+
+  settle(outcome: 'ack' | 'requeue'): void {
+    if (!this.isOurs) return;
+    this.isGivenBack = outcome === 'requeue';
+    if (outcome === 'ack') this.window.settle(this.record);
+    else this.window.giveBack(this.record);
+  }
+
+  async putAway(reason: DeadLetterReason): Promise<void> {
+    if (!this.isOurs) return;
+    await this.window.putDeadLetter(this.record, reason);
+    this.settle('ack');
+  }
+}

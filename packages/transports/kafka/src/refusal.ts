@@ -1,0 +1,54 @@
+import { hfError, isHoldfastError } from '@holdfast/core';
+
+/** What Kafka says of records that it does not take as they are, however often they are sent. */
+const REFUSED = new Set([
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_RECORD',
+  'INVALID_TIMESTAMP',
+  'INVALID_TOPIC_EXCEPTION',
+  'POLICY_VIOLATION',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'UNSUPPORTED_FOR_MESSAGE_FORMAT',
+]);
+/** What it says of a service that it does not let in. */
+const NOT_LET_IN = new Set([
+  'SASL_AUTHENTICATION_FAILED',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'GROUP_AUTHORIZATION_FAILED',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'CLUSTER_AUTHORIZATION_FAILED',
+]);
+
+/** What a produce request came to, which the class of an error does not tell: kafkajs says NonRetriable also of a connection that was refused. */
+export type ProduceFailure = 'refused' | 'no-topic' | 'unknown';
+
+/** Tells a refusal from a failure after which nobody knows. */
+export function produceFailureOf(error: unknown): ProduceFailure {
+  const types = causesOf(error).map(({ type }) => String(type));
+  if (types.some((type) => REFUSED.has(type))) return 'refused';
+  return types.includes('UNKNOWN_TOPIC_OR_PARTITION') ? 'no-topic' : 'unknown';
+}
+
+/** The error of Holdfast that an error of kafkajs is. */
+export function refusalIn(error: unknown, address: string): Error {
+  if (isHoldfastError(error)) return error;
+  const causes = causesOf(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  const isRefused = causes.some(({ type, name }) => NOT_LET_IN.has(String(type)) || name === 'KafkaJSSASLAuthenticationError');
+  return hfError(isRefused ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
+}
+
+interface Cause {
+  readonly name?: unknown;
+  readonly type?: unknown;
+  readonly cause?: unknown;
+}
+
+/** An error, and what it says it comes from. */
+function causesOf(error: unknown): readonly Cause[] {
+  const causes: Cause[] = [];
+  for (let each = error as Cause | undefined; each instanceof Error && !causes.includes(each); each = each.cause as Cause | undefined)
+    causes.push(each);
+  return causes;
+}

@@ -1,0 +1,152 @@
+import { type Duration, hfError, isHoldfastError, printable, toMs } from '@holdfast/core';
+
+const DEFAULT_CONFIRM: Duration = '30s';
+const DEFAULT_REQUEST: Duration = '10s';
+const DEFAULT_START: Duration = '30s';
+const DEFAULT_SESSION: Duration = '10s';
+const DEFAULT_PARTITIONS = 8;
+/** Name of the transport, for events and the start-up line. */
+export const TRANSPORT = 'kafka';
+
+const TOPOLOGIES = ['assert', 'check', 'none'] as const;
+const MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const;
+/** Far above what helps. */
+const MOST_PARTITIONS = 10_000;
+/** Leaves room for types, services and subscriptions in the name of a topic, of which Kafka takes 249 characters. */
+const PREFIX_LENGTH = 100;
+const TOPIC_NAME = /^(?!\.{1,2}$)[\w.-]{1,249}$/;
+
+/** Options of `kafka`. */
+export interface KafkaOptions {
+  /** Where brokers of the cluster are, as `host:port`; the others are found through them. */
+  brokers: readonly string[];
+  /** Speak TLS; default false. Certificates are trusted as Node does (`NODE_EXTRA_CA_CERTS` names more). */
+  ssl?: boolean;
+  /** How this service proves who it is; default: it does not. */
+  sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string };
+  /** Begin of the names of all topics and groups; default 'holdfast.'. Services that speak to each other name the same one. */
+  prefix?: string;
+  /**
+   * Topics by type of message, for types that do not go to a topic of their own (`<prefix><type>`). Types that share a topic keep their order within a key:
+   * `ordering: 'key'` over several types needs that. The names are taken as they are. Services that speak to each other say the same.
+   */
+  topics?: Readonly<Record<string, string>>;
+  /**
+   * What happens with topics at the start, and when a message of a new type is published; default 'assert'. `assert` makes what is missing, `check` refuses
+   * to start when something is missing, `none` takes for granted that all is there.
+   */
+  topology?: 'assert' | 'check' | 'none';
+  /**
+   * Partitions of the topics that are made, from 1; default 8. More let more processes share a subscription, and with `ordering: 'key'` more keys be handled
+   * side by side. When it is given, a topic that has another number is refused.
+   */
+  partitions?: number;
+  /** Copies of each record, on as many brokers; default: as the broker makes them by itself. */
+  replicationFactor?: number;
+  /** A publish that is not confirmed within this time is given up and repeated by the relay; default '30s'. */
+  confirmTimeout?: Duration;
+  /** Longest wait for a connection to open, and for each answer of the broker; default '10s'. */
+  requestTimeout?: Duration;
+  /** How long a start tries to reach the broker before it is refused; default '30s'. */
+  startTimeout?: Duration;
+  /**
+   * A process that was not heard of for so long loses its partitions to others; default '10s', at least what the broker allows (six seconds unless it is
+   * told otherwise). Code that blocks the event loop for longer loses them too, and what it had in hand is handled again.
+   */
+  sessionTimeout?: Duration;
+}
+
+/** Options with their defaults, checked. */
+export interface Settings {
+  readonly brokers: readonly string[];
+  /** The brokers, for people. */
+  readonly address: string;
+  readonly ssl: boolean;
+  readonly sasl: KafkaOptions['sasl'];
+  readonly prefix: string;
+  readonly topics: Readonly<Record<string, string>>;
+  readonly topology: (typeof TOPOLOGIES)[number];
+  readonly partitions: number;
+  /** False: any number will do. */
+  readonly arePartitionsGiven: boolean;
+  readonly replicationFactor: number;
+  readonly confirmTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly startTimeoutMs: number;
+  readonly sessionTimeoutMs: number;
+}
+
+/** Checks the options. @throws HF_CONFIG_INVALID naming everything that is wrong */
+export function settingsFrom(options: KafkaOptions): Settings {
+  const { brokers, ssl = false, sasl, prefix = 'holdfast.', topics = {}, topology = 'assert', partitions, replicationFactor } = options;
+  const problems = [...brokerProblems(brokers), ...saslProblems(sasl), ...nameProblems(prefix, topics)];
+  if (typeof ssl !== 'boolean') problems.push(`kafka({ ssl }) is ${printable(ssl)}; use true or false`);
+  if (!TOPOLOGIES.includes(topology)) problems.push(`kafka({ topology }) is ${printable(topology)}; use 'assert', 'check' or 'none'`);
+  for (const [name, count] of Object.entries({ partitions, replicationFactor }))
+    if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= MOST_PARTITIONS))
+      problems.push(`kafka({ ${name} }) is ${printable(count)}; use a whole number from 1 to ${MOST_PARTITIONS}`);
+  const ms = (name: 'confirmTimeout' | 'requestTimeout' | 'startTimeout' | 'sessionTimeout', byDefault: Duration): number => {
+    try {
+      const value = toMs(options[name] ?? byDefault, `kafka({ ${name} })`);
+      if (value === 0) problems.push(`kafka({ ${name} }) is 0; give it some time`);
+      return value;
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      problems.push(error.message);
+      return 0;
+    }
+  };
+  const times = {
+    confirmTimeoutMs: ms('confirmTimeout', DEFAULT_CONFIRM),
+    requestTimeoutMs: ms('requestTimeout', DEFAULT_REQUEST),
+    startTimeoutMs: ms('startTimeout', DEFAULT_START),
+    sessionTimeoutMs: ms('sessionTimeout', DEFAULT_SESSION),
+  };
+  if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
+  return {
+    brokers,
+    address: brokers.join(', '),
+    ssl,
+    sasl,
+    prefix,
+    topics,
+    topology,
+    partitions: partitions ?? DEFAULT_PARTITIONS,
+    arePartitionsGiven: partitions !== undefined,
+    replicationFactor: replicationFactor ?? -1,
+    ...times,
+  };
+}
+
+/** Whether Kafka takes it as the name of a topic. */
+export function isTopicName(name: unknown): name is string {
+  return typeof name === 'string' && TOPIC_NAME.test(name);
+}
+
+function brokerProblems(brokers: unknown): string[] {
+  const isList =
+    Array.isArray(brokers) && brokers.length > 0 && brokers.every((broker) => /^(?:[^\s:/]+|\[[\da-f:]+\]):\d+$/i.test(broker));
+  return isList ? [] : [`kafka({ brokers }) is ${printable(brokers)}; give a list of addresses such as 'localhost:9092'`];
+}
+
+function saslProblems(sasl: KafkaOptions['sasl']): string[] {
+  if (sasl === undefined) return [];
+  const { mechanism, username, password } = (sasl ?? {}) as Partial<NonNullable<KafkaOptions['sasl']>>;
+  const problems: string[] = [];
+  // What is given is not shown: it may be a password in the wrong place.
+  if (!MECHANISMS.includes(mechanism as never)) problems.push(`kafka({ sasl }) has no mechanism; use '${MECHANISMS.join("', '")}'`);
+  if (typeof username !== 'string' || typeof password !== 'string') problems.push('kafka({ sasl }) has no username or no password');
+  return problems;
+}
+
+function nameProblems(prefix: unknown, topics: unknown): string[] {
+  const problems: string[] = [];
+  if (typeof prefix !== 'string' || !/^[\w.-]*$/.test(prefix) || prefix.length > PREFIX_LENGTH)
+    problems.push(`kafka({ prefix }) is ${printable(prefix)}; use up to ${PREFIX_LENGTH} letters, digits and . _ -`);
+  for (const [type, topic] of Object.entries(topics ?? {}))
+    if (!isTopicName(topic))
+      problems.push(
+        `kafka({ topics }) has ${printable(topic)} for ${printable(type)}; use the name of a topic: up to 249 letters, digits and . _ -`,
+      );
+  return problems;
+}

@@ -1,0 +1,97 @@
+import { attributesIn, type Envelope, type Incoming } from '@holdfast/core';
+import type { OutgoingRecord, ReceivedRecord } from './client.port.js';
+
+const ATTRIBUTE = 'ce_';
+const CONTENT_TYPE = 'content-type';
+/** The attributes are in the body. */
+const STRUCTURED = /^application\/cloudevents/i;
+/** Put in front of an application header whose name means something to CloudEvents or to us. */
+const ESCAPE = 'holdfast:';
+/** Begin of the headers that say why a message is dead. */
+export const DEAD = 'holdfast-dead-';
+/** Where a dead letter was, so that one that is put back is read as it was before. */
+export const DEAD_ADDRESS = `${DEAD}address`;
+/** Characters of a type that are looked at. */
+const TYPE_LENGTH = 250;
+const NONE = new Uint8Array();
+
+type Headers = OutgoingRecord['headers'];
+
+/**
+ * A message in CloudEvents binary mode: attributes are headers `ce_<name>`, the data is the value, the ordering key is the key of the record, application
+ * headers are headers.
+ *
+ * @source CloudEvents Kafka Protocol Binding 1.0.2 §3.2 and §3.1 (key mapping)
+ */
+export function toRecord(envelope: Envelope, topic: string): OutgoingRecord {
+  const { headers: application, datacontenttype, ...attributes } = attributesIn(envelope);
+  const headers: Record<string, Buffer> = { [CONTENT_TYPE]: Buffer.from(datacontenttype) };
+  for (const [name, value] of Object.entries(attributes))
+    if (typeof value === 'string') headers[`${ATTRIBUTE}${name}`] = Buffer.from(value);
+  for (const [name, value] of Object.entries(application)) headers[isReserved(name) ? `${ESCAPE}${name}` : name] = Buffer.from(value);
+  const { body, key } = envelope;
+  const value = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return { topic, key: key === undefined ? null : Buffer.from(key), value, headers };
+}
+
+/** About as many bytes as a record has in a batch. */
+export function bytesOf({ key, value, headers }: OutgoingRecord): number {
+  const ofHeaders = Object.entries(headers).reduce((sum, [name, each]) => sum + name.length + [each].flat().reduce(add, 0) + 10, 0);
+  return (key?.byteLength ?? 0) + (value?.byteLength ?? 0) + ofHeaders + 100;
+}
+
+/**
+ * A record of any origin, as the engine takes it: nothing in it is trusted, and nothing of it is refused here. One that says nothing of CloudEvents comes
+ * with its topic as its address, for `readForeign`.
+ */
+export function fromRecord(record: ReceivedRecord, isRedelivery: boolean): Incoming {
+  const attributes: Record<string, unknown> = Object.create(null);
+  const headers: Record<string, unknown> = Object.create(null);
+  const contentType = textOf(record.headers[CONTENT_TYPE]);
+  let isForeign = !STRUCTURED.test(contentType ?? '');
+  for (const [name, value] of Object.entries(record.headers)) {
+    if (name.startsWith(ATTRIBUTE)) {
+      attributes[name.slice(ATTRIBUTE.length)] = textOf(value);
+      isForeign = false;
+    } else if (name !== CONTENT_TYPE && !name.startsWith(DEAD))
+      headers[name.startsWith(ESCAPE) ? name.slice(ESCAPE.length) : name] = textOf(value);
+  }
+  if (contentType !== undefined) attributes.datacontenttype = contentType;
+  attributes.time ??= record.at.toISOString();
+  if (record.key !== null) attributes.partitionkey ??= record.key.toString();
+  attributes.headers = headers;
+  // Ours to say, whatever was sent under this name.
+  attributes.address = isForeign ? (textOf(record.headers[DEAD_ADDRESS]) ?? record.topic) : undefined;
+  return {
+    type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_LENGTH) : '',
+    attributes: JSON.stringify(attributes),
+    body: record.value ?? NONE,
+    place: `${record.topic}/${record.partition}/${record.offset}`,
+    lane: undefined,
+    // The age of a message is that of its publish: what a repeat of the relay says of it would make it younger.
+    writtenAt: undefined,
+    attempts: 0,
+    isRedelivery,
+    hasConsent: false,
+    deliveryId: undefined,
+  };
+}
+
+/** What a record says of itself in one attribute, before it is read. */
+export function attributeOf({ headers }: ReceivedRecord, name: string): string | undefined {
+  return textOf(headers[`${ATTRIBUTE}${name}`]);
+}
+
+/** `__proto__` is none that an object could have. */
+function isReserved(name: string): boolean {
+  return name === CONTENT_TYPE || name === '__proto__' || [ATTRIBUTE, ESCAPE, DEAD].some((begin) => name.startsWith(begin));
+}
+
+/** Of a header that is there several times, the last one. */
+function textOf(value: Headers[string] | undefined): string | undefined {
+  return value === undefined ? undefined : [value].flat().at(-1)?.toString();
+}
+
+function add(sum: number, { byteLength }: Buffer): number {
+  return sum + byteLength;
+}

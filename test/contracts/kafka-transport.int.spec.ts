@@ -1,0 +1,31 @@
+import { describeWithKafka, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { transportContract } from '@holdfast/core/testing/contracts';
+import { KAFKA_CAPABILITIES, kafka } from '@holdfast/transport-kafka';
+import { onPostgres } from './postgres-system.js';
+import { runContractInTurn } from './run-contract.js';
+
+/** Enough to see that they are shared. */
+const PARTITIONS = 3;
+
+describeWithKafka('on Kafka', () => {
+  let area: KafkaArea;
+  beforeAll(async () => {
+    area = await openKafka();
+  }, 120_000);
+  afterAll(() => area?.clear());
+
+  runContractInTurn('the transport kafka', transportContract(KAFKA_CAPABILITIES), {
+    open: async () => {
+      const prefix = area.name();
+      const options = { brokers: [area.address], prefix, partitions: PARTITIONS };
+      const system = await onPostgres(() => kafka(options));
+      return {
+        ...system,
+        drop: async () => {
+          await system.drop();
+          await area.clear(prefix);
+        },
+      };
+    },
+  });
+});
