@@ -42,7 +42,11 @@ export function describeWithOwnKafka(title: string, suite: () => void): void {
 
 /** Makes an area of the Kafka of this run, which the first one starts. */
 export async function openKafka(): Promise<KafkaArea> {
-  const address = await startedKafka(foundKafka());
+  return kafkaAreaAt(await startedKafka(foundKafka()));
+}
+
+/** Makes an area of any Kafka. */
+export function kafkaAreaAt(address: string): KafkaArea {
   const client = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
   made += 1;
   const ours = `test-${Date.now().toString(36)}-${process.pid}-${made}.`;

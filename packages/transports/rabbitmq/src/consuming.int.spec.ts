@@ -1,6 +1,6 @@
-import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { Catcher, describeWithRabbit, envelopeOf, quiet, type RabbitArea, readBack, specOf } from '@holdfast-internal/test-support';
 import type { Intake } from '@holdfast/core';
-import { Catcher, eachInScene, envelopeOf, eventually, quiet, readBack, Scene, specOf } from './rabbit-scene.spec.js';
+import { eachInScene, eventually, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('consuming', () => {
   let area: RabbitArea;

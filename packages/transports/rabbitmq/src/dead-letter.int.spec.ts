@@ -1,7 +1,7 @@
-import { describeWithRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, envelopeOf, PausableSink, type RabbitArea, readBack, specOf } from '@holdfast-internal/test-support';
 import type { DeadLetterReason, Intake } from '@holdfast/core';
 import type { GetMessage } from 'amqplib';
-import { eachInScene, envelopeOf, eventually, PausableSink, readBack, Scene, specOf } from './rabbit-scene.spec.js';
+import { eachInScene, eventually, Scene } from './rabbit-scene.spec.js';
 
 const REASON: DeadLetterReason = {
   subscription: 'reader',

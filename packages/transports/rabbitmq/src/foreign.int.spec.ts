@@ -1,6 +1,6 @@
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, quiet, type RabbitArea, specOf, textOf } from '@holdfast-internal/test-support';
 import type { ForeignSource } from './index.js';
-import { eventually, quiet, Scene, specOf, textOf } from './rabbit-scene.spec.js';
+import { eventually, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('messages of other producers', () => {
   let area: RabbitArea;

@@ -1,5 +1,14 @@
-import { type BlackHole, describeWithRabbit, openBlackHole, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
-import { envelopeOf, eventually, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import {
+  type BlackHole,
+  describeWithRabbit,
+  envelopeOf,
+  openBlackHole,
+  openRabbit,
+  quiet,
+  type RabbitArea,
+  specOf,
+} from '@holdfast-internal/test-support';
+import { eventually, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('several addresses of a broker, and what is fetched ahead', () => {
   let area: RabbitArea;

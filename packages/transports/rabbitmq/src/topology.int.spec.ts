@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { Catcher, describeWithRabbit, openRabbit, quiet, type RabbitArea, specOf } from '@holdfast-internal/test-support';
 import { subscribe } from '@holdfast/core';
-import { Catcher, eventually, quiet, Scene, specOf } from './rabbit-scene.spec.js';
+import { eventually, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('a start', () => {
   let area: RabbitArea;
