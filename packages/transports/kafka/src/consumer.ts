@@ -21,6 +21,8 @@ import type { Settings } from './settings.js';
 import { NOTHING_IN_HAND, type Topics } from './topics.js';
 import { attributeOf } from './wire.js';
 
+/** Before the broker is asked again how partitions were left. */
+const AGAIN_MS = 300;
 /** Before an engine that took nothing is asked again. */
 const IDLE_MS = 100;
 
@@ -131,8 +133,8 @@ export class Consumer {
       open.windows.clear();
     });
     emit('subscription:consuming', { subscription: spec.name, queue: this.group });
+    void this.begin(consumer, [...open.windows.values()]);
     this.settled(open);
-    this.fill();
     return consumer;
   }
 
@@ -151,7 +153,7 @@ export class Consumer {
     }
     const windows = places.filter((place) => !open.windows.has(nameOf(place))).map((place) => this.windowOf(open, place));
     for (const window of windows) open.windows.set(nameOf(window), window);
-    void this.begin(open, windows);
+    if (open.consumer !== undefined) void this.begin(open.consumer, windows);
     this.settled(open);
   }
 
@@ -164,22 +166,29 @@ export class Consumer {
 
   /**
    * Asks how the one before left these partitions. When it had something in hand, what comes first may be what ended it; nobody counts that but
-   * the store, and to have everything counted would take long.
+   * the store, and to have everything counted would take long. Its word that it had nothing is taken away before anything is handed over.
    */
-  private async begin(open: Open, windows: readonly PartitionWindow[]): Promise<void> {
-    if (windows.length === 0) return;
-    const { client, names, spec, logger } = this.parts;
+  private async begin(consumer: KafkaConsumer, windows: readonly PartitionWindow[]): Promise<void> {
+    const { client, names, spec, context } = this.parts;
     const suspects = BigInt(spec.concurrency * spec.batchSize);
-    const positions = await client
-      .administer((admin) => admin.positions(this.group, names.topicsOf(spec)))
-      .catch((error: unknown) => logger.warn('how partitions were left is not known; what comes first is counted', { error }));
-    for (const window of windows) {
-      const left = positions?.find((position) => nameOf(position) === nameOf(window));
-      const isClean = positions !== undefined && (left === undefined || left.note === NOTHING_IN_HAND);
-      const suspectBelow = isClean ? 0n : (left?.offset ?? window.position ?? 0n) + suspects;
-      window.open({ committed: left?.offset, suspectBelow });
+    for (let begun = windows.filter(({ isOurs }) => isOurs); begun.length > 0; begun = windows.filter(({ isOurs }) => isOurs)) {
+      try {
+        const positions = await client.administer((admin) => admin.positions(this.group, names.topicsOf(spec)));
+        const leftOf = (window: PartitionWindow) => positions.find((position) => nameOf(position) === nameOf(window));
+        const clean = begun.flatMap((window) => leftOf(window) ?? []).filter(({ note }) => note === NOTHING_IN_HAND);
+        if (clean.length > 0) await consumer.commit(clean.map(({ topic, partition, offset }) => ({ topic, partition, offset })));
+        for (const window of begun) {
+          const left = leftOf(window);
+          const isSuspect = left !== undefined && !clean.includes(left);
+          window.open({ committed: left?.offset, suspectBelow: isSuspect ? left.offset + suspects : 0n });
+        }
+        this.fill();
+        return;
+      } catch (error) {
+        this.parts.logger.warn('how partitions were left could not be settled; it is tried again', { subscription: spec.name, error });
+        await context.scheduler.sleep(AGAIN_MS);
+      }
     }
-    if (this.current === open) this.fill();
   }
 
   private received(open: Open, records: readonly ReceivedRecord[]): void {

@@ -62,7 +62,7 @@ export class KafkajsProducer implements KafkaProducer {
  * The partitioner that Java's clients have too, except that a record stays where it was first: kafkajs asks again for each try, and a record without a
  * key would go to another partition, while the broker counts it in the first one.
  */
-const remembering: typeof Partitioners.DefaultPartitioner = () => {
+export const remembering: typeof Partitioners.DefaultPartitioner = () => {
   const choose = Partitioners.DefaultPartitioner();
   const chosen = new WeakMap<Message, number>();
   return (args) => {

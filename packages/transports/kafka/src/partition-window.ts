@@ -76,6 +76,10 @@ export class PartitionWindow {
     }
   }
 
+  get isOurs(): boolean {
+    return !this.isForgotten;
+  }
+
   get hasWaiting(): boolean {
     return this.isOpen && this.waiting.length > 0;
   }
@@ -93,10 +97,10 @@ export class PartitionWindow {
     return this.unsettled.size <= MOST_RECORDS / 2 && this.bytes <= MOST_BYTES / 2;
   }
 
-  /** Everything before it is settled; undefined while nothing was read. Offsets are in the order in which they were read. */
+  /** Everything before it is settled; undefined while it is not known. Offsets are in the order in which they were read. */
   get position(): bigint | undefined {
     const [first] = this.unsettled.keys();
-    return first ?? this.next;
+    return first ?? this.next ?? this.committed;
   }
 
   /** The next ones, in order. */

@@ -1,0 +1,226 @@
+import { Catcher, specOf } from '@holdfast-internal/test-support';
+import { seededRandom, silentLogger, type TransportContext, VirtualTime } from '@holdfast/core';
+import type { ConsumerOptions, KafkaAdmin, KafkaClient, Position, ReceivedRecord } from './client.port.js';
+import { Consumer } from './consumer.js';
+import { Names } from './names.js';
+import type { Publisher } from './publisher.js';
+import { settingsFrom } from './settings.js';
+import { NOTHING_IN_HAND, type Topics } from './topics.js';
+
+const TOPIC = 'holdfast.scene.happened';
+const TERMS = { timeoutMs: 10_000, isFinal: () => false };
+
+/** A consumer on a client that does what it is told, and notes what it is asked. */
+class Bench {
+  readonly time = new VirtualTime();
+  readonly commits: Position[][] = [];
+  readonly pauses: string[] = [];
+  readonly catcher: Catcher;
+  readonly consumer: Consumer;
+  readonly options: ConsumerOptions[] = [];
+  left: readonly Position[] = [];
+  private partitions: readonly number[] = [];
+  commit = async (_positions: readonly Position[]): Promise<void> => undefined;
+  lose: (reason: unknown) => void = () => undefined;
+
+  constructor(spec = specOf('reader')) {
+    this.catcher = new Catcher(spec.batchSize);
+    const context = {
+      clock: this.time,
+      scheduler: this.time,
+      random: seededRandom(1),
+      logger: silentLogger,
+    } as Partial<TransportContext> as TransportContext;
+    this.consumer = new Consumer({
+      context,
+      settings: settingsFrom({ brokers: ['a:1'] }),
+      logger: silentLogger,
+      client: this.client(),
+      names: new Names({ prefix: 'holdfast.', topics: {} }, 'scene'),
+      topics: { ensure: async () => undefined } as Partial<Topics> as Topics,
+      publisher: {} as Publisher,
+      spec,
+      sink: this.catcher,
+    });
+  }
+
+  /** Starts it, with these partitions. */
+  async start(...partitions: readonly number[]): Promise<void> {
+    this.partitions = partitions;
+    await this.consumer.start(TERMS);
+    await this.time.advance(0);
+  }
+
+  join(memberId: string, ...partitions: readonly number[]): void {
+    this.options.at(-1)?.joined({ memberId, places: partitions.map((partition) => ({ topic: TOPIC, partition })) });
+  }
+
+  /** Reads `count` records of a partition, from an offset on. */
+  async read(partition: number, from: number, { count = 1, bytes = 10 } = {}): Promise<void> {
+    const records = Array.from({ length: count }, (_, n): ReceivedRecord => {
+      const value = Buffer.from(`${partition}/${from + n}`.padEnd(bytes));
+      return { topic: TOPIC, partition, offset: BigInt(from + n), key: null, value, headers: {}, at: new Date(0) };
+    });
+    this.options.at(-1)?.received(records);
+    await this.time.advance(0);
+  }
+
+  get texts(): string[] {
+    return this.catcher.texts.map((text) => text.trim());
+  }
+
+  get committed(): string[] {
+    return this.commits.flat().map(({ partition, offset, note }) => `${partition}:${offset}${note === undefined ? '' : ` ${note}`}`);
+  }
+
+  private client(): KafkaClient {
+    return {
+      openProducer: () => Promise.reject(new Error('none')),
+      setPositions: () => Promise.reject(new Error('none')),
+      administer: async (work) => work({ positions: async () => this.left } as Partial<KafkaAdmin> as KafkaAdmin),
+      openConsumer: async (options) => {
+        this.options.push(options);
+        this.join('member', ...this.partitions);
+        const lost = new Promise<unknown>((resolve) => {
+          this.lose = resolve;
+        });
+        return {
+          heardMs: this.time.monotonicMs(),
+          lost,
+          end: async () => this.lose('ended'),
+          commit: async (positions) => {
+            await this.commit(positions);
+            this.commits.push([...positions]);
+          },
+          setPaused: (places, isPaused) =>
+            void this.pauses.push(...places.map(({ partition }) => `${isPaused ? 'pause' : 'resume'} ${partition}`)),
+        };
+      },
+    };
+  }
+}
+
+describe('a consumer', () => {
+  it('commits where everything before is settled, and together what was settled while it committed', async () => {
+    const bench = new Bench();
+    const holds: (() => void)[] = [];
+    bench.catcher.work = () => new Promise<void>((resolve) => void holds.push(resolve));
+    await bench.start(0);
+    await bench.read(0, 10, { count: 3 });
+    holds[1]?.();
+    await bench.time.advance(0);
+    expect(bench.committed).toEqual(['0:10']);
+    holds[0]?.();
+    holds[2]?.();
+    await bench.time.advance(0);
+    expect(bench.committed.at(-1)).toBe('0:13');
+  });
+
+  it('stops fetching a partition of which a thousand records or a megabyte are in hand, and goes on at half of it', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 1, batchSize: 100 }));
+    await bench.start(0, 1, 2);
+    bench.catcher.pause(true);
+    await bench.read(0, 0, { count: 999 });
+    await bench.read(1, 0, { count: 999, bytes: 1100 });
+    expect(bench.pauses).toEqual(['pause 1']);
+    await bench.read(0, 999);
+    expect(bench.pauses).toEqual(['pause 1', 'pause 0']);
+    bench.catcher.pause(false);
+    await bench.time.advance('1s');
+    expect(bench.texts).toHaveLength(1999);
+    expect(bench.pauses.slice(2).sort()).toEqual(['resume 0', 'resume 1']);
+  });
+
+  it('takes what it has already read no second time, and tells again what is paused, when partitions are given anew', async () => {
+    const bench = new Bench();
+    await bench.start(0);
+    bench.catcher.pause(true);
+    await bench.read(0, 0, { count: 1000 });
+    bench.join('member', 0, 1);
+    await bench.read(0, 0, { count: 1000 });
+    expect(bench.pauses).toEqual(['pause 0', 'pause 0']);
+    bench.catcher.pause(false);
+    await bench.time.advance('1s');
+    expect(bench.texts).toEqual(Array.from({ length: 1000 }, (_, n) => `0/${n}`));
+  });
+
+  it.each([
+    ['a partition that it has lost', ['member', 1]],
+    ['a group that had forgotten it', ['other', 0, 1]],
+  ] as const)('says nothing of what it had of %s, and does not begin with it', async (_, [memberId, ...partitions]) => {
+    const bench = new Bench(specOf('reader', { concurrency: 1 }));
+    let finish = (): void => undefined;
+    bench.catcher.work = () =>
+      new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+    await bench.start(0, 1);
+    await bench.read(0, 5, { count: 3 });
+    expect(bench.texts).toEqual(['0/5']);
+    bench.commits.length = 0;
+    bench.join(memberId, ...partitions);
+    finish();
+    await bench.time.advance(0);
+    expect(bench.texts).toEqual(['0/5']);
+    expect(bench.committed).toEqual([]);
+  });
+
+  it('takes away the word that nothing was in hand before it begins, and waits until that is known', async () => {
+    const bench = new Bench();
+    bench.left = [{ topic: TOPIC, partition: 0, offset: 7n, note: NOTHING_IN_HAND }];
+    bench.commit = () => Promise.reject(new Error('the coordinator is not available'));
+    await bench.start(0);
+    await bench.read(0, 7);
+    await bench.time.advance('1s');
+    expect(bench.texts).toEqual([]);
+    bench.commit = async () => undefined;
+    await bench.time.advance('1s');
+    expect(bench.committed).toEqual(['0:7', '0:8']);
+    expect(bench.catcher.caught.map(({ isRedelivery }) => isRedelivery)).toEqual([false]);
+  });
+
+  it('suspects as many as could have been in work where nobody said that nothing was', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 2, batchSize: 1 }));
+    bench.left = [{ topic: TOPIC, partition: 0, offset: 7n }];
+    await bench.start(0);
+    await bench.read(0, 7, { count: 4 });
+    expect(bench.catcher.caught.map(({ isRedelivery }) => isRedelivery)).toEqual([true, true, false, false]);
+  });
+
+  it('leaves its word when it ends, also of what it has read nothing of, and not of what is still in work', async () => {
+    const bench = new Bench();
+    bench.left = [0, 1, 2].map((partition) => ({ topic: TOPIC, partition, offset: 3n, note: NOTHING_IN_HAND }));
+    await bench.start(0, 1);
+    await bench.read(0, 3);
+    bench.commits.length = 0;
+    await bench.consumer.drain();
+    expect(bench.committed.sort()).toEqual([`0:4 ${NOTHING_IN_HAND}`, `1:3 ${NOTHING_IN_HAND}`]);
+    await bench.consumer.stop();
+  });
+
+  it('tries again to commit what could not be committed', async () => {
+    const bench = new Bench();
+    await bench.start(0);
+    bench.commit = () => Promise.reject(new Error('REBALANCE_IN_PROGRESS'));
+    await bench.read(0, 0);
+    expect(bench.committed).toEqual([]);
+    bench.commit = async () => undefined;
+    await bench.time.advance('1s');
+    expect(bench.committed.at(-1)).toBe('0:1');
+  });
+
+  it('is opened again when it is lost, and down until then', async () => {
+    const bench = new Bench();
+    await bench.start(0);
+    expect(bench.consumer.health).toEqual({ status: 'up', problem: undefined });
+    bench.lose(new Error('crashed'));
+    await bench.time.advance(0);
+    expect(bench.consumer.health).toEqual({ status: 'down', problem: 'the subscription reader: crashed' });
+    await bench.time.advance('2s');
+    await bench.read(0, 0);
+    expect(bench.texts).toEqual(['0/0']);
+    expect(bench.consumer.health.status).toBe('up');
+    await bench.time.advance('11s');
+    expect(bench.consumer.health).toMatchObject({ status: 'down', problem: expect.stringMatching(/has not been heard of for 1\d s/) });
+  });
+});

@@ -1,0 +1,109 @@
+import { silentLogger, VirtualTime } from '@holdfast/core';
+import type { Admin, Kafka } from 'kafkajs';
+import { KafkajsAdmin } from './kafkajs-admin.js';
+import { KafkajsConsumer } from './kafkajs-consumer.js';
+import { remembering } from './kafkajs-producer.js';
+import { settingsFrom } from './settings.js';
+
+/** A consumer of kafkajs that does nothing but tell what it is told to tell. */
+class Puppet {
+  readonly handlers = new Map<string, (event: object) => void>();
+  eachBatch: (payload: object) => Promise<void> = async () => undefined;
+  readonly events = { GROUP_JOIN: 'join', HEARTBEAT: 'heartbeat', CRASH: 'crash' };
+  isGone = false;
+  on = (name: string, handler: (event: object) => void) => void this.handlers.set(name, handler);
+  connect = async () => undefined;
+  subscribe = async () => undefined;
+  run = async ({ eachBatch }: { readonly eachBatch: (payload: object) => Promise<void> }) => {
+    this.eachBatch = eachBatch;
+    this.tell('join', { memberId: 'm', memberAssignment: { t: [0, 2] } });
+  };
+  disconnect = async () => {
+    this.isGone = true;
+  };
+
+  tell(name: string, payload: object): void {
+    this.handlers.get(name)?.({ payload });
+  }
+}
+
+async function joined(received: () => void = () => undefined) {
+  const time = new VirtualTime();
+  const puppet = new Puppet();
+  const memberships: unknown[] = [];
+  const settings = settingsFrom({ brokers: ['a:1'] });
+  const consumer = new KafkajsConsumer(
+    { consumer: () => puppet } as unknown as Kafka,
+    { group: 'g', topics: ['t'], joined: (membership) => memberships.push(membership), received },
+    { settings, scheduler: time, clock: time, logger: silentLogger, clientId: 'c' },
+  );
+  let lost: unknown = 'not lost';
+  void consumer.lost.then((reason) => {
+    lost = reason;
+  });
+  await consumer.join();
+  return { time, puppet, memberships, consumer, lost: () => lost };
+}
+
+describe('the driver kafkajs', () => {
+  it('is told the partitions that its group gives it', async () => {
+    const { memberships } = await joined();
+    expect(memberships).toEqual([{ memberId: 'm', places: [0, 2].map((partition) => ({ topic: 't', partition })) }]);
+  });
+
+  it('is lost when a consumer crashes, which does not come back by itself', async () => {
+    const { time, puppet, lost } = await joined();
+    puppet.tell('crash', { error: new TypeError('x'), restart: false });
+    await time.advance(0);
+    expect(lost()).toBeInstanceOf(TypeError);
+  });
+
+  it('is lost when no heartbeat was answered for two sessions and a request, and not while one is', async () => {
+    const { time, puppet, lost } = await joined();
+    for (let n = 0; n < 20; n += 1) {
+      await time.advance('5s');
+      puppet.tell('heartbeat', {});
+    }
+    expect(lost()).toBe('not lost');
+    await time.advance('29s');
+    expect(lost()).toBe('not lost');
+    await time.advance('15s');
+    expect(lost()).toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+  });
+
+  it('never lets an error reach kafkajs, which would deliver again for ever or never again', async () => {
+    const { time, puppet, lost } = await joined(() => {
+      throw new TypeError('a bug');
+    });
+    await expect(puppet.eachBatch({ batch: { topic: 't', partition: 0, messages: [] } })).resolves.toBeUndefined();
+    await time.advance(0);
+    expect(lost()).toMatchObject({ message: 'a bug' });
+  });
+
+  it('lets go of a consumer once, also of one that does not end', async () => {
+    const { time, puppet, consumer, lost } = await joined();
+    puppet.disconnect = () => new Promise<never>(() => undefined) as never;
+    const ended = consumer.end();
+    expect(consumer.end()).toBe(ended);
+    await time.advance('10s');
+    await ended;
+    expect(lost()).toMatchObject({ message: 'the consumer was ended' });
+  });
+
+  it('keeps a record where it was first, however often it is tried', () => {
+    const choose = remembering();
+    const partitionMetadata = [0, 1, 2, 3].map((partitionId) => ({ partitionId, leader: 1 }) as never);
+    const messages = Array.from({ length: 20 }, () => ({ value: 'x' }));
+    const where = () => messages.map((message) => choose({ topic: 't', partitionMetadata, message }));
+    const first = where();
+    expect(new Set(first).size).toBe(4);
+    expect(where()).toEqual(first);
+  });
+
+  it('takes a negative offset for none', async () => {
+    const offsets = ['7', '-1', '-2'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
+    const admin = { fetchOffsets: async () => [{ topic: 't', partitions: offsets }] } as unknown as Admin;
+    const positions = await new KafkajsAdmin(admin, (_request, answer) => answer).positions('g', ['t']);
+    expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
+  });
+});

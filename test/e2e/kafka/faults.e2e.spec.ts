@@ -1,0 +1,170 @@
+// Processes over a Kafka that fails, and that come and go: each order has one effect, in the order of its key.
+import {
+  describeWithKafka,
+  describeWithOwnKafka,
+  EmbeddedKafka,
+  eventuallyWithin,
+  type KafkaArea,
+  openKafka,
+  pause,
+} from '@holdfast-internal/test-support';
+import type { Holdfast } from '@holdfast/core';
+import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
+import { numbers, OrderPlaced, Shop } from '../support/shop.js';
+
+const START_MS = 120_000;
+const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
+const eventually = eventuallyWithin(60_000);
+const ORDERED = { ordering: 'key', concurrency: 4 } as const;
+
+/** Publishes orders of all keys, one after another in each, until it is stopped. */
+class Load {
+  readonly counts = new Map(KEYS.map((key) => [key, 0]));
+  private isStopping = false;
+  private readonly running: Promise<unknown>;
+
+  constructor(private readonly till: Holdfast) {
+    this.running = Promise.all(KEYS.map((key) => this.run(key)));
+  }
+
+  get total(): number {
+    return [...this.counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await this.running;
+  }
+
+  private async run(key: string): Promise<void> {
+    for (let n = 1; !this.isStopping; n += 1) {
+      await this.till.bus.publish(new OrderPlaced(n), { key });
+      this.counts.set(key, n);
+      await pause(60);
+    }
+  }
+}
+
+/** Waits until all that was published has its effect, and looks whether that is so once and in order. */
+async function expectAll(shop: Shop, load: Load): Promise<void> {
+  await eventually(
+    () => shop.effects(),
+    ({ length }) => length >= load.total,
+  );
+  for (const key of KEYS) expect(await shop.effectsOf(key)).toEqual(numbers(load.counts.get(key) ?? 0));
+}
+
+function over(options: KafkaOptions): Promise<Shop> {
+  return Shop.over(() => kafka({ partitions: 3, sessionTimeout: '3s', requestTimeout: '3s', confirmTimeout: '5s', ...options }));
+}
+
+describeWithOwnKafka('over a Kafka that fails', () => {
+  jest.setTimeout(180_000);
+  let broker: EmbeddedKafka;
+  let shop: Shop;
+  beforeAll(async () => {
+    broker = await EmbeddedKafka.start();
+  }, START_MS);
+  afterAll(() => broker?.remove());
+  afterEach(() => shop?.close());
+
+  it('every order has one effect, in order: the broker is killed and hangs under load', async () => {
+    shop = await over({ brokers: [broker.address] });
+    await shop.booking(undefined, ORDERED);
+    await shop.booking(undefined, ORDERED);
+    const load = new Load(await shop.publishing());
+    const grown = async () => {
+      const before = (await shop.effects()).length;
+      await eventually(
+        () => shop.effects(),
+        ({ length }) => length > before + 30,
+      );
+    };
+    await grown();
+    await broker.kill();
+    await pause(1000);
+    await broker.start();
+    await grown();
+    broker.freeze();
+    await pause(5000);
+    broker.thaw();
+    await grown();
+    await load.stop();
+    await expectAll(shop, load);
+  });
+});
+
+describeWithKafka('over Kafka', () => {
+  jest.setTimeout(120_000);
+  let area: KafkaArea;
+  let shop: Shop;
+  let prefix: string;
+  beforeAll(async () => {
+    area = await openKafka();
+  }, START_MS);
+  afterAll(() => area?.clear());
+  beforeEach(async () => {
+    prefix = area.name();
+    shop = await over({ brokers: [area.address], prefix });
+  });
+  afterEach(() => shop.close());
+
+  it('every order has one effect, in order: processes come and go, and one of five attempts fails', async () => {
+    let attempts = 0;
+    const fails = () => {
+      attempts += 1;
+      if (attempts % 5 === 0) throw new Error('not yet');
+    };
+    const policies = { ...ORDERED, retry: { attempts: 20, backoff: { delay: 30, jitter: 'none' } } } as const;
+    await shop.booking(fails, policies);
+    const load = new Load(await shop.publishing());
+    for (let n = 0; n < 3; n += 1) {
+      const other = await shop.booking(fails, policies);
+      const before = (await shop.effects()).length;
+      await eventually(
+        () => shop.effects(),
+        ({ length }) => length > before + 40,
+      );
+      await shop.leave(other);
+    }
+    await load.stop();
+    await expectAll(shop, load);
+  });
+
+  it('a body nobody can read, of another producer, is parked with the reason, and the next one is handled', async () => {
+    const bus = await shop.booking();
+    const producer = area.client.producer();
+    await producer.connect();
+    const headers = {
+      'content-type': 'application/json',
+      ce_id: '1',
+      ce_source: 'elsewhere',
+      ce_type: 'shop.order-placed',
+      ce_specversion: '1.0',
+    };
+    await producer.send({
+      topic: `${prefix}shop.order-placed`,
+      messages: [
+        { partition: 0, value: '{"n":', headers },
+        { partition: 0, value: null },
+        { partition: 0, value: 'what', headers: { ce_id: 'ÿ' } },
+        { partition: 0, key: 'k', value: '{"n":7}', headers: { ...headers, ce_id: '2' } },
+      ],
+    });
+    await producer.disconnect();
+    await eventually(
+      () => shop.effects(),
+      ({ length }) => length === 1,
+    );
+    expect(await shop.effects()).toEqual([{ key: 'k', n: 7 }]);
+    const { items } = await eventually(
+      () => bus.deadLetters.list(),
+      (page) => page.items.length === 3,
+    );
+    expect(items.map(({ error, body }) => `${error.code} ${Buffer.from(body)}`).sort()).toEqual([
+      'HF_MESSAGE_FOREIGN ',
+      'HF_MESSAGE_ID what',
+      'HF_MESSAGE_UNREADABLE {"n":',
+    ]);
+  });
+});
