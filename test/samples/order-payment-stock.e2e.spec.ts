@@ -1,3 +1,4 @@
+import { openKafka } from '@holdfast-internal/test-support';
 import { runSample } from './run-sample.js';
 
 describe('samples/01-order-payment-stock', () => {
@@ -23,6 +24,21 @@ describe('samples/01-order-payment-stock', () => {
     240_000,
   );
 
+  const kafka = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"kafka":{"reason":"nobody has looked"}}').kafka;
+  (kafka.reason === undefined ? it : it.skip)(
+    'does the same over Kafka',
+    async () => {
+      // The first time on a machine it is fetched.
+      await openKafka();
+      const args = ['--transport', 'kafka', '--orders', '150', '--within', '120'];
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
+      expect(lastLine).toMatch(/^orders=(\d+) paid=\1 reserved=\1 lost=0 twice=0 killed=1$/);
+      expect(output).toContain('Kafka between them');
+      expect(exitCode).toBe(0);
+    },
+    240_000,
+  );
+
   it('gives up when its time is over, and says what was missing', async () => {
     const startMs = performance.now();
     const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
@@ -36,7 +52,7 @@ describe('samples/01-order-payment-stock', () => {
     expect(output).toContain('--orders is many; use a whole number from 10 to 5000');
     expect(exitCode).toBe(1);
     const { output: third } = await runSample('01-order-payment-stock', '--transport', 'pigeons');
-    expect(third).toContain('--transport is pigeons; use database or rabbitmq');
+    expect(third).toContain('--transport is pigeons; use database or rabbitmq or kafka');
     const { output: second } = await runSample('01-order-payment-stock', '--within', '0');
     expect(second).toContain('--within is 0; use a whole number from 1 to 3600');
   });

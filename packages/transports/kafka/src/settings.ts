@@ -102,6 +102,10 @@ export function settingsFrom(options: KafkaOptions): Settings {
     startTimeoutMs: ms('startTimeout', DEFAULT_START),
     sessionTimeoutMs: ms('sessionTimeout', DEFAULT_SESSION),
   };
+  if (times.sessionTimeoutMs >= times.startTimeoutMs)
+    problems.push(
+      'kafka({ sessionTimeout }) is not below startTimeout: a start waits so long for a process that has died; raise startTimeout',
+    );
   if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
   return {
     brokers,

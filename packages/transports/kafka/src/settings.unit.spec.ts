@@ -47,6 +47,7 @@ describe('options of kafka', () => {
     [{ replicationFactor: -1 }, /replicationFactor/],
     [{ confirmTimeout: 0 }, /confirmTimeout/],
     [{ sessionTimeout: 'soon' }, /sessionTimeout/],
+    [{ sessionTimeout: '30s' }, /sessionTimeout }\) is not below startTimeout/],
   ])('are refused with what to write instead: %j', (options, problem) => {
     const problems = problemsOf(options);
     expect(problems).toHaveLength(1);

@@ -1,41 +1,22 @@
-import { type ChannelModel, connect } from 'amqplib';
+import { KafkaBroker } from './kafka-broker.js';
+import { RabbitmqBroker } from './rabbitmq-broker.js';
 
-const DEFAULT_URL = 'amqp://guest:guest@127.0.0.1:5672';
-const CONNECT_MS = 5000;
-/** Subscriptions of the services, which name their queues. */
-const SUBSCRIPTIONS = { payments: 'payments.take', stock: 'stock.reserve' } as const;
-
-/** The RabbitMQ of a run: one that is there already, with an exchange and queues of this run, which are removed at its end. */
-export class Broker {
-  private constructor(
-    private readonly connection: ChannelModel,
-    /** What the services are given. */
-    readonly environment: { readonly RABBITMQ_URL: string; readonly RABBITMQ_EXCHANGE: string },
-  ) {}
-
-  /** @throws an Error that says what to do when there is none */
-  static async open(url = process.env.RABBITMQ_URL ?? DEFAULT_URL): Promise<Broker> {
-    try {
-      const connection = await connect(url, { timeout: CONNECT_MS });
-      connection.on('error', () => undefined);
-      return new Broker(connection, { RABBITMQ_URL: url, RABBITMQ_EXCHANGE: `holdfast-sample-${process.pid}-${Date.now().toString(36)}` });
-    } catch (error) {
-      const { host } = new URL(url);
-      throw new Error(
-        `no RabbitMQ answers at ${host} (${error instanceof Error ? error.message : String(error)}). Start one, or set RABBITMQ_URL`,
-      );
-    }
-  }
-
+/** What carries the messages of a run, if not the database. */
+export interface Broker {
+  /** What the services are given, by which they know it. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Removes what the run has made there. */
-  async remove(): Promise<void> {
-    const { RABBITMQ_EXCHANGE: exchange } = this.environment;
-    const channel = await this.connection.createChannel();
-    for (const [service, name] of Object.entries(SUBSCRIPTIONS)) {
-      await channel.deleteQueue(`${exchange}/${service}/${name}`);
-      await channel.deleteQueue(`${exchange}/${service}:dead/${name}`);
-    }
-    await channel.deleteExchange(exchange);
-    await this.connection.close();
-  }
+  remove(): Promise<void>;
+}
+
+/** @throws an Error that says what to do when there is none */
+export async function openBroker(transport: 'database' | 'rabbitmq' | 'kafka'): Promise<Broker | undefined> {
+  if (transport === 'rabbitmq') return RabbitmqBroker.open();
+  return transport === 'kafka' ? KafkaBroker.open() : undefined;
+}
+
+/** What is set for another run, or another program, must not choose the transport. */
+export function withoutBroker(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const ours = new Set(['RABBITMQ_URL', 'RABBITMQ_EXCHANGE', 'KAFKA_BROKERS', 'KAFKA_PREFIX']);
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !ours.has(name)));
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
 import { type Account, accountOf } from './account.js';
 import { Books, type Counts } from './books.js';
-import { Broker } from './broker.js';
+import { type Broker, openBroker, withoutBroker } from './broker.js';
 import { Customers } from './customers.js';
 import { type Progress, seconds } from './progress.js';
 import { ServiceProcess } from './service-process.js';
@@ -13,7 +13,7 @@ export interface ScenarioOptions {
   readonly orders: number;
   /** From the start of this process to its end. */
   readonly withinMs: number;
-  readonly transport: 'database' | 'rabbitmq';
+  readonly transport: 'database' | 'rabbitmq' | 'kafka';
 }
 
 const SERVICES = ['orders', 'payments', 'stock'] as const;
@@ -28,11 +28,6 @@ const STALLED_MS = 25_000;
 /** Kept from the time of a run for stopping what still runs when it is over. */
 const CLEAN_UP_MS = 3000;
 
-/** What is set for another run, or another program, must not choose the transport. */
-function withoutBroker({ RABBITMQ_URL: _url, RABBITMQ_EXCHANGE: _exchange, ...environment }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return environment;
-}
-
 /** The whole story: start everything, place orders, kill payments half-way, start it again, work everything off, stop, count. */
 export class Scenario {
   /** Rejects when a service ends that nobody stopped, or the time of the run is over. */
@@ -40,7 +35,7 @@ export class Scenario {
   private readonly orders: number;
   private readonly openMs: number;
   private server: Promise<EmbeddedPostgres> | undefined;
-  private broker: Promise<Broker> | undefined;
+  private readonly broker: Promise<Broker | undefined>;
   private books: Books | undefined;
   private customers: Customers | undefined;
   private services: readonly ServiceProcess[] = [];
@@ -48,15 +43,15 @@ export class Scenario {
   private downMs = 0;
   private fail: (error: Error) => void = () => undefined;
   /** What the story waits for. */
-  private missing = 'PostgreSQL to start';
+  private missing = 'the broker to start';
   private isOverdue = false;
 
   constructor(
     { orders, withinMs, transport }: ScenarioOptions,
     private readonly progress: Progress,
   ) {
-    if (transport === 'rabbitmq') this.broker = Broker.open();
-    this.broker?.catch(() => undefined);
+    this.broker = openBroker(transport);
+    this.broker.catch(() => undefined);
     this.orders = orders;
     this.openMs = Math.max(OPEN_MS, orders * OPEN_PER_ORDER_MS);
     this.failed = new Promise((_, reject) => {
@@ -85,13 +80,14 @@ export class Scenario {
     // A stop in good order may take as long as what hangs.
     await (this.isOverdue ? Promise.all(this.services.map((service) => service.abandon())) : this.stopServices());
     await this.books?.close().catch(() => undefined);
-    const broker = await this.broker?.catch(() => undefined);
+    const broker = await this.broker.catch(() => undefined);
     await broker?.remove().catch(() => undefined);
     await (await this.server?.catch(() => undefined))?.remove();
   }
 
   private async startServer(): Promise<Books> {
     const broker = await this.broker;
+    this.missing = 'PostgreSQL to start';
     this.server = EmbeddedPostgres.start();
     const server = await this.server;
     const url = await server.createDatabase('shop');
