@@ -16,6 +16,8 @@ interface Found {
 export interface KafkaArea {
   /** Of the broker. */
   readonly address: string;
+  /** The shortest session it allows. */
+  readonly sessionMs: number;
   /** A client with nothing set, for what a test does behind the transport's back. */
   readonly client: Kafka;
   /** A prefix for topics and groups that nobody else has. */
@@ -25,6 +27,10 @@ export interface KafkaArea {
   /** Deletes the topics whose names begin so; by default all that are under a name of this area. */
   clear(prefix?: string): Promise<void>;
 }
+
+/** What an `EmbeddedKafka` allows, and others if they are not told otherwise. */
+const SESSION_MS = 1000;
+const SESSION_BY_DEFAULT_MS = 6000;
 
 let made = 0;
 
@@ -44,11 +50,12 @@ export function describeWithOwnKafka(title: string, suite: () => void): void {
 
 /** Makes an area of the Kafka of this run, which the first one starts. */
 export async function openKafka(): Promise<KafkaArea> {
-  return kafkaAreaAt(await startedKafka(foundKafka()));
+  const found = foundKafka();
+  return kafkaAreaAt(await startedKafka(found), found.address === undefined ? SESSION_MS : SESSION_BY_DEFAULT_MS);
 }
 
 /** Makes an area of any Kafka. */
-export function kafkaAreaAt(address: string): KafkaArea {
+export function kafkaAreaAt(address: string, sessionMs = SESSION_MS): KafkaArea {
   const client = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
   made += 1;
   const ours = `test-${Date.now().toString(36)}-${process.pid}-${made}.`;
@@ -64,6 +71,7 @@ export function kafkaAreaAt(address: string): KafkaArea {
   };
   return {
     address,
+    sessionMs,
     client,
     name: () => {
       names += 1;

@@ -1,3 +1,4 @@
+import type { KafkaOptions } from '@holdfast/transport-kafka';
 import type { RabbitmqOptions } from '@holdfast/transport-rabbitmq';
 
 /** What one message asks of its handler. */
@@ -106,6 +107,8 @@ export interface ProgramOptions {
   readonly transport?: 'database' | 'spool';
   /** Over RabbitMQ instead. */
   readonly broker?: RabbitmqOptions;
+  /** Over Kafka instead. */
+  readonly kafka?: KafkaOptions;
   readonly subscriptions: readonly Subscribing[];
   readonly methods?: readonly Guarding[];
   /** Begins at once. */

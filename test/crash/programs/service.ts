@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Holdfast, type HandlerPolicies, type TransportFactory } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
+import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -59,8 +60,9 @@ function tellMemory(everyMs: number): void {
   }, everyMs);
 }
 
-function transportOf({ url, transport = 'database', broker }: ProgramOptions): TransportFactory {
+function transportOf({ url, transport = 'database', broker, kafka: options }: ProgramOptions): TransportFactory {
   if (broker !== undefined) return rabbitmq(broker);
+  if (options !== undefined) return kafka(options);
   return transport === 'spool' ? spool(url) : database();
 }
 
@@ -70,8 +72,8 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
   const order = isOrdered ? ({ ordering: 'key', onDeadLetter } as const) : {};
   return {
     name,
-    // A queue of RabbitMQ begins with what comes after it was made.
-    from: options.broker === undefined ? 'earliest' : 'now',
+    // Over a broker with what comes after its queue was made, or its group.
+    from: options.broker === undefined && options.kafka === undefined ? 'earliest' : 'now',
     concurrency,
     batchSize,
     timeout: timeoutMs,

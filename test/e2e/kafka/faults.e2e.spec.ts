@@ -105,7 +105,7 @@ describeWithKafka('over Kafka', () => {
   afterAll(() => area?.clear());
   beforeEach(async () => {
     prefix = area.name();
-    shop = await over({ brokers: [area.address], prefix });
+    shop = await over({ brokers: [area.address], prefix, sessionTimeout: Math.max(3000, area.sessionMs) });
   });
   afterEach(() => shop.close());
 

@@ -44,7 +44,13 @@ export class Scene {
 
   /** @param also `hasStore: false`: dead letters are the broker's */
   transport(options: Partial<KafkaOptions> = {}, { hasStore = true } = {}): Transport {
-    const all = { brokers: [this.area.address], prefix: this.prefix, partitions: 2, sessionTimeout: '3s', ...options } as const;
+    const all = {
+      brokers: [this.area.address],
+      prefix: this.prefix,
+      partitions: 2,
+      sessionTimeout: Math.max(3000, this.area.sessionMs),
+      ...options,
+    } as const;
     const warn = (message: string) => void this.warnings.push(message);
     const logger: Logger = { info: () => undefined, warn, error: warn };
     const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger };

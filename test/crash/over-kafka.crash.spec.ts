@@ -1,0 +1,20 @@
+import { describeWithKafka, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { breakOver } from './support/over-broker.js';
+import { buildPrograms, killPrograms } from './support/program.js';
+
+describeWithKafka('over Kafka', () => {
+  let area: KafkaArea | undefined;
+  beforeAll(async () => {
+    buildPrograms();
+    area = await openKafka();
+  }, 150_000);
+  afterAll(async () => {
+    await killPrograms();
+    await area?.clear();
+  });
+
+  breakOver(() => {
+    const { address, name, sessionMs } = area as KafkaArea;
+    return { kafka: { brokers: [address], prefix: name(), sessionTimeout: Math.max(2000, sessionMs), partitions: 4 } };
+  });
+});
