@@ -18,12 +18,23 @@ const JVM = ['-Xms128m', '-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialG
 /** Outlives the process that started the broker: when the pipe on its input closes, it kills the broker it was told of last and deletes its folder. */
 const WATCHDOG = 'trap "" INT TERM HUP; while read -r line; do pid=$line; done; [ "$pid" = 0 ] || kill -9 "$pid"; rm -rf "$0"';
 
+/** Who is let in, with SASL's mechanism `plain`. */
+export interface KafkaUser {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** How a broker is set up. */
+export interface EmbeddedKafkaOptions {
+  /** Only this one is let in; default: everybody is. */
+  readonly user?: KafkaUser;
+}
+
 /** Everything internal has one partition and one replica, and nobody waits for members or brokers that might still come. */
 const SETTINGS = {
   'process.roles': 'broker,controller',
   'node.id': 1,
   'controller.listener.names': 'CONTROLLER',
-  'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
   'offsets.topic.replication.factor': 1,
   'offsets.topic.num.partitions': 1,
   'transaction.state.log.replication.factor': 1,
@@ -59,25 +70,28 @@ export class EmbeddedKafka {
   #server: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
 
-  private constructor(ports: { readonly clients: number; readonly controller: number }) {
-    const listeners = `PLAINTEXT://127.0.0.1:${ports.clients},CONTROLLER://127.0.0.1:${ports.controller}`;
+  private constructor(
+    ports: { readonly clients: number; readonly controller: number },
+    private readonly options: EmbeddedKafkaOptions,
+  ) {
+    const listeners = `CLIENTS://127.0.0.1:${ports.clients},CONTROLLER://127.0.0.1:${ports.controller}`;
     this.address = `127.0.0.1:${ports.clients}`;
     this.#folder = mkdtempSync(join(tmpdir(), 'holdfast-kafka-'));
     const places = {
       listeners,
-      'advertised.listeners': `PLAINTEXT://${this.address}`,
+      'advertised.listeners': `CLIENTS://${this.address}`,
       'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
       'log.dirs': this.#at('data'),
     };
-    const lines = Object.entries({ ...SETTINGS, ...places }).map(([name, value]) => `${name}=${value}\n`);
+    const lines = Object.entries({ ...SETTINGS, ...places, ...doorOf(options.user) }).map(([name, value]) => `${name}=${value}\n`);
     writeFileSync(this.#at('server.properties'), lines.join(''));
     this.#watchdog = startWatchdog(this.#folder);
   }
 
   /** Makes a new, empty broker and starts it; the first time on a machine that takes as long as Maven needs to fetch it. */
-  static async start(): Promise<EmbeddedKafka> {
+  static async start(options: EmbeddedKafkaOptions = {}): Promise<EmbeddedKafka> {
     const library = await findArtifacts();
-    const kafka = new EmbeddedKafka({ clients: await freePort(), controller: await freePort() });
+    const kafka = new EmbeddedKafka({ clients: await freePort(), controller: await freePort() }, options);
     kafka.#library = library;
     try {
       await promisify(execFile)('java', kafka.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
@@ -171,7 +185,7 @@ export class EmbeddedKafka {
 
   /** An open port is not enough: after kill -9 it is open long before anything is answered. */
   async #untilItAnswers(): Promise<void> {
-    for (const end = performance.now() + PATIENCE_MS; !(await answers(this.address)); await sleep(50))
+    for (const end = performance.now() + PATIENCE_MS; !(await answers(this.address, this.options.user)); await sleep(50))
       if (this.#server === undefined || performance.now() > end)
         throw new Error(`Kafka did not start:\n${readFileSync(this.#at('server.log'), 'utf8').split('\n').slice(-20).join('\n')}`);
   }
@@ -191,10 +205,26 @@ function startWatchdog(folder: string): ChildProcess {
   return watchdog;
 }
 
+/** How clients are let in, of whom the broker is one itself. */
+function doorOf(user: KafkaUser | undefined): Readonly<Record<string, string>> {
+  const protocol = user === undefined ? 'PLAINTEXT' : 'SASL_PLAINTEXT';
+  const door = { 'listener.security.protocol.map': `CONTROLLER:PLAINTEXT,CLIENTS:${protocol}`, 'inter.broker.listener.name': 'CLIENTS' };
+  if (user === undefined) return door;
+  const { username, password } = user;
+  const known = `username="${username}" password="${password}" user_${username}="${password}"`;
+  return {
+    ...door,
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'sasl.mechanism.inter.broker.protocol': 'PLAIN',
+    'listener.name.clients.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${known};`,
+  };
+}
+
 /** Whether clients get what they ask for. */
-async function answers(address: string): Promise<boolean> {
+async function answers(address: string, user: KafkaUser | undefined): Promise<boolean> {
   const kafka = new Kafka({
     brokers: [address],
+    sasl: user && { mechanism: 'plain', ...user },
     logLevel: logLevel.NOTHING,
     connectionTimeout: 1000,
     requestTimeout: 2000,

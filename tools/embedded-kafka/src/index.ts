@@ -1,2 +1,2 @@
 export { findArtifacts, missingTools } from './artifacts.js';
-export { EmbeddedKafka } from './embedded-kafka.js';
+export { EmbeddedKafka, type EmbeddedKafkaOptions, type KafkaUser } from './embedded-kafka.js';

@@ -93,6 +93,20 @@ describeWithOwnKafka('a Kafka that fails', () => {
     );
   });
 
+  it('hangs while its clients are closed: nothing of them keeps the process', async () => {
+    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const before = sockets();
+    const { transport } = await scene.consuming({ requestTimeout: '1m', startTimeout: '2m' });
+    expect(sockets()).toBeGreaterThan(before);
+    kafka.freeze();
+    try {
+      await scene.leave(transport, 1000);
+      await eventually(sockets, (count) => count <= before, 10_000);
+    } finally {
+      kafka.thaw();
+    }
+  });
+
   it('is not there for longer than anybody tries: consumers are made anew until it is', async () => {
     const { transport, catcher } = await scene.consuming({ requestTimeout: '1s', sessionTimeout: '1s' }, specOf('reader'), new Catcher(1));
     const interrupted = scene.hear('subscription:interrupted');

@@ -110,7 +110,8 @@ export class Consumer {
 
   private async open(): Promise<KafkaConsumer> {
     const { client, names, topics, spec, context } = this.parts;
-    await topics.ensure([spec]);
+    // Where it begins was settled at the start; a topic that was made anew since then is read from its beginning.
+    await topics.ensure([{ ...spec, from: 'earliest' }]);
     const open: Open = { windows: new Map(), consumer: undefined, commits: undefined, memberId: undefined, isLost: false };
     const consumer = await client.openConsumer({
       group: this.group,

@@ -144,6 +144,20 @@ describe('a consumer', () => {
     expect(bench.texts).toEqual(Array.from({ length: 1000 }, (_, n) => `0/${n}`));
   });
 
+  it('begins anew where it is set back behind what it has committed, with nothing of what it had', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 1 }));
+    await bench.start(0);
+    await bench.read(0, 0, { count: 5 });
+    bench.catcher.pause(true);
+    await bench.read(0, 5, { count: 5 });
+    expect(bench.committed.at(-1)).toBe('0:5');
+    await bench.read(0, 3, { count: 1 });
+    bench.catcher.pause(false);
+    await bench.time.advance(0);
+    expect(bench.texts.slice(5)).toEqual(['0/3']);
+    expect(bench.committed.at(-1)).toBe('0:4');
+  });
+
   it.each([
     ['a partition that it has lost', ['member', 1]],
     ['a group that had forgotten it', ['other', 0, 1]],

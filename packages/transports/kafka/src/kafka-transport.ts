@@ -147,6 +147,7 @@ class KafkaTransport implements Transport {
     const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
     await this.atMost(timeoutMs - goodbyeMs, drained);
     await this.atMost(goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
+    this.client.drop();
   }
 
   /** A key keeps its order within a topic. */

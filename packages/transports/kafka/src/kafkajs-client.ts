@@ -1,17 +1,15 @@
 import { type Clock, type Logger, type Opened, type Scheduler, within } from '@holdfast/core';
-import { type Admin, Kafka, logLevel, type RetryOptions } from 'kafkajs';
+import { type Admin, Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs';
 import type { ConsumerOptions, KafkaAdmin, KafkaClient, KafkaConsumer, KafkaProducer, Position } from './client.port.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { KafkajsProducer } from './kafkajs-producer.js';
 import { refusalIn } from './refusal.js';
 import type { Settings } from './settings.js';
+import { Sockets } from './sockets.js';
 
 /** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
 const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3, factor: 0.2, multiplier: 2 };
-/** What is told of is handed on at these levels; kafkajs also tells what it repairs by itself, and that is of no use to anybody. */
-const LEVELS: Readonly<Record<number, 'warn' | undefined>> = { [logLevel.ERROR]: 'warn' };
-
 /** What the driver works with. */
 export interface DriverParts {
   readonly settings: Settings;
@@ -28,6 +26,7 @@ export interface DriverParts {
  */
 export class KafkajsClient implements KafkaClient {
   private readonly kafka: Kafka;
+  private readonly sockets = new Sockets();
 
   constructor(private readonly parts: DriverParts) {
     const { settings, clientId, logger } = parts;
@@ -42,8 +41,14 @@ export class KafkajsClient implements KafkaClient {
       requestTimeout: requestTimeoutMs,
       enforceRequestTimeout: true,
       retry: RETRY,
+      socketFactory: this.sockets.make,
       logCreator: () => told(logger),
-    } as ConstructorParameters<typeof Kafka>[0]);
+    } as KafkaConfig);
+  }
+
+  /** Lets go of everything: a broker that does not answer must not keep the process. */
+  drop(): void {
+    this.sockets.drop();
   }
 
   async openProducer(): Promise<KafkaProducer> {
@@ -103,14 +108,15 @@ export class KafkajsClient implements KafkaClient {
   }
 }
 
-/** Its log goes into the framework's. */
-function told(
-  logger: Logger,
-): (entry: { readonly level: number; readonly namespace: string; readonly log: { readonly message: string } }) => void {
-  return ({ level, namespace, log: { message } }) => {
-    const method = LEVELS[level];
-    // What it retries, or what ends in an error that we are told of, is told by whoever deals with it.
-    if (method !== undefined && message.includes('resetting to default offset'))
-      logger[method]('records were deleted before they were read; reading goes on with the oldest that is there', { namespace, message });
+/** An entry of its log. */
+interface Entry {
+  readonly log: { readonly message: string; readonly topic?: string; readonly partition?: number };
+}
+
+/** Of its log only what it does by itself and tells nobody else; whatever else it calls an error reaches whoever asked, or is tried again. */
+function told(logger: Logger): (entry: Entry) => void {
+  return ({ log: { message, topic, partition } }) => {
+    if (message.includes('resetting to default offset'))
+      logger.warn('records were deleted before they were read; reading goes on with the oldest that is there', { topic, partition });
   };
 }

@@ -65,6 +65,9 @@ export class PartitionWindow {
 
   /** Takes what was read; what is already here is not taken again. `isWanted`: others are passed over. */
   receive(records: readonly ReceivedRecord[], isWanted: (record: ReceivedRecord) => boolean): void {
+    const [first] = records;
+    // The topic was deleted and made anew, or somebody has set the group back.
+    if (first !== undefined && this.committed !== undefined && first.offset < this.committed) this.beginAnew();
     for (const record of records) {
       if (this.next !== undefined && record.offset < this.next) continue;
       this.next = record.offset + 1n;
@@ -123,6 +126,14 @@ export class PartitionWindow {
     const behind = this.waiting.findIndex(({ offset }) => offset > record.offset);
     this.waiting.splice(behind === -1 ? this.waiting.length : behind, 0, record);
     this.parts.changed(this);
+  }
+
+  private beginAnew(): void {
+    this.waiting = [];
+    this.unsettled.clear();
+    this.bytes = 0;
+    this.next = undefined;
+    this.committed = undefined;
   }
 
   private get isOpen(): boolean {
