@@ -18,6 +18,8 @@ class Bench {
   readonly catcher: Catcher;
   readonly consumer: Consumer;
   readonly options: ConsumerOptions[] = [];
+  /** Where what is missing was to begin. */
+  readonly ensured: string[] = [];
   left: readonly Position[] = [];
   private partitions: readonly number[] = [];
   commit = async (_positions: readonly Position[]): Promise<void> => undefined;
@@ -37,7 +39,7 @@ class Bench {
       logger: silentLogger,
       client: this.client(),
       names: new Names({ prefix: 'holdfast.', topics: {} }, 'scene'),
-      topics: { ensure: async () => undefined } as Partial<Topics> as Topics,
+      topics: { ensure: async (specs) => void this.ensured.push(...specs.map(({ from }) => from)) } as Partial<Topics> as Topics,
       publisher: {} as Publisher,
       spec,
       sink: this.catcher,
@@ -221,6 +223,12 @@ describe('a consumer', () => {
     bench.commit = async () => undefined;
     await bench.time.advance('1s');
     expect(bench.committed.at(-1)).toBe('0:1');
+  });
+
+  it('reads a topic that was made anew since the start from its beginning', async () => {
+    const bench = new Bench(specOf('reader', { from: 'now' }));
+    await bench.start(0);
+    expect(bench.ensured).toEqual(['earliest']);
   });
 
   it('is opened again when it is lost, and down until then', async () => {
