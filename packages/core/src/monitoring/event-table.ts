@@ -179,7 +179,7 @@ export interface HoldfastEvents {
   /** A known subscription has no handler in any live process. */
   'subscription:missing': { readonly subscription: string };
 
-  /** A subscription gets deliveries from a queue of the broker: at the start, and again each time after it was interrupted. */
+  /** A subscription gets deliveries from a queue of the broker, or as a member of a group: at the start, and again each time after it was interrupted. */
   'subscription:consuming': { readonly subscription: string; readonly queue: string };
   /** A subscription lost its queue, or the way to it; what it had in hand is delivered again. It is tried again after `delayMs`. */
   'subscription:interrupted': { readonly subscription: string; readonly queue: string; readonly error: unknown; readonly delayMs: number };

@@ -10,6 +10,7 @@ import { Sockets } from './sockets.js';
 
 /** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
 const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3, factor: 0.2, multiplier: 2 };
+
 /** What the driver works with. */
 export interface DriverParts {
   readonly settings: Settings;

@@ -15,7 +15,7 @@ export const BROKER_ERRORS = {
   HF_BROKER_TOPOLOGY: {
     category: 'configuration',
     sentence: 'What this service needs at the broker is not there as it is needed: {problems}',
-    fix: 'Delete or change what is different, with the service stopped and the queue empty, or name another exchange; a right that is missing has to be given.',
+    fix: 'Delete or change what is different, with the service stopped and the queue empty, or name another exchange or prefix; a right that is missing has to be given.',
   },
   HF_BROKER_UNANSWERED: {
     category: 'transient',

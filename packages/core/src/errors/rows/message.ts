@@ -15,7 +15,7 @@ export const MESSAGE_ERRORS = {
   HF_MESSAGE_TOO_LARGE: {
     category: 'contract',
     sentence: 'The body of {type} has {bytes} bytes, the limit is {limit}.',
-    fix: 'Keep the large part elsewhere and send a reference to it, or raise the limit: bodyBytes on every service, or max_message_size of RabbitMQ.',
+    fix: 'Keep the large part elsewhere and send a reference to it, or raise the limit: bodyBytes on every service, or max_message_size of RabbitMQ, max.message.bytes of Kafka.',
   },
   HF_MESSAGE_VERSION: {
     category: 'contract',
