@@ -13,8 +13,8 @@ const FETCH_BYTES = 4 * 1024 * 1024;
 const HEARTBEATS = 5;
 /** Longest wait for members that still have to be heard of when partitions are given anew, in sessions. */
 const REBALANCE_SESSIONS = 3;
-/** Sessions without a word of the broker after which a consumer is given up. */
-const SILENT_SESSIONS = 2;
+/** Sessions without a word of the broker after which a consumer is given up: longer than partitions may take to be given anew. */
+const SILENT_SESSIONS = REBALANCE_SESSIONS + 1;
 /** While the broker is away for less than a session, its group still knows us, and trying again is sooner than coming anew. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, retries: 12, factor: 0.2, multiplier: 2, restartOnFailure: async () => false };
 
@@ -29,6 +29,8 @@ export class KafkajsConsumer implements KafkaConsumer {
   private lose: (reason: unknown) => void = () => undefined;
   private watch: Timer | undefined;
   private ending: Promise<void> | undefined;
+  /** What the group has given us. */
+  private places: readonly Place[] = [];
 
   constructor(
     kafka: Kafka,
@@ -49,7 +51,7 @@ export class KafkajsConsumer implements KafkaConsumer {
       maxBytesPerPartition: PARTITION_BYTES,
       maxBytes: FETCH_BYTES,
       allowAutoTopicCreation: false,
-      partitionAssigners: [assignEvenly],
+      partitionAssigners: [assignEvenly(() => this.places)],
       retry: RETRY,
     });
   }
@@ -61,10 +63,10 @@ export class KafkajsConsumer implements KafkaConsumer {
     const joined = new Promise<void>((resolve) => {
       consumer.on(GROUP_JOIN, ({ payload: { memberId, memberAssignment } }) => {
         this.heard();
-        const places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
+        this.places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
           partitions.map((partition) => ({ topic, partition })),
         );
-        options.joined({ memberId, places });
+        options.joined({ memberId, places: this.places });
         resolve();
       });
     });
