@@ -84,7 +84,7 @@ describeWithKafka('publishing to Kafka', () => {
   });
 
   it('is refused where nobody answers, within its time', async () => {
-    const transport = scene.transport({ brokers: ['127.0.0.1:1'], startTimeout: 800, sessionTimeout: 500 });
+    const transport = scene.transport({ brokers: ['127.0.0.1:1'], startTimeout: '4s', sessionTimeout: '2s' });
     await expect(transport.start({ subscriptions: [] })).rejects.toMatchObject({ code: 'HF_BROKER_UNREACHABLE' });
     expect(transport.health).toMatchObject({ status: 'down' });
     await expect(transport.publish([envelopeOf('a')])).rejects.toMatchObject({ code: 'HF_NOT_STARTED' });
