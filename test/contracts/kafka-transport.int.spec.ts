@@ -1,4 +1,4 @@
-import { describeWithKafka, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { KAFKA_CAPABILITIES, kafka } from '@holdfast/transport-kafka';
 import { onPostgres } from './postgres-system.js';
@@ -11,7 +11,7 @@ describeWithKafka('on Kafka', () => {
   let area: KafkaArea;
   beforeAll(async () => {
     area = await openKafka();
-  }, 120_000);
+  }, KAFKA_START_MS);
   afterAll(() => area?.clear());
 
   runContractInTurn('the transport kafka', transportContract(KAFKA_CAPABILITIES), {

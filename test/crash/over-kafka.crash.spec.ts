@@ -1,4 +1,4 @@
-import { describeWithKafka, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
 import { breakOver } from './support/over-broker.js';
 import { buildPrograms, killPrograms } from './support/program.js';
 
@@ -7,7 +7,7 @@ describeWithKafka('over Kafka', () => {
   beforeAll(async () => {
     buildPrograms();
     area = await openKafka();
-  }, 150_000);
+  }, KAFKA_START_MS);
   afterAll(async () => {
     await killPrograms();
     await area?.clear();

@@ -1,4 +1,4 @@
-import { openKafka } from '@holdfast-internal/test-support';
+import { KAFKA_START_MS, openKafka } from '@holdfast-internal/test-support';
 import { runSample } from './run-sample.js';
 
 describe('samples/01-order-payment-stock', () => {
@@ -36,7 +36,7 @@ describe('samples/01-order-payment-stock', () => {
       expect(output).toContain('Kafka between them');
       expect(exitCode).toBe(0);
     },
-    240_000,
+    KAFKA_START_MS,
   );
 
   it('gives up when its time is over, and says what was missing', async () => {

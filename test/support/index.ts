@@ -5,7 +5,7 @@ export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdf
 export { type Eventually, eventuallyWithin, pause } from './eventually.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
-export { describeWithKafka, describeWithOwnKafka, type KafkaArea, kafkaAreaAt, openKafka } from './kafka.js';
+export { KAFKA_START_MS, describeWithKafka, describeWithOwnKafka, type KafkaArea, kafkaAreaAt, openKafka } from './kafka.js';
 export { EmbeddedKafka } from '@holdfast-internal/embedded-kafka';
 export { type Admin, describeWithRabbit, openRabbit, type RabbitArea } from './rabbit.js';
 export { borrowTestDatabase, createTestDatabase, type TestDatabase } from './test-database.js';

@@ -4,6 +4,7 @@ import {
   describeWithOwnKafka,
   EmbeddedKafka,
   eventuallyWithin,
+  KAFKA_START_MS,
   type KafkaArea,
   openKafka,
   pause,
@@ -12,7 +13,6 @@ import type { Holdfast } from '@holdfast/core';
 import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
 import { numbers, OrderPlaced, Shop } from '../support/shop.js';
 
-const START_MS = 120_000;
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
 const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
@@ -64,7 +64,7 @@ describeWithOwnKafka('over a Kafka that fails', () => {
   let shop: Shop;
   beforeAll(async () => {
     broker = await EmbeddedKafka.start();
-  }, START_MS);
+  }, KAFKA_START_MS);
   afterAll(() => broker?.remove());
   afterEach(() => shop?.close());
 
@@ -101,7 +101,7 @@ describeWithKafka('over Kafka', () => {
   let prefix: string;
   beforeAll(async () => {
     area = await openKafka();
-  }, START_MS);
+  }, KAFKA_START_MS);
   afterAll(() => area?.clear());
   beforeEach(async () => {
     prefix = area.name();

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describeWithOwnKafka, eventuallyWithin } from '@holdfast-internal/test-support';
+import { describeWithOwnKafka, eventuallyWithin, KAFKA_START_MS } from '@holdfast-internal/test-support';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { EmbeddedKafka } from './embedded-kafka.js';
 
@@ -14,7 +14,7 @@ describeWithOwnKafka('EmbeddedKafka', () => {
 
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start();
-  }, TIMEOUT_MS);
+  }, KAFKA_START_MS);
 
   afterAll(() => kafka.remove());
 

@@ -1,5 +1,5 @@
-import { describeWithOwnKafka, EmbeddedKafka, envelopeOf, kafkaAreaAt } from '@holdfast-internal/test-support';
-import { eventually, Scene, START_MS } from './kafka-scene.spec.js';
+import { describeWithOwnKafka, EmbeddedKafka, envelopeOf, KAFKA_START_MS, kafkaAreaAt } from '@holdfast-internal/test-support';
+import { eventually, Scene } from './kafka-scene.spec.js';
 
 const USER = { username: 'shop', password: 'let me in' };
 
@@ -9,7 +9,7 @@ describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
   let scene: Scene;
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start({ user: USER });
-  }, START_MS);
+  }, KAFKA_START_MS);
   afterAll(() => kafka?.remove());
   beforeEach(() => {
     scene = new Scene(kafkaAreaAt(kafka.address));

@@ -1,6 +1,15 @@
-import { Catcher, describeWithOwnKafka, EmbeddedKafka, envelopeOf, kafkaAreaAt, pause, specOf } from '@holdfast-internal/test-support';
+import {
+  Catcher,
+  describeWithOwnKafka,
+  EmbeddedKafka,
+  envelopeOf,
+  KAFKA_START_MS,
+  kafkaAreaAt,
+  pause,
+  specOf,
+} from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { eventually, Scene, START_MS } from './kafka-scene.spec.js';
+import { eventually, Scene } from './kafka-scene.spec.js';
 
 /** Messages of one publish. */
 const BATCH = 20;
@@ -11,7 +20,7 @@ describeWithOwnKafka('a Kafka that fails', () => {
   let scene: Scene;
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start();
-  }, START_MS);
+  }, KAFKA_START_MS);
   afterAll(() => kafka?.remove());
   beforeEach(() => {
     scene = new Scene(kafkaAreaAt(kafka.address));

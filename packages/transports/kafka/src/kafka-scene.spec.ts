@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Catcher, eventuallyWithin, type KafkaArea, openKafka, specOf } from '@holdfast-internal/test-support';
+import { Catcher, eventuallyWithin, KAFKA_START_MS, type KafkaArea, openKafka, specOf } from '@holdfast-internal/test-support';
 import {
   type EventName,
   type HoldfastEvents,
@@ -14,9 +14,6 @@ import {
 } from '@holdfast/core';
 import type { Message, RecordMetadata } from 'kafkajs';
 import { type KafkaOptions, kafka } from './index.js';
-
-/** A start of the broker is in it. */
-export const START_MS = 120_000;
 
 /** Looks again and again until it is so. */
 export const eventually = eventuallyWithin(30_000);
@@ -158,7 +155,7 @@ export function eachInScene(use: (scene: Scene) => void): void {
   let scene: Scene;
   beforeAll(async () => {
     area = await openKafka();
-  }, START_MS);
+  }, KAFKA_START_MS);
   afterAll(() => area?.clear());
   beforeEach(() => {
     scene = new Scene(area as KafkaArea);
