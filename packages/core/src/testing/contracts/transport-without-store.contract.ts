@@ -40,8 +40,9 @@ export const WITHOUT_STORE_FACTS: readonly TransportFact[] = [
         const fails = ({ text }: Happened) => (text === 'a' ? Promise.reject(new Error('always')) : undefined);
         bus.on('bad', fails, { ...PLAIN, concurrency: 1 }).on('good', () => undefined, PLAIN);
         await bus.start();
-        const { id } = await bus.publish('a');
-        await bus.publish('b');
+        // Of one key, so that they come one after the other.
+        const { id } = await bus.publish('a', { key: 'k' });
+        await bus.publish('b', { key: 'k' });
         await seenBy(bus, 6);
         await quiet();
         const seen = (name: string) => bus.seen.filter((each) => each.startsWith(name));
@@ -54,8 +55,8 @@ export const WITHOUT_STORE_FACTS: readonly TransportFact[] = [
         const bus = await busOf(bench);
         bus.on('strict', () => undefined, { ...PLAIN, type: Strict, concurrency: 1 });
         await bus.start();
-        const { id } = await bus.publish('bad');
-        await bus.publish('good');
+        const { id } = await bus.publish('bad', { key: 'k' });
+        await bus.publish('good', { key: 'k' });
         assert.deepEqual(await seenBy(bus, 1), ['strict good 1']);
         assert.deepEqual(ends(id), ['contract.strict after 0: HF_MESSAGE_INVALID']);
       },
