@@ -83,7 +83,7 @@ export interface KafkaProducer extends Opened {
 /** Reads the partitions that its group gives it, each from where the group stands, or from its beginning where it stands nowhere. */
 export interface KafkaConsumer extends Opened {
   commit(positions: readonly Position[]): Promise<void>;
-  /** Reads no more of these, or again; forgotten when the group gives partitions anew. */
+  /** Reads no more of these, or again, also when the group has given partitions anew; does nothing when it is lost. */
   setPaused(places: readonly Place[], isPaused: boolean): void;
   /** When the broker last answered it, on the monotonic clock. */
   readonly heardMs: number;

@@ -146,16 +146,20 @@ export class Consumer {
     const isKnown = open.memberId === memberId;
     open.memberId = memberId;
     for (const [name, window] of open.windows) {
-      // It is told again below, where the client has forgotten it.
-      window.isPaused = false;
-      if (isKnown && names.has(name)) continue;
+      if (isKnown && names.has(name)) {
+        window.joinedAgain();
+        continue;
+      }
       window.forget();
       open.windows.delete(name);
     }
     const windows = places.filter((place) => !open.windows.has(nameOf(place))).map((place) => this.windowOf(open, place));
     for (const window of windows) open.windows.set(nameOf(window), window);
-    if (open.consumer !== undefined) void this.begin(open.consumer, windows);
+    const { consumer } = open;
+    if (consumer !== undefined) void this.begin(consumer, windows);
     this.settled(open);
+    // kafkajs keeps what was paused, also of partitions that were somebody else's meanwhile.
+    for (const window of open.windows.values()) consumer?.setPaused([window], window.isPaused);
   }
 
   private windowOf(open: Open, place: Place): PartitionWindow {

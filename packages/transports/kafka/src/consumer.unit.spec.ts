@@ -140,10 +140,66 @@ describe('a consumer', () => {
     await bench.read(0, 0, { count: 1000 });
     bench.join('member', 0, 1);
     await bench.read(0, 0, { count: 1000 });
-    expect(bench.pauses).toEqual(['pause 0', 'pause 0']);
+    expect(bench.pauses).toEqual(['pause 0', 'pause 0', 'resume 1']);
     bench.catcher.pause(false);
     await bench.time.advance('1s');
     expect(bench.texts).toEqual(Array.from({ length: 1000 }, (_, n) => `0/${n}`));
+  });
+
+  it('goes on fetching what was paused when partitions were given anew, and what was lost while it was paused and has come back', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 1, batchSize: 100 }));
+    await bench.start(0, 1);
+    bench.catcher.pause(true);
+    await bench.read(0, 0, { count: 1000 });
+    await bench.read(1, 0, { count: 1000 });
+    bench.join('member', 0);
+    bench.catcher.pause(false);
+    await bench.time.advance('1s');
+    bench.join('member', 0, 1);
+    expect(bench.texts).toHaveLength(1000);
+    const isPaused = new Map(bench.pauses.map((told) => told.split(' ').reverse() as [string, string]));
+    expect([...isPaused]).toEqual([
+      ['0', 'resume'],
+      ['1', 'resume'],
+    ]);
+  });
+
+  it('takes nothing a second time of what a group reads again that was asked before a commit had come to it', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 1 }));
+    await bench.start(0);
+    await bench.read(0, 0, { count: 3 });
+    expect(bench.committed.at(-1)).toBe('0:3');
+    bench.join('member', 0);
+    const holds: (() => void)[] = [];
+    bench.catcher.work = () => new Promise<void>((resolve) => void holds.push(resolve));
+    await bench.read(0, 3, { count: 2 });
+    bench.join('member', 0);
+    holds[0]?.();
+    await bench.time.advance(0);
+    expect(bench.committed.at(-1)).toBe('0:4');
+    await bench.read(0, 3, { count: 4 });
+    for (let n = 1; n < 4; n += 1) {
+      holds[n]?.();
+      await bench.time.advance(0);
+    }
+    expect(bench.texts).toEqual([0, 1, 2, 3, 4, 5, 6].map((n) => `0/${n}`));
+  });
+
+  it('does not settle a record of a topic that was made anew when the one that was there before is done', async () => {
+    const bench = new Bench(specOf('reader', { concurrency: 1 }));
+    await bench.start(0);
+    await bench.read(0, 0, { count: 5 });
+    const holds: (() => void)[] = [];
+    bench.catcher.work = () => new Promise<void>((resolve) => void holds.push(resolve));
+    await bench.read(0, 5);
+    await bench.read(0, 0, { count: 7 });
+    holds[0]?.();
+    for (let n = 1; n < 8; n += 1) {
+      await bench.time.advance(0);
+      holds[n]?.();
+    }
+    await bench.time.advance(0);
+    expect(bench.texts.slice(6)).toEqual([0, 1, 2, 3, 4, 5, 6].map((n) => `0/${n}`));
   });
 
   it('begins anew where it is set back behind what it has committed, with nothing of what it had', async () => {

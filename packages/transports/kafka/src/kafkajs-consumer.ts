@@ -62,6 +62,8 @@ export class KafkajsConsumer implements KafkaConsumer {
     const { GROUP_JOIN, HEARTBEAT, CRASH } = consumer.events;
     const joined = new Promise<void>((resolve) => {
       consumer.on(GROUP_JOIN, ({ payload: { memberId, memberAssignment } }) => {
+        // It was given up while it tried: nobody else would let go of what it has now.
+        if (this.ending !== undefined) return void this.disconnect();
         this.heard();
         this.places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
           partitions.map((partition) => ({ topic, partition })),
@@ -73,8 +75,10 @@ export class KafkajsConsumer implements KafkaConsumer {
     consumer.on(HEARTBEAT, () => this.heard());
     consumer.on(CRASH, ({ payload: { error } }) => this.lose(error));
     await consumer.connect();
+    await this.leaveAgain();
     // Where the group stands nowhere, and where it stands before what is left, the oldest record is next: the newest would skip some.
     await consumer.subscribe({ topics: [...options.topics], fromBeginning: true });
+    await this.leaveAgain();
     const run = consumer.run({ autoCommit: false, eachBatchAutoResolve: true, eachBatch: async ({ batch }) => this.received(batch) });
     await Promise.race([Promise.all([run, joined]), lost.then((reason) => Promise.reject(reason))]);
     this.look();
@@ -94,8 +98,12 @@ export class KafkajsConsumer implements KafkaConsumer {
 
   setPaused(places: readonly Place[], isPaused: boolean): void {
     const topics = places.map(({ topic, partition }) => ({ topic, partitions: [partition] }));
-    if (isPaused) this.consumer.pause(topics);
-    else this.consumer.resume(topics);
+    try {
+      if (isPaused) this.consumer.pause(topics);
+      else this.consumer.resume(topics);
+    } catch {
+      // It is crashing: it reads nothing any more, and will tell.
+    }
   }
 
   end(): Promise<void> {
@@ -117,9 +125,20 @@ export class KafkajsConsumer implements KafkaConsumer {
     this.lose(new Error('the consumer was ended'));
     const { scheduler, settings } = this.parts;
     // A broker that does not answer must not keep us; what goes on behind our back ends by itself.
-    await within(scheduler, { request: 'the end of a consumer', timeoutMs: settings.requestTimeoutMs }, this.consumer.disconnect()).catch(
+    await within(scheduler, { request: 'the end of a consumer', timeoutMs: settings.requestTimeoutMs }, this.disconnect()).catch(
       () => undefined,
     );
+  }
+
+  /** What was given up while it was opened is open now, and is let go of once more. */
+  private async leaveAgain(): Promise<void> {
+    if (this.ending === undefined) return;
+    await this.disconnect();
+    throw new Error('the consumer was ended');
+  }
+
+  private async disconnect(): Promise<void> {
+    await this.consumer.disconnect().catch(() => undefined);
   }
 
   private heard(): void {

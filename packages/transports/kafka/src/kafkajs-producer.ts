@@ -1,10 +1,13 @@
-import { within } from '@holdfast/core';
-import { type IHeaders, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs';
+import { hfError, within } from '@holdfast/core';
+import { type IHeaders, type Kafka, type Message, Partitioners, type Producer, type TopicMessages } from 'kafkajs';
 import type { KafkaProducer, OutgoingRecord } from './client.port.js';
 import type { DriverParts } from './kafkajs-client.js';
 
 /** All replicas that are in sync. */
 const ALL = -1;
+
+/** Partitions that records have been given. */
+const chosen = new WeakMap<Message, number>();
 
 /** A producer of kafkajs: idempotent, one request at a time for each broker. */
 export class KafkajsProducer implements KafkaProducer {
@@ -41,8 +44,12 @@ export class KafkajsProducer implements KafkaProducer {
     const topicMessages = [...byTopic].map(([topic, messages]) => ({ topic, messages }));
     const { scheduler, settings } = this.parts;
     const answer = this.producer.sendBatch({ acks: ALL, timeout: settings.requestTimeoutMs, topicMessages });
+    const asked = { request: 'a produce request', timeoutMs: settings.confirmTimeoutMs };
     try {
-      await within(scheduler, { request: 'a produce request', timeoutMs: settings.confirmTimeoutMs }, answer);
+      const answered = new Set((await within(scheduler, asked, answer)).map(({ topicName, partition }) => `${topicName}/${partition}`));
+      // When the leader of a partition moves to a broker that has already answered, kafkajs sends nothing more and calls it done.
+      const isAnswered = ({ topic, messages }: TopicMessages) => messages.every((each) => answered.has(`${topic}/${chosen.get(each)}`));
+      if (!topicMessages.every(isAnswered)) throw hfError('HF_BROKER_UNANSWERED', asked);
     } catch (error) {
       this.lose(error);
       throw error;
@@ -64,7 +71,6 @@ export class KafkajsProducer implements KafkaProducer {
  */
 export const remembering: typeof Partitioners.DefaultPartitioner = () => {
   const choose = Partitioners.DefaultPartitioner();
-  const chosen = new WeakMap<Message, number>();
   return (args) => {
     const known = chosen.get(args.message);
     if (known !== undefined) return known;

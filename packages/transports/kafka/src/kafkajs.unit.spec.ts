@@ -1,8 +1,8 @@
 import { silentLogger, VirtualTime } from '@holdfast/core';
-import type { Admin, Kafka } from 'kafkajs';
+import type { Admin, Kafka, ProducerBatch } from 'kafkajs';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
-import { remembering } from './kafkajs-producer.js';
+import { KafkajsProducer, remembering } from './kafkajs-producer.js';
 import { settingsFrom } from './settings.js';
 
 /** A consumer of kafkajs that does nothing but tell what it is told to tell. */
@@ -88,6 +88,40 @@ describe('the driver kafkajs', () => {
     await time.advance('10s');
     await ended;
     expect(lost()).toMatchObject({ message: 'the consumer was ended' });
+  });
+
+  it('calls nothing sent that no broker has answered for, as when a leader moves to one that has answered already', async () => {
+    const time = new VirtualTime();
+    const partitionMetadata = [0, 1].map((partitionId) => ({ partitionId, leader: 1 }) as never);
+    const sendBatch = async ({ topicMessages }: ProducerBatch) => {
+      const choose = remembering();
+      for (const { topic, messages } of topicMessages ?? []) for (const message of messages) choose({ topic, partitionMetadata, message });
+      return answered.map((partition) => ({ topicName: 't', partition, errorCode: 0 }));
+    };
+    let answered = [0, 1];
+    const open = () =>
+      new KafkajsProducer({ producer: () => ({ sendBatch }) } as unknown as Kafka, {
+        settings: settingsFrom({ brokers: ['a:1'] }),
+        scheduler: time,
+        clock: time,
+        logger: silentLogger,
+        clientId: 'c',
+      });
+    const records = Array.from({ length: 20 }, () => ({ topic: 't', key: null, value: Buffer.from('x'), headers: {} }));
+    await open().send(records);
+    answered = [0];
+    const producer = open();
+    await expect(producer.send(records)).rejects.toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+    await expect(producer.lost).resolves.toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+  });
+
+  it('lets go once more of a consumer that was given up while it was opened', async () => {
+    const { time, puppet, consumer, memberships } = await joined();
+    await consumer.end();
+    puppet.isGone = false;
+    puppet.tell('join', { memberId: 'n', memberAssignment: { t: [1] } });
+    await time.advance(0);
+    expect([puppet.isGone, memberships.length]).toEqual([true, 1]);
   });
 
   it('keeps a record where it was first, however often it is tried', () => {

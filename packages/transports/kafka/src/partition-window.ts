@@ -36,9 +36,11 @@ export class PartitionWindow {
   committed: bigint | undefined;
   private waiting: ReceivedRecord[] = [];
   /** By offset: what was read and is not settled. */
-  private readonly unsettled = new Map<bigint, number>();
+  private readonly unsettled = new Map<bigint, ReceivedRecord>();
   private bytes = 0;
   private next: bigint | undefined;
+  /** From here on it may be read once more, since partitions were given anew; undefined when it has been. */
+  private againFrom: bigint | undefined;
   /** Undefined: not known yet, and nothing is handed over. */
   private suspectBelow: bigint | undefined;
   private isForgotten = false;
@@ -63,20 +65,33 @@ export class PartitionWindow {
     this.suspectBelow = suspectBelow;
   }
 
+  /**
+   * The partition has stayed ours while others were given anew: it is read from where the group stood then, which may be behind what is committed now.
+   */
+  joinedAgain(): void {
+    this.againFrom = this.committed ?? 0n;
+  }
+
   /** Takes what was read; what is already here is not taken again. `isWanted`: others are passed over. */
   receive(records: readonly ReceivedRecord[], isWanted: (record: ReceivedRecord) => boolean): void {
     const [first] = records;
-    // The topic was deleted and made anew, or somebody has set the group back.
-    if (first !== undefined && this.committed !== undefined && first.offset < this.committed) this.beginAnew();
+    if (first !== undefined && this.isSetBack(first.offset)) this.beginAnew();
     for (const record of records) {
       if (this.next !== undefined && record.offset < this.next) continue;
       this.next = record.offset + 1n;
       if (!isWanted(record)) continue;
-      const bytes = bytesOf(record);
-      this.unsettled.set(record.offset, bytes);
-      this.bytes += bytes;
+      this.unsettled.set(record.offset, record);
+      this.bytes += bytesOf(record);
       this.waiting.push(record);
     }
+    const last = records.at(-1);
+    if (last !== undefined && last.offset + 1n === this.next) this.againFrom = undefined;
+  }
+
+  /** The topic was deleted and made anew, or somebody has set the group back. */
+  private isSetBack(offset: bigint): boolean {
+    const isAgain = this.againFrom !== undefined && offset >= this.againFrom;
+    return this.committed !== undefined && offset < this.committed && !isAgain;
   }
 
   get isOurs(): boolean {
@@ -111,12 +126,13 @@ export class PartitionWindow {
     return this.waiting.splice(0, limit).map((record) => new HeldRecord(record, this, record.offset < (this.suspectBelow ?? 0n)));
   }
 
-  has({ offset }: ReceivedRecord): boolean {
-    return !this.isForgotten && this.unsettled.has(offset);
+  /** Not only one at this offset: where the topic was made anew that is another one. */
+  has(record: ReceivedRecord): boolean {
+    return !this.isForgotten && this.unsettled.get(record.offset) === record;
   }
 
   settle(record: ReceivedRecord): void {
-    this.bytes -= this.unsettled.get(record.offset) ?? 0;
+    this.bytes -= bytesOf(record);
     this.unsettled.delete(record.offset);
     this.parts.changed(this);
   }
@@ -134,6 +150,7 @@ export class PartitionWindow {
     this.bytes = 0;
     this.next = undefined;
     this.committed = undefined;
+    this.againFrom = undefined;
   }
 
   private get isOpen(): boolean {

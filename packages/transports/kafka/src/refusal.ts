@@ -25,6 +25,8 @@ export type ProduceFailure = 'refused' | 'no-topic' | 'unknown';
 
 /** Tells a refusal from a failure after which nobody knows. */
 export function produceFailureOf(error: unknown): ProduceFailure {
+  // A topic that cannot be made, however often it is tried.
+  if (isHoldfastError(error, 'HF_BROKER_TOPOLOGY')) return 'refused';
   const types = causesOf(error).map(({ type }) => String(type));
   if (types.some((type) => REFUSED.has(type))) return 'refused';
   return types.includes('UNKNOWN_TOPIC_OR_PARTITION') ? 'no-topic' : 'unknown';
