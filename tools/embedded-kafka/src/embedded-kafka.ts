@@ -127,7 +127,11 @@ export class EmbeddedKafka {
     this.#server = server;
     this.#exited = new Promise((resolve) => {
       const ended = () => {
-        if (this.#server === server) this.#server = undefined;
+        if (this.#server === server) {
+          this.#server = undefined;
+          // Its number may be another process's by the time ours ends.
+          this.#tellWatchdog();
+        }
         resolve();
       };
       server.once('exit', ended).once('error', ended);
@@ -180,7 +184,6 @@ export class EmbeddedKafka {
     this.#server.kill(signal);
     await this.#exited;
     clearInterval(keepAlive);
-    this.#tellWatchdog();
   }
 
   /** An open port is not enough: after kill -9 it is open long before anything is answered. */
