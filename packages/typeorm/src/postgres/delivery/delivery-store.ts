@@ -68,10 +68,12 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     );
     const lease = `next_attempt_at = ${due('($3::float8 + $2::float8)')}`;
     const returning = `returning ${DELIVERY_COLUMNS}, d.next_attempt_at::text as lease`;
-    this.leaseStatement = prepared(`update ${t.delivery} d set ${lease} from ${first(ordinary, '$2')} f where d.id = f.id ${returning}`);
+    // Materialized, or PostgreSQL may look for the first one again for each row of the table, and would find another one each time.
+    const chosen = (one: string) => `with f as materialized (${one}) update ${t.delivery} d set ${lease}`;
+    this.leaseStatement = prepared(`${chosen(first(ordinary, '$2'))} from f where d.id = f.id ${returning}`);
+    const firstSuspect = `select id from ${first(marked, '$2')} a union all select id from ${first(met, '$2')} b limit 1`;
     this.countStatement = prepared(
-      `update ${t.delivery} d set ${lease}, attempts = d.attempts + 1, is_suspect = true, counted_by = $4::uuid
-       from (select id from ${first(marked, '$2')} a union all select id from ${first(met, '$2')} b limit 1) f where d.id = f.id ${returning}`,
+      `${chosen(firstSuspect)}, attempts = d.attempts + 1, is_suspect = true, counted_by = $4::uuid from f where d.id = f.id ${returning}`,
     );
   }
 
