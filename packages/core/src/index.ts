@@ -112,7 +112,7 @@ export { Permits } from './delivery/permits.js';
 export { PartLeases, type PartLeasesParts } from './lease/part-leases.js';
 export { brokerInReach } from './lease/reach.js';
 export { Keeper, type KeeperContext, type KeeperParts, type Opened, type StartTerms } from './transport/keeper.js';
-export { type BrokerRequest, within } from './transport/deadline.js';
+export { atMost, type BrokerRequest, type EndContext, within } from './transport/deadline.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
 
 export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.port.js';

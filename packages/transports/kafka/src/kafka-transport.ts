@@ -1,4 +1,5 @@
 import {
+  atMost,
   type Envelope,
   hfError,
   isHoldfastError,
@@ -145,8 +146,8 @@ class KafkaTransport implements Transport {
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     // The handlers first: what they publish has to be confirmed before they are done.
     const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await this.atMost(timeoutMs - goodbyeMs, drained);
-    await this.atMost(goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
+    await atMost(this.context, timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
     this.client.drop();
   }
 
@@ -171,13 +172,6 @@ class KafkaTransport implements Transport {
         await scheduler.sleep(AGAIN_MS, undefined, { keepsProcessAlive: true });
       }
     }
-  }
-
-  private async atMost(ms: number, work: Promise<unknown>): Promise<void> {
-    const late = new AbortController();
-    const done = work.catch((error: unknown) => this.context.logger.warn('a part of the transport did not end in good order', { error }));
-    await Promise.race([done, this.context.scheduler.sleep(ms, late.signal, { keepsProcessAlive: true }).catch(() => undefined)]);
-    late.abort();
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  atMost,
   type Envelope,
   hfError,
   isHoldfastError,
@@ -254,21 +255,15 @@ class RabbitmqTransport implements Transport {
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     // The handlers first: what they publish has to be confirmed before they are done.
     const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await this.atMost(timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, timeoutMs - goodbyeMs, drained);
     // The channels first: the end of a connection would overtake acknowledgements that are still to be written.
-    await this.atMost(
+    await atMost(
+      this.context,
       goodbyeMs / 2,
       Promise.all([this.leftovers, this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())),
     );
     const links = [this.publishing, this.consuming];
-    await this.atMost(goodbyeMs / 2, Promise.all(links.map((link) => link.stop())));
+    await atMost(this.context, goodbyeMs / 2, Promise.all(links.map((link) => link.stop())));
     for (const link of links) link.drop();
-  }
-
-  private async atMost(ms: number, work: Promise<unknown>): Promise<void> {
-    const late = new AbortController();
-    const done = work.catch((error: unknown) => this.context.logger.warn('a part of the transport did not end in good order', { error }));
-    await Promise.race([done, this.context.scheduler.sleep(ms, late.signal, { keepsProcessAlive: true }).catch(() => undefined)]);
-    late.abort();
   }
 }
