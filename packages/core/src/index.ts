@@ -112,6 +112,7 @@ export { Permits } from './delivery/permits.js';
 export { PartLeases, type PartLeasesParts } from './lease/part-leases.js';
 export { brokerInReach } from './lease/reach.js';
 export { Keeper, type KeeperContext, type KeeperParts, type Opened, type StartTerms } from './transport/keeper.js';
+export { type BrokerTlsOptions, tlsProblems, tlsReason } from './transport/tls.js';
 export { atMost, type BrokerRequest, type EndContext, within } from './transport/deadline.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
 

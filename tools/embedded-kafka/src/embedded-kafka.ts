@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { freePort } from '@holdfast-internal/embedded-postgres';
 import { Kafka, logLevel } from 'kafkajs';
 import { findArtifacts } from './artifacts.js';
+import { accessOf, type EmbeddedKafkaOptions, hostOf, type NodePorts, type Place, propertiesOf } from './broker-settings.js';
 
 /** A start after kill -9 on a busy machine takes half a minute. */
 const PATIENCE_MS = 120_000;
@@ -18,48 +19,9 @@ const JVM = ['-Xms128m', '-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialG
 /** Outlives the process that started the broker: when the pipe on its input closes, it kills the broker it was told of last and deletes its folder. */
 const WATCHDOG = 'trap "" INT TERM HUP; while read -r line; do pid=$line; done; [ "$pid" = 0 ] || kill -9 "$pid"; rm -rf "$0"';
 
-/** Who is let in, with SASL's mechanism `plain`. */
-export interface KafkaUser {
-  readonly username: string;
-  readonly password: string;
-}
-
-/** How a broker is set up. */
-export interface EmbeddedKafkaOptions {
-  /** Only this one is let in; default: everybody is. */
-  readonly user?: KafkaUser;
-}
-
-/** Everything internal has one partition and one replica, and nobody waits for members or brokers that might still come. */
-const SETTINGS = {
-  'process.roles': 'broker,controller',
-  'node.id': 1,
-  'controller.listener.names': 'CONTROLLER',
-  'offsets.topic.replication.factor': 1,
-  'offsets.topic.num.partitions': 1,
-  'transaction.state.log.replication.factor': 1,
-  'transaction.state.log.min.isr': 1,
-  'transaction.state.log.num.partitions': 1,
-  'share.coordinator.state.topic.num.partitions': 1,
-  'share.coordinator.state.topic.replication.factor': 1,
-  'share.coordinator.state.topic.min.isr': 1,
-  'transaction.abort.timed.out.transaction.cleanup.interval.ms': 500,
-  'group.initial.rebalance.delay.ms': 0,
-  'group.min.session.timeout.ms': 500,
-  'broker.session.timeout.ms': 1500,
-  'broker.heartbeat.interval.ms': 300,
-  'log.segment.bytes': 16_777_216,
-  'log.cleaner.enable': false,
-  'num.network.threads': 2,
-  'num.io.threads': 2,
-  'background.threads': 1,
-  'auto.create.topics.enable': false,
-  'controlled.shutdown.enable': false,
-};
-
 /**
- * A real Kafka (one node, KRaft) in a temporary folder, owned by this process: it can be killed, frozen and started again on the same data and ports, and
- * it does not survive the process, however that ends.
+ * A real Kafka (a broker with KRaft, by itself or of a cluster) in a temporary folder, owned by this process: it can be killed, frozen and started again on
+ * the same data and ports, and it does not survive the process, however that ends.
  */
 export class EmbeddedKafka {
   /** Where clients find it, also after a restart. */
@@ -67,40 +29,40 @@ export class EmbeddedKafka {
   readonly #folder: string;
   readonly #watchdog: ChildProcess;
   #library = '';
+  #wasComplete = false;
   #server: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
 
   private constructor(
-    ports: { readonly clients: number; readonly controller: number },
+    private readonly place: Place,
     private readonly options: EmbeddedKafkaOptions,
   ) {
-    const listeners = `CLIENTS://127.0.0.1:${ports.clients},CONTROLLER://127.0.0.1:${ports.controller}`;
-    this.address = `127.0.0.1:${ports.clients}`;
+    const { node, nodes } = place;
+    this.address = `${hostOf(options)}:${nodes[node]?.clients}`;
     this.#folder = mkdtempSync(join(tmpdir(), 'holdfast-kafka-'));
-    const places = {
-      listeners,
-      'advertised.listeners': `CLIENTS://${this.address}`,
-      'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
-      'log.dirs': this.#at('data'),
-    };
-    const lines = Object.entries({ ...SETTINGS, ...places, ...doorOf(options.user) }).map(([name, value]) => `${name}=${value}\n`);
-    writeFileSync(this.#at('server.properties'), lines.join(''));
+    writeFileSync(this.#at('server.properties'), propertiesOf(place, this.#folder, options));
     this.#watchdog = startWatchdog(this.#folder);
   }
 
   /** Makes a new, empty broker and starts it; the first time on a machine that takes as long as Maven needs to fetch it. */
   static async start(options: EmbeddedKafkaOptions = {}): Promise<EmbeddedKafka> {
+    const [kafka] = await EmbeddedKafka.startCluster(1, options);
+    return kafka as EmbeddedKafka;
+  }
+
+  /** The same with several brokers that know each other: what is made has a copy on each, and one of them may be missing. */
+  static async startCluster(size: number, options: EmbeddedKafkaOptions = {}): Promise<readonly EmbeddedKafka[]> {
     const library = await findArtifacts();
-    const kafka = new EmbeddedKafka({ clients: await freePort(), controller: await freePort() }, options);
-    kafka.#library = library;
+    const nodes: NodePorts[] = [];
+    for (let n = 0; n < size; n += 1) nodes.push({ clients: await freePort(), controller: await freePort() });
+    const brokers = nodes.map((_, node) => new EmbeddedKafka({ node, nodes }, options));
     try {
-      await promisify(execFile)('java', kafka.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
-      await kafka.start();
+      await Promise.all(brokers.map((broker) => broker.#startEmpty(library)));
     } catch (error) {
-      await kafka.remove();
+      await Promise.all(brokers.map((broker) => broker.remove()));
       throw error;
     }
-    return kafka;
+    return brokers;
   }
 
   /** Process id of the broker, undefined while it is down. */
@@ -169,6 +131,12 @@ export class EmbeddedKafka {
     this.#watchdog.stdin?.end();
   }
 
+  async #startEmpty(library: string): Promise<void> {
+    this.#library = library;
+    await promisify(execFile)('java', this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
+    await this.start();
+  }
+
   #at(name: string): string {
     return join(this.#folder, name);
   }
@@ -188,9 +156,33 @@ export class EmbeddedKafka {
 
   /** An open port is not enough: after kill -9 it is open long before anything is answered. */
   async #untilItAnswers(): Promise<void> {
-    for (const end = performance.now() + PATIENCE_MS; !(await answers(this.address, this.options.user)); await sleep(50))
+    for (const end = performance.now() + PATIENCE_MS; !(await this.#answers()); await sleep(50))
       if (this.#server === undefined || performance.now() > end)
         throw new Error(`Kafka did not start:\n${readFileSync(this.#at('server.log'), 'utf8').split('\n').slice(-20).join('\n')}`);
+  }
+
+  /** Whether clients get what they ask for, when all brokers are there for the first time, and later from it alone. */
+  async #answers(): Promise<boolean> {
+    const kafka = new Kafka({
+      brokers: [this.address],
+      ...accessOf(this.options),
+      logLevel: logLevel.NOTHING,
+      connectionTimeout: 1000,
+      requestTimeout: 2000,
+      retry: { retries: 0 },
+    });
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      const { brokers } = await admin.describeCluster();
+      await admin.listTopics();
+      this.#wasComplete ||= brokers.length === this.place.nodes.length;
+      return this.#wasComplete;
+    } catch {
+      return false;
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
   }
 
   #tellWatchdog(): void {
@@ -206,42 +198,4 @@ function startWatchdog(folder: string): ChildProcess {
   watchdog.stdin?.on('error', () => undefined);
   watchdog.stdin?.write('0\n');
   return watchdog;
-}
-
-/** How clients are let in, of whom the broker is one itself. */
-function doorOf(user: KafkaUser | undefined): Readonly<Record<string, string>> {
-  const protocol = user === undefined ? 'PLAINTEXT' : 'SASL_PLAINTEXT';
-  const door = { 'listener.security.protocol.map': `CONTROLLER:PLAINTEXT,CLIENTS:${protocol}`, 'inter.broker.listener.name': 'CLIENTS' };
-  if (user === undefined) return door;
-  const { username, password } = user;
-  const known = `username="${username}" password="${password}" user_${username}="${password}"`;
-  return {
-    ...door,
-    'sasl.enabled.mechanisms': 'PLAIN',
-    'sasl.mechanism.inter.broker.protocol': 'PLAIN',
-    'listener.name.clients.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${known};`,
-  };
-}
-
-/** Whether clients get what they ask for. */
-async function answers(address: string, user: KafkaUser | undefined): Promise<boolean> {
-  const kafka = new Kafka({
-    brokers: [address],
-    sasl: user && { mechanism: 'plain', ...user },
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 1000,
-    requestTimeout: 2000,
-    retry: { retries: 0 },
-  });
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
-    await admin.describeCluster();
-    await admin.listTopics();
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await admin.disconnect().catch(() => undefined);
-  }
 }

@@ -1,2 +1,3 @@
 export { findArtifacts, missingTools } from './artifacts.js';
-export { EmbeddedKafka, type EmbeddedKafkaOptions, type KafkaUser } from './embedded-kafka.js';
+export type { EmbeddedKafkaOptions, KafkaCertificates, KafkaUser } from './broker-settings.js';
+export { EmbeddedKafka } from './embedded-kafka.js';

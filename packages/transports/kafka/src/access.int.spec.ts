@@ -1,6 +1,9 @@
-import { describeWithOwnKafka, EmbeddedKafka, envelopeOf, KAFKA_START_MS, kafkaAreaAt } from '@holdfast-internal/test-support';
+import { Authority, describeWithOwnKafka, EmbeddedKafka, envelopeOf, KAFKA_START_MS, kafkaAreaAt } from '@holdfast-internal/test-support';
+import type { BrokerTlsOptions } from '@holdfast/core';
 import { eventually, Scene } from './kafka-scene.spec.js';
 
+/** Where nothing can make certificates it is skipped. */
+const describeOverTls = Authority.isPossible ? describeWithOwnKafka : describe.skip;
 const USER = { username: 'shop', password: 'let me in' };
 
 describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
@@ -31,5 +34,50 @@ describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
   ] as const)('refuses %s, and the start is not tried again', async (_, sasl) => {
     const transport = scene.transport({ sasl, startTimeout: '1h' });
     await expect(transport.start({ subscriptions: [] })).rejects.toMatchObject({ code: 'HF_BROKER_REFUSED' });
+  });
+});
+
+describeOverTls('a Kafka over TLS', () => {
+  jest.setTimeout(60_000);
+  let authority: Authority;
+  let kafka: EmbeddedKafka;
+  let scene: Scene;
+  /** What a service proves itself with. */
+  let own: Pick<BrokerTlsOptions, 'cert' | 'key'>;
+  beforeAll(async () => {
+    authority = Authority.make();
+    const [{ cert, key }, broker] = [authority.certificateFor('shop'), authority.certificateFor('localhost')];
+    own = { cert, key };
+    kafka = await EmbeddedKafka.start({ tls: { ca: authority.cert, cert: broker.cert, key: broker.key } });
+  }, KAFKA_START_MS);
+  afterAll(async () => {
+    await kafka?.remove();
+    authority?.remove();
+  });
+  beforeEach(() => {
+    scene = new Scene(kafkaAreaAt(kafka.address));
+  });
+  afterEach(() => scene.close());
+
+  it('carries messages when each side knows whom the other is', async () => {
+    const { transport, catcher } = await scene.consuming({ ssl: { ca: authority.cert, ...own } });
+    expect(await transport.publish([envelopeOf('a')])).toEqual(['confirmed']);
+    await eventually(
+      () => catcher.texts,
+      ({ length }) => length === 1,
+    );
+  });
+
+  it.each<[string, () => boolean | BrokerTlsOptions, RegExp]>([
+    ['its authority is not trusted', () => true, /(unable to|self-signed).* \(certificates and names are given with kafka\(\{ ssl \}\)\)/],
+    [
+      'its certificate is for another name',
+      () => ({ ca: authority.cert, ...own, servername: 'elsewhere' }),
+      /elsewhere.*kafka\(\{ ssl \}\)/,
+    ],
+    ['it is shown no certificate', () => ({ ca: authority.cert }), /certificate.*kafka\(\{ ssl \}\)/],
+  ])('is not spoken to when %s, which the refused start says', async (_, ssl, sentence) => {
+    const transport = scene.transport({ ssl: ssl(), startTimeout: '3s', sessionTimeout: '2s' });
+    await expect(transport.start({ subscriptions: [] })).rejects.toThrow(sentence);
   });
 });

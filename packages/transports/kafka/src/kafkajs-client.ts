@@ -35,7 +35,7 @@ export class KafkajsClient implements KafkaClient {
     this.kafka = new Kafka({
       clientId,
       brokers: [...brokers],
-      ssl,
+      ssl: ssl as KafkaConfig['ssl'],
       sasl,
       connectionTimeout: requestTimeoutMs,
       authenticationTimeout: requestTimeoutMs,

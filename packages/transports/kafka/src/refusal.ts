@@ -1,4 +1,4 @@
-import { hfError, isHoldfastError } from '@holdfast/core';
+import { hfError, isHoldfastError, tlsReason } from '@holdfast/core';
 
 /** What Kafka says of records that it does not take as they are, however often they are sent. */
 const REFUSED = new Set([
@@ -36,7 +36,8 @@ export function produceFailureOf(error: unknown): ProduceFailure {
 export function refusalIn(error: unknown, address: string): Error {
   if (isHoldfastError(error)) return error;
   const causes = causesOf(error);
-  const reason = error instanceof Error ? error.message : String(error);
+  const ofTls = causes.map((cause) => tlsReason('kafka({ ssl })', cause)).find((reason) => reason !== undefined);
+  const reason = ofTls ?? (error instanceof Error ? error.message : String(error));
   const isRefused = causes.some(({ type, name }) => NOT_LET_IN.has(String(type)) || name === 'KafkaJSSASLAuthenticationError');
   return hfError(isRefused ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
 }

@@ -1,4 +1,4 @@
-import { type Duration, hfError, isHoldfastError, printable, toMs } from '@holdfast/core';
+import { type BrokerTlsOptions, type Duration, hfError, isHoldfastError, printable, tlsProblems, toMs } from '@holdfast/core';
 
 const DEFAULT_CONFIRM: Duration = '30s';
 const DEFAULT_REQUEST: Duration = '10s';
@@ -20,8 +20,8 @@ const TOPIC_NAME = /^(?!\.{1,2}$)[\w.-]{1,249}$/;
 export interface KafkaOptions {
   /** Where brokers of the cluster are, as `host:port`; the others are found through them. */
   brokers: readonly string[];
-  /** Speak TLS; default false. Certificates are trusted as Node does (`NODE_EXTRA_CA_CERTS` names more). */
-  ssl?: boolean;
+  /** Speak TLS; default false. `true` trusts whom Node trusts (`NODE_EXTRA_CA_CERTS` names more); an object says who is trusted, and proves who this service is. */
+  ssl?: boolean | BrokerTlsOptions;
   /** How this service proves who it is; default: it does not. */
   sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string };
   /** Begin of the names of all topics and groups; default 'holdfast.'. Services that speak to each other name the same one. */
@@ -61,7 +61,7 @@ export interface Settings {
   readonly brokers: readonly string[];
   /** The brokers, for people. */
   readonly address: string;
-  readonly ssl: boolean;
+  readonly ssl: boolean | BrokerTlsOptions;
   readonly sasl: KafkaOptions['sasl'];
   readonly prefix: string;
   readonly topics: Readonly<Record<string, string>>;
@@ -80,7 +80,7 @@ export interface Settings {
 export function settingsFrom(options: KafkaOptions): Settings {
   const { brokers, ssl = false, sasl, prefix = 'holdfast.', topics = {}, topology = 'assert', partitions, replicationFactor } = options;
   const problems = [...brokerProblems(brokers), ...saslProblems(sasl), ...nameProblems(prefix, topics)];
-  if (typeof ssl !== 'boolean') problems.push(`kafka({ ssl }) is ${printable(ssl)}; use true or false`);
+  if (typeof ssl !== 'boolean') problems.push(...tlsProblems('kafka({ ssl })', ssl));
   if (!TOPOLOGIES.includes(topology)) problems.push(`kafka({ topology }) is ${printable(topology)}; use 'assert', 'check' or 'none'`);
   for (const [name, count] of Object.entries({ partitions, replicationFactor }))
     if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= MOST_PARTITIONS))

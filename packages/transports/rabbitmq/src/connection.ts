@@ -1,11 +1,10 @@
-import { hfError, isHoldfastError, type KeeperContext, type Opened, printable, within } from '@holdfast/core';
+import { hfError, isHoldfastError, type KeeperContext, type Opened, printable, tlsReason, within } from '@holdfast/core';
 import { once } from 'node:events';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError, type SocketOptions } from 'amqplib';
 import { type GatheringSocket, gatherWrites } from './gathered-writes.js';
 import type { BrokerNode, Settings } from './settings.js';
-import { tlsReason } from './tls.js';
 
 const AMQPS_PORT = 5671;
 
@@ -231,7 +230,7 @@ function explained(error: unknown, address: string): Error {
   const { message, code } = (error ?? {}) as { readonly message?: string; readonly code?: string };
   const text = isHoldfastError(error, 'HF_BROKER_UNANSWERED')
     ? 'it does not answer'
-    : (tlsReason(error) ?? (message || code || printable(error)));
+    : (tlsReason('rabbitmq({ tls })', error) ?? (message || code || printable(error)));
   const reason = refusalIn(text);
   if (reason !== undefined) return hfError('HF_BROKER_REFUSED', { address, reason }, { cause: error });
   return hfError('HF_BROKER_UNREACHABLE', { address, reason: text }, { cause: error });

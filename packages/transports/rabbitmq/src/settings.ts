@@ -1,7 +1,6 @@
-import { type Duration, hfError, isHoldfastError, printable, SLOTS, toMs } from '@holdfast/core';
+import { type BrokerTlsOptions, type Duration, hfError, isHoldfastError, printable, SLOTS, tlsProblems, toMs } from '@holdfast/core';
 import { DEFAULT_PARTITIONS } from './partitions.js';
 import { type ForeignSource, problemsOf } from './foreign-source.js';
-import { type BrokerTlsOptions, tlsProblems } from './tls.js';
 
 const DEFAULT_CONFIRM: Duration = '30s';
 const DEFAULT_REQUEST: Duration = '10s';
@@ -120,12 +119,11 @@ export function settingsFrom(options: RabbitmqOptions): Settings {
   const nodes = urls.flatMap((each) => nodeOf(each) ?? []);
   if (nodes.length < urls.length || urls.length === 0)
     problems.push('rabbitmq({ url }) is no address such as amqp://user:password@host:5672/virtual-host, and no list of them');
-  problems.push(
-    ...tlsProblems(
-      tls,
-      nodes.map(({ address }) => address),
-    ),
-  );
+  if (tls !== undefined) {
+    problems.push(...tlsProblems('rabbitmq({ tls })', tls));
+    if (nodes.some(({ address }) => address.startsWith('amqp:')))
+      problems.push('rabbitmq({ tls }) is for addresses that begin with amqps:, and not all of url do');
+  }
   if (typeof exchange !== 'string' || !/^[\w.:-]+$/.test(exchange) || exchange.length > EXCHANGE_LENGTH || exchange.startsWith('amq.'))
     problems.push(
       `rabbitmq({ exchange }) is ${printable(exchange)}; use up to ${EXCHANGE_LENGTH} letters, digits and . : _ -, not beginning with amq.`,

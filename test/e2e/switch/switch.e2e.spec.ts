@@ -1,14 +1,17 @@
 import {
   createTestDatabase,
+  describeWithKafka,
   describeWithRabbit,
-  openRabbit,
-  type RabbitArea,
-  type TestDatabase,
   eventuallyWithin,
+  KAFKA_START_MS,
+  openKafka,
+  openRabbit,
   pause,
+  type TestDatabase,
 } from '@holdfast-internal/test-support';
-import { type Carrier, Holdfast, Message, silentLogger, storeTools } from '@holdfast/core';
+import { type Carrier, Holdfast, Message, silentLogger, storeTools, type TransportFactory } from '@holdfast/core';
 import { database as overDatabase } from '@holdfast/transport-database';
+import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -30,19 +33,41 @@ const BY = { by: 'a test' };
 
 const eventually = eventuallyWithin(90_000);
 
-describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
+/** A broker to go to, with nothing of this run on it. */
+interface Goal {
+  readonly name: string;
+  transport(): TransportFactory;
+  clear(): Promise<void>;
+}
+
+describeWithRabbit('a service that goes from database() to rabbitmq()', () =>
+  goesTo(async () => {
+    const area = await openRabbit();
+    const exchange = area.name();
+    const queues = SUBSCRIPTIONS.map((name) => `${exchange}/shop/${name}`);
+    return { name: 'rabbitmq', transport: () => rabbitmq({ url: area.url, exchange, partitions: 4 }), clear: () => area.drop(queues) };
+  }),
+);
+
+describeWithKafka('a service that goes from database() to kafka()', () =>
+  goesTo(async () => {
+    const area = await openKafka();
+    const options = { brokers: [area.address], prefix: area.name(), partitions: 4, sessionTimeout: Math.max(3000, area.sessionMs) };
+    return { name: 'kafka', transport: () => kafka(options), clear: () => area.clear() };
+  }),
+);
+
+function goesTo(open: () => Promise<Goal>): void {
   jest.setTimeout(240_000);
-  let area: RabbitArea;
+  let goal: Goal;
   let database: TestDatabase;
   let dataSource: DataSource;
-  let exchange: string;
   const nodes: { readonly bus: Holdfast; readonly dataSource: DataSource }[] = [];
-  const queues: string[] = [];
 
   beforeAll(async () => {
-    area = await openRabbit();
-  });
-  afterAll(() => area.drop(queues));
+    goal = await open();
+  }, KAFKA_START_MS);
+  afterAll(() => goal?.clear());
   beforeEach(async () => {
     database = await createTestDatabase();
     dataSource = await connected(4);
@@ -52,8 +77,6 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
     await dataSource.query(
       `create table effect (n bigserial primary key, subscription text not null, customer text not null, seq int not null)`,
     );
-    exchange = area.name();
-    queues.push(...SUBSCRIPTIONS.map((name) => `${exchange}/shop/${name}`));
   });
   afterEach(async () => {
     for (const each of [...nodes]) await stop(each.bus);
@@ -65,7 +88,7 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
 
   const start = async (over: Carrier): Promise<Holdfast> => {
     const own = await connected(14);
-    const transport = over === 'log' ? overDatabase() : rabbitmq({ url: area.url, exchange, partitions: 4 });
+    const transport = over === 'log' ? overDatabase() : goal.transport();
     const bus = new Holdfast({ service: 'shop', transport, store: typeorm({ dataSource: own, lanes: 4 }) }, { logger: silentLogger });
     nodes.push({ bus, dataSource: own });
     const book =
@@ -136,9 +159,9 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
     const [first, second] = [await start('log'), await start('log')];
     const orders = load();
     await pause(1000);
-    await expect(operator().switchTo('rabbitmq', BY)).rejects.toMatchObject({
+    await expect(operator().switchTo(goal.name, BY)).rejects.toMatchObject({
       code: 'HF_TRANSPORT_SWITCH_REFUSED',
-      message: expect.stringContaining('no process of shop with rabbitmq serves shop.ledger (those that run have database)'),
+      message: expect.stringContaining(`no process of shop with ${goal.name} serves shop.ledger (those that run have database)`),
     });
     const third = await start('broker');
     await stop(first);
@@ -159,7 +182,7 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
       return isSlow;
     });
     await Promise.race([hasBegun, slow]);
-    await operator().switchTo('rabbitmq', BY);
+    await operator().switchTo(goal.name, BY);
     await eventually(
       () => dataSource.query('select lane from holdfast_lane where relay_position > log_end'),
       (rows) => rows.length === 4,
@@ -196,6 +219,6 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () => {
     expect((await third.deadLetters.list()).items).toEqual([]);
     expect((await third.outbox.stats()).backlog).toBe(0);
     await expect(start('log')).rejects.toMatchObject({ code: 'HF_TRANSPORT_SWITCHED' });
-    await expect(operator().switchTo('rabbitmq', BY)).rejects.toThrow('it was moved to a broker before');
+    await expect(operator().switchTo(goal.name, BY)).rejects.toThrow('it was moved to a broker before');
   });
-});
+}
