@@ -69,6 +69,7 @@ function scene(lanes: Lanes, answer: (envelope: Envelope) => PublishOutcome | Pr
     parked: { due: async () => [] } as unknown as ParkedStore,
     lanes: { mine: () => [...lanes.keys()], ownerToken: () => 'token' },
     transport: { publish } as unknown as Transport,
+    name: 'default',
     clock: time,
     random: seededRandom(1),
     scheduler: time,

@@ -193,6 +193,7 @@ describe('two relays of which one is a zombie now and then', () => {
           parked: store.parked,
           lanes: ownership,
           transport: broker.connect(freezes),
+          name: 'default',
           clock: systemClock,
           random: systemRandom,
           scheduler: systemScheduler,

@@ -1,4 +1,4 @@
-import { hfError, type SchemaPort, type Store } from '@holdfast/core';
+import { DEFAULT_TRANSPORT, hfError, type SchemaPort, type Store } from '@holdfast/core';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { findTools, withTools } from './connection.js';
 import { wholeNumber } from './options.js';
@@ -42,7 +42,8 @@ function migrate(call: Call): Promise<ExitCode> {
 async function assertLanes({ log }: Store, wanted: number | undefined): Promise<void> {
   if (wanted === undefined) return;
   const { lanes } = await log.stats();
-  if (lanes.length !== wanted) throw hfError('HF_STORE_LANES_DIFFER', { found: lanes.length, wanted });
+  const found = lanes.filter(({ transport }) => transport === DEFAULT_TRANSPORT).length;
+  if (found !== wanted) throw hfError('HF_STORE_LANES_DIFFER', { found, wanted });
 }
 
 function steps(schema: SchemaPort, from: number, to: number): string {

@@ -94,7 +94,7 @@ export { Loop, type LoopParts } from './outbox/loop.js';
 export { LogReader, type LogReaderParts } from './outbox/log-reader.js';
 export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory, ResultStore } from './inbox/inbox.store.port.js';
 export type { Carrier, CarrierInfo, CarrierStore, CarriedSubscription, Crossing } from './outbox/carrier.store.port.js';
-export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep } from './outbox/log.store.port.js';
+export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, Stranded, UnsentStats } from './outbox/log.store.port.js';
 export {
   type ParkedBatch,
   type ParkedReason,
@@ -103,6 +103,7 @@ export {
   type ReadBound,
   type Progress,
   RELAY_SCOPE,
+  relayScopeOf,
   type RelayBatch,
   type RelayRow,
   type RelayStore,
@@ -121,6 +122,8 @@ export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.por
 // stores and transports
 export type { Hint, SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
+export { DEFAULT_TRANSPORT } from './transport/route.js';
+export { addressOf } from './transport/transport.port.js';
 export type {
   HandOver,
   PublishOutcome,

@@ -7,6 +7,7 @@ import type { ReplyStore, StoredReply } from '../reply/reply.store.port.js';
 import type { Hint } from '../store/store.port.js';
 import type { ExpectedReceipts, ReceiptStore } from '../receipt/receipt.store.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import { routeText } from '../transport/route.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { Outlet } from './outlet-bus.js';
 import { logRowOf, type Outgoing } from './outgoing.js';
@@ -39,8 +40,8 @@ export interface OutgoingStores {
   readonly receipts: ReceiptStore;
   /** Where replies go to those who look for them there; others are in the log as all messages. */
   readonly replies: ReplyStore;
-  /** No broker carries any. */
-  readonly isEveryReplyStored: boolean;
+  /** Whether no broker carries those of a transport. */
+  readonly isEveryReplyStored: (transport: string) => boolean;
 }
 
 /** What a unit wrote, for whoever reads it. */
@@ -55,8 +56,8 @@ export async function writeOutgoing(
   tx: Transaction,
   { messages, committed }: { readonly messages: readonly Outgoing[]; readonly committed: (written: Written) => void },
 ): Promise<() => void> {
-  const isStored = ({ envelope: { kind, destination } }: Outgoing) =>
-    kind === 'reply' && (isEveryReplyStored || isStoredAddress(destination));
+  const isStored = ({ envelope: { kind, destination }, transport }: Outgoing) =>
+    kind === 'reply' && (isEveryReplyStored(transport) || isStoredAddress(destination));
   const stored = messages.filter(isStored);
   if (stored.length > 0) await replies.put(tx, stored.map(storedReplyOf));
   const asking = messages.filter(({ envelope }) => envelope.wantsReceipt);
@@ -71,7 +72,8 @@ function storedReplyOf({ envelope }: Outgoing): StoredReply {
   return { address: envelope.destination as string, attributes: attributesOf(envelope), body: envelope.body };
 }
 
-function expectedOf({ envelope: { id, type, time }, due }: Outgoing): ExpectedReceipts {
+function expectedOf({ envelope: { id, type: own, time, destination }, transport, due }: Outgoing): ExpectedReceipts {
+  const type = routeText({ transport, address: destination }, own);
   if (due === undefined) return { id, type, delayMs: 0 };
   return { id, type, delayMs: 'at' in due ? Math.max(0, due.at.getTime() - time.getTime()) : due.delayMs };
 }

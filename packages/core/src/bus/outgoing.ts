@@ -12,6 +12,7 @@ import { slotOf } from '../outbox/lanes.js';
 import type { Clock } from '../time/clock.js';
 import { toMs } from '../time/duration.js';
 import type { Random } from '../time/random.js';
+import { type KnownTransports, routeOf } from '../transport/route.js';
 import { currentDelivery } from '../delivery/delivery-context.js';
 import type { PublishOptions } from './message-bus.js';
 
@@ -21,6 +22,8 @@ const KEY_LENGTH = 255;
 /** A message on its way out: serialised, with all its attributes. */
 export interface Outgoing {
   readonly envelope: Envelope;
+  /** Name of the transport that carries it. */
+  readonly transport: string;
   readonly due: LogRow['due'];
   /** The instance that was given, for tests that look at what was published. */
   readonly message: object;
@@ -33,11 +36,9 @@ export interface OutgoingContext {
   readonly limits: MessageLimits;
   readonly clock: Clock;
   readonly random: Random;
-  /** Names of the transports, the default first, and what the default is. */
-  readonly transports: readonly string[];
-  readonly transport: string;
-  /** Why receipts cannot be asked for; undefined: they can. */
-  readonly noReceipts: string | undefined;
+  readonly transports: KnownTransports;
+  /** Why receipts cannot be asked for over a transport; undefined: they can. */
+  readonly noReceipts: (transport: string) => string | undefined;
 }
 
 /** What a caller wants of a message. */
@@ -70,6 +71,7 @@ function madeOf(
 ): Outgoing {
   const delivery = currentDelivery();
   const { key, headers } = options;
+  const { transport, address } = routeOf(context.transports, options.destination ?? description.destination, description.type);
   const due = dueOf(options);
   if (due !== undefined && replyTo !== undefined)
     throw hfError('HF_MESSAGE_TIME', { reason: 'nobody waits for the reply to a request that is made later' });
@@ -86,18 +88,18 @@ function madeOf(
     key,
     time,
     dueAt: due && dueAt(due, time),
-    destination: destinationOf(context, options.destination ?? description.destination),
+    destination: address,
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? id,
     causationId: delivery?.id,
     sagaId: delivery?.sagaId,
     replyTo,
-    wantsReceipt: wantsReceipt(context, options),
+    wantsReceipt: wantsReceipt(context, transport, options),
     kind,
     contentType: 'application/json',
     body,
   };
-  return { envelope, due, message, options };
+  return { envelope, transport, due, message, options };
 }
 
 /** A moment that has passed is now. */
@@ -106,27 +108,16 @@ function dueAt(due: NonNullable<LogRow['due']>, now: Date): Date {
 }
 
 /** The row a message becomes in the log. */
-export function logRowOf({ envelope, due }: Outgoing): LogRow {
+export function logRowOf({ envelope, transport, due }: Outgoing): LogRow {
   const { key, type, body } = envelope;
-  return { slot: key === undefined ? undefined : slotOf(key), type, key, attributes: attributesOf(envelope), body, due };
-}
-
-/** Only `default:` so far: a transport that routes by type has no other addresses. @throws HF_DESTINATION_UNKNOWN, HF_CAPABILITY_UNSUPPORTED */
-function destinationOf({ transports, transport }: OutgoingContext, destination: string | undefined): string | undefined {
-  if (destination === undefined) return undefined;
-  const [name] = destination.split(':', 1) as [string];
-  if (name.length < destination.length && !transports.includes(name))
-    throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport: name, known: transports });
-  throw hfError('HF_CAPABILITY_UNSUPPORTED', {
-    feature: `the destination ${destination} (messages go to the subscriptions of their type)`,
-    provider: `the transport ${transport}`,
-  });
+  return { slot: key === undefined ? undefined : slotOf(key), type, key, attributes: attributesOf(envelope), body, due, transport };
 }
 
 /** @throws HF_CAPABILITY_UNSUPPORTED where receipts would not come back */
-function wantsReceipt({ noReceipts }: OutgoingContext, { receipt }: PublishOptions): true | undefined {
+function wantsReceipt({ noReceipts }: OutgoingContext, transport: string, { receipt }: PublishOptions): true | undefined {
   if (!receipt) return undefined;
-  if (noReceipts !== undefined) throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'receipt: true', provider: noReceipts });
+  const provider = noReceipts(transport);
+  if (provider !== undefined) throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'receipt: true', provider });
   return true;
 }
 

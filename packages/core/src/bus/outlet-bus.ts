@@ -3,6 +3,7 @@ import { describeMessage } from '../message/message-class.js';
 import { emit } from '../monitoring/events.js';
 import type { Requests } from '../reply/requests.js';
 import { type Duration, toMs } from '../time/duration.js';
+import { routeOf } from '../transport/route.js';
 import { MessageBus, type PublishOptions, type RequestOptions, type SendOptions } from './message-bus.js';
 import { type Outgoing, outgoing, type OutgoingContext } from './outgoing.js';
 
@@ -33,8 +34,10 @@ export class OutletBus extends MessageBus {
   }
 
   async request<Reply>(command: Command<Reply>, { timeout, signal, ...options }: RequestOptions = {}): Promise<Reply> {
+    const { type, destination } = describeMessage(command);
     const reply = await this.requests.ask({
-      type: describeMessage(command).type,
+      type,
+      transport: routeOf(this.context.transports, options.destination ?? destination, type).transport,
       timeoutMs: toMs(timeout ?? DEFAULT_REQUEST_TIMEOUT, 'timeout'),
       signal,
       make: async (replyTo) => outgoing(this.context, command, { options, kind: 'command', replyTo }),
@@ -48,8 +51,9 @@ export class OutletBus extends MessageBus {
     const made = making instanceof Promise ? await making : making;
     const accepted = this.outlet.accept(made);
     if (accepted) await accepted;
+    const { transport } = made;
     const { id, source, type, key, kind, destination = type, body } = made.envelope;
-    emit('message:published', () => ({ id, source, type, key, kind, destination, bytes: body.byteLength }));
+    emit('message:published', () => ({ id, source, type, key, kind, transport, destination, bytes: body.byteLength }));
     return { id, source };
   }
 }

@@ -30,6 +30,15 @@ export interface TransportOutletParts {
   readonly scheduler: Scheduler;
 }
 
+/** Without a store, over several transports: each message goes to its own. */
+export class TransportOutlets implements Outlet {
+  constructor(private readonly outlets: ReadonlyMap<string, TransportOutlet>) {}
+
+  accept(message: Outgoing): Promise<void> {
+    return (this.outlets.get(message.transport) as TransportOutlet).accept(message);
+  }
+}
+
 /**
  * Without a store: waits for the transport's confirm, and while the outcome is unknown gives it the message again, with the same id, for a bounded
  * time. Nothing is kept here, so what fails then is the caller's to repeat.

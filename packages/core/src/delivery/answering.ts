@@ -33,7 +33,7 @@ export class Answering {
       if (answer === undefined) continue;
       const result = keptText(answer);
       if (one.key !== undefined && result !== undefined) await this.context.store.inbox.keep(tx, { ...this.memory(one.key), result });
-      await this.context.replies.give(one.message.envelope, answer);
+      await this.context.replies.give(one.message.envelope, answer, this.subscription.transport);
     }
   }
 
@@ -42,7 +42,7 @@ export class Answering {
     for (const { message, key } of repeated) {
       if (key === undefined || message.envelope.replyTo === undefined) continue;
       const kept = await this.context.store.inbox.resultOf(tx, this.memory(key));
-      await this.context.replies.give(message.envelope, answerFrom(kept));
+      await this.context.replies.give(message.envelope, answerFrom(kept), this.subscription.transport);
     }
   }
 

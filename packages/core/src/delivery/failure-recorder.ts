@@ -123,8 +123,12 @@ export class FailureRecorder {
   /** Tells whoever waits for an answer, or asked for a receipt, what a message has come to in the end, with the same commit. */
   private async refuse(tx: Transaction, record: Unattempted, error: unknown): Promise<void> {
     if (!isEnded(record)) return;
-    await this.context.replies.refuse({ incoming: record.message, envelope: record.envelope }, error);
-    await this.context.receipts.give(tx, [record.envelope], { subscription: this.subscription.spec.name, status: 'dead-lettered' });
+    await this.context.replies.refuse({ incoming: record.message, envelope: record.envelope }, error, this.subscription.transport);
+    await this.context.receipts.give(tx, [record.envelope], {
+      subscription: this.subscription.spec.name,
+      transport: this.subscription.transport,
+      status: 'dead-lettered',
+    });
   }
 
   private async freeKeys(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {

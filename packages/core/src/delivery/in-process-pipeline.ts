@@ -94,7 +94,8 @@ export class InProcessPipeline {
     try {
       await call.run();
       // Nothing is kept here: a reply that cannot be sent is a failed attempt, and whoever asked is answered by the next.
-      if (envelope.replyTo !== undefined) await replies.give(envelope, replies.answerWith(envelope.type, call.value));
+      if (envelope.replyTo !== undefined)
+        await replies.give(envelope, replies.answerWith(envelope.type, call.value), this.subscription.transport);
       failures.succeeded(nameOf(message));
       return undefined;
     } catch (error) {
@@ -126,7 +127,7 @@ export class InProcessPipeline {
     // Whoever asked may run into its time-out; the message has its end.
     const failed = (failure: unknown) =>
       logger.warn('a requester could not be told that its command was given up', { subscription, error: failure });
-    await this.context.replies.refuse(message, error).catch(failed);
+    await this.context.replies.refuse(message, error, this.subscription.transport).catch(failed);
   }
 
   private tell(message: OpenedMessage, { subscription, attempts, failure }: DeadLetterReason, error: unknown): void {

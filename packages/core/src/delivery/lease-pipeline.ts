@@ -103,8 +103,12 @@ export class LeasePipeline {
     else
       await this.store(lease, async (tx) => {
         if (lease.hasStored) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [succeeded(message)]);
-        if (isAsked) await this.context.replies.give(envelope, answer);
-        await this.context.receipts.give(tx, [envelope], { subscription: this.subscription.spec.name, status: 'consumed' });
+        if (isAsked) await this.context.replies.give(envelope, answer, this.subscription.transport);
+        await this.context.receipts.give(tx, [envelope], {
+          subscription: this.subscription.spec.name,
+          transport: this.subscription.transport,
+          status: 'consumed',
+        });
       });
     failpoint('lease:after-done');
     return 'worked';

@@ -5,6 +5,7 @@ import type { MessageClass } from '../message/message.js';
 import type { ReadForeign } from '../message/foreign.js';
 import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
+import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
 import type { Isolation, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
@@ -35,6 +36,8 @@ export interface Registration {
 
 /** Everything a check needs to know. */
 export interface BuildContext {
+  /** Name of the transport that serves it, and where the messages of its types go there; default: the default one, and to their types. */
+  readonly route?: { readonly transport: string; readonly addresses: readonly string[] | undefined };
   readonly capabilities: TransportCapabilities;
   readonly transport: string;
   readonly hasStore: boolean;
@@ -89,9 +92,11 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
     formerly: policies.formerly === undefined ? [] : [policies.formerly].flat(),
     limits: context.limits,
     readForeign: context.readForeign,
+    transport: context.route?.transport ?? DEFAULT_TRANSPORT,
     spec: {
       name: policies.name,
       types: messages.map(({ type }) => type),
+      addresses: context.route?.addresses,
       from: policies.from ?? 'now',
       ordering: policies.ordering ?? 'none',
       concurrency,

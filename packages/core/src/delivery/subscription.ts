@@ -19,6 +19,8 @@ export interface IdempotencyPolicy {
 /** A handler with everything that was decided about it at start. */
 export interface Subscription {
   readonly spec: SubscriptionSpec;
+  /** Name of the transport that serves it. */
+  readonly transport: string;
   readonly messages: readonly MessageDescription[];
   readonly handler: (message: never, delivery: Delivery) => unknown;
   readonly retry: RetryPolicy;

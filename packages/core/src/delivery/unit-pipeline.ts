@@ -142,7 +142,11 @@ export class UnitPipeline {
     await this.answering.answer(tx, fresh);
     // After the others: a batch may hold a request twice.
     await this.answering.answerAgain(tx, repeated);
-    await this.context.receipts.give(tx, admitted.map(envelopeOf), { subscription: this.subscription.spec.name, status: 'consumed' });
+    await this.context.receipts.give(tx, admitted.map(envelopeOf), {
+      subscription: this.subscription.spec.name,
+      transport: this.subscription.transport,
+      status: 'consumed',
+    });
   }
 
   /** Those behind an unfinished delivery of their key. */

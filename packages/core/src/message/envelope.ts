@@ -23,7 +23,7 @@ export interface Envelope {
   readonly time: Date;
   /** When it was to leave, on the publisher's clock, if it was published with `delay` or `at`: its age is counted from here. */
   readonly dueAt?: Date;
-  /** Where it goes, when that is not its type on the default transport. */
+  /** Address where it goes on its transport, when that is not its type; of a reply: whoever asked. */
   readonly destination?: string;
   /** Application headers; without a prototype. */
   readonly headers: Readonly<Record<string, string>>;

@@ -111,7 +111,7 @@ function problemsOf(type: unknown, options: MessageOptions<unknown>): string[] {
   const typeProblem = problemOfType(type);
   if (typeProblem !== undefined) problems.push(typeProblem);
   if (!isVersion(version)) problems.push(`version must be a positive integer, it is ${printable(version)}`);
-  if (options.destination !== undefined && !isName(options.destination)) {
+  if (options.destination !== undefined && !isPrintableName(options.destination)) {
     problems.push(`destination must be a printable text of 1 to ${TYPE_LENGTH} characters, it is ${printable(options.destination)}`);
   }
   if (options.schema !== undefined && typeof options.schema?.['~standard']?.validate !== 'function') {
@@ -126,7 +126,7 @@ function problemsOf(type: unknown, options: MessageOptions<unknown>): string[] {
 
 /** What is wrong with the type of a message; undefined: nothing. */
 export function problemOfType(type: unknown): string | undefined {
-  if (isName(type)) return undefined;
+  if (isPrintableName(type)) return undefined;
   return `the type must be a printable text of 1 to ${TYPE_LENGTH} characters without blanks around it, it is ${printable(type)}`;
 }
 
@@ -134,7 +134,8 @@ function isVersion(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
-function isName(value: unknown): boolean {
+/** A text that may be a type or a destination. */
+export function isPrintableName(value: unknown): boolean {
   if (typeof value !== 'string' || value.length === 0 || value.length > TYPE_LENGTH) return false;
   return value.trim() === value && escapeControls(value) === value;
 }

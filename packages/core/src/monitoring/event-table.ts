@@ -64,6 +64,8 @@ export interface ParkedFacts {
   readonly key: string | undefined;
   /** Lane and number of its row. */
   readonly place: string;
+  /** Name of the transport that is to carry it, as in the options. */
+  readonly transport: string;
 }
 
 /** Which lease an event is about. */
@@ -92,7 +94,9 @@ export interface HoldfastEvents {
   /** A publish, a send, a request or the reply to one was accepted: with a store it is in its unit, which may still be rolled back; without one the broker has confirmed it. */
   'message:published': MessageFacts & {
     readonly kind: 'event' | 'command' | 'reply';
-    /** Undefined: its type on the default transport. */
+    /** Name of the transport that carries it, as in the options. */
+    readonly transport: string;
+    /** Address there: its type, unless it has a destination; of a reply whoever asked. */
     readonly destination: string | undefined;
     /** Of the body. */
     readonly bytes: number;
@@ -167,7 +171,7 @@ export interface HoldfastEvents {
   /** The sequence of a lane stood behind what was already read, and was raised. */
   'lane:sequence-raised': { readonly lane: number; readonly from: bigint; readonly to: bigint };
 
-  /** A part of something that one process has at a time is this one's from now on, such as a lane of the log (scope `relay`). */
+  /** A part of something that one process has at a time is this one's from now on, such as a lane of the log (scope `relay`, or `relay:<name>` of a further transport). */
   'lease:taken': LeaseFacts;
   /** A part that was this process's is another's, or nobody's: it was silent for too long. */
   'lease:lost': LeaseFacts;

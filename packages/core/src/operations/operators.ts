@@ -94,6 +94,8 @@ export abstract class Subscriptions {
 
 /** Which parked messages: every given field must match. */
 export interface ParkedFilter {
+  /** Name of the transport that did not take them. */
+  transport?: string;
   type?: string;
   key?: string;
   reason?: ParkedReason;
@@ -111,6 +113,8 @@ export interface ParkedMessage {
   readonly id: string;
   readonly message: MessageRef & { readonly type: string; readonly key: string | undefined };
   readonly lane: number;
+  /** Name of the transport that did not take it. */
+  readonly transport: string;
   readonly reason: ParkedReason;
   readonly error: string | undefined;
   /** How often it was sent again since it was parked. */
@@ -141,8 +145,20 @@ export abstract class Outbox {
     readonly scheduled: number;
     /** Messages that a broker did not take, and those of their keys behind them. */
     readonly parked: number;
+    /** The same by transport, the default first. */
+    readonly transports: readonly {
+      readonly transport: string;
+      readonly backlog: number;
+      readonly oldestAgeMs: number;
+      readonly parked: number;
+    }[];
     /** `owner`: id of the process that sends it, as `node:started` told; undefined while nobody does. */
-    readonly lanes: readonly { readonly lane: number; readonly owner: string | undefined; readonly backlog: number }[];
+    readonly lanes: readonly {
+      readonly lane: number;
+      readonly transport: string;
+      readonly owner: string | undefined;
+      readonly backlog: number;
+    }[];
   }>;
   /** Receipts for a message of this service that was published with `receipt: true`, as far as they have come; kept for 7 days. */
   abstract receipts(id: string): Promise<readonly Receipt[]>;
@@ -157,4 +173,11 @@ export abstract class Outbox {
   abstract resume(which: ParkedChoice, action: OperatorAction): Promise<{ readonly count: number }>;
   /** Gives them up for good; what waits behind them is sent. @throws HF_PARKED_UNKNOWN for an id that is none */
   abstract discard(which: ParkedChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }>;
+  /**
+   * Gives up all that waits for a transport that no process has any more, with what is parked of it.
+   *
+   * @param transport its name in the options
+   * @throws HF_TRANSPORT_DISCARD while its relay runs in a process, for one that the log has no lanes for, and for the default
+   */
+  abstract discardTransport(transport: string, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }>;
 }

@@ -134,6 +134,12 @@ export class StoredOutbox extends Outbox {
     return this.counted(which, await this.store.parked.discard(which, action));
   }
 
+  async discardTransport(transport: string, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }> {
+    assertAction('discard', action);
+    if (!action.reason) throw hfError('HF_OPERATOR_REASON', { action: 'discard', field: 'reason' });
+    return { count: await this.store.log.discard(transport, action) };
+  }
+
   private counted(which: ParkedChoice, count: number): { readonly count: number } {
     if (count === 0 && typeof which === 'string') throw hfError('HF_PARKED_UNKNOWN', { id: which });
     this.changed();

@@ -1,4 +1,5 @@
 import type { Lease, Taken } from '../delivery/intake.port.js';
+import type { OperatorAction } from '../operations/operators.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 
 /** A row for the log, before it has an id. */
@@ -10,28 +11,50 @@ export interface LogRow {
   readonly body: Uint8Array;
   /** When it may enter the log: milliseconds from now on the store's clock, or a moment; undefined: at once. */
   readonly due: { readonly delayMs: number } | { readonly at: Date } | undefined;
+  /** Name of the transport whose lanes it goes into; default: those of the default one. */
+  readonly transport?: string;
+}
+
+/** How much is not sent. */
+export interface UnsentStats {
+  readonly backlog: number;
+  readonly oldestAgeMs: number;
+  readonly parked: number;
 }
 
 /** Numbers for operators and metrics. */
-export interface LogStats {
-  readonly backlog: number;
-  readonly oldestAgeMs: number;
+export interface LogStats extends UnsentStats {
   readonly scheduled: number;
-  readonly parked: number;
+  /** The same by transport, the default first. */
+  readonly transports: readonly (UnsentStats & { readonly transport: string })[];
   /** `owner`: the process whose relay sends it. */
-  readonly lanes: readonly { readonly lane: number; readonly owner: string | undefined; readonly backlog: number }[];
+  readonly lanes: readonly {
+    readonly lane: number;
+    readonly transport: string;
+    readonly owner: string | undefined;
+    readonly backlog: number;
+  }[];
 }
+
+/** What waits for a transport that no live process has. */
+export type Stranded = Pick<UnsentStats, 'backlog' | 'parked'> & { readonly transport: string };
 
 /** The outbox: an append-only log in lanes, each numbered by a sequence of its own. */
 export interface LogStore {
-  /** Lanes of the log; known after `ready`. */
+  /** Lanes of each transport; known after `ready`. */
   readonly lanes: number;
+  /** The lanes of a transport, by its name; as they were at `ready`. A lane is of one transport, so that nothing in it waits for another's broker. */
+  lanesOf(transport: string): readonly number[];
   /**
    * Writes the rows of one unit as its last statement: ids drawn late agree with every order the database enforced on the business rows.
    * Gives back the lanes written to. Dooms the unit (HF_STORE_SEQUENCE_BEHIND) when a lane's sequence gave an id it had given before.
    */
   append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]>;
   stats(): Promise<LogStats>;
+  /** What waits for transports other than these whose relay runs in no process. */
+  stranded(transports: readonly string[]): Promise<readonly Stranded[]>;
+  /** Passes over all that a transport has not sent, and deletes what is parked of it; how many. @throws HF_TRANSPORT_DISCARD for the default one, one that is not known, and while its relay runs anywhere */
+  discard(transport: string, action: OperatorAction): Promise<number>;
   /** Milliseconds since the oldest row was written that the relay, or a subscription of this service that reads the log, has not passed, 0 when there is none. Cheap, however many wait. */
   lagMs(): Promise<number>;
 }

@@ -1,9 +1,15 @@
 import type { Incoming } from '../delivery/intake.port.js';
 import type { OperatorAction, Page, Paged, ParkedChoice, ParkedFilter, ParkedMessage } from '../operations/operators.js';
+import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { IdRange, Position } from './position.js';
 
 /** The scope of the leases of lanes: one relay sends a lane. */
 export const RELAY_SCOPE = 'relay';
+
+/** The same of the lanes of one transport: only processes that have it share them. */
+export function relayScopeOf(transport: string): string {
+  return transport === DEFAULT_TRANSPORT ? RELAY_SCOPE : `${RELAY_SCOPE}:${transport}`;
+}
 
 /** A row of the log, as the relay reads it. */
 export type RelayRow = Incoming & {

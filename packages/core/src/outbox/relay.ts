@@ -8,7 +8,15 @@ import type { Scheduler } from '../time/scheduler.js';
 import type { Transport } from '../transport/transport.port.js';
 import { Loop } from './loop.js';
 import { parkingOf, Sender } from './relay-sender.js';
-import type { ParkedBatch, ParkedStore, Parking, RelayBatch, RelayRow, RelayStore } from './relay.store.port.js';
+import {
+  type ParkedBatch,
+  type ParkedStore,
+  type Parking,
+  type RelayBatch,
+  type RelayRow,
+  relayScopeOf,
+  type RelayStore,
+} from './relay.store.port.js';
 import { Stalls } from './stalls.js';
 
 /** Rows read at a time, over all lanes, and the least of each: every lane gets its turn. */
@@ -40,6 +48,8 @@ export interface RelayContext {
   readonly parked: ParkedStore;
   readonly lanes: LaneOwnership;
   readonly transport: Transport;
+  /** Its name in the options. */
+  readonly name: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -251,20 +261,22 @@ export class Relay {
       return parking?.delayMs === undefined ? [] : [{ ...parking, delayMs: parking.delayMs }];
     });
     const isKept = await this.context.parked.resent(batch, { sent: sent.map(({ id }) => id), failed, ownerToken });
-    if (isKept) for (const { type, key, place } of sent) emit('message:resumed', { type, key, place });
+    if (isKept) for (const { type, key, place } of sent) emit('message:resumed', { type, key, place, transport: this.context.name });
     return isKept && sent.length > 0;
   }
 
   private tellParked(rows: readonly RelayRow[], parked: readonly Parking[]): void {
     const byId = new Map(rows.map((row) => [row.id, row]));
+    const { name: transport, logger } = this.context;
     for (const { id, reason, error } of parked) {
       const { type, key, place } = byId.get(id) as RelayRow;
-      emit('message:parked', { type, key, place, reason, error });
+      emit('message:parked', { type, key, place, transport, reason, error });
       if (reason !== 'behind')
-        this.context.logger.error('a message could not be sent; it is parked with those of its key behind it, and sent again later', {
+        logger.error('a message could not be sent; it is parked with those of its key behind it, and sent again later', {
           type,
           key,
           place,
+          transport,
           reason,
           error,
         });
@@ -272,7 +284,8 @@ export class Relay {
   }
 
   private failed(error: unknown): void {
-    emit('poll:failed', () => ({ loop: 'relay', error, delayMs: POLL_MS }));
-    this.context.logger.warn('the relay could not send; it tries again', { error });
+    const { name: transport, logger } = this.context;
+    emit('poll:failed', () => ({ loop: relayScopeOf(transport), error, delayMs: POLL_MS }));
+    logger.warn('the relay could not send; it tries again', { transport, error });
   }
 }

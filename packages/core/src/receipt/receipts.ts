@@ -9,10 +9,11 @@ import { uuidv7 } from '../message/uuid.js';
 import type { Receipt } from '../operations/operators.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
+import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ReceiptStore } from './receipt.store.port.js';
 
-/** The subscription that takes receipts from other services. */
+/** The subscription that takes receipts from other services over the default transport; those over others have their names behind it. */
 export const RECEIPTS_SUBSCRIPTION = 'holdfast.receipts';
 
 /** What giving receipts needs. */
@@ -21,8 +22,8 @@ export interface ReceiptsContext {
   readonly store: ReceiptStore;
   readonly clock: Clock;
   readonly random: Random;
-  /** False where every service that gets a message has the database of its publisher: the row is enough. */
-  readonly isSentBack: boolean;
+  /** False for a transport over which every service that gets a message has the database of its publisher: the row is enough. */
+  readonly isSentBack: (transport: string) => boolean;
 }
 
 /** What travels back to the publisher of a message in another database. */
@@ -62,7 +63,7 @@ export class Receipts {
   async give(
     tx: Transaction,
     envelopes: readonly (Envelope | undefined)[],
-    { subscription, status }: { readonly subscription: string; readonly status: Receipt['status'] },
+    { subscription, transport, status }: { readonly subscription: string; readonly transport: string; readonly status: Receipt['status'] },
   ): Promise<void> {
     const asked = envelopes.filter((envelope): envelope is Envelope => envelope?.wantsReceipt === true);
     if (asked.length === 0) return;
@@ -71,14 +72,14 @@ export class Receipts {
       tx,
       asked.map(({ source, id }) => ({ message: { source, id }, subscription, service, status })),
     );
-    if (!isSentBack) return;
+    if (!isSentBack(transport)) return;
     for (const envelope of asked) {
       if (envelope.source !== service)
-        await this.outlet.accept(this.sentBack(envelope, { id: envelope.id, subscription, service, status }));
+        await this.outlet.accept({ ...this.sentBack(envelope, { id: envelope.id, subscription, service, status }), transport });
     }
   }
 
-  private sentBack(about: Envelope, data: ReceiptData): Outgoing {
+  private sentBack(about: Envelope, data: ReceiptData): Omit<Outgoing, 'transport'> {
     const { service, clock, random } = this.context;
     const envelope: Envelope = {
       id: uuidv7(clock, random),
@@ -99,14 +100,15 @@ export class Receipts {
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
-/** The handler that takes the receipts of other services for the messages of this one. */
+/** The handler that takes the receipts of other services for the messages of this one, over one transport. */
 export function receiptsRegistration(
-  service: string,
+  { service, transport }: { readonly service: string; readonly transport: string },
   store: ReceiptStore,
   currentTransaction: () => Transaction | undefined,
 ): Registration {
   class ReceiptGiven {}
-  Message(receiptTypeOf(service))(ReceiptGiven);
+  const isDefault = transport === DEFAULT_TRANSPORT;
+  Message(receiptTypeOf(service), isDefault ? {} : { destination: `${transport}:${receiptTypeOf(service)}` })(ReceiptGiven);
   return {
     types: ReceiptGiven,
     handler: async (message: never, delivery: Delivery) => {
@@ -115,6 +117,6 @@ export function receiptsRegistration(
       const { id, subscription, status } = message as ReceiptData;
       await store.give(tx, [{ message: { source: service, id }, subscription, service: delivery.source, status }]);
     },
-    policies: { name: RECEIPTS_SUBSCRIPTION, transactional: true, retry: PATIENT },
+    policies: { name: isDefault ? RECEIPTS_SUBSCRIPTION : `${RECEIPTS_SUBSCRIPTION}.${transport}`, transactional: true, retry: PATIENT },
   };
 }

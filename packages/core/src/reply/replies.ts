@@ -42,22 +42,22 @@ export class Replies {
     return answer;
   }
 
-  /** Answers, if anybody waits: in the unit in scope, or without a store at once. */
-  async give(request: Envelope | Asked, answer: Answer): Promise<void> {
+  /** Answers, if anybody waits, over the transport on which the request came: in the unit in scope, or without a store at once. */
+  async give(request: Envelope | Asked, answer: Answer, transport: string): Promise<void> {
     if (request.replyTo === undefined) return;
-    const reply = this.replyTo(request as Asked, answer);
+    const reply = { ...this.replyTo(request as Asked, answer), transport };
     await this.outlet.accept(reply);
     const { id, source, type, key, destination, kind, body } = reply.envelope;
-    emit('message:published', () => ({ id, source, type, key, kind, destination, bytes: body.byteLength }));
+    emit('message:published', () => ({ id, source, type, key, kind, transport, destination, bytes: body.byteLength }));
   }
 
   /** Tells whoever asked, if anybody did, that a message will not be handled. */
-  async refuse({ incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>, error: unknown): Promise<void> {
+  async refuse({ incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>, error: unknown, transport: string): Promise<void> {
     const asked = envelope ?? askedIn(incoming, this.context.limits);
-    if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits));
+    if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits), transport);
   }
 
-  private replyTo(request: Asked, answer: Answer): Outgoing {
+  private replyTo(request: Asked, answer: Answer): Omit<Outgoing, 'transport'> {
     const { service, clock, random } = this.context;
     const envelope: Envelope = {
       ...bodyOf(answer),

@@ -27,6 +27,8 @@ export interface RequestsContext {
 export interface RequestTerms {
   /** CloudEvents type of the command. */
   readonly type: string;
+  /** Name of the transport that carries it, and its reply. */
+  readonly transport: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   /** Makes the message, with the address for its reply. */
@@ -37,6 +39,12 @@ export interface RequestTerms {
 
 /** How a request ended, for events. */
 type Outcome = 'replied' | 'rejected' | 'timed-out' | 'given-up';
+
+/** Where the replies over one transport come. */
+interface ReplyPlace {
+  readonly connect: () => Promise<string>;
+  address: Promise<string> | undefined;
+}
 
 /** One caller who waits. */
 interface Waiting {
@@ -57,8 +65,8 @@ interface Waiting {
 export class Requests {
   private readonly open = new Set<Waiting>();
   private readonly byId = new Map<string, Set<Waiting>>();
-  private connect: (() => Promise<string>) | undefined;
-  private address: Promise<string> | undefined;
+  /** By transport. */
+  private readonly places = new Map<string, ReplyPlace>();
   private isStopping = false;
 
   constructor(private readonly context: RequestsContext) {}
@@ -73,10 +81,9 @@ export class Requests {
     return [...this.open].some(({ isSent }) => !isSent);
   }
 
-  /** Requests may be made from now on. `connect` makes the place for replies to this process and gives its address; called with the first request, and again while it fails. Called again, requests from then on name another place. */
-  start(connect: () => Promise<string>): void {
-    this.address = undefined;
-    this.connect = connect;
+  /** Requests may be made over a transport from now on. `connect` makes the place for replies to this process and gives its address; called with the first request, and again while it fails. Called again, requests from then on name another place. */
+  start(transport: string, connect: () => Promise<string>): void {
+    this.places.set(transport, { connect, address: undefined });
   }
 
   /** Ends all that wait, and those to come: nothing is received any more. */
@@ -92,11 +99,11 @@ export class Requests {
    * HF_REPLY_UNSENDABLE, HF_REPLY_UNREADABLE, the signal's reason, and whatever making or sending it throws
    */
   async ask(terms: RequestTerms): Promise<unknown> {
-    const { type, signal } = terms;
+    const { type, transport, signal } = terms;
     // The reply needs the commit of the request, which would wait for the reply.
     if (this.context.isInUnit()) throw hfError('HF_REQUEST_IN_TRANSACTION', { type });
     if (this.isStopping) throw this.stopping(type);
-    if (this.connect === undefined) throw hfError('HF_NOT_STARTED', { call: 'bus.request()' });
+    if (!this.places.has(transport)) throw hfError('HF_NOT_STARTED', { call: 'bus.request()' });
     if (this.open.size >= this.context.limit) throw hfError('HF_REQUEST_LIMIT', { type, limit: this.context.limit });
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
@@ -160,8 +167,8 @@ export class Requests {
     return waiting;
   }
 
-  private async send(waiting: Waiting, { make, leave }: RequestTerms): Promise<void> {
-    const made = await make(await this.replyAddress());
+  private async send(waiting: Waiting, { transport, make, leave }: RequestTerms): Promise<void> {
+    const made = await make(await this.replyAddress(transport));
     waiting.id = made.envelope.id;
     waiting.key = made.envelope.key;
     // It has taken too long already, or nobody wants it any more: then nobody shall act on it either.
@@ -172,12 +179,13 @@ export class Requests {
     waiting.isSent = true;
   }
 
-  private replyAddress(): Promise<string> {
-    this.address ??= (this.connect as () => Promise<string>)().catch((error: unknown) => {
-      this.address = undefined;
+  private replyAddress(transport: string): Promise<string> {
+    const place = this.places.get(transport) as ReplyPlace;
+    place.address ??= place.connect().catch((error: unknown) => {
+      place.address = undefined;
       throw error;
     });
-    return this.address;
+    return place.address;
   }
 
   private forget(waiting: Waiting): void {

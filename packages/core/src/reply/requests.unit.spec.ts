@@ -31,6 +31,7 @@ function scene(limit = 10) {
   const ask = (id: string, terms: Partial<RequestTerms> = {}) =>
     requests.ask({
       type: 'card.charge',
+      transport: 'default',
       timeoutMs: 1000,
       signal: undefined,
       make: async (replyTo) => ({ envelope: { id, key: undefined, replyTo } }) as unknown as Outgoing,
@@ -62,7 +63,7 @@ describe('a request', () => {
     const { requests, ask, reply, sent, close } = scene();
     await expect(ask('1')).rejects.toMatchObject({ code: 'HF_NOT_STARTED' });
     let places = 0;
-    requests.start(async () => `place ${++places}`);
+    requests.start('default', async () => `place ${++places}`);
     const both = [ask('1'), ask('2')];
     await settle();
     expect(sent).toEqual(['1 to place 1', '2 to place 1']);
@@ -76,7 +77,7 @@ describe('a request', () => {
     const { requests, ask, reply, close } = scene();
     const broken = hfError('HF_BROKER_UNREACHABLE', { address: 'amqp://x', reason: 'refused' });
     let isBroken = true;
-    requests.start(async () => {
+    requests.start('default', async () => {
       if (isBroken) throw broken;
       return 'here';
     });
@@ -92,7 +93,7 @@ describe('a request', () => {
 
   it('is answered to all who wait for its id, once, and what comes after is dropped', async () => {
     const { requests, ask, reply, told, close } = scene();
-    requests.start(async () => 'here');
+    requests.start('default', async () => 'here');
     const both = [ask('same'), ask('same')];
     await settle();
     for (const _ of [1, 2]) reply('same', '7');
@@ -104,7 +105,7 @@ describe('a request', () => {
   it('ends at its time-out, counted from the call, and is not sent any more when that was too slow', async () => {
     const { requests, ask, sent, time, told, close } = scene();
     let place = (_address: string): void => undefined;
-    requests.start(() => new Promise((resolve) => (place = resolve)));
+    requests.start('default', () => new Promise((resolve) => (place = resolve)));
     const asked = ask('slow');
     const failed = expect(asked).rejects.toMatchObject({ code: 'HF_REQUEST_TIMEOUT', details: { timeoutMs: 1000 } });
     await time.advance(1000);
@@ -118,7 +119,7 @@ describe('a request', () => {
 
   it('that could not be sent fails with the reason, and waits no longer', async () => {
     const { requests, ask, told, close } = scene();
-    requests.start(async () => 'here');
+    requests.start('default', async () => 'here');
     await expect(ask('1', { leave: () => Promise.reject(new Error('no database')) })).rejects.toThrow('no database');
     expect([requests.count, told]).toEqual([0, ['1 given-up after 0']]);
     close();
@@ -126,7 +127,7 @@ describe('a request', () => {
 
   it('is rejected by a stop, as are those that come later', async () => {
     const { requests, ask, told, close } = scene();
-    requests.start(async () => 'here');
+    requests.start('default', async () => 'here');
     const asked = ask('1');
     await settle();
     requests.stop();
@@ -138,7 +139,7 @@ describe('a request', () => {
 
   it('is refused in a unit, and above the limit, with nothing made', async () => {
     const { requests, ask, enter, sent, close } = scene(1);
-    requests.start(async () => 'here');
+    requests.start('default', async () => 'here');
     const waiting = ask('1');
     await expect(ask('2')).rejects.toMatchObject({ code: 'HF_REQUEST_LIMIT', details: { limit: 1 } });
     enter();
@@ -153,7 +154,7 @@ describe('a request', () => {
 
 it('a reply that cannot be read, or says of nothing, is dropped', async () => {
   const { requests, reply, told, close } = scene();
-  requests.start(async () => 'here');
+  requests.start('default', async () => 'here');
   requests.receive({ attributes: 'no json', body: Buffer.from('') });
   requests.receive({ attributes: '{}', body: Buffer.from('') });
   reply(undefined, '1');

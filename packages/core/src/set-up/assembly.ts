@@ -4,7 +4,7 @@ import { type Outlet, OutletBus } from '../bus/outlet-bus.js';
 import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.js';
 import type { Outgoing } from '../bus/outgoing.js';
 import { OutsideTransaction } from '../bus/outside-transaction.js';
-import { TransportOutlet } from '../bus/transport-outlet.js';
+import { TransportOutlet, TransportOutlets } from '../bus/transport-outlet.js';
 import { GuardedMethod, type MethodPolicies } from '../delivery/guarded-method.js';
 import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
@@ -19,6 +19,7 @@ import { Requests } from '../reply/requests.js';
 import { isReceipt, Receipts, receiptsRegistration } from '../receipt/receipts.js';
 import type { Store } from '../store/store.port.js';
 import { CrossingTransport } from '../transport/crossing-transport.js';
+import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
 import type { Transport } from '../transport/transport.port.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
 import { UnitGate } from '../unit-of-work/unit-gate.js';
@@ -27,6 +28,7 @@ import type { UnitOfWork } from '../unit-of-work/unit-of-work.js';
 import { absent } from './absent.js';
 import type { Runtime } from './runtime.js';
 import { type Settings, settingsFrom } from './settings.js';
+import { Transports } from './transports.js';
 
 /** Whom to tell of what happens before and after the start. */
 export interface AssemblyEvents {
@@ -43,9 +45,10 @@ export class Assembly {
   readonly scopes = new ScopeStorage<Outgoing>();
   readonly gate = new UnitGate();
   readonly store: Store | undefined;
-  readonly transport: Transport | undefined;
-  /** The same over a log that others may have read so far. */
-  readonly crossing: CrossingTransport | undefined;
+  /** Those that could be made. */
+  readonly transports: Transports;
+  /** The default one, over a log that others may have read so far. */
+  crossing: CrossingTransport | undefined;
   readonly units: UnitEngine<Outgoing> | undefined;
   readonly bus: MessageBus;
   /** Who waits here for replies. */
@@ -76,11 +79,15 @@ export class Assembly {
     this.store = isStore
       ? this.attempt(() => options.store?.create({ ...ports, nodeId: this.nodeId, scopes: this.scopes, handles }))
       : undefined;
-    const { transport } = this.settings;
-    const canCarry = typeof transport?.create === 'function' && (this.store !== undefined || transport.capabilities.withoutStore);
-    const made = canCarry ? this.attempt(() => transport.create({ ...ports, nodeId: this.nodeId, store: this.store })) : undefined;
-    this.crossing = made && this.crossingOf(made);
-    this.transport = this.crossing ?? made;
+    this.transports = new Transports(
+      [...this.settings.transports].flatMap(([name, factory]) => {
+        const canCarry = this.store !== undefined || factory.capabilities.withoutStore;
+        const made = canCarry ? this.attempt(() => factory.create({ ...ports, name, nodeId: this.nodeId, store: this.store })) : undefined;
+        if (made === undefined) return [];
+        if (name === DEFAULT_TRANSPORT) this.crossing = this.crossingOf(made);
+        return [{ name, kind: factory.transport, transport: (name === DEFAULT_TRANSPORT && this.crossing) || made }];
+      }),
+    );
     this.units = this.store && this.unitsOf(this.store);
     this.unitOfWork = this.units ?? absent<UnitOfWork>('a unit of work');
     const { service, limits, requestLimit: limit } = this.settings;
@@ -130,8 +137,8 @@ export class Assembly {
 
   private unitsOf(store: Store): UnitEngine<Outgoing> {
     const { clock, random, scheduler, logger } = this.runtime;
-    const readsLog = this.settings.transport?.capabilities?.readsLog ?? false;
-    const stores = { log: store.log, receipts: store.receipts, replies: store.replies, isEveryReplyStored: readsLog };
+    const isEveryReplyStored = (transport: string) => this.settings.transports.get(transport)?.capabilities.readsLog ?? false;
+    const stores = { log: store.log, receipts: store.receipts, replies: store.replies, isEveryReplyStored };
     return new UnitEngine<Outgoing>({
       transactions: store.transactions,
       scopes: this.scopes,
@@ -154,22 +161,21 @@ export class Assembly {
   private crossingOf(transport: Transport): CrossingTransport | undefined {
     const { store, nodeId } = this;
     const { clock, scheduler, logger } = this.runtime;
-    if (store === undefined || !this.isAmongOthers) return undefined;
+    if (store === undefined || !this.isAmongOthers(DEFAULT_TRANSPORT)) return undefined;
     return new CrossingTransport({ transport, store, nodeId, clock, scheduler, logger });
   }
 
   private busOf(outlet: Outlet): MessageBus {
-    const { service, limits } = this.settings;
+    const { service, limits, transports } = this.settings;
     const { clock, random } = this.runtime;
-    const transports = ['default'];
-    const transport = this.settings.transport?.transport ?? 'none';
-    const context = { service, limits, clock, random, transports, transport, noReceipts: this.noReceipts() };
+    const reasons = new Map([...transports.keys()].map((name) => [name, this.noReceipts(name)]));
+    const context = { service, limits, clock, random, transports, noReceipts: (transport: string) => reasons.get(transport) };
     return new OutletBus(context, outlet, this.requests);
   }
 
   /** Other services may have a database of their own. */
-  private get isAmongOthers(): boolean {
-    const capabilities = this.settings.transport?.capabilities;
+  private isAmongOthers(transport: string): boolean {
+    const capabilities = this.settings.transports.get(transport)?.capabilities;
     return capabilities !== undefined && !capabilities.readsLog && capabilities.sharedSubscriptions;
   }
 
@@ -180,28 +186,32 @@ export class Assembly {
     if (store === undefined) return undefined;
     const { service } = settings;
     const { clock, random } = this.runtime;
-    const isSentBack = this.isAmongOthers;
-    if (settings.receipts && isSentBack)
-      this.registrations.push(receiptsRegistration(service, store.receipts, () => this.units?.current()?.transaction));
+    const isSentBack = (transport: string) => this.isAmongOthers(transport);
+    for (const transport of settings.receipts ? [...settings.transports.keys()].filter(isSentBack) : [])
+      this.registrations.push(receiptsRegistration({ service, transport }, store.receipts, () => this.units?.current()?.transaction));
     return new Receipts({ service, store: store.receipts, clock, random, isSentBack }, outlet);
   }
 
-  private noReceipts(): string | undefined {
+  private noReceipts(name: string): string | undefined {
     if (this.store === undefined) return 'a bus without a store; add one, such as store: typeorm()';
-    if (!this.isAmongOthers || this.settings.receipts) return undefined;
-    return `the transport ${this.settings.transport?.transport}, over which they come from other services; add receipts: true to the options of this service`;
+    if (!this.isAmongOthers(name) || this.settings.receipts) return undefined;
+    return `the transport ${nameOfTransport(name, this.settings.transports.get(name)?.transport ?? 'none')}, over which they come from other services; add receipts: true to the options of this service`;
   }
 
   private outletOf(): Outlet | undefined {
-    const { store, transport, units, settings } = this;
+    const { store, transports, units, settings } = this;
     const { logger, clock, random, scheduler } = this.runtime;
     if (store !== undefined && units !== undefined) {
       const outside = new OutsideTransaction(settings.outsideTransaction, () => this.scopes.seenWrite(), logger);
       return new OutboxOutlet(units, store.transactions.dataSources[0], outside);
     }
-    if (transport === undefined) return undefined;
-    const name = settings.transport?.transport ?? '';
-    return new TransportOutlet({ transport, name, confirmed: (messages) => this.told(messages), clock, random, scheduler });
+    if (transports.all.length === 0) return undefined;
+    const confirmed = (messages: readonly Outgoing[]) => this.told(messages);
+    const outlets = transports.all.map(
+      ({ name, kind, transport }) =>
+        [name, new TransportOutlet({ transport, name: nameOfTransport(name, kind), confirmed, clock, random, scheduler })] as const,
+    );
+    return new TransportOutlets(new Map(outlets));
   }
 
   /** Replies and receipts are nobody's business but of whoever asked. */

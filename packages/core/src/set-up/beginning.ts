@@ -1,5 +1,5 @@
 import type { Pipeline } from '../delivery/pipeline.js';
-import type { Transport } from '../transport/transport.port.js';
+import type { Transports } from './transports.js';
 
 /** Lets the deliveries of subscriptions begin: with the start, or those that a framework keeps back when it says so. */
 export class Beginning {
@@ -7,7 +7,7 @@ export class Beginning {
   readonly begun = new Map<number, Pipeline>();
   private held: readonly Pipeline[] = [];
   private waiting: readonly Pipeline[] = [];
-  private transport: Transport | undefined;
+  private transports: Transports | undefined;
 
   /** Says which there are. `heldNames`: those that are kept back. */
   divide(pipelines: readonly Pipeline[], heldNames: ReadonlySet<string>): void {
@@ -17,20 +17,20 @@ export class Beginning {
   }
 
   /** Begins with those that are not kept back. */
-  async begin(transport: Transport): Promise<void> {
-    this.transport = transport;
+  async begin(transports: Transports): Promise<void> {
+    this.transports = transports;
     const pipelines = this.waiting;
     this.waiting = [];
-    for (const pipeline of pipelines) await transport.subscribe(pipeline.subscription.spec, pipeline);
+    for (const pipeline of pipelines) await transports.of(pipeline.subscription.transport).subscribe(pipeline.subscription.spec, pipeline);
   }
 
   /** Begins with the others; before `begin` it does nothing. `retries`: lets what is stored of them be looked at. */
   async release(retries: () => void): Promise<void> {
-    if (this.transport === undefined || this.held.length === 0) return;
+    if (this.transports === undefined || this.held.length === 0) return;
     this.add(this.held);
     this.held = [];
     retries();
-    await this.begin(this.transport);
+    await this.begin(this.transports);
   }
 
   private add(pipelines: readonly Pipeline[]): void {

@@ -2,24 +2,34 @@ import type { Store } from '../store/store.port.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { systemScheduler } from '../time/scheduler.js';
 import type { Transport, TransportHealth } from '../transport/transport.port.js';
+import { Transports } from './transports.js';
 import { checkHealth, type HealthParts } from './health-check.js';
 
 const UP: TransportHealth = { status: 'up', problem: undefined };
 
 interface Scene extends Partial<Pick<HealthParts, 'phase' | 'failing' | 'scheduler'>> {
   readonly transport?: TransportHealth;
+  /** Of others, by name. */
+  readonly further?: Readonly<Record<string, TransportHealth>>;
   readonly lagMs?: () => Promise<number>;
   readonly paused?: readonly string[];
   readonly hasStore?: boolean;
 }
 
-function healthOf({ transport = UP, lagMs = async () => 0, paused = [], hasStore = true, ...also }: Scene = {}) {
+const kindOf = (name: string) => (name === 'default' ? 'rabbitmq' : 'kafka');
+
+function healthOf({ transport = UP, further = {}, lagMs = async () => 0, paused = [], hasStore = true, ...also }: Scene = {}) {
   const store = { description: 'postgres', log: { lagMs }, subscriptions: { paused: async () => new Set(paused) } } as unknown as Store;
   return checkHealth({
     phase: 'running',
     store: hasStore ? store : undefined,
-    transport: { health: transport } as Transport,
-    transportName: 'rabbitmq',
+    transports: new Transports(
+      Object.entries({ default: transport, ...further }).map(([name, health]) => ({
+        name,
+        kind: kindOf(name),
+        transport: { health } as Transport,
+      })),
+    ),
     failing: [],
     scheduler: systemScheduler,
     timeoutMs: 3000,
@@ -35,6 +45,7 @@ describe('a bus', () => {
       problems: [],
       store: { description: 'postgres', isReachable: true },
       transport: { name: 'rabbitmq', status: 'up', problem: undefined },
+      transports: [{ name: 'default', kind: 'rabbitmq', status: 'up', problem: undefined }],
       lagMs: 60_000,
       paused: [{ subscription: 'billing.charge', reason: 'operator' }],
     });
@@ -46,10 +57,22 @@ describe('a bus', () => {
       'the transport rabbitmq takes no messages (low memory); messages wait in the outbox',
     ],
     [{ transport: { status: 'down', problem: undefined } }, 'the transport rabbitmq is not connected; messages wait in the outbox'],
+    [
+      { further: { events: { status: 'down', problem: 'refused' } } },
+      'the transport events (kafka) is not connected (refused); messages wait in the outbox',
+    ],
     [{ lagMs: async () => 60_001 }, 'the oldest message that waits was written 60001 ms ago'],
     [{ failing: ['billing.charge'] }, 'the subscription billing.charge has paused, because most of its deliveries fail'],
   ] as const)('is degraded: %j', async (scene, problem) => {
     expect(await healthOf(scene)).toMatchObject({ status: 'degraded', problems: [problem] });
+  });
+
+  it('has a line for each transport, the default first', async () => {
+    const { transports } = await healthOf({ further: { events: { status: 'blocked', problem: 'full' } } });
+    expect(transports).toEqual([
+      { name: 'default', kind: 'rabbitmq', status: 'up', problem: undefined },
+      { name: 'events', kind: 'kafka', status: 'blocked', problem: 'full' },
+    ]);
   });
 
   it('tells which subscription has paused by itself', async () => {
@@ -64,6 +87,7 @@ describe('a bus', () => {
     [{ phase: 'starting' }, 'it has not started yet'],
     [{ phase: 'stopping' }, 'it is stopping'],
     [{ lagMs: () => Promise.reject(new Error('connection refused')) }, 'the store cannot be reached: connection refused'],
+    [{ hasStore: false, further: { events: { status: 'down', problem: undefined } } }, 'the transport events (kafka) is not connected'],
     [{ hasStore: false, transport: { status: 'blocked', problem: 'low memory' } }, 'the transport rabbitmq takes no messages (low memory)'],
   ] as const)('is down: %j', async (scene, problem) => {
     expect(await healthOf(scene)).toMatchObject({ status: 'down', problems: [problem] });

@@ -14,9 +14,12 @@ import { StoredReplies } from '../reply/stored-replies.js';
 import type { Hint, Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
 import { rootRequests } from '../unit-of-work/request-roots.js';
-import type { ReceivedReply, Transport } from '../transport/transport.port.js';
+import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
+import type { ReceivedReply } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
-import { type Relaying, relayingOf } from './relaying.js';
+import { haveLanes, tellStranded } from './lanes-of-transports.js';
+import { Relays } from './relaying.js';
+import { type NamedTransport, registeredTypes, servingOf, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
 import { Beginning } from './beginning.js';
 import { inTime } from './in-time.js';
@@ -34,9 +37,10 @@ const RETURN_MS = 2000;
 const LET_GO_MS = 1000;
 
 /** What the start-up line says where there is no store. */
-function withoutStore({ capabilities }: Transport): string {
-  const deadLetters = capabilities.persistent ? "dead letters are the broker's" : 'dead letters are logged';
-  return `none: publishing waits for the ${capabilities.persistent ? 'broker' : 'transport'}, retries stay in this process, ${deadLetters}`;
+function withoutStore({ all }: Transports): string {
+  const isPersistent = all.every(({ transport }) => transport.capabilities.persistent);
+  const deadLetters = isPersistent ? "dead letters are the broker's" : 'dead letters are logged';
+  return `none: publishing waits for the ${isPersistent ? 'broker' : 'transport'}, retries stay in this process, ${deadLetters}`;
 }
 
 /** A started bus: everything that runs, in the order in which it starts and, backwards, stops. */
@@ -45,7 +49,7 @@ export class Node {
   private built: readonly UnregisteredSubscription[] = [];
   private pipelines: readonly Pipeline[] = [];
   private readonly beginning = new Beginning();
-  private relaying: Relaying | undefined;
+  private readonly relays: Relays;
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
   private storedReplies: StoredReplies | undefined;
@@ -56,7 +60,9 @@ export class Node {
   private isStopped = false;
   private draining: Promise<void> | undefined;
 
-  constructor(private readonly assembly: Assembly) {}
+  constructor(private readonly assembly: Assembly) {
+    this.relays = new Relays(assembly);
+  }
 
   /** Options and handlers, as far as they are known by now; nothing is touched. @throws HF_CONFIG_INVALID with all that is wrong */
   check(): void {
@@ -84,30 +90,33 @@ export class Node {
     const { assembly, built } = this;
     const { store, settings, runtime } = assembly;
     await this.open();
-    const transport = assembly.transport as Transport;
+    const { transports } = assembly;
     const subscriptions = await this.register(store, built);
     this.pipelines = pipelinesOf({ assembly, inHand: this.inHand, onStored: () => this.retries?.nudge() }, subscriptions);
     this.assertNotStopping();
     const { requests } = assembly;
     const receive = (reply: ReceivedReply) => requests.receive(reply);
+    const openReplies = ({ name, transport }: NamedTransport) => requests.start(name, () => transport.openReplies(receive));
+    const [main, ...further] = transports.all as [NamedTransport, ...NamedTransport[]];
     if (store !== undefined && assembly.crossing !== undefined)
       assembly.crossing.switched = async () => {
-        requests.start(() => transport.openReplies(receive));
-        await this.startRelay(store, transport);
+        openReplies(main);
+        await this.startRelay(store, main);
       };
-    await transport.start({ subscriptions: subscriptions.map(({ spec }) => spec) });
+    await transports.start(subscriptions);
     this.assertNotStopping();
-    await store?.carrier.announce(assembly.nodeId, settings.transport?.transport ?? 'none');
-    requests.start(() => this.storedReplies?.open(receive) ?? transport.openReplies(receive));
+    await store?.carrier.announce(assembly.nodeId, main.kind);
+    requests.start(main.name, () => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive));
+    for (const each of further) openReplies(each);
     this.beginning.divide(this.pipelines, assembly.held);
-    if (store !== undefined) await this.startStoreLoops(store, transport);
-    await this.beginning.begin(transport);
+    if (store !== undefined) await this.startStoreLoops(store);
+    await this.beginning.begin(transports);
     this.phase = 'running';
     emit('node:started', { service: settings.service, node: assembly.nodeId });
     runtime.logger.info('started', {
       service: settings.service,
-      store: store?.description ?? withoutStore(transport),
-      transport: settings.transport?.transport,
+      store: store?.description ?? withoutStore(transports),
+      transport: transports.description,
       subscriptions: subscriptions.map(({ spec }) => spec.name).join(', ') || 'none',
     });
     // Let go of while this was starting.
@@ -137,23 +146,22 @@ export class Node {
   private hear({ lanes, hasReplies }: Hint): void {
     if (hasReplies) this.storedReplies?.nudge();
     if (lanes?.length === 0) return;
-    this.assembly.transport?.nudge(lanes ?? []);
-    this.relaying?.relay.nudge();
+    this.assembly.transports.nudge(lanes ?? []);
+    this.relays.nudge(lanes);
   }
 
   /** An operator changed a row that the loops look at. */
   changed(): void {
     this.retries?.nudge();
-    this.relaying?.relay.resume();
+    this.relays.resume();
     for (const watch of this.watches) watch.nudge();
-    this.assembly.transport?.nudge([]);
+    this.assembly.transports.nudge([]);
   }
 
   health(terms: Pick<HealthParts, 'timeoutMs' | 'maxLagMs'>): Promise<Health> {
-    const { store, transport, settings, runtime } = this.assembly;
+    const { store, transports, runtime } = this.assembly;
     const failing = this.pipelines.filter(({ isHoldingBack }) => isHoldingBack).map(({ subscription }) => subscription.spec.name);
-    const transportName = settings.transport?.transport ?? 'none';
-    return checkHealth({ ...terms, phase: this.phase, store, transport, transportName, failing, scheduler: runtime.scheduler });
+    return checkHealth({ ...terms, phase: this.phase, store, transports, failing, scheduler: runtime.scheduler });
   }
 
   /** Intake stops; what is in hand is finished, or after the time-out given back. Units of work go on: callers may still need them. */
@@ -163,7 +171,7 @@ export class Node {
   }
 
   private async drainOnce(timeoutMs: number): Promise<void> {
-    const { store, transport, settings, runtime, nodeId, requests } = this.assembly;
+    const { store, transports, settings, runtime, nodeId, requests } = this.assembly;
     // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
     this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
@@ -173,14 +181,14 @@ export class Node {
       returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
       this.inHand.giveUp();
     });
-    await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transport?.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
+    await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
     deadline.cancel();
     // Handlers in hand may have waited for replies; from now on none comes.
     requests.stop();
     this.isStopped = true;
-    const loops = [this.relaying?.relay, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
+    const loops = [this.relays, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
     await this.within(LET_GO_MS, 'what runs in the background', Promise.all(loops));
-    await this.within(LET_GO_MS, 'its lanes', this.relaying?.lanes.stop());
+    await this.within(LET_GO_MS, 'its lanes', this.relays.leave());
     store?.wakeups.stopListening();
     // Whoever was refused before has no row, and may not even have the table.
     if (this.housekeeper !== undefined) await this.within(LET_GO_MS, 'the row of this process', store?.nodes.leave(nodeId));
@@ -215,10 +223,10 @@ export class Node {
   private busy(): string[] {
     const inFlight = this.pipelines.filter((pipeline) => pipeline.inFlight > 0).map(({ subscription }) => subscription.spec.name);
     const loops = [
-      this.relaying?.relay.isBusy || this.relaying?.lanes.isBusy ? ['the relay'] : [],
+      this.relays.busy,
       this.retries?.isBusy ? ['stored deliveries'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
-      this.assembly.transport?.isBusy ? ['the transport'] : [],
+      this.assembly.transports.isBusy ? ['the transport'] : [],
       this.assembly.requests.isSending ? ['requests that are sent'] : [],
       this.storedReplies?.isBusy ? ['replies'] : [],
     ];
@@ -233,6 +241,7 @@ export class Node {
     if (found > wanted) throw hfError('HF_SCHEMA_AHEAD', { found, needed: wanted });
     if (found < wanted && !settings.migrate) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
     if (found < wanted) await store.schema.migrate();
+    await haveLanes(store, settings);
     await store.ready();
     this.housekeeper = this.housekeeperOf(store);
     await this.housekeeper.join();
@@ -243,22 +252,27 @@ export class Node {
     const { assembly } = this;
     const { settings, store } = assembly;
     if (settings.transport === undefined) return [];
+    const problem = (text: string) => assembly.problem(text);
     const context = {
-      capabilities: settings.transport.capabilities,
-      transport: settings.transport.transport,
       hasStore: store !== undefined,
-      holdLimitMs: settings.transport.holdLimitMs,
       maxConcurrency: store?.maxConcurrency,
       limits: settings.limits,
       readForeign: settings.readForeign,
       defaults: settings.defaults,
-      problem: (text: string) => assembly.problem(text),
+      problem,
     };
     const names = new Map<string, number>();
     for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
     for (const [name, count] of names)
       if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
-    const built = assembly.registrations.flatMap((registration) => buildSubscription(context, registration) ?? []);
+    const built = assembly.registrations.flatMap((registration) => {
+      const serving = servingOf(settings.transports, registration, problem);
+      if (serving === undefined) return [];
+      const { route, factory } = serving;
+      const { capabilities, holdLimitMs } = factory;
+      const transport = nameOfTransport(route.transport, factory.transport);
+      return buildSubscription({ ...context, route, capabilities, holdLimitMs, transport }, registration) ?? [];
+    });
     for (const problem of sharedCommands(built)) assembly.problem(problem);
     return built;
   }
@@ -268,7 +282,10 @@ export class Node {
     if (store === undefined) return built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: undefined } }));
     const methods = [...assembly.guarded].filter(([, guarded]) => guarded.isIdempotent);
     const rows = await store.subscriptions.register(assembly.nodeId, [
-      ...built.map(({ spec, formerly }) => ({ name: spec.name, types: spec.types, formerly, ordering: spec.ordering, isHandler: true })),
+      ...built.map(({ spec, transport, formerly }) => {
+        const types = registeredTypes({ spec, transport });
+        return { name: spec.name, types, formerly, ordering: spec.ordering, isHandler: true };
+      }),
       ...methods.map(([name]) => ({ name, types: [], formerly: [], ordering: 'none' as const, isHandler: false })),
     ]);
     const ids = new Map(rows.map(({ name, id }) => [name, id]));
@@ -277,8 +294,9 @@ export class Node {
       ...subscription,
       spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
     }));
-    if (await this.isLogRead(store, subscriptions)) {
-      for (const { spec } of subscriptions) {
+    const ofDefault = subscriptions.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
+    if (await this.isLogRead(store, ofDefault)) {
+      for (const { spec } of ofDefault) {
         failpoint('subscription:before-cursors');
         await store.cursors.create(spec.id as number, spec.from);
       }
@@ -286,7 +304,7 @@ export class Node {
     return subscriptions;
   }
 
-  /** Whether the subscriptions of this process get their messages from the log, at first or for good. */
+  /** Whether the subscriptions of the default transport in this process get their messages from the log, at first or for good. */
   private async isLogRead({ carrier }: Store, subscriptions: readonly Subscription[]): Promise<boolean> {
     const { settings, crossing } = this.assembly;
     const subscriptionIds = subscriptions.map(({ spec }) => spec.id as number);
@@ -296,26 +314,29 @@ export class Node {
   }
 
   private housekeeperOf(store: Store): Housekeeper {
-    const { settings, runtime, nodeId, transport } = this.assembly;
+    const { settings, runtime, nodeId, transports } = this.assembly;
     const { scheduler, logger } = runtime;
     const moved = () => {
-      transport?.nudge([]);
-      this.relaying?.relay.nudge();
+      transports.nudge([]);
+      this.relays.nudge();
     };
     return new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
   }
 
-  private async startStoreLoops(store: Store, transport: Transport): Promise<void> {
+  private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
-    const isSending = !transport.capabilities.readsLog && !assembly.crossing?.isWaiting;
-    if (isSending) await this.startRelay(store, transport);
+    const { all, further } = assembly.transports;
+    const [main] = all as [NamedTransport];
+    const isSending = !main.transport.capabilities.readsLog && !assembly.crossing?.isWaiting;
+    for (const each of isSending ? all : further) await this.startRelay(store, each);
+    await tellStranded(store, assembly);
     this.assertNotStopping();
     this.retries.start();
     if (!isSending) this.storedReplies = new StoredReplies({ store: store.replies, nodeId: assembly.nodeId, scheduler, logger });
     this.housekeeper?.start();
-    if (!transport.capabilities.readsLog) {
+    if (all.some(({ transport }) => !transport.capabilities.readsLog)) {
       // Before anything is taken: what was paused is still paused.
       await this.lookForPauses(store);
       this.watch(PAUSE_LOOK_MS, () => this.lookForPauses(store));
@@ -324,12 +345,8 @@ export class Node {
     if (!isHeard) this.watch(UNHEARD_LOOK_MS, async () => this.hear({ lanes: undefined, hasReplies: true }));
   }
 
-  /** Once, unless the options keep it away. */
-  private async startRelay(store: Store, transport: Transport): Promise<void> {
-    if (!this.assembly.settings.relay || this.relaying !== undefined || this.draining !== undefined) return;
-    this.relaying = relayingOf(this.assembly, store, transport);
-    await this.relaying.lanes.start();
-    this.relaying.relay.start();
+  private async startRelay(store: Store, transport: NamedTransport): Promise<void> {
+    if (this.draining === undefined) await this.relays.start(store, transport);
   }
 
   /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */

@@ -43,6 +43,7 @@ async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
         return new Set(paused);
       },
     },
+    log: { stranded: async () => [] },
     carrier: {
       settle: async () => 'broker',
       announce: async () => undefined,

@@ -22,7 +22,7 @@ export interface PipelinesParts {
 
 /** One pipeline for each subscription, which share the connections there are. */
 export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subscriptions: readonly Subscription[]): readonly Pipeline[] {
-  const { store, units, runtime, transport } = assembly;
+  const { store, units, runtime, transports } = assembly;
   const { clock, random, scheduler } = runtime;
   const logger = dampedLogger(runtime.logger, clock);
   const replies = assembly.replies as Replies;
@@ -30,7 +30,10 @@ export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subs
   const handling = (subscription: Subscription, failures: FailurePause): Handling => {
     const call = { clock, random, scheduler, logger, replies, failures, inHand };
     if (store === undefined || units === undefined)
-      return new InProcessPipeline({ ...call, keepsDeadLetters: transport?.capabilities.persistent ?? false }, subscription);
+      return new InProcessPipeline(
+        { ...call, keepsDeadLetters: transports.of(subscription.transport).capabilities.persistent },
+        subscription,
+      );
     const context: PipelineContext = {
       ...call,
       store,

@@ -5,6 +5,8 @@ import type { ReadForeign } from '../message/foreign.js';
 import { limitsFrom, type MessageLimits } from '../message/limits.js';
 import { assertStorable } from '../message/storable.js';
 import type { HoldfastOptions } from '../options.js';
+import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
+import { problemOfTransportName } from '../transport/transport-name.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { TransportFactory } from '../transport/transport.port.js';
 
@@ -16,7 +18,10 @@ const DEFAULT_REQUEST_LIMIT = 1000;
 /** Options, checked and with their times in milliseconds. */
 export interface Settings {
   readonly service: string;
+  /** The default one. */
   readonly transport: TransportFactory | undefined;
+  /** All of them by their names, the default first; empty when that is missing. */
+  readonly transports: ReadonlyMap<string, TransportFactory>;
   readonly migrate: boolean;
   readonly outsideTransaction: 'warn' | 'throw' | 'allow';
   readonly relay: boolean;
@@ -41,10 +46,11 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
     }
   };
   guarded(() => assertStorable(options.service, 'The name of the service', SERVICE_LENGTH), undefined);
-  const transport = transportOf(options, problem);
-  if (isProduction && options.allowInMemory !== true && transport !== undefined && !transport.capabilities.persistent) {
-    problem(hfError('HF_CONFIG_IN_MEMORY', { part: 'transport', name: transport.transport }).message);
-  }
+  const transports = transportsOf(options, problem);
+  if (isProduction && options.allowInMemory !== true)
+    for (const [name, { transport, capabilities }] of transports)
+      if (!capabilities.persistent)
+        problem(hfError('HF_CONFIG_IN_MEMORY', { part: 'transport', name: nameOfTransport(name, transport) }).message);
   const { outsideTransaction = 'warn' } = options;
   if (!['warn', 'throw', 'allow'].includes(outsideTransaction))
     problem(`outsideTransaction is ${JSON.stringify(outsideTransaction)}; use 'warn', 'throw' or 'allow'`);
@@ -57,7 +63,8 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
   if (options.store === undefined) checkWithoutStore(options, problem);
   return {
     service: options.service,
-    transport,
+    transport: transports.get(DEFAULT_TRANSPORT),
+    transports,
     migrate: options.migrate ?? !isProduction,
     outsideTransaction,
     relay: options.relay ?? true,
@@ -80,17 +87,45 @@ function checkWithoutStore({ outsideTransaction, migrate, relay, retention }: Ho
   if (retention !== undefined) problem(`retention is ${printable(retention)} and there is no store that keeps a log; ${add}`);
 }
 
-function transportOf(options: HoldfastOptions, problem: (text: string) => void): TransportFactory | undefined {
-  if (options.transport !== undefined && options.transports !== undefined)
-    problem('transport and transports are both given; give one of them');
-  const names = Object.keys(options.transports ?? {}).filter((name) => name !== 'default');
-  if (names.length > 0) problem(`transports names ${names.join(', ')}; besides the default, further transports are not supported yet`);
-  const transport: TransportFactory | undefined = options.transport ?? options.transports?.default;
-  if (transport === undefined) problem('no transport is given; add one, such as transport: database()');
-  else if (typeof transport.create !== 'function') problem('transport is not a transport; call the function, as in transport: database()');
-  const { store } = options;
+/** Those that can be used. */
+function transportsOf(options: HoldfastOptions, problem: (text: string) => void): ReadonlyMap<string, TransportFactory> {
+  const { transport, transports, store } = options;
+  if (transport !== undefined && transports !== undefined) problem('transport and transports are both given; give one of them');
+  const { default: main, ...others }: Readonly<Record<string, TransportFactory | undefined>> = { ...transports };
+  const first = transport ?? main;
+  if (first === undefined)
+    problem(
+      transports === undefined
+        ? 'no transport is given; add one, such as transport: database()'
+        : `transports has no default, only ${Object.keys(others).join(', ') || 'nothing'}; name the one that carries what names no other: default`,
+    );
+  const usable = new Map<string, TransportFactory>();
+  for (const [name, factory] of Object.entries({ ...(first === undefined ? {} : { [DEFAULT_TRANSPORT]: first }), ...others }))
+    if (isUsable({ name, factory, hasStore: store !== undefined }, problem)) usable.set(name, factory as TransportFactory);
   if (store !== undefined && typeof store.create !== 'function') problem('store is not a store; call the function, as in store: typeorm()');
-  if (transport?.capabilities?.withoutStore === false && store === undefined)
-    problem(`the transport ${transport.transport} needs a store; add one, such as store: typeorm()`);
-  return transport;
+  return usable;
+}
+
+interface GivenTransport {
+  readonly name: string;
+  readonly factory: TransportFactory | undefined;
+  readonly hasStore: boolean;
+}
+
+function isUsable({ name, factory, hasStore }: GivenTransport, problem: (text: string) => void): boolean {
+  const where = name === DEFAULT_TRANSPORT ? 'transport' : `transports.${name}`;
+  const wrong = problemOfTransportName(name);
+  if (wrong !== undefined) problem(hfError('HF_TRANSPORT_NAME', { name: printable(name), reason: wrong }).message);
+  if (typeof factory?.create !== 'function') {
+    problem(`${where} is not a transport; call the function, as in ${where}: database()`);
+    return false;
+  }
+  const { transport, capabilities } = factory;
+  if (capabilities.readsLog && name !== DEFAULT_TRANSPORT)
+    problem(
+      `${where} is ${transport}, which reads the log that the default transport would send; make it the default, and name the broker beside it`,
+    );
+  if (!capabilities.withoutStore && !hasStore)
+    problem(`the transport ${nameOfTransport(name, transport)} needs a store; add one, such as store: typeorm()`);
+  return wrong === undefined;
 }

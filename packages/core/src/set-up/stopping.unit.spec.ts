@@ -78,6 +78,7 @@ async function scene(handlerEnds: Promise<void>) {
     schema: { status: async () => ({ found: 1, wanted: 1 }) },
     subscriptions: { register: async () => [{ name: 'orders.book', id: 1, isNew: true }] },
     cursors: { create: async () => undefined },
+    log: { stranded: async () => [] },
     carrier: {
       settle: async () => 'log',
       announce: async () => undefined,

@@ -29,6 +29,10 @@ export interface SchemaPort {
   status(): Promise<SchemaStatus>;
   /** Brings the tables to `wanted`; safe to run on several nodes at once. */
   migrate(): Promise<SchemaStatus>;
+  /** Which of these transports, by their names in the options, have no lanes in the log yet. */
+  transportsWithoutLanes(names: readonly string[]): Promise<readonly string[]>;
+  /** Makes lanes of their own, as many as the default has, for those that have none; safe on several nodes at once. A node sees them from its `ready` on. */
+  addTransports(names: readonly string[]): Promise<void>;
   /** Statements `migrate` would run from version `from`, as text. */
   sql(from: number): string;
 }

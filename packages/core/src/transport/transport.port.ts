@@ -24,6 +24,8 @@ export interface TransportCapabilities {
   readonly renamedSubscriptions: boolean;
   /** Replies find the process that asked: what `bus.request` needs. */
   readonly replies: boolean;
+  /** A message may go to an address other than its type, and its subscriptions are found there; default: that is refused. */
+  readonly addresses?: boolean;
 }
 
 /** What became of one published message. `unknown`: the connection was lost while waiting, so publish it again with the same id. */
@@ -33,6 +35,8 @@ export type PublishOutcome = 'confirmed' | 'unroutable' | 'rejected' | 'unknown'
 export interface SubscriptionSpec {
   readonly name: string;
   readonly types: readonly string[];
+  /** Where the messages of each of these types go, in the same order; undefined: to their type. At an address there may be others, which it does not get. */
+  readonly addresses?: readonly string[] | undefined;
   readonly from: 'now' | 'earliest';
   readonly ordering: 'none' | 'key';
   /** Hand-overs in work at once. */
@@ -48,6 +52,11 @@ export interface ReceivedReply {
   /** Attributes as flat JSON text (see `attributesOf`). */
   readonly attributes: string;
   readonly body: Uint8Array;
+}
+
+/** Where a message is published: its destination, or without one its type. */
+export function addressOf({ destination, type }: Pick<Envelope, 'destination' | 'type'>): string {
+  return destination ?? type;
 }
 
 /** What a hand-over came to: `worked` (ask again at once), `idle` (nothing was there), `blocked` (wait before asking again). */
@@ -68,6 +77,8 @@ export interface Sink {
 
 /** What the engine gives a transport. */
 export interface TransportContext {
+  /** Its name in the options of the service; undefined: the default one. */
+  readonly name?: string;
   readonly service: string;
   /** This process, a UUID. */
   readonly nodeId: string;
@@ -96,7 +107,7 @@ export interface Transport {
   readonly capabilities: TransportCapabilities;
   /** Connects and makes what the subscriptions need. */
   start(topology: Topology): Promise<void>;
-  /** Publishes a batch; one outcome per message, in order. */
+  /** Publishes a batch; one outcome per message, in order. An event or a command goes to its `destination`, or without one to its type. */
   publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]>;
   /** Begins to hand messages over, until `close`. When it cannot, nothing has begun, and it may be called again. */
   subscribe(subscription: SubscriptionSpec, sink: Sink): Promise<void>;

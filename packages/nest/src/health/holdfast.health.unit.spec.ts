@@ -5,6 +5,7 @@ const DETAILS: Omit<Health, 'status'> = {
   problems: ['the broker is away'],
   store: { description: 'postgres', isReachable: true },
   transport: { name: 'rabbitmq', status: 'down', problem: undefined },
+  transports: [],
   lagMs: 5,
   paused: [],
 };

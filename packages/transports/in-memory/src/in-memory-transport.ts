@@ -1,4 +1,5 @@
 import {
+  addressOf,
   attributesOf,
   type Envelope,
   type HandOver,
@@ -24,6 +25,7 @@ export const IN_MEMORY_CAPABILITIES: TransportCapabilities = {
   withoutStore: true,
   renamedSubscriptions: true,
   replies: true,
+  addresses: true,
 };
 
 /** For tests and first steps: everything is lost when the process ends. */
@@ -55,7 +57,7 @@ class InMemoryTransport implements Transport {
   async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
     return batch.map((envelope): PublishOutcome => {
       if (envelope.kind === 'reply') return this.reply(envelope);
-      const wanted = this.consumers.filter(({ spec }) => spec.types.includes(envelope.type));
+      const wanted = this.consumers.filter(({ spec }) => takes(spec, envelope));
       for (const consumer of wanted) consumer.push(envelope, this.context.clock.now());
       return wanted.length === 0 ? 'unroutable' : 'confirmed';
     });
@@ -84,6 +86,11 @@ class InMemoryTransport implements Transport {
     this.receive({ attributes: attributesOf(envelope), body: envelope.body });
     return 'confirmed';
   }
+}
+
+/** A type is taken at the address that its class names. */
+function takes({ types, addresses = types }: SubscriptionSpec, envelope: Envelope): boolean {
+  return types.some((type, place) => type === envelope.type && addresses[place] === addressOf(envelope));
 }
 
 /** One subscription: its queues by partition, and how many of them are in work. */

@@ -200,9 +200,8 @@ export class Consumer {
     const [first] = records;
     const window = first && open.windows.get(nameOf(first));
     if (first === undefined || window === undefined) return;
-    // A topic that several types share has some that this subscription does not take.
-    const others = new Set(this.parts.names.typesIn(first.topic).filter((type) => !this.parts.spec.types.includes(type)));
-    window.receive(records, (record) => !others.has(attributeOf(record, 'type') ?? ''));
+    const takes = this.parts.names.takes(this.parts.spec, first.topic);
+    window.receive(records, (record) => takes(attributeOf(record, 'type') ?? ''));
     this.settled(open);
     this.fill();
   }

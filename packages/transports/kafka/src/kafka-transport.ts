@@ -33,6 +33,7 @@ export const KAFKA_CAPABILITIES: TransportCapabilities = {
   withoutStore: true,
   renamedSubscriptions: false,
   replies: true,
+  addresses: true,
 };
 
 /** Part of a close that is kept for saying goodbye to the broker, once nothing is in hand or waiting any longer is pointless. */

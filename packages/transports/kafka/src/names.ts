@@ -9,7 +9,7 @@ export class Names {
     private readonly service: string,
   ) {}
 
-  /** Where messages of a type go. */
+  /** Where messages of a type go, or those that are sent to an address. */
   topicOf(type: string): string {
     const { topics, prefix } = this.settings;
     if (Object.hasOwn(topics, type)) return topics[type] as string;
@@ -17,8 +17,17 @@ export class Names {
   }
 
   /** Where a subscription takes from. */
-  topicsOf({ types }: Pick<SubscriptionSpec, 'types'>): readonly string[] {
-    return [...new Set(types.map((type) => this.topicOf(type)))];
+  topicsOf({ types, addresses = types }: Pick<SubscriptionSpec, 'types' | 'addresses'>): readonly string[] {
+    return [...new Set(addresses.map((address) => this.topicOf(address)))];
+  }
+
+  /** Whether a subscription takes what has this type from a topic, where others may be. What has no type may be anything. */
+  takes({ types, addresses = types }: Pick<SubscriptionSpec, 'types' | 'addresses'>, topic: string): (type: string) => boolean {
+    if (addresses.some((address, place) => address !== types[place] && this.topicOf(address) === topic))
+      return (type) => type === '' || types.includes(type);
+    // A topic that several types share has some that this subscription does not take.
+    const others = new Set(this.typesIn(topic).filter((type) => !types.includes(type)));
+    return (type) => !others.has(type);
   }
 
   /** Types that are known to share a topic with others. */

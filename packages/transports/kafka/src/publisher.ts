@@ -1,4 +1,5 @@
 import {
+  addressOf,
   emit,
   type Envelope,
   hfError,
@@ -117,8 +118,8 @@ export class Publisher {
     for (const sending of [...this.underWay, ...this.unsent.splice(0)]) this.settle(sending, 'unknown');
   }
 
-  private topicOf({ kind, destination = '', type }: Envelope): string {
-    return kind === 'reply' ? topicIn(destination) : this.parts.names.topicOf(type);
+  private topicOf(envelope: Envelope): string {
+    return envelope.kind === 'reply' ? topicIn(envelope.destination ?? '') : this.parts.names.topicOf(addressOf(envelope));
   }
 
   private async open(): Promise<KafkaProducer> {

@@ -1,4 +1,4 @@
-import { emit, type Leftover, Loop, type Store, type TransportContext } from '@holdfast/core';
+import { DEFAULT_TRANSPORT, emit, type Leftover, Loop, type Store, type TransportContext } from '@holdfast/core';
 import type { Connection } from './connection.js';
 import type { Link } from './link.js';
 import type { Topology } from './topology.js';
@@ -18,6 +18,13 @@ export interface LeftoverParts {
   readonly topology: Topology;
   /** Finds out how many partitions an ordered subscription was made with. */
   readonly divide: (leftover: Leftover) => Promise<void>;
+}
+
+/** With an address before its type it is noted under the name of the transport. */
+const OWN = `${DEFAULT_TRANSPORT}:`;
+
+function routeIn(noted: string): string {
+  return noted.startsWith(OWN) ? noted.slice(OWN.length) : noted;
 }
 
 /** Removes the bindings of what no process takes any more, so that its queue does not fill with what would only become dead letters. */
@@ -59,6 +66,6 @@ export class Leftovers {
 
   private async unbind(connection: Connection, leftover: Leftover): Promise<void> {
     if (leftover.ordering === 'key') await this.parts.divide(leftover);
-    await this.parts.topology.unbind(connection, leftover);
+    await this.parts.topology.unbind(connection, { ...leftover, types: leftover.types.map(routeIn) });
   }
 }

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_TRANSPORT,
   atMost,
   type Envelope,
   hfError,
@@ -38,6 +39,7 @@ export const RABBITMQ_CAPABILITIES: TransportCapabilities = {
   withoutStore: true,
   renamedSubscriptions: false,
   replies: true,
+  addresses: true,
 };
 
 /** What takes messages for a subscription. */
@@ -214,10 +216,11 @@ class RabbitmqTransport implements Transport {
     return new Consumer({ context, logger: context.logger, link, topology, publisher, spec, queue, prefetch, sink });
   }
 
-  /** Where exchange and queues are ours to make, and it is known who takes what. */
+  /** Where exchange and queues are ours to make, and it is known who takes what: what is taken is noted for one broker, the default's. */
   private clearLeftovers(): void {
     const { context, topology, consuming: link, settings } = this;
-    if (context.store === undefined || settings.topology !== 'assert') return;
+    const { name = DEFAULT_TRANSPORT } = context;
+    if (context.store === undefined || settings.topology !== 'assert' || name !== DEFAULT_TRANSPORT) return;
     this.leftovers = new Leftovers({ context, store: context.store, link, topology, divide: (leftover) => this.divide(leftover) });
     this.leftovers.start();
   }

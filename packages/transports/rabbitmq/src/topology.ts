@@ -4,7 +4,7 @@ import type { Connection } from './connection.js';
 import type { ForeignSource } from './foreign-source.js';
 import type { Settings } from './settings.js';
 import { slotsOf } from './partitions.js';
-import { bindingKeyOf, routingKeyOf } from './wire.js';
+import { bindingKeyOf, routeOf, routingKeyOf } from './wire.js';
 
 /** Of a name, in AMQP. */
 const NAME_BYTES = 255;
@@ -20,7 +20,7 @@ interface Need {
 /** A subscription by its name. */
 type Named = Pick<SubscriptionSpec, 'name'>;
 /** A subscription and what it takes. */
-type Routed = Pick<SubscriptionSpec, 'name' | 'ordering' | 'types'>;
+type Routed = Pick<SubscriptionSpec, 'name' | 'ordering' | 'types' | 'addresses'>;
 
 /** A queue of a subscription, and what goes into it. */
 interface OwnQueue {
@@ -138,7 +138,7 @@ export class Topology {
 
   /** The queues that are a subscription's own. */
   private queues(spec: Routed, only: string | undefined): readonly OwnQueue[] {
-    const all = this.partitionsOf(spec) ?? [{ name: this.queueOf(spec), routingKeys: spec.types.map(bindingKeyOf), arguments: {} }];
+    const all = this.partitionsOf(spec) ?? [{ name: this.queueOf(spec), routingKeys: routesOf(spec).map(bindingKeyOf), arguments: {} }];
     return all.filter(({ name }) => only === undefined || name === only);
   }
 
@@ -149,9 +149,9 @@ export class Topology {
     return Array.from({ length: partitions }, (_, partition) => ({
       name: this.partitionOf(spec, partition),
       // What has no key cannot be ordered; it becomes a dead letter where everybody sees it, instead of nothing.
-      routingKeys: spec.types.flatMap((type) => [
-        ...slotsOf(partition, partitions).map((slot) => routingKeyOf(type, slot)),
-        ...(partition === 0 ? [routingKeyOf(type, undefined)] : []),
+      routingKeys: routesOf(spec).flatMap((route) => [
+        ...slotsOf(partition, partitions).map((slot) => routingKeyOf(route, slot)),
+        ...(partition === 0 ? [routingKeyOf(route, undefined)] : []),
       ]),
       arguments: { 'x-single-active-consumer': true },
     }));
@@ -211,6 +211,10 @@ export class Topology {
     for (const { exchange, routingKey = '#' } of this.foreignOf(spec))
       if (exchange !== undefined) await channel.bindQueue(queue, exchange, routingKey);
   }
+}
+
+function routesOf({ types, addresses = types }: Routed): readonly string[] {
+  return types.map((type, place) => routeOf(type, addresses[place] ?? type));
 }
 
 /** A queue that is not there closes the channel. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { attributesIn, type Envelope, type Incoming, slotOf } from '@holdfast/core';
+import { addressOf as addressIn, attributesIn, type Envelope, type Incoming, slotOf } from '@holdfast/core';
 import type { ConsumeMessage, MessageProperties, Options } from 'amqplib';
 
 /** A message as amqplib publishes it. */
@@ -54,7 +54,9 @@ export function toWire(envelope: Envelope, tag?: number): WireMessage {
   const isDirect = envelope.kind === 'reply';
   return {
     isDirect,
-    routingKey: isDirect ? queueOf(envelope) : routingKeyOf(type, key === undefined ? undefined : slotOf(key)),
+    routingKey: isDirect
+      ? queueOf(envelope)
+      : routingKeyOf(routeOf(type, addressIn(envelope)), key === undefined ? undefined : slotOf(key)),
     content: Buffer.from(body.buffer, body.byteOffset, body.byteLength),
     headers: all,
     contentType: attributes.datacontenttype,
@@ -125,6 +127,11 @@ function jsonOf(attributes: object): string {
 /** Quorum queues count how often they got a message back; a number of a foreign producer's own would do no harm but to its message. */
 function timesReturned(count: unknown): number | undefined {
   return typeof count === 'number' ? count : undefined;
+}
+
+/** What messages of a type are routed by: the type, and before it the address where they have one, so that a queue gets no other type from there. */
+export function routeOf(type: string, address: string): string {
+  return address === type ? type : `${address}:${type}`;
 }
 
 /** Where messages of a type go, by the slot of their ordering key. */

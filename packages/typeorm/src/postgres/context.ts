@@ -10,8 +10,10 @@ export interface PostgresContext {
   readonly pool: SqlPool;
   readonly clock: Clock;
   readonly marks: LaneMarks;
-  /** Lanes of the log; read from the database at start. */
+  /** Lanes of each transport; read from the database at start. */
   lanes: number;
+  /** The first lane of each transport, by its name; the same. */
+  readonly firstLanes: Map<string, number>;
   /** Subscriptions that this process has registered. */
   served?: readonly number[];
   /** The transport that this process has announced. */

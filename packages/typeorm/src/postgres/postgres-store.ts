@@ -96,7 +96,8 @@ export class PostgresStore implements Store {
     const connect = () => connectRaw(this.main) as Promise<RawConnection>;
     const { service, clock, nodeId, scheduler, logger } = given;
     const pool = new SqlPool(connect, options.isPreparing, sessionName(nodeId));
-    const context: PostgresContext = { service, tables: options.tables, pool, clock, marks: new LaneMarks(), lanes: options.lanes, nodeId };
+    const { tables, lanes } = options;
+    const context: PostgresContext = { service, tables, pool, clock, marks: new LaneMarks(), lanes, firstLanes: new Map(), nodeId };
     this.context = context;
     const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as {
       poolSize?: number;

@@ -59,6 +59,7 @@ describe('the self-test of the lock', () => {
     pool,
     clock: systemClock,
     marks: new LaneMarks(),
+    firstLanes: new Map(),
     lanes: 2,
     nodeId: 'node',
   });

@@ -1,5 +1,6 @@
 import { hfError } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
+import { byTransport } from './outbox/by-lane.js';
 import type { PostgresContext } from './context.js';
 import type { SqlPool } from './sql/sql.js';
 
@@ -23,12 +24,15 @@ export async function assertServer(pool: SqlPool, dataSource: DataSource): Promi
   if (server?.standby) throw hfError('HF_STORE_NOT_PRIMARY', { dataSource: String(database) });
 }
 
-/** The number of lanes is fixed by the first migration; a sequence that is missing or caches numbers would break the order of ids. @throws HF_STORE_SEQUENCE_LOCK */
-export async function assertLanes({ pool, tables, lanes }: PostgresContext): Promise<void> {
-  const { rows } = await pool.run<{ lane: number; cache: string | null }>({
-    text: `select l.lane, s.seqcache as cache from ${tables.lane} l left join pg_sequence s on s.seqrelid = to_regclass('${tables.lane}_' || l.lane) order by l.lane`,
+/** The number of lanes is fixed by the first migration, for each transport, and those of one follow each other; a sequence that is missing or caches numbers would break the order of ids. @throws HF_STORE_SEQUENCE_LOCK */
+export async function assertLanes({ pool, tables, lanes, firstLanes }: PostgresContext): Promise<void> {
+  const { rows } = await pool.run<{ lane: number; transport: string; cache: string | null }>({
+    text: `select l.lane, l.transport, s.seqcache as cache from ${tables.lane} l left join pg_sequence s on s.seqrelid = to_regclass('${tables.lane}_' || l.lane) order by l.lane`,
   });
-  if (rows.length !== lanes) throw hfError('HF_STORE_LANES_DIFFER', { found: rows.length, wanted: lanes });
+  for (const [transport, own] of byTransport(rows)) {
+    if (own.length !== lanes) throw hfError('HF_STORE_LANES_DIFFER', { found: own.length, wanted: lanes });
+    firstLanes.set(transport, (own[0] as { lane: number }).lane);
+  }
   const wrong = rows.find(({ cache }) => Number(cache) !== 1);
   if (wrong === undefined) return;
   const reason =

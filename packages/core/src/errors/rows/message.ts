@@ -78,6 +78,11 @@ export const MESSAGE_ERRORS = {
     sentence: 'The destination {destination} names a transport that is not registered; registered are: {known}',
     fix: "Register the transport under that name, or write '<transport>:<address>' with one that is.",
   },
+  HF_DESTINATION_ADDRESS: {
+    category: 'permanent',
+    sentence: 'The destination {destination} cannot be used: {reason}.',
+    fix: "Write '<transport>:<address>', or an address on the default transport; without a destination a message goes to its type there.",
+  },
   HF_OUTSIDE_TRANSACTION: {
     category: 'permanent',
     sentence: '{type} was published outside any unit of work, after a write: {site}.',

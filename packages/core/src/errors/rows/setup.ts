@@ -38,6 +38,21 @@ export const SETUP_ERRORS = {
     sentence: 'The log cannot be moved to {transport} yet: {problems}',
     fix: 'See to all of this and call it again; nothing was changed. `holdfast transport show` tells how it stands.',
   },
+  HF_TRANSPORT_NEW: {
+    category: 'configuration',
+    sentence: 'The transport {name} has no lanes in the log of this database, and migrate is false.',
+    fix: 'Run `holdfast transport add {name}` before the start, or set migrate: true.',
+  },
+  HF_TRANSPORT_NAME: {
+    category: 'configuration',
+    sentence: '{name} cannot be the name of a transport: {reason}.',
+    fix: 'Use 1 to 40 of the signs a-z, A-Z, 0-9, _ and -, a letter first.',
+  },
+  HF_TRANSPORT_DISCARD: {
+    category: 'configuration',
+    sentence: 'What waits for the transport {name} cannot be discarded: {reason}.',
+    fix: 'Discard what waits for a transport that no process has any more; `holdfast outbox show` tells which there are.',
+  },
   HF_DECORATOR_TARGET: {
     category: 'configuration',
     sentence: '@{decorator} cannot stand on {target}: {reason}.',

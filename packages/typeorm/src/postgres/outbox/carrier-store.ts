@@ -2,6 +2,7 @@ import { type Carrier, type CarrierInfo, type CarrierStore, type Crossing, hfErr
 import { audit } from '../audit.js';
 import { BEFORE_SWITCH } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { IS_DEFAULT } from './relay-scope.js';
 import { LogEnd } from './log-end.js';
 import { prepared, type SqlRunner } from '../sql/sql.js';
 
@@ -35,7 +36,7 @@ export class PostgresCarrierStore implements CarrierStore {
       `with free as (select lane from ${t.cursor} where subscription_id = $1 for update skip locked)
        delete from ${t.cursor} where subscription_id = $1
          and (select count(*) from free) = (select count(*) from ${t.cursor} where subscription_id = $1)
-         and not exists (select from ${t.lane} where log_end is null or not is_log_closed)
+         and not exists (select from ${t.lane} where (log_end is null or not is_log_closed) and ${IS_DEFAULT})
          and not exists (select ${mine} join ${t.outbox} o on o.lane = c.lane and o.id > c.position and ${BEFORE_SWITCH} and o.type = any(s.types)
            where c.subscription_id = $1)
          and not exists (select ${mine} cross join unnest(c.holes) h
@@ -57,7 +58,7 @@ export class PostgresCarrierStore implements CarrierStore {
         return 'broker';
       }
       if (is_read) return 'log';
-      await sql.run({ text: `update ${t.lane} set relay_position = trimmed_to` });
+      await sql.run({ text: `update ${t.lane} set relay_position = trimmed_to where ${IS_DEFAULT}` });
       return 'broker';
     });
   }
@@ -80,7 +81,7 @@ export class PostgresCarrierStore implements CarrierStore {
   async show(): Promise<CarrierInfo> {
     const t = this.context.tables;
     const { rows: lanes } = await this.context.pool.run<{ is_sent: boolean }>({
-      text: `select bool_or(relay_position is not null) as is_sent from ${t.lane}`,
+      text: `select bool_or(relay_position is not null) as is_sent from ${t.lane} where ${IS_DEFAULT}`,
     });
     const { rows } = await this.context.pool.run<SubscriptionRow>({
       text: `select s.service, s.name, s.state, exists (select from ${t.cursor} c where c.subscription_id = s.id) as is_reading, b.backlog,
@@ -116,10 +117,10 @@ export class PostgresCarrierStore implements CarrierStore {
   /** How the log stands. It stays so until the transaction ends: whoever decides anything about it locks its lanes first. */
   private async locked(sql: SqlRunner): Promise<LogRow> {
     const t = this.context.tables;
-    await sql.run({ text: `select from ${t.lane} order by lane for update` });
+    await sql.run({ text: `select from ${t.lane} where ${IS_DEFAULT} order by lane for update` });
     const { rows } = await sql.run<LogRow>({
       text: `select bool_or(log_end is not null) as is_switched, bool_or(relay_position is not null) as is_sent,
-               exists (select from ${t.cursor}) as is_read from ${t.lane}`,
+               exists (select from ${t.cursor}) as is_read from ${t.lane} where ${IS_DEFAULT}`,
     });
     return rows[0] as LogRow;
   }

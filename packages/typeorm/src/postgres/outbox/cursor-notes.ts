@@ -2,6 +2,7 @@ import type { CursorKey, IdRange, Position } from '@holdfast/core';
 import { BEFORE_SWITCH } from './before-switch.js';
 import { cursorName } from './cursor-name.js';
 import type { PostgresContext } from '../context.js';
+import { IS_DEFAULT } from './relay-scope.js';
 import { parseMultirange } from '../sql/multirange.js';
 import { prepared } from '../sql/sql.js';
 
@@ -106,7 +107,7 @@ export class CursorNotes {
 /** Nothing to look for when there are no holes: else PostgreSQL plans it again at every poll. */
 function newsStatements({ tables: { lane, outbox } }: PostgresContext) {
   const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane and ${BEFORE_SWITCH} order by o.id desc limit 1) as id, true as is_top
-    from ${lane} l`;
+    from ${lane} l where l.${IS_DEFAULT}`;
   const holes = `select h.lane, h.id, false from unnest($1::smallint[], $2::bigint[]) h(lane, id) join ${outbox} o on o.lane = h.lane and o.id = h.id`;
   return { tops: prepared(tops), topsAndHoles: prepared(`${tops} union all ${holes}`) };
 }

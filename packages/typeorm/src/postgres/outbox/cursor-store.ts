@@ -5,6 +5,7 @@ import { BEFORE_SWITCH } from './before-switch.js';
 import { CursorNotes } from './cursor-notes.js';
 import { type LaneSight, type Read, readFrom, type SeenRow, sightOf } from './lane-sight.js';
 import { sessionName } from '../node-store.js';
+import { IS_DEFAULT } from './relay-scope.js';
 import { formatMultirange } from '../sql/multirange.js';
 import { ReadAhead } from './read-ahead.js';
 import { prepared, type SqlRunner, type Statement } from '../sql/sql.js';
@@ -67,10 +68,10 @@ export class PostgresCursorStore implements CursorStore {
     });
     if (Number(rows[0]?.n) === this.context.lanes) return;
     await this.context.pool.transaction(async (sql) => {
-      await sql.run({ text: `select lane from ${t.lane} order by lane for share` });
+      await sql.run({ text: `select lane from ${t.lane} where ${IS_DEFAULT} order by lane for share` });
       await sql.run({
         text: `insert into ${t.cursor} (subscription_id, lane, position, holes)
-               select $1, l.lane, s.position, s.holes from ${t.lane} l ${missing} cross join lateral (${start}) s on conflict do nothing`,
+               select $1, l.lane, s.position, s.holes from ${t.lane} l ${missing} cross join lateral (${start}) s where l.${IS_DEFAULT} on conflict do nothing`,
         values: [subscriptionId],
       });
     });

@@ -41,6 +41,7 @@ describe.each(servers())('a verdict of the fence on $name', (server) => {
       pool,
       clock: systemClock,
       marks: new LaneMarks(),
+      firstLanes: new Map(),
       lanes: 1,
       nodeId: scene.nodeId,
     };

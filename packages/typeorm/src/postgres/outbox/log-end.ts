@@ -1,4 +1,5 @@
 import type { PostgresContext } from '../context.js';
+import { IS_DEFAULT } from './relay-scope.js';
 import { raiseSequence } from './raise-sequence.js';
 import { sequenceHolders, stillHolding } from './sequence-holders.js';
 import type { Statement } from '../sql/sql.js';
@@ -36,7 +37,7 @@ export class LogEnd {
       text: `update ${t.lane} l set log_end = n.log_end, relay_position = n.log_end, relay_holes = '{}' from (
                select l.lane, greatest(coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0), l.trimmed_to,
                  (select max(c.position) from ${t.cursor} c where c.lane = l.lane), (select max(o.id) from ${t.outbox} o where o.lane = l.lane)) + ${SKIPPED} as log_end
-               from ${t.lane} l) n
+               from ${t.lane} l where ${IS_DEFAULT}) n
              where n.lane = l.lane`,
     };
   }
@@ -77,7 +78,7 @@ export class LogEnd {
     const t = this.context.tables;
     const { rows } = await this.context.pool.run<LaneRow>({
       text: `select l.lane, l.log_end, l.is_log_closed as is_closed, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) < l.log_end is true as is_behind
-             from ${t.lane} l order by l.lane`,
+             from ${t.lane} l where ${IS_DEFAULT} order by l.lane`,
     });
     return rows;
   }

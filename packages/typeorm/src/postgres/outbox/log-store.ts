@@ -1,10 +1,33 @@
-import { hfError, laneOfSlot, type LogRow, type LogStats, type LogStore, RELAY_SCOPE, type Transaction } from '@holdfast/core';
+import {
+  DEFAULT_TRANSPORT,
+  hfError,
+  laneOfSlot,
+  type LogRow,
+  type LogStats,
+  type LogStore,
+  type OperatorAction,
+  type Stranded,
+  type Transaction,
+  type UnsentStats,
+} from '@holdfast/core';
+import { byTransport } from './by-lane.js';
 import { placeOf } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
 import { IS_DURABLE, prepared } from '../sql/sql.js';
+import { SCOPE_OF_LANE } from './relay-scope.js';
+import { discardIn, strandedIn } from './stranded.js';
 import { sqlOf } from '../sql/transaction-sql.js';
 
 const NOT_NULL_VIOLATION = '23502';
+
+interface StatsRow {
+  readonly lane: number;
+  readonly transport: string;
+  readonly owner: string | null;
+  readonly backlog: string;
+  readonly oldest: number | null;
+  readonly parked: string;
+}
 
 /** The outbox in PostgreSQL: rows numbered by one sequence per lane, written as the last statement of a unit. */
 export class PostgresLogStore implements LogStore {
@@ -50,6 +73,20 @@ export class PostgresLogStore implements LogStore {
     return this.context.lanes;
   }
 
+  lanesOf(transport: string): readonly number[] {
+    const { firstLanes, lanes } = this.context;
+    const first = firstLanes.get(transport) ?? 0;
+    return Array.from({ length: lanes }, (_, lane) => first + lane);
+  }
+
+  stranded(transports: readonly string[]): Promise<readonly Stranded[]> {
+    return strandedIn(this.context, transports);
+  }
+
+  discard(transport: string, action: OperatorAction): Promise<number> {
+    return discardIn(this.context, transport, action);
+  }
+
   async append(tx: Transaction, rows: readonly LogRow[]): Promise<readonly number[]> {
     const now = rows.filter((row) => row.due === undefined);
     if (now.length < rows.length)
@@ -67,10 +104,10 @@ export class PostgresLogStore implements LogStore {
 
   async stats(): Promise<LogStats> {
     const t = this.context.tables;
-    const { rows } = await this.context.pool.run<{ lane: number; owner: string | null; backlog: string; oldest: number | null }>({
-      text: `select l.lane, o.node_id as owner, b.backlog, b.oldest
+    const { rows } = await this.context.pool.run<StatsRow>({
+      text: `select l.lane, l.transport, o.node_id as owner, b.backlog, b.oldest, (select count(*) from ${t.parked} p where p.lane = l.lane) as parked
              from ${t.lane} l
-             left join ${t.lease} o on o.scope = '${RELAY_SCOPE}' and o.part = l.lane and o.lease_until >= now()
+             left join ${t.lease} o on o.scope = ${SCOPE_OF_LANE} and o.part = l.lane and o.lease_until >= now()
              cross join lateral (select min(p) as low from (
                select ${placeOf(t)} as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired'
                union all select l.relay_position) readers(p)) r
@@ -78,15 +115,12 @@ export class PostgresLogStore implements LogStore {
                from ${t.outbox} o where o.lane = l.lane and o.id > r.low) b
              order by l.lane`,
     });
-    const counts = await this.context.pool.run<{ scheduled: string; parked: string }>({
-      text: `select (select count(*) from ${t.scheduled}) as scheduled, (select count(*) from ${t.parked}) as parked`,
-    });
+    const counts = await this.context.pool.run<{ scheduled: string }>({ text: `select count(*) as scheduled from ${t.scheduled}` });
     return {
-      backlog: rows.reduce((sum, row) => sum + Number(row.backlog), 0),
-      oldestAgeMs: Math.max(0, ...rows.map((row) => Math.round(Number(row.oldest ?? 0)))),
+      ...unsentIn(rows),
       scheduled: Number(counts.rows[0]?.scheduled),
-      parked: Number(counts.rows[0]?.parked),
-      lanes: rows.map(({ lane, owner, backlog }) => ({ lane, owner: owner ?? undefined, backlog: Number(backlog) })),
+      transports: [...byTransport(rows)].map(([transport, own]) => ({ transport, ...unsentIn(own) })),
+      lanes: rows.map(({ lane, transport, owner, backlog }) => ({ lane, transport, owner: owner ?? undefined, backlog: Number(backlog) })),
     };
   }
 
@@ -123,12 +157,28 @@ export class PostgresLogStore implements LogStore {
     await sqlOf(tx).run(this.schedule(this.lanesFor(rows), ...columnsOf(rows), at, this.context.clock.aheadOfDatabaseMs(), delayMs));
   }
 
-  /** A key's lane is fixed by its slot; messages without a key share one lane per unit, another each time. */
+  /** The default transport's are the first; of one whose lanes this process does not know nothing may be written, wherever it is. */
+  private firstLaneOf(transport: string | undefined): number {
+    if (transport === undefined || transport === DEFAULT_TRANSPORT) return 0;
+    const first = this.context.firstLanes.get(transport);
+    if (first === undefined) throw hfError('HF_INVARIANT', { fact: `a message for the transport ${transport}, which has no lanes` });
+    return first;
+  }
+
+  /** A key's lane is fixed by its slot, for each transport; messages without a key share one lane per unit, another each time. */
   private lanesFor(rows: readonly LogRow[]): number[] {
     const { lanes } = this.context;
     this.nextLane = (this.nextLane + 1) % lanes;
-    return rows.map(({ slot }) => (slot === undefined ? this.nextLane : laneOfSlot(slot, lanes)));
+    return rows.map(({ slot, transport }) => this.firstLaneOf(transport) + (slot === undefined ? this.nextLane : laneOfSlot(slot, lanes)));
   }
+}
+
+function unsentIn(rows: readonly StatsRow[]): UnsentStats {
+  return {
+    backlog: rows.reduce((sum, row) => sum + Number(row.backlog), 0),
+    oldestAgeMs: Math.max(0, ...rows.map((row) => Math.round(Number(row.oldest ?? 0)))),
+    parked: rows.reduce((sum, row) => sum + Number(row.parked), 0),
+  };
 }
 
 function columnsOf(rows: readonly LogRow[]): [string[], (string | null)[], string[], Uint8Array[]] {

@@ -11,13 +11,13 @@ import {
   type ParkedReason,
   type ParkedStore,
   type ReadBound,
-  RELAY_SCOPE,
   type Resent,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import { byLane } from './by-lane.js';
 import type { PostgresContext } from '../context.js';
+import { SCOPE_OF_LANE } from './relay-scope.js';
 import { LIFE } from '../server-life.js';
 import { prepared, type SqlRunner } from '../sql/sql.js';
 
@@ -76,7 +76,7 @@ export class PostgresParkedStore implements ParkedStore {
        order by c.lane, c.row_id, c.id`,
     );
     this.resentStatement = prepared(
-      `with mine as (select from ${t.lease} where scope = '${RELAY_SCOPE}' and part = $1 and owner_token = $2 and ${LIFE} = $8),
+      `with mine as (select from ${t.lease} where scope = (select ${SCOPE_OF_LANE} from ${t.lane} l where l.lane = $1) and part = $1 and owner_token = $2 and ${LIFE} = $8),
        sent as (delete from ${t.parked} where lane = $1 and id = any($3::bigint[]) and exists (select from mine)),
        failed as (
          update ${t.parked} p set attempts = p.attempts + 1, reason = r.reason, error = r.error, next_attempt_at = clock_timestamp() + ($9 + r.delay_ms) * interval '1 millisecond'
@@ -112,13 +112,14 @@ export class PostgresParkedStore implements ParkedStore {
 
   async list({ limit: asked, cursor, ...filter }: ParkedFilter & Page): Promise<Paged<ParkedMessage>> {
     const limit = pageLimit(asked);
-    const where = conditionsOf(filter);
+    const where = this.conditionsOf(filter);
     if (cursor !== undefined) {
       if (!isRowId(cursor)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
       where.and(`id > ${where.bind(cursor)}::bigint`);
     }
-    const { rows } = await this.context.pool.run<ParkedRow>({
-      text: `select * from ${this.context.tables.parked} where true ${where.text} order by id limit ${limit + 1}`,
+    const { rows } = await this.context.pool.run<ParkedRow & { readonly transport: string }>({
+      text: `select p.*, (select transport from ${this.context.tables.lane} l where l.lane = p.lane) as transport
+             from ${this.context.tables.parked} p where true ${where.text} order by id limit ${limit + 1}`,
       values: where.values,
     });
     const items = rows.slice(0, limit);
@@ -145,7 +146,7 @@ export class PostgresParkedStore implements ParkedStore {
     { name, ...action }: OperatorAction & { readonly name: string },
     statement: (where: Conditions) => { readonly text: string; readonly values: readonly unknown[] },
   ): Promise<number> {
-    const where = typeof which === 'string' ? conditionsOfId(which) : conditionsOf(which);
+    const where = typeof which === 'string' ? conditionsOfId(which) : this.conditionsOf(which);
     return this.context.pool.transaction(async (sql: SqlRunner) => {
       const { rowCount } = await sql.run(statement(where));
       const target = typeof which === 'string' ? which : JSON.stringify(which);
@@ -153,21 +154,23 @@ export class PostgresParkedStore implements ParkedStore {
       return rowCount;
     });
   }
+
+  private conditionsOf({ transport, type, key, reason, since, until }: ParkedFilter): Conditions {
+    const where = new Conditions();
+    if (transport !== undefined)
+      where.and(`lane in (select l.lane from ${this.context.tables.lane} l where l.transport = ${where.bind(transport)})`);
+    if (type !== undefined) where.and(`type = ${where.bind(type)}`);
+    if (key !== undefined) where.and(`key = ${where.bind(key)}`);
+    if (reason !== undefined) where.and(`reason = ${where.bind(reason)}`);
+    if (since !== undefined) where.and(`parked_at >= ${where.bind(since)}`);
+    if (until !== undefined) where.and(`parked_at < ${where.bind(until)}`);
+    return where;
+  }
 }
 
 function conditionsOfId(id: string): Conditions {
   const where = new Conditions();
   where.and(isRowId(id) ? `id = ${where.bind(id)}::bigint` : 'false');
-  return where;
-}
-
-function conditionsOf({ type, key, reason, since, until }: ParkedFilter): Conditions {
-  const where = new Conditions();
-  if (type !== undefined) where.and(`type = ${where.bind(type)}`);
-  if (key !== undefined) where.and(`key = ${where.bind(key)}`);
-  if (reason !== undefined) where.and(`reason = ${where.bind(reason)}`);
-  if (since !== undefined) where.and(`parked_at >= ${where.bind(since)}`);
-  if (until !== undefined) where.and(`parked_at < ${where.bind(until)}`);
   return where;
 }
 
@@ -190,12 +193,13 @@ function sendable(row: ParkedRow): ParkedBatch['rows'][number] {
   };
 }
 
-function messageOf(row: ParkedRow): ParkedMessage {
+function messageOf(row: ParkedRow & { readonly transport: string }): ParkedMessage {
   const { id, source } = identityOf(row);
   return {
     id: row.id,
     message: { id, source, type: row.type, key: row.key ?? undefined },
     lane: row.lane,
+    transport: row.transport,
     reason: row.reason,
     error: row.error ?? undefined,
     attempts: row.attempts,

@@ -5,7 +5,6 @@ import {
   type Progress,
   type ReadBound,
   readOn,
-  RELAY_SCOPE,
   type RelayBatch,
   type RelayRow,
   type RelayStore,
@@ -15,6 +14,7 @@ import { byLane } from './by-lane.js';
 import type { PostgresContext } from '../context.js';
 import { Gathered } from '../sql/gathered.js';
 import { formatMultirange, parseMultirange } from '../sql/multirange.js';
+import { IS_DEFAULT, SCOPE_OF_LANE } from './relay-scope.js';
 import { LIFE } from '../server-life.js';
 import { prepared } from '../sql/sql.js';
 
@@ -89,7 +89,7 @@ export class PostgresRelayStore implements RelayStore {
          where lane in (select lane from ${t.lane} where lane = any($1::smallint[]) for no key update ${lock})) s
        where l.lane = s.lane and coalesce(l.relay_position, l.trimmed_to) = s.position and l.relay_holes <@ s.holes::int8multirange
          and s.holes::int8multirange - l.relay_holes <@ l.dead and l.relay_holes @> s.filled::int8multirange
-         and exists (select from ${t.lease} where scope = '${RELAY_SCOPE}' and part = s.lane and owner_token = s.owner_token) and ${LIFE} = s.life
+         and exists (select from ${t.lease} where scope = ${SCOPE_OF_LANE} and part = s.lane and owner_token = s.owner_token) and ${LIFE} = s.life
        returning l.lane, s.n::int as n`;
     this.togetherStatement = prepared(advance('skip locked'));
     this.aloneStatement = prepared(advance(''));
@@ -105,7 +105,7 @@ export class PostgresRelayStore implements RelayStore {
   }
 
   async read(lanes: readonly number[], perLane: ReadBound): Promise<readonly RelayBatch[]> {
-    if (!this.hasPlaces) await this.takePlaces();
+    if (!this.hasPlaces && lanes.some((lane) => lane < this.context.lanes)) await this.takePlaces();
     const { rows } = await this.context.pool.run<LogRow>(this.readStatement(perLane.rows, lanes, perLane.bytes));
     return [...byLane(rows).values()].map((rowsOfLane) => batchOf(rowsOfLane, perLane.rows));
   }
@@ -151,10 +151,10 @@ export class PostgresRelayStore implements RelayStore {
     return rowCount > 0;
   }
 
-  /** A relay that is there counts as a reader, also before it has sent anything: what it has not sent must not be trimmed. */
+  /** A relay of the default transport counts as a reader from when it is there, also before it has sent anything: what it has not sent must not be trimmed. */
   private async takePlaces(): Promise<void> {
     await this.context.pool.run({
-      text: `update ${this.context.tables.lane} set relay_position = trimmed_to where relay_position is null`,
+      text: `update ${this.context.tables.lane} set relay_position = trimmed_to where relay_position is null and ${IS_DEFAULT}`,
     });
     this.hasPlaces = true;
   }

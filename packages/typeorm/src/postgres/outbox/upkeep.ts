@@ -56,7 +56,9 @@ export class PostgresLogUpkeep implements LogUpkeep {
 
   async trim(retentionMs: number): Promise<number> {
     let trimmed = 0;
-    for (let lane = 0; lane < this.context.lanes; lane += 1) trimmed += await this.trimLane(lane, retentionMs);
+    // Also those of transports that this process does not have.
+    const { rows } = await this.context.pool.run<{ lane: number }>({ text: `select lane from ${this.context.tables.lane} order by lane` });
+    for (const { lane } of rows) trimmed += await this.trimLane(lane, retentionMs);
     return trimmed;
   }
 

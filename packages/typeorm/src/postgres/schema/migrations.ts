@@ -1,4 +1,4 @@
-import { RELAY_SCOPE } from '@holdfast/core';
+import { DEFAULT_TRANSPORT, RELAY_SCOPE } from '@holdfast/core';
 import type { Tables } from './tables.js';
 
 /** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
@@ -16,6 +16,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, name: 'receipts', statements: receipts },
   { version: 5, name: 'types that processes take', statements: takenTypes },
   { version: 6, name: 'a log that was moved to a broker', statements: carrier },
+  { version: 7, name: 'lanes of further transports', statements: furtherTransports },
 ];
 
 /** Version this code reads and writes. */
@@ -244,6 +245,11 @@ function takenTypes(t: Tables): readonly string[] {
     `insert into ${t.takenType} (subscription_id, type, node_id)
      select id, unnest(types), '00000000-0000-0000-0000-000000000000' from ${t.subscription} where is_handler`,
   ];
+}
+
+/** What there is belongs to the default transport, with the places it stands at. */
+function furtherTransports(t: Tables): string[] {
+  return [`alter table ${t.lane} add column transport text not null default '${DEFAULT_TRANSPORT}'`];
 }
 
 function carrier(t: Tables): string[] {

@@ -2,6 +2,7 @@ import { hfError, type SchemaPort, type SchemaStatus } from '@holdfast/core';
 import type { SqlPool, SqlRunner } from '../sql/sql.js';
 import { MIGRATIONS, SCHEMA_VERSION } from './migrations.js';
 import type { Tables } from './tables.js';
+import { addTransport } from './transport-lanes.js';
 
 /** Waiting longer for a table's lock would make every writer behind us wait too (red team 2, H10). */
 const LOCK_TIMEOUT = '2s';
@@ -24,14 +25,23 @@ export class PostgresSchema implements SchemaPort {
     return { found: await this.found(this.pool), wanted: SCHEMA_VERSION };
   }
 
-  async migrate(): Promise<SchemaStatus> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.migrateOnce();
-      } catch (error) {
-        if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MIGRATE_ATTEMPTS) throw error;
-      }
-    }
+  migrate(): Promise<SchemaStatus> {
+    return this.alone(async (sql) => {
+      const found = await this.found(sql);
+      if (found > SCHEMA_VERSION) throw hfError('HF_SCHEMA_AHEAD', { found, needed: SCHEMA_VERSION });
+      for (const statement of this.statements(found)) await sql.run({ text: statement });
+      return { found: SCHEMA_VERSION, wanted: SCHEMA_VERSION };
+    });
+  }
+
+  transportsWithoutLanes(names: readonly string[]): Promise<readonly string[]> {
+    return this.without(this.pool, names);
+  }
+
+  addTransports(names: readonly string[]): Promise<void> {
+    return this.alone(async (sql) => {
+      for (const name of await this.without(sql, names)) await addTransport(sql, { tables: this.tables, name });
+    });
   }
 
   sql(from: number): string {
@@ -44,15 +54,28 @@ export class PostgresSchema implements SchemaPort {
     return Number(rows[0]?.value);
   }
 
-  private migrateOnce(): Promise<SchemaStatus> {
-    return this.pool.transaction(async (sql) => {
-      await sql.run({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
-      await sql.run({ text: `select pg_advisory_xact_lock(${MIGRATION_LOCK})` });
-      const found = await this.found(sql);
-      if (found > SCHEMA_VERSION) throw hfError('HF_SCHEMA_AHEAD', { found, needed: SCHEMA_VERSION });
-      for (const statement of this.statements(found)) await sql.run({ text: statement });
-      return { found: SCHEMA_VERSION, wanted: SCHEMA_VERSION };
-    }, MIGRATION_STATEMENT_MS);
+  private async without(sql: SqlRunner, names: readonly string[]): Promise<readonly string[]> {
+    const { rows } = await sql.run<{ name: string }>({
+      text: `select name from unnest($1::text[]) with ordinality as n(name, n)
+             where not exists (select from ${this.tables.lane} l where l.transport = n.name) order by n`,
+      values: [names],
+    });
+    return rows.map(({ name }) => name);
+  }
+
+  /** One node after the other, and no lock is waited for so long that others wait behind. */
+  private async alone<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.pool.transaction(async (sql) => {
+          await sql.run({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
+          await sql.run({ text: `select pg_advisory_xact_lock(${MIGRATION_LOCK})` });
+          return work(sql);
+        }, MIGRATION_STATEMENT_MS);
+      } catch (error) {
+        if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MIGRATE_ATTEMPTS) throw error;
+      }
+    }
   }
 
   private *statements(from: number): Iterable<string> {

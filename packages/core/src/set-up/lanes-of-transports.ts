@@ -1,0 +1,24 @@
+import { hfError } from '../errors/catalogue.js';
+import type { Store } from '../store/store.port.js';
+import { DEFAULT_TRANSPORT } from '../transport/route.js';
+import type { Assembly } from './assembly.js';
+import type { Settings } from './settings.js';
+
+/** Before anything is written: each further transport has lanes of its own. @throws HF_TRANSPORT_NEW where they are not ours to make */
+export async function haveLanes({ schema }: Pick<Store, 'schema'>, { transports, migrate }: Settings): Promise<void> {
+  const further = [...transports.keys()].filter((name) => name !== DEFAULT_TRANSPORT);
+  const missing = further.length === 0 ? [] : await schema.transportsWithoutLanes(further);
+  const [first] = missing;
+  if (first === undefined) return;
+  if (!migrate) throw hfError('HF_TRANSPORT_NEW', { name: first });
+  await schema.addTransports(missing);
+}
+
+/** What waits for a transport that was taken from the options is not lost, and nobody sends it. */
+export async function tellStranded({ log }: Pick<Store, 'log'>, { settings, runtime }: Assembly): Promise<void> {
+  for (const { transport, backlog, parked } of await log.stranded([...settings.transports.keys()]))
+    runtime.logger.error(
+      'messages wait for a transport that no process has; name it in transports again until they are sent, or give them up with holdfast transport discard',
+      { transport, backlog, parked },
+    );
+}
