@@ -29,6 +29,11 @@ export const OPTIONS = {
     says: 'the service it is about, as in HoldfastModule.forRoot({ service })',
   },
   to: { type: 'string', value: '<transport>', says: 'the transport to move to, as its processes name it, such as rabbitmq' },
+  transport: {
+    type: 'string',
+    value: '<name>',
+    says: 'only for this transport, as named in transports; default is the one without a name',
+  },
   by: { type: 'string', value: '<name>', says: 'who does it, for the audit table; default: the user of the operating system' },
   reason: { type: 'string', value: '<text>', says: 'why, for the audit table' },
   subscription: { type: 'string', value: '<name>', says: 'only of this subscription' },

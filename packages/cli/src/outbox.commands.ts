@@ -7,7 +7,7 @@ import { type OptionName, required, time, wholeNumber } from './options.js';
 import { json, age, table } from './table.js';
 
 const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
-const FILTER_OPTIONS = ['type', 'key', 'since', 'until'] as const satisfies readonly OptionName[];
+const FILTER_OPTIONS = ['transport', 'type', 'key', 'since', 'until'] as const satisfies readonly OptionName[];
 const CHOICE = { what: 'parked message', options: FILTER_OPTIONS };
 
 /** Operators' commands about what waits to be sent. */
@@ -49,10 +49,14 @@ function show(call: Call): Promise<ExitCode> {
       const { backlog, oldestAgeMs, scheduled, parked: kept } = stats;
       terminal.write(table(['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED'], [[backlog, age(oldestAgeMs), scheduled, kept]]));
       terminal.write('\n');
+      if (stats.transports.length > 1) {
+        const rows = stats.transports.map((each) => [each.transport, each.backlog, age(each.oldestAgeMs), each.parked]);
+        terminal.write(`${table(['TRANSPORT', 'BACKLOG', 'OLDEST', 'PARKED'], rows)}\n`);
+      }
       terminal.write(
         table(
-          ['LANE', 'BACKLOG', 'SENT BY'],
-          stats.lanes.map(({ lane, backlog: waiting, owner }) => [lane, waiting, owner]),
+          ['LANE', 'TRANSPORT', 'BACKLOG', 'SENT BY'],
+          stats.lanes.map(({ lane, transport, backlog: waiting, owner }) => [lane, transport, waiting, owner]),
         ),
       );
     }
@@ -68,16 +72,17 @@ function parked(call: Call): Promise<ExitCode> {
     if (values.json) terminal.write(json({ items: items.map(({ body: _, ...message }) => message), next }));
     else if (items.length === 0) terminal.write('No such message is parked.\n');
     else {
-      const rows = items.map(({ id, parkedAt, message, reason, attempts, error }) => [
+      const rows = items.map(({ id, parkedAt, transport, message, reason, attempts, error }) => [
         id,
         parkedAt,
+        transport,
         message.type,
         message.key,
         reason,
         attempts,
         error,
       ]);
-      terminal.write(table(['ID', 'PARKED SINCE', 'TYPE', 'KEY', 'REASON', 'ATTEMPTS', 'ERROR'], rows));
+      terminal.write(table(['ID', 'PARKED SINCE', 'TRANSPORT', 'TYPE', 'KEY', 'REASON', 'ATTEMPTS', 'ERROR'], rows));
       if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
     }
     return EXIT.done;
@@ -109,5 +114,11 @@ function counted(count: number): string {
 }
 
 function filterOf({ values }: Call): ParkedFilter {
-  return given<ParkedFilter>({ type: values.type, key: values.key, since: time(values, 'since'), until: time(values, 'until') });
+  return given<ParkedFilter>({
+    transport: values.transport,
+    type: values.type,
+    key: values.key,
+    since: time(values, 'since'),
+    until: time(values, 'until'),
+  });
 }

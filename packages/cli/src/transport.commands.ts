@@ -1,5 +1,6 @@
+import { hfError, printable, problemOfTransportName } from '@holdfast/core';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
-import { withOperators } from './connection.js';
+import { withOperators, withTools } from './connection.js';
 import { actionOf } from './operator.js';
 import { type OptionName, required } from './options.js';
 import { json, table } from './table.js';
@@ -20,6 +21,20 @@ export const TRANSPORT_COMMANDS: readonly Command[] = [
     summary: 'moves all services of the database from its log to a broker; needs --to',
     run: change,
   },
+  {
+    words: ['transport', 'add'],
+    argument: { name: 'name', isRequired: true },
+    options: ['data-source', 'schema'],
+    summary: 'makes the lanes of a further transport, as named in transports, where migrate is false; safe to run twice at once',
+    run: add,
+  },
+  {
+    words: ['transport', 'discard'],
+    argument: { name: 'name', isRequired: true },
+    options: [...STORE_OPTIONS, 'by', 'reason'],
+    summary: 'gives up all that waits for a transport that no process has any more; needs --reason',
+    run: discard,
+  },
 ];
 
 function show(call: Call): Promise<ExitCode> {
@@ -39,6 +54,30 @@ function show(call: Call): Promise<ExitCode> {
       ]);
       terminal.write(table(['SERVICE', 'SUBSCRIPTION', 'STATE', 'CARRIER', 'LEFT IN THE LOG', 'RUNS OVER'], rows));
     }
+    return EXIT.done;
+  });
+}
+
+function add(call: Call): Promise<ExitCode> {
+  const name = call.argument as string;
+  const wrong = problemOfTransportName(name);
+  if (wrong !== undefined) throw hfError('HF_TRANSPORT_NAME', { name: printable(name), reason: wrong });
+  return withTools(call, async ({ store, where }) => {
+    const { found, wanted } = await store.schema.status();
+    if (found < wanted) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
+    const missing = await store.schema.transportsWithoutLanes([name]);
+    await store.schema.addTransports(missing);
+    call.terminal.write(missing.length === 0 ? `${name} has its lanes already (${where}).\n` : `${name} has its lanes now (${where}).\n`);
+    return EXIT.done;
+  });
+}
+
+function discard(call: Call): Promise<ExitCode> {
+  const name = call.argument as string;
+  const action = { ...actionOf(call), reason: required(call.values, 'reason') };
+  return withOperators(call, async ({ outbox }) => {
+    const { count } = await outbox.discardTransport(name, action);
+    call.terminal.write(`${count} ${count === 1 ? 'message' : 'messages'} for ${name} given up.\n`);
     return EXIT.done;
   });
 }

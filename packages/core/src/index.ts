@@ -123,6 +123,7 @@ export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.por
 export type { Hint, SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
 export { DEFAULT_TRANSPORT } from './transport/route.js';
+export { problemOfTransportName } from './transport/transport-name.js';
 export { addressOf } from './transport/transport.port.js';
 export type {
   HandOver,

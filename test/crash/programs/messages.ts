@@ -13,6 +13,10 @@ export class Work {
   ) {}
 }
 
+/** The same where it comes over the transport `events`. */
+@Message('crash.work', { destination: 'events:crash.work' })
+export class WorkOnEvents extends Work {}
+
 /** Published by the handler of a 'forward'. */
 @Message('crash.forwarded')
 export class Forwarded {

@@ -51,6 +51,8 @@ export interface Publishing {
   readonly isJoined?: boolean;
   /** Message id, instead of one of its own: copies of one message. */
   readonly copyOf?: string;
+  /** Each message goes to all of these, under one id; default: where its class says. */
+  readonly destinations?: readonly string[];
   /** Every message asks for receipts. */
   readonly receipt?: boolean;
   /** Bytes added to every message. */
@@ -60,6 +62,8 @@ export interface Publishing {
 /** One subscription of the program; its handler writes one row of `effect` per call. */
 export interface Subscribing {
   readonly name: string;
+  /** Takes what is sent to the transport `events` instead of the default. */
+  readonly isOnEvents?: boolean;
   /** Default true. */
   readonly isTransactional?: boolean;
   /** Default true. */
@@ -107,7 +111,7 @@ export interface ProgramOptions {
   readonly transport?: 'database' | 'spool';
   /** Over RabbitMQ instead. */
   readonly broker?: RabbitmqOptions;
-  /** Over Kafka instead. */
+  /** Over Kafka instead, or with a RabbitMQ beside it, as the transport `events`. */
   readonly kafka?: KafkaOptions;
   readonly subscriptions: readonly Subscribing[];
   readonly methods?: readonly Guarding[];

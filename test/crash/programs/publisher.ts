@@ -92,7 +92,7 @@ export class Publisher {
 
   private async message(
     { id, key, seq, kind }: Planned,
-    { ms = 0, ballast = 0, delayMs, copyOf, receipt = false }: Publishing,
+    { ms = 0, ballast = 0, delayMs, copyOf, receipt = false, destinations }: Publishing,
   ): Promise<void> {
     const messageId = copyOf ?? id;
     await this.dataSource.query('insert into intent (id, message_id, key, seq, kind) values ($1, $2, $3, $4, $5)', [
@@ -103,7 +103,9 @@ export class Publisher {
       kind,
     ]);
     const when = delayMs === undefined ? {} : { delay: delayMs };
-    await this.bus.bus.publish(new Work(kind, seq, ms, 'x'.repeat(ballast)), { id: messageId, key, receipt, ...when });
+    const work = new Work(kind, seq, ms, 'x'.repeat(ballast));
+    for (const destination of destinations ?? [undefined])
+      await this.bus.bus.publish(work, { id: messageId, key, receipt, destination, ...when });
   }
 
   /** Under a row lock that is held to the end of the unit: who comes later waited for who came before. */

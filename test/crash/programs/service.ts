@@ -3,18 +3,20 @@ import 'reflect-metadata';
 import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Holdfast, type HandlerPolicies, type TransportFactory } from '@holdfast/core';
+import { Holdfast, type HandlerPolicies, type HoldfastOptions, type TransportFactory } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { handle } from './handling.js';
-import { Work } from './messages.js';
+import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
 import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { spool } from './spool-transport.js';
+
+type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
 
 const options = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as ProgramOptions;
 
@@ -24,7 +26,7 @@ async function main(): Promise<void> {
   const bus = new Holdfast(
     {
       service,
-      transport: transportOf(options),
+      ...carriersOf(options),
       store: typeorm({ dataSource, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
@@ -32,7 +34,11 @@ async function main(): Promise<void> {
     { logger: reportLogger },
   );
   for (const subscription of options.subscriptions) {
-    bus.on(Work, (work, delivery) => handle({ dataSource, bus, subscription }, work, delivery), policiesOf(subscription));
+    bus.on(
+      subscription.isOnEvents ? WorkOnEvents : Work,
+      (work, delivery) => handle({ dataSource, bus, subscription }, work, delivery),
+      policiesOf(subscription),
+    );
   }
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   await bus.start();
@@ -58,6 +64,13 @@ function tellMemory(everyMs: number): void {
     collect();
     say({ e: 'memory', peakMib: Math.round(process.resourceUsage().maxRSS / 2 ** 10) });
   }, everyMs);
+}
+
+/** With both brokers there are two transports. */
+function carriersOf(given: ProgramOptions): Carriers {
+  const { broker, kafka: events } = given;
+  const isBoth = broker !== undefined && events !== undefined;
+  return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: transportOf(given) };
 }
 
 function transportOf({ url, transport = 'database', broker, kafka: options }: ProgramOptions): TransportFactory {

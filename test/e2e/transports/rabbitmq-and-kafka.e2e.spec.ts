@@ -12,7 +12,7 @@ import {
   type RabbitArea,
   type TestDatabase,
 } from '@holdfast-internal/test-support';
-import { Command, Holdfast, type HoldfastOptions, Message, silentLogger } from '@holdfast/core';
+import { Command, type Delivery, Holdfast, type HoldfastOptions, Message, silentLogger } from '@holdfast/core';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
@@ -102,7 +102,11 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       run({}, (bus) => {
         const note = (what: string, key: string | undefined, n: number) =>
           dataSource.query('insert into effect (what, key, n) values ($1, $2, $3)', [what, key, n]);
-        bus.on(Charge, async ({ n }, { key }) => (await note('charged', key, n), { paid: n }), { name: 'shop.charge', ...ORDERED });
+        const charge = async ({ n }: Charge, { key }: Delivery) => {
+          await note('charged', key, n);
+          return { paid: n };
+        };
+        bus.on(Charge, charge, { name: 'shop.charge', ...ORDERED });
         bus.on(Viewed, ({ n }, { key }) => note('viewed', key, n), { name: 'shop.count', ...ORDERED });
       });
     const effects = async (what: string, key: string) =>
@@ -195,7 +199,11 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       const seen: string[] = [];
       const bus = await run({ store: undefined }, (made) => {
         made.on(Viewed, ({ n }) => void seen.push(`viewed ${n}`), { name: 'shop.count' });
-        made.on(Charge, ({ n }) => (seen.push(`charged ${n}`), { paid: n }), { name: 'shop.charge' });
+        const charge = ({ n }: Charge) => {
+          seen.push(`charged ${n}`);
+          return { paid: n };
+        };
+        made.on(Charge, charge, { name: 'shop.charge' });
       });
       await bus.bus.publish(new Viewed(1), { key: 'a' });
       expect(await bus.bus.request(new Charge(1))).toEqual({ paid: 1 });

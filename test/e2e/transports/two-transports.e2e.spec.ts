@@ -67,6 +67,10 @@ describe('two transports over one log', () => {
     await made.start();
     return made;
   };
+  const started = async (bus: Holdfast) => {
+    await bus.start();
+    return bus;
+  };
   /** A process from before there was a second one. */
   const old = (options: Partial<HoldfastOptions> = {}) => both({ transports: undefined, transport: rabbit.factory(), ...options } as never);
   const stop = async (bus: Holdfast) => {
@@ -252,6 +256,16 @@ describe('two transports over one log', () => {
     await expect(bus.bus.publish(new Paid(3), { destination: 'elsewhere' })).rejects.toThrow(
       'the destination elsewhere (messages go to the subscriptions of their type) is not possible with the transport database.',
     );
+  });
+
+  it('are refused for a subscription that has read the log so far, where some of its messages may be left', async () => {
+    const over = (type: typeof Paid | typeof Viewed, name: string) => {
+      const bus = make({ transports: { default: overDatabase(), events: kafka.factory() } } as never);
+      return bus.on(type, () => undefined, { name, transactional: true });
+    };
+    await stop(await started(over(Paid, 'shop.book')));
+    await expect(over(Viewed, 'shop.book').start()).rejects.toMatchObject({ code: 'HF_TRANSPORT_MOVED', details: { names: 'shop.book' } });
+    await started(over(Paid, 'shop.book').on(Viewed, () => undefined, { name: 'shop.count' }));
   });
 
   it('move what is due later into the lanes of its own', async () => {

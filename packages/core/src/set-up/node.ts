@@ -17,7 +17,7 @@ import { rootRequests } from '../unit-of-work/request-roots.js';
 import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
 import type { ReceivedReply } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
-import { haveLanes, tellStranded } from './lanes-of-transports.js';
+import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.js';
 import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, servingOf, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
@@ -294,6 +294,7 @@ export class Node {
       ...subscription,
       spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
     }));
+    await assertNotMoved(store, subscriptions);
     const ofDefault = subscriptions.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
     if (await this.isLogRead(store, ofDefault)) {
       for (const { spec } of ofDefault) {

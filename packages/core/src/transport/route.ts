@@ -30,7 +30,7 @@ export function routeOf(known: KnownTransports, destination: string | undefined,
   const colon = destination.indexOf(':');
   const transport = colon === -1 ? DEFAULT_TRANSPORT : destination.slice(0, colon);
   const factory = known.get(transport);
-  if (factory === undefined) throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport, known: [...known.keys()] });
+  if (factory === undefined) throw hfError('HF_DESTINATION_UNKNOWN', { destination, transport, known: [...known.keys()].join(', ') });
   const address = destination.slice(colon + 1);
   if (address === '') throw unusable(destination, 'nothing stands behind the colon');
   if (address === type) return { transport, address: undefined };

@@ -27,13 +27,20 @@ const HANGING_SETTLE_MS = 500;
 /** Dead letters read at a time. */
 const PAGE = 1000;
 
+/** Transports by name. */
+type ReplacedTransports = NonNullable<HoldfastOptions['transports']>;
+
+function named(names: readonly string[], make: (name: string) => TransportFactory): ReplacedTransports {
+  return { default: make('default'), ...Object.fromEntries(names.map((name) => [name, make(name)])) };
+}
+
 /** One application under test: what replaces its transport and its clock, and what they saw. */
 export class ApplicationHold extends HoldfastTesting {
   readonly clock = new VirtualTime({ settle: () => this.settleStep(), skipsPolls: true });
-  /** The transport in place of the application's. */
-  readonly transport: TransportFactory;
+  /** What stands in place of each transport of the application. */
+  private readonly factory: TransportFactory;
   private readonly committed: CommittedMessage[] = [];
-  private made: Transport | undefined;
+  private readonly made = new Map<string, Transport>();
   private engine: Holdfast | undefined;
   /** What was still in flight when `advance` went on. */
   private readonly hanging = new Set<string>();
@@ -42,8 +49,20 @@ export class ApplicationHold extends HoldfastTesting {
     super();
     const factory = inMemory();
     // A test begins with nothing published, so 'earliest' and 'now' are the same moment.
-    const capabilities = { ...factory.capabilities, fromEarliest: true };
-    this.transport = { ...factory, capabilities, create: (context) => (this.made = factory.create(context)) };
+    this.factory = { ...factory, capabilities: { ...factory.capabilities, fromEarliest: true } };
+  }
+
+  /** In place of the transports with these names: one in memory for each, so that a message still goes where its destination says. */
+  transports(names: readonly string[]): ReplacedTransports {
+    const replaced = (name: string): TransportFactory => ({
+      ...this.factory,
+      create: (context) => {
+        const made = this.factory.create(context);
+        this.made.set(name, made);
+        return made;
+      },
+    });
+    return named(names, replaced);
   }
 
   /** What the application's engine is made with. */
@@ -79,14 +98,14 @@ export class ApplicationHold extends HoldfastTesting {
     return page?.items ?? [];
   }
 
-  /** Another service: its own name, no store, and our transport. */
+  /** Another service: its own name, no store, and our transports. */
   private publisher(service: string): Holdfast {
-    const { made } = this;
-    if (!made)
+    if (this.made.size === 0)
       throw new Error(
         'deliver() was called before the application was made: compile the builder that HoldfastTesting.inMemory gave, then app.init()',
       );
-    const options: HoldfastOptions = { service, transport: { ...this.transport, create: () => made }, allowInMemory: true };
+    const transports = named([...this.made.keys()], (name) => ({ ...this.factory, create: () => this.made.get(name) as Transport }));
+    const options: HoldfastOptions = { service, transports, allowInMemory: true };
     return new Holdfast(options, { clock: this.clock });
   }
 

@@ -8,9 +8,9 @@ import { HoldfastTesting } from './holdfast-testing.js';
 export function inMemoryApplication(builder: TestingModuleBuilder, { store }: { store?: StoreFactory } = {}): TestingModuleBuilder {
   const hold = new ApplicationHold();
   const seam: HoldfastSeam = {
-    options: ({ transport: _transport, transports: _transports, ...options }: HoldfastOptions) => ({
+    options: ({ transport: _transport, transports, ...options }: HoldfastOptions) => ({
       ...options,
-      transport: hold.transport,
+      transports: hold.transports(Object.keys(transports ?? {})),
       store: store ?? options.store,
       allowInMemory: true,
     }),

@@ -1,11 +1,4 @@
-import {
-  addressOf,
-  attributesOf,
-  type Envelope,
-  type PublishOutcome,
-  type TransportCapabilities,
-  type TransportFactory,
-} from '@holdfast/core';
+import { addressOf, type Envelope, type PublishOutcome, type TransportCapabilities, type TransportFactory } from '@holdfast/core';
 
 const CAPABILITIES: TransportCapabilities = {
   persistent: true,

@@ -33,6 +33,12 @@ export const SETUP_ERRORS = {
       'The log of this database is sent to a broker, and {names} has read it until now: where the one ends and the other begins is not known.',
     fix: 'Let it read everything with transport: database(), retire it, and give it another name with the new transport.',
   },
+  HF_TRANSPORT_MOVED: {
+    category: 'configuration',
+    sentence:
+      'The messages of {names} go over another transport than the default now, and until now it has read the log, where some may be left.',
+    fix: 'Keep a handler of that name without the destination until the log has nothing for it, then retire it; give the handler of the new transport another name.',
+  },
   HF_TRANSPORT_SWITCH_REFUSED: {
     category: 'configuration',
     sentence: 'The log cannot be moved to {transport} yet: {problems}',
