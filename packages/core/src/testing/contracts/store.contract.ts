@@ -11,6 +11,7 @@ import { REPLY_FACTS } from './store-replies.contract.js';
 import { SCHEMA_FACTS } from './store-schema.contract.js';
 import { SUBSCRIPTION_FACTS } from './store-subscriptions.contract.js';
 import { TAKEN_TYPE_FACTS } from './store-taken-types.contract.js';
+import { TRANSPORT_FACTS } from './store-transports.contract.js';
 
 /** What every store promises, port by port, as cases for any test runner: an adapter is a fixture and one loop. */
 export function storeContract(): readonly ContractCase<StoreFixture>[] {
@@ -18,6 +19,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...SCHEMA_FACTS,
     ...LOG_FACTS,
     ...RELAY_FACTS,
+    ...TRANSPORT_FACTS,
     ...INBOX_FACTS,
     ...REPLY_FACTS,
     ...DELIVERY_FACTS,
