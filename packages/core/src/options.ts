@@ -39,6 +39,14 @@ export interface CommonOptions {
 /** Options of a service: one transport, or several by name of which one is the default. */
 export type HoldfastOptions = CommonOptions &
   (
-    | { transport: TransportFactory; transports?: undefined }
-    | { transports: { readonly default: TransportFactory } & { readonly [name: string]: TransportFactory }; transport?: undefined }
+    | {
+        /** What carries all messages. */
+        transport: TransportFactory;
+        transports?: undefined;
+      }
+    | {
+        /** By name: what stands before the colon of a destination, as in `'events:orders'`, names one; `default` carries the rest. A name stays that of its broker for as long as messages wait for it. */
+        transports: { readonly default: TransportFactory } & { readonly [name: string]: TransportFactory };
+        transport?: undefined;
+      }
   );

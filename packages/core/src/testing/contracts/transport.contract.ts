@@ -1,5 +1,6 @@
 import type { TransportCapabilities } from '../../transport/transport.port.js';
 import { closing } from './closing.js';
+import { ADDRESS_FACTS } from './transport-addresses.contract.js';
 import type { ContractCase } from './contract-case.js';
 import { DELIVERY_FACTS } from './transport-delivery.contract.js';
 import { FAILURE_FACTS } from './transport-failures.contract.js';
@@ -18,7 +19,16 @@ import { WITHOUT_STORE_FACTS } from './transport-without-store.contract.js';
  * @param capabilities of the transport, as its factory has them
  */
 export function transportContract(capabilities: TransportCapabilities): readonly ContractCase<TransportFixture>[] {
-  return [...DELIVERY_FACTS, ...FAILURE_FACTS, ...ORDER_FACTS, ...REPLY_FACTS, ...RECEIPT_FACTS, ...LIFECYCLE_FACTS, ...WITHOUT_STORE_FACTS]
+  return [
+    ...DELIVERY_FACTS,
+    ...ADDRESS_FACTS,
+    ...FAILURE_FACTS,
+    ...ORDER_FACTS,
+    ...REPLY_FACTS,
+    ...RECEIPT_FACTS,
+    ...LIFECYCLE_FACTS,
+    ...WITHOUT_STORE_FACTS,
+  ]
     .filter(({ isFor }) => isFor(capabilities))
     .map(({ name, check }) => ({ name, run: async (fixture) => closing(new Bench(await fixture.open(), capabilities), check) }));
 }
