@@ -20,6 +20,8 @@ const OF_STORED = { before: leaveFailed, publishing: { count: 0 } };
 const WAVES = { perUnit: 4 };
 const ORDERED_ONLY = { once: ['ordered'], ordered: ['ordered'] };
 const ORDERED = { name: 'ordered', isOrdered: true, attempts: 1 };
+/** Half messages have no keys, and are asked about after five seconds. */
+const HALF = { protocol: 'half-message', keys: 0 } as const;
 const HOLES = { rollbackShare: 0.4, count: 40 };
 
 const CHAINS: readonly Chain[] = [
@@ -94,6 +96,29 @@ const CHAINS: readonly Chain[] = [
     deaths: [REDRIVE_BEHIND],
   },
   {
+    what: 'of a half message that goes into the log',
+    options: { subscriptions: [{ name: 'single' }, { name: 'batch', batchSize: 8 }] },
+    promises: { once: ['single', 'batch'] },
+    deaths: [
+      { at: 'half-message:after-register', hit: 7, publishing: HALF },
+      { at: 'unit:before-commit', hit: 4, publishing: HALF },
+      { at: 'unit:after-commit', hit: 4, publishing: HALF },
+      { at: 'half-message:after-decision', before: dieAfterCommit, work: (program) => program.end() },
+    ],
+  },
+  {
+    what: 'of a half message on its way to a broker',
+    options: { transport: 'spool', subscriptions: [{ name: 'relayed' }] },
+    promises: { once: ['relayed'] },
+    deaths: [
+      { at: 'half-message:after-register', hit: 7, publishing: HALF },
+      { at: 'unit:after-commit', hit: 4, publishing: HALF },
+      { at: 'half-message:before-publish', hit: 5, publishing: HALF },
+      { at: 'half-message:after-publish', hit: 5, publishing: { ...HALF, perUnit: 3 } },
+      { at: 'half-message:after-publish', publishing: { ...HALF, kinds: ['refuse-once'] } },
+    ],
+  },
+  {
     what: 'between the log and a broker',
     options: { transport: 'spool', subscriptions: [{ name: 'relayed' }] },
     promises: { once: ['relayed'] },
@@ -105,6 +130,14 @@ const CHAINS: readonly Chain[] = [
     ],
   },
 ];
+
+/** What it leaves, the next one asks about: and that one dies with the answer. */
+async function dieAfterCommit({ options }: Scene): Promise<Program> {
+  const dead = await new Program(options, { failpoint: 'unit:after-commit=kill@3' }).ready();
+  dead.order({ publish: { ...HALF, prefix: 'dead', count: 10 } });
+  await dead.end();
+  return dead;
+}
 
 /** Before there is a second subscription. */
 async function publishFirst({ options }: Scene): Promise<Program> {

@@ -46,8 +46,11 @@ function show(call: Call): Promise<ExitCode> {
     const stats = await outbox.stats();
     if (values.json) terminal.write(json(stats));
     else {
-      const { backlog, oldestAgeMs, scheduled, parked: kept } = stats;
-      terminal.write(table(['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED'], [[backlog, age(oldestAgeMs), scheduled, kept]]));
+      const { backlog, oldestAgeMs, scheduled, parked: kept, halfMessages, oldestHalfMessageAgeMs } = stats;
+      const half = halfMessages === 0 ? 0 : `${halfMessages} (oldest ${age(oldestHalfMessageAgeMs)})`;
+      terminal.write(
+        table(['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED', 'HALF MESSAGES'], [[backlog, age(oldestAgeMs), scheduled, kept, half]]),
+      );
       terminal.write('\n');
       if (stats.transports.length > 1) {
         const rows = stats.transports.map((each) => [each.transport, each.backlog, age(each.oldestAgeMs), each.parked]);

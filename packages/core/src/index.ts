@@ -77,6 +77,7 @@ export type { Leftover, RegisteredSubscription, SubscriptionDeclaration, Subscri
 // unit of work
 export {
   type Isolation,
+  type LocalProtocol,
   type LocalUnitOptions,
   type Propagation,
   type TransactionHandles,
@@ -115,6 +116,15 @@ export { brokerInReach } from './lease/reach.js';
 export { Keeper, type KeeperContext, type KeeperParts, type Opened, type StartTerms } from './transport/keeper.js';
 export { type BrokerTlsOptions, tlsProblems, tlsReason } from './transport/tls.js';
 export { atMost, type BrokerRequest, type EndContext, within } from './transport/deadline.js';
+export type {
+  CheckBack,
+  CheckBackTerms,
+  CheckedUnit,
+  HalfMessage,
+  HalfMessageRef,
+  HalfMessageStore,
+  SettledHalfMessages,
+} from './half-message/half-message.store.port.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
 
 export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.port.js';

@@ -47,6 +47,8 @@ export interface Publishing {
   readonly perUnit?: number;
   /** Runs its units so, and again when they cannot be serialised. */
   readonly isolation?: 'SERIALIZABLE';
+  /** How its units keep messages and rows together; default 'outbox'. Half messages have no keys: it goes with `keys: 0`. */
+  readonly protocol?: 'half-message';
   /** In transactions of TypeORM's own that are joined: the message rows are written before COMMIT, not with it. */
   readonly isJoined?: boolean;
   /** Message id, instead of one of its own: copies of one message. */

@@ -58,9 +58,9 @@ export class Publisher {
     const id = `${publishing.prefix}-${index}`;
     say({ e: 'attempted', id });
     try {
-      const { isolation, isJoined = false } = publishing;
+      const { isolation, isJoined = false, protocol } = publishing;
       // What cannot be serialised takes many runs on a busy machine.
-      const options = isolation === undefined ? { timeout: 10_000 } : { timeout: 30_000, isolation, retries: 50 };
+      const options = isolation === undefined ? { timeout: 10_000, protocol } : { timeout: 30_000, isolation, retries: 50, protocol };
       const work = () => this.unit(id, publishing, index);
       const { unitOfWork } = this.bus;
       if (isJoined) await this.dataSource.transaction((manager) => unitOfWork.join(manager, work));

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { assertHalfMessage, isOfFramework } from '../half-message/half-message-rules.js';
 import { attributesOf } from '../message/attributes.js';
 import { emit } from '../monitoring/events.js';
 import type { LogStore } from '../outbox/log.store.port.js';
@@ -6,6 +7,7 @@ import { isStoredAddress } from '../reply/stored-replies.js';
 import type { ReplyStore, StoredReply } from '../reply/reply.store.port.js';
 import type { Hint } from '../store/store.port.js';
 import type { ExpectedReceipts, ReceiptStore } from '../receipt/receipt.store.port.js';
+import type { WrittenOutgoing } from '../unit-of-work/engine-parts.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { routeText } from '../transport/route.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
@@ -29,6 +31,7 @@ export class OutboxOutlet implements Outlet {
     }
     // Its rows would not commit with the message's.
     if (unit.dataSource !== this.dataSource) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: unit.dataSource, known: [this.dataSource] });
+    if (unit.protocol === 'half-message' && !isOfFramework(message)) assertHalfMessage(message);
     unit.outgoing(message);
     return undefined;
   }
@@ -55,7 +58,7 @@ export async function writeOutgoing(
   { log, receipts, replies, isEveryReplyStored }: OutgoingStores,
   tx: Transaction,
   { messages, committed }: { readonly messages: readonly Outgoing[]; readonly committed: (written: Written) => void },
-): Promise<() => void> {
+): Promise<WrittenOutgoing> {
   const isStored = ({ envelope: { kind, destination }, transport }: Outgoing) =>
     kind === 'reply' && (isEveryReplyStored(transport) || isStoredAddress(destination));
   const stored = messages.filter(isStored);
@@ -65,7 +68,7 @@ export async function writeOutgoing(
   const rows = (stored.length === 0 ? messages : messages.filter((message) => !isStored(message))).map(logRowOf);
   const lanes = rows.length > 0 ? [...new Set(await log.append(tx, rows))] : [];
   emit('outbox:written', () => ({ dataSource: tx.dataSource, count: messages.length, lanes }));
-  return () => committed({ lanes, hasScheduled: rows.some(({ due }) => due !== undefined), hasReplies: stored.length > 0 });
+  return { committed: () => committed({ lanes, hasScheduled: rows.some(({ due }) => due !== undefined), hasReplies: stored.length > 0 }) };
 }
 
 function storedReplyOf({ envelope }: Outgoing): StoredReply {

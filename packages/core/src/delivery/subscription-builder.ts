@@ -7,7 +7,7 @@ import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
 import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
-import type { Isolation, UnitOptions } from '../unit-of-work/unit-of-work.js';
+import { type Isolation, LOCAL_PROTOCOLS, type UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import { type FailurePauseOptions, failurePausePolicy } from './failure-pause-options.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
@@ -153,7 +153,10 @@ function checkWords({ from, ordering, onDeadLetter, formerly }: HandlerPolicies<
 }
 
 function checkUnit(unit: UnitOptions | undefined, problem: (text: string) => void): void {
-  const { retries, isolation, timeout } = unit ?? {};
+  const { retries, isolation, timeout, protocol } = unit ?? {};
+  if (protocol !== undefined && !LOCAL_PROTOCOLS.includes(protocol)) {
+    problem(`transactional.protocol is ${printable(protocol)}; use '${LOCAL_PROTOCOLS.join("' or '")}'`);
+  }
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
     problem(`transactional.retries is ${printable(retries)}; use a whole number from 0`);
   }

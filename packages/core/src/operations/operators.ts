@@ -152,6 +152,10 @@ export abstract class Outbox {
       readonly oldestAgeMs: number;
       readonly parked: number;
     }[];
+    /** Half messages that were registered, and are neither sent nor dropped yet: with `oldestHalfMessageAgeMs` above a few seconds, a transaction is still open. */
+    readonly halfMessages: number;
+    /** Milliseconds since the oldest of them was registered. */
+    readonly oldestHalfMessageAgeMs: number;
     /** `owner`: id of the process that sends it, as `node:started` told; undefined while nobody does. */
     readonly lanes: readonly {
       readonly lane: number;

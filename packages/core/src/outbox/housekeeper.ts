@@ -7,7 +7,7 @@ import { Loop, type LoopParts } from './loop.js';
 /** Time between two looks at holes, sequences and silent nodes. */
 const TICK_MS = 1000;
 /** How long after the start the ticks of each duty begin: apart, so that an idle process needs one connection for all of them. */
-const FIRST_MS = { nodes: 500, holes: 600, sequences: 700, scheduled: 800 };
+const FIRST_MS = { nodes: 500, holes: 600, sequences: 700, scheduled: 800, halfMessages: 900 };
 /** A sequence falls behind only when the database was switched or restored, and writers of this process would notice at once. */
 const SEQUENCES_EVERY_MS = 5000;
 /** Scheduled rows moved at a time: a move is a writer in many lanes, so live traffic must get its turn. */
@@ -19,6 +19,7 @@ const INBOX_TRIM_BATCH = 5000;
 const REPLY_KEPT_MS = 600_000;
 const REPLY_TRIM_BATCH = 1000;
 const RECEIPTS_TRIM_BATCH = 1000;
+const DECISIONS_TRIM_BATCH = 5000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
 
@@ -32,9 +33,11 @@ export interface HousekeeperContext {
   readonly logger: Logger;
   /** Rows were moved into the log. */
   readonly moved: () => void;
+  /** Asks what became of units with half messages; true when there may be more. */
+  readonly checkBack: () => Promise<boolean>;
 }
 
-/** Duties that every process does in turn, whoever gets the lock: fence, scheduled rows, silent processes, trimming. */
+/** Duties that every process does in turn, whoever gets the lock: fence, scheduled rows, half messages, silent processes, trimming. */
 export class Housekeeper {
   private readonly loops: readonly Loop[];
   private readonly scheduled: Loop;
@@ -58,6 +61,7 @@ export class Housekeeper {
       loop('looking after holes', everySecondAfter(FIRST_MS.holes), () => this.fence()),
       loop('looking after sequences', { pollMs: SEQUENCES_EVERY_MS, firstPollMs: FIRST_MS.sequences }, () => this.raiseSequences()),
       this.scheduled,
+      loop('asking about half messages', everySecondAfter(FIRST_MS.halfMessages), () => context.checkBack()),
       loop('trimming', { pollMs: TRIM_EVERY_MS }, () => this.trim()),
     ];
   }
@@ -132,6 +136,8 @@ export class Housekeeper {
     const remembered = await this.context.store.inbox.trim(INBOX_TRIM_BATCH);
     const replies = await this.context.store.replies.trim(REPLY_KEPT_MS, REPLY_TRIM_BATCH);
     const receipts = await this.context.store.receipts.trim(RECEIPTS_TRIM_BATCH);
-    return rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
+    const decisions = await this.context.store.halfMessages.trim(this.context.retentionMs, DECISIONS_TRIM_BATCH);
+    const isMore = decisions === DECISIONS_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
+    return isMore || rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH;
   }
 }

@@ -18,6 +18,7 @@ it('a house-keeper trims replies that nobody has read for ten minutes, at once a
     },
     inbox: { trim: nothing },
     receipts: { trim: nothing },
+    halfMessages: { trim: nothing },
     replies: {
       trim: async (...args: readonly number[]) => {
         asked.push(args);
@@ -25,7 +26,8 @@ it('a house-keeper trims replies that nobody has read for ten minutes, at once a
       },
     },
   } as unknown as Store;
-  const context = { store, service: 'shop', nodeId: 'one', retentionMs: 1, scheduler: time, logger: silentLogger, moved: () => undefined };
+  const ends = { moved: () => undefined, checkBack: async () => false };
+  const context = { store, service: 'shop', nodeId: 'one', retentionMs: 1, scheduler: time, logger: silentLogger, ...ends };
   const housekeeper = new Housekeeper(context);
   housekeeper.start();
   await time.advance(1000);

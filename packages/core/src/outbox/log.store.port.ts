@@ -27,6 +27,9 @@ export interface LogStats extends UnsentStats {
   readonly scheduled: number;
   /** The same by transport, the default first. */
   readonly transports: readonly (UnsentStats & { readonly transport: string })[];
+  /** Registered, and neither sent nor dropped yet. */
+  readonly halfMessages: number;
+  readonly oldestHalfMessageAgeMs: number;
   /** `owner`: the process whose relay sends it. */
   readonly lanes: readonly {
     readonly lane: number;
@@ -55,7 +58,10 @@ export interface LogStore {
   stranded(transports: readonly string[]): Promise<readonly Stranded[]>;
   /** Passes over all that a transport has not sent, and deletes what is parked of it; how many. @throws HF_TRANSPORT_DISCARD for the default one, one that is not known, and while its relay runs anywhere */
   discard(transport: string, action: OperatorAction): Promise<number>;
-  /** Milliseconds since the oldest row was written that the relay, or a subscription of this service that reads the log, has not passed, 0 when there is none. Cheap, however many wait. */
+  /**
+   * Milliseconds since the oldest row was written that the relay, or a subscription of this service that reads the log, has not passed, or the oldest half
+   * message registered about which somebody should have asked; 0 when there is none. Cheap, however many wait.
+   */
   lagMs(): Promise<number>;
 }
 

@@ -81,7 +81,7 @@ export function wavesOf<Row extends Pick<RelayRow, 'key'>>(rows: readonly Row[])
 const BEHIND: Fate = { reason: 'behind', error: undefined };
 
 /** An event that nobody listens to has arrived; a command wants its owner (red team U17). */
-function fateOf(outcome: PublishOutcome, { kind, type }: Envelope): Fate {
+export function fateOf(outcome: PublishOutcome, { kind, type }: Envelope): Fate {
   if (outcome === 'confirmed' || (outcome === 'unroutable' && kind !== 'command')) return 'sent';
   if (outcome === 'unknown') return 'unknown';
   const error =

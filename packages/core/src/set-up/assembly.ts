@@ -10,6 +10,8 @@ import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
 import { problemsOf } from '../errors/problems.js';
+import { HalfMessages } from '../half-message/half-messages.js';
+import { writeHalfMessages } from '../half-message/half-message-rules.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import type { DeadLetters, Outbox, Subscriptions } from '../operations/operators.js';
 import { StoredDeadLetters, StoredOutbox, StoredSubscriptions } from '../operations/stored-operators.js';
@@ -24,6 +26,7 @@ import type { Transport } from '../transport/transport.port.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
 import { UnitGate } from '../unit-of-work/unit-gate.js';
 import { UnitEngine } from '../unit-of-work/unit-engine.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOfWork } from '../unit-of-work/unit-of-work.js';
 import { absent } from './absent.js';
 import type { Runtime } from './runtime.js';
@@ -50,6 +53,7 @@ export class Assembly {
   /** The default one, over a log that others may have read so far. */
   crossing: CrossingTransport | undefined;
   readonly units: UnitEngine<Outgoing> | undefined;
+  readonly halfMessages: HalfMessages | undefined;
   readonly bus: MessageBus;
   /** Who waits here for replies. */
   readonly requests: Requests;
@@ -88,7 +92,8 @@ export class Assembly {
         return [{ name, kind: factory.transport, transport: (name === DEFAULT_TRANSPORT && this.crossing) || made }];
       }),
     );
-    this.units = this.store && this.unitsOf(this.store);
+    this.halfMessages = this.store && this.halfMessagesOf(this.store);
+    this.units = this.store && this.halfMessages && this.unitsOf(this.store, this.halfMessages);
     this.unitOfWork = this.units ?? absent<UnitOfWork>('a unit of work');
     const { service, limits, requestLimit: limit } = this.settings;
     const isInUnit = () => this.units?.isActive ?? false;
@@ -135,10 +140,18 @@ export class Assembly {
     return guarded;
   }
 
-  private unitsOf(store: Store): UnitEngine<Outgoing> {
+  private unitsOf(store: Store, halfMessages: HalfMessages): UnitEngine<Outgoing> {
     const { clock, random, scheduler, logger } = this.runtime;
     const isEveryReplyStored = (transport: string) => this.settings.transports.get(transport)?.capabilities.readsLog ?? false;
     const stores = { log: store.log, receipts: store.receipts, replies: store.replies, isEveryReplyStored };
+    const intoOutbox = (tx: Transaction, messages: readonly Outgoing[]) =>
+      writeOutgoing(stores, tx, {
+        messages,
+        committed: (written) => {
+          this.told(messages);
+          this.events.committed(written);
+        },
+      });
     return new UnitEngine<Outgoing>({
       transactions: store.transactions,
       scopes: this.scopes,
@@ -147,14 +160,20 @@ export class Assembly {
       random,
       logger,
       gate: this.gate,
-      writeOutgoing: (tx, messages) =>
-        writeOutgoing(stores, tx, {
-          messages,
-          committed: (written) => {
-            this.told(messages);
-            this.events.committed(written);
-          },
-        }),
+      writeOutgoing: (tx, messages, protocol) =>
+        protocol === 'outbox' ? intoOutbox(tx, messages) : writeHalfMessages(halfMessages, tx, { messages, intoOutbox }),
+    });
+  }
+
+  private halfMessagesOf(store: Store): HalfMessages {
+    const { clock, random, logger } = this.runtime;
+    return new HalfMessages({
+      store: store.halfMessages,
+      clock,
+      random,
+      logger,
+      told: (messages) => this.told(messages),
+      logged: (lanes) => this.events.committed({ lanes, hasScheduled: false, hasReplies: false }),
     });
   }
 

@@ -176,6 +176,7 @@ export class Node {
     this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
     for (const pipeline of this.pipelines) pipeline.isStopping = true;
+    const sent = this.assembly.halfMessages?.stop();
     let returned = 0;
     const deadline = runtime.scheduler.after(timeoutMs, () => {
       returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
@@ -187,7 +188,7 @@ export class Node {
     requests.stop();
     this.isStopped = true;
     const loops = [this.relays, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
-    await this.within(LET_GO_MS, 'what runs in the background', Promise.all(loops));
+    await this.within(LET_GO_MS, 'what runs in the background', Promise.all([...loops, sent]));
     await this.within(LET_GO_MS, 'its lanes', this.relays.leave());
     store?.wakeups.stopListening();
     // Whoever was refused before has no row, and may not even have the table.
@@ -224,6 +225,7 @@ export class Node {
     const inFlight = this.pipelines.filter((pipeline) => pipeline.inFlight > 0).map(({ subscription }) => subscription.spec.name);
     const loops = [
       this.relays.busy,
+      this.assembly.halfMessages?.isBusy ? ['half messages'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transports.isBusy ? ['the transport'] : [],
@@ -315,13 +317,15 @@ export class Node {
   }
 
   private housekeeperOf(store: Store): Housekeeper {
-    const { settings, runtime, nodeId, transports } = this.assembly;
+    const { settings, runtime, nodeId, transports, halfMessages } = this.assembly;
     const { scheduler, logger } = runtime;
+    const checkBack = async () => (await halfMessages?.checkBack()) ?? false;
     const moved = () => {
       transports.nudge([]);
       this.relays.nudge();
     };
-    return new Housekeeper({ store, service: settings.service, nodeId, retentionMs: settings.retentionMs, scheduler, logger, moved });
+    const { service, retentionMs } = settings;
+    return new Housekeeper({ store, service, nodeId, retentionMs, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {
@@ -347,7 +351,9 @@ export class Node {
   }
 
   private async startRelay(store: Store, transport: NamedTransport): Promise<void> {
-    if (this.draining === undefined) await this.relays.start(store, transport);
+    if (this.draining !== undefined) return;
+    await this.relays.start(store, transport);
+    if (this.assembly.settings.relay) this.assembly.halfMessages?.sendOver(transport.name, transport.transport);
   }
 
   /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */

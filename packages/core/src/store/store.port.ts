@@ -5,6 +5,7 @@ import type { Clock } from '../time/clock.js';
 import type { ScopeStorage } from '../unit-of-work/scope.js';
 import type { TransactionPort } from '../unit-of-work/transaction.port.js';
 import type { DeliveryStore } from '../delivery/delivery.store.port.js';
+import type { HalfMessageStore } from '../half-message/half-message.store.port.js';
 import type { InboxStore } from '../inbox/inbox.store.port.js';
 import type { LeaseStore } from '../lease/lease.store.port.js';
 import type { CarrierStore } from '../outbox/carrier.store.port.js';
@@ -67,6 +68,7 @@ export interface Store {
   readonly parked: ParkedStore;
   readonly leases: LeaseStore;
   readonly upkeep: LogUpkeep;
+  readonly halfMessages: HalfMessageStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;

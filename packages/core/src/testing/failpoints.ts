@@ -14,6 +14,11 @@ export const FAILPOINTS = [
   'unit:after-commit',
   // the same in a transaction the user opened: the message rows are written, and COMMIT is his
   'unit:after-join',
+  // a unit with half messages: they are registered, its COMMIT decides, and they are sent; or somebody asks what it decided
+  'half-message:after-register',
+  'half-message:before-publish',
+  'half-message:after-publish',
+  'half-message:after-decision',
   // from the outbox to the broker
   'scheduled:after-move',
   'relay:after-read',

@@ -5,7 +5,7 @@ import { refuseStream } from './returned-stream.js';
 import { Unit, type UnitSettings } from './unit.js';
 import { runBeforeHooks } from './unit-hooks.js';
 
-const SETTINGS: UnitSettings = { isolation: undefined, isReadOnly: false, retries: 0, isOwned: false };
+const SETTINGS: UnitSettings = { isolation: undefined, isReadOnly: false, retries: 0, protocol: 'outbox', isOwned: false };
 
 /**
  * Runs `work` in a transaction the user opened: message rows are written when it ends, nothing is committed or rolled back. When it fails its
@@ -25,7 +25,7 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
     await undoOpenParts(unit.root);
     if (unit.root.doomedBy) throw unit.root.doomedBy;
     const messages = unit.kept();
-    if (messages.length > 0) await parts.writeOutgoing(transaction, messages);
+    if (messages.length > 0) await parts.writeOutgoing(transaction, messages, unit.settings.protocol);
     failpoint('unit:after-join');
     return value;
   } finally {

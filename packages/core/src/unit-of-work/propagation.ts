@@ -41,7 +41,8 @@ export function decideEntering(propagation: Propagation, hasUnit: boolean): Ente
  * @throws HF_UOW_OPTIONS_DIFFER, HF_UOW_RETRIES_JOINED
  */
 export function assertJoinable(options: UnitOptions, unit: UnitSettings): void {
-  const { isolation, readOnly, retries } = options;
+  const { isolation, readOnly, retries, protocol } = options;
+  if (protocol !== undefined && protocol !== unit.protocol) throw differs('protocol', unit.protocol, protocol);
   if (isolation !== undefined && isolation !== unit.isolation)
     throw differs('isolation', unit.isolation ?? "the database's default", isolation);
   if (readOnly === false && unit.isReadOnly) throw differs('readOnly', true, false);

@@ -4,7 +4,7 @@ import { runNested } from './nested.js';
 import { assertJoinable } from './propagation.js';
 import type { Savepoint, Transaction } from './transaction.port.js';
 import type { Unit } from './unit.js';
-import type { UnitOptions } from './unit-of-work.js';
+import type { LocalProtocol, UnitOptions } from './unit-of-work.js';
 import { WriteNote } from './write-note.js';
 
 /**
@@ -38,6 +38,10 @@ export class Scope<Outgoing = unknown> {
 
   get isReadOnly(): boolean {
     return this.unit.settings.isReadOnly;
+  }
+
+  get protocol(): LocalProtocol {
+    return this.unit.settings.protocol;
   }
 
   /** From now on every statement and publish of this scope and of those inside it throws: work that outlives its unit must not reach its connection. */

@@ -8,7 +8,7 @@ import { refuseStream } from './returned-stream.js';
 import type { Scope } from './scope.js';
 import type { Transaction } from './transaction.port.js';
 import type { Hook, RollbackHook, UnitSettings } from './unit.js';
-import { type TransactionHandles, UnitOfWork, type UnitOptions } from './unit-of-work.js';
+import { LOCAL_PROTOCOLS, type LocalProtocol, type TransactionHandles, UnitOfWork, type UnitOptions } from './unit-of-work.js';
 import { type RunPlan, UnitRun } from './unit-run.js';
 
 /** The unit of work in scope, for the framework: its transaction, and a place for messages that leave with its commit. */
@@ -17,6 +17,7 @@ export interface UnitInScope<Outgoing> {
   /** Name of its data source. */
   readonly dataSource: string;
   readonly isReadOnly: boolean;
+  readonly protocol: LocalProtocol;
   /** Buffers a message until the commit; gone with the rollback of the unit or of the nested part in scope. @throws HF_UOW_ENDED, HF_UOW_READ_ONLY */
   outgoing(message: Outgoing): void;
 }
@@ -121,9 +122,10 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
   }
 
   private begin<T>(dataSource: string, options: UnitOptions, work: () => Promise<T>): Promise<T> {
-    const { isolation, readOnly = false, retries = 0, timeout } = options;
+    const { isolation, readOnly = false, retries = 0, timeout, protocol = 'outbox' } = options;
+    if (!LOCAL_PROTOCOLS.includes(protocol)) throw hfError('HF_UOW_PROTOCOL', { protocol, known: LOCAL_PROTOCOLS });
     const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout, 'timeout');
-    const settings: UnitSettings = { isolation, isReadOnly: readOnly, retries, isOwned: true };
+    const settings: UnitSettings = { isolation, isReadOnly: readOnly, retries, protocol, isOwned: true };
     const plan: RunPlan = { dataSource, settings, timeoutMs, leftMs: timeoutMs };
     return this.throughGate(() => (retries === 0 ? new UnitRun(this.parts, plan, work).start() : this.beginRepeatedly(plan, work)));
   }

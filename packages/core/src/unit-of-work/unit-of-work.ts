@@ -14,10 +14,20 @@ export interface UnitLimits {
   retries?: number;
 }
 
-/** One database transaction: the message rows commit with the business rows. */
+/** How the messages of one database transaction are kept together with its rows. */
+export type LocalProtocol = 'outbox' | 'half-message';
+
+/** All of them. */
+export const LOCAL_PROTOCOLS: readonly LocalProtocol[] = ['outbox', 'half-message'];
+
+/** One database transaction: the message rows commit with the business rows ('outbox'), or its messages are registered before and decided by its commit ('half-message'). */
 export interface LocalUnitOptions extends UnitLimits {
-  /** How rows and messages are kept together; default 'outbox': message rows in the same transaction. */
-  protocol?: 'outbox';
+  /**
+   * How rows and messages are kept together; default 'outbox': message rows in the same transaction. 'half-message' registers the messages apart from it,
+   * with the same promise, and writes no row of the outbox unless the broker does not take one at once; it keeps no order, so `key`, `delay`, `at` and `receipt` are refused.
+   * On a method that joins, another one than the unit's throws HF_UOW_OPTIONS_DIFFER.
+   */
+  protocol?: LocalProtocol;
   /** Default 'REQUIRED'. */
   propagation?: Propagation;
   /** An option that differs from the joined unit's throws HF_UOW_OPTIONS_DIFFER. */

@@ -3,7 +3,7 @@ import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Timer } from '../time/scheduler.js';
-import type { EngineParts } from './engine-parts.js';
+import type { EngineParts, WrittenOutgoing } from './engine-parts.js';
 import { undoOpenParts } from './nested.js';
 import { refuseStream } from './returned-stream.js';
 import type { Transaction } from './transaction.port.js';
@@ -35,7 +35,7 @@ export class UnitRun<Outgoing, T> {
   /** Resolves when the time-out has been dealt with. */
   private expiring: Promise<void> | undefined;
   private startedMs = 0;
-  private committed: (() => void) | undefined;
+  private written: WrittenOutgoing | undefined;
   private reject: (error: unknown) => void = () => {};
 
   constructor(
@@ -67,6 +67,7 @@ export class UnitRun<Outgoing, T> {
     } catch (error) {
       if (this.expiring) await this.expiring;
       else await this.fail(unit, error);
+      if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) this.written?.rolledBack?.();
       throw error; // after a time-out nobody hears it: the caller has been told of that
     }
     const hooks = this.succeeded(unit, messages);
@@ -105,7 +106,7 @@ export class UnitRun<Outgoing, T> {
     const messages = unit.kept();
     if (messages.length > 0) {
       failpoint('unit:before-outbox');
-      this.committed = await this.parts.writeOutgoing(unit.transaction, messages);
+      this.written = await this.parts.writeOutgoing(unit.transaction, messages, unit.settings.protocol);
       failpoint('unit:after-outbox');
     }
     failpoint('unit:before-commit');
@@ -118,7 +119,7 @@ export class UnitRun<Outgoing, T> {
   private succeeded(unit: Unit<Outgoing>, messages: number): readonly Hook[] {
     this.end();
     failpoint('unit:after-commit'); // outside the commit's own failure path: nothing after it can be a rollback
-    this.committed?.();
+    this.written?.committed();
     emit('unit:committed', () => ({ ...this.facts(), messages }));
     return unit.afterCommitted();
   }

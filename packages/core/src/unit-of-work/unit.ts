@@ -1,7 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import { Scope } from './scope.js';
 import type { Transaction } from './transaction.port.js';
-import type { Isolation } from './unit-of-work.js';
+import type { Isolation, LocalProtocol } from './unit-of-work.js';
 
 /** Runs before COMMIT, or after a commit. */
 export type Hook = () => void | Promise<void>;
@@ -13,6 +13,7 @@ export interface UnitSettings {
   readonly isolation: Isolation | undefined;
   readonly isReadOnly: boolean;
   readonly retries: number;
+  readonly protocol: LocalProtocol;
   /** False for a transaction the user opened: he commits. */
   readonly isOwned: boolean;
 }

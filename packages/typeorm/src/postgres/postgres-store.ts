@@ -19,7 +19,7 @@ import {
   type SubscriptionStore,
 } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
-import { connectRaw, watchPools } from '../unit-of-work/connections.js';
+import { connectApart, connectRaw, watchPools } from '../unit-of-work/connections.js';
 import { installInterception } from '../unit-of-work/interception.js';
 import { TypeormTransactions } from '../unit-of-work/typeorm-transactions.js';
 import { PostgresCarrierStore } from './outbox/carrier-store.js';
@@ -30,6 +30,7 @@ import { PostgresDeliveryStore } from './delivery/delivery-store.js';
 import { PostgresInboxStore } from './delivery/inbox-store.js';
 import { LaneMarks } from './outbox/lane-marks.js';
 import { PostgresLeaseStore } from './lease-store.js';
+import { PostgresHalfMessageStore } from './outbox/half-message-store.js';
 import { PostgresLogStore } from './outbox/log-store.js';
 import { PostgresNodeStore, sessionName } from './node-store.js';
 import { PostgresParkedStore } from './outbox/parked-store.js';
@@ -75,6 +76,7 @@ export class PostgresStore implements Store {
   readonly parked: ParkedStore;
   readonly leases: LeaseStore;
   readonly upkeep: LogUpkeep;
+  readonly halfMessages: PostgresHalfMessageStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
@@ -114,6 +116,10 @@ export class PostgresStore implements Store {
     this.parked = new PostgresParkedStore(context);
     this.leases = new PostgresLeaseStore(context);
     this.upkeep = new PostgresLogUpkeep(context);
+    this.halfMessages = new PostgresHalfMessageStore(context, {
+      connect: (ended) => connectApart(this.main, ended) as Promise<RawConnection>,
+      isPreparing: options.isPreparing,
+    });
     this.inbox = new PostgresInboxStore(context);
     this.receipts = new PostgresReceiptStore(context);
     this.deliveries = new PostgresDeliveryStore(context);
@@ -157,6 +163,7 @@ export class PostgresStore implements Store {
 
   async close(): Promise<void> {
     this.wakeups.stopListening();
+    this.halfMessages.close();
     for (const uninstall of this.uninstall) uninstall();
     this.uninstall = [];
   }

@@ -10,6 +10,11 @@ export interface Connection {
 }
 
 interface Pool {
+  /** The class of its clients, and what it makes them with. */
+  readonly Client: new (
+    options: object,
+  ) => PgClient & { connect(): Promise<void>; end(): Promise<void> };
+  readonly options: object;
   on(event: 'connect', listener: (client: PgClient) => void): unknown;
   removeListener(event: 'connect', listener: (client: PgClient) => void): unknown;
 }
@@ -50,6 +55,18 @@ export async function connectRaw(dataSource: DataSource): Promise<Connection> {
   watch(client);
   // Giving back may open a connection for whoever waits, so it happens outside too.
   return { client, release: (error) => outsideAnyContext(() => giveBack(error)) };
+}
+
+/** Opens a connection to the primary as the pool would, which the pool knows nothing of. Released, it is closed; `ended`: it ended by itself. */
+export async function connectApart(dataSource: DataSource, ended: () => void): Promise<Connection> {
+  const { Client, options } = poolsOf(dataSource).master as Pool;
+  return outsideAnyContext(async () => {
+    const client = new Client(options);
+    watch(client);
+    await client.connect();
+    client.on('end', ended);
+    return { client, release: () => void client.end().catch(() => undefined) };
+  });
 }
 
 function poolsOf(dataSource: DataSource): PoolDriver {

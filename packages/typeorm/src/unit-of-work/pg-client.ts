@@ -10,6 +10,7 @@ export interface PgClient {
   /** A text with several statements answers with an array of results. */
   query(statement: string | object, values?: readonly unknown[]): Promise<PgResult>;
   on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
   /** Since pg 8.21. */
   getTransactionStatus?(): string | null;
   readonly connection?: { on(event: 'readyForQuery', listener: (message: { status?: string }) => void): unknown; sync?(): void };

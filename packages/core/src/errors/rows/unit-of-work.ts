@@ -48,6 +48,22 @@ export const UNIT_ERRORS = {
     sentence: 'A unit of work cannot be joined with another {option}: it has {actual}, asked for was {wanted}.',
     fix: "Give both methods the same option, or the inner one propagation: 'REQUIRES_NEW'.",
   },
+  HF_UOW_PROTOCOL: {
+    category: 'configuration',
+    sentence: 'There is no protocol {protocol} for a unit of work; known are: {known}',
+    fix: 'Use one of these, or leave protocol out: the outbox is the default.',
+  },
+  HF_HALF_MESSAGE_OPTION: {
+    category: 'permanent',
+    sentence: "{feature} is not possible in a unit of work with protocol: 'half-message'.",
+    fix: "Leave it out, or use the default protocol, 'outbox', for this method.",
+  },
+  HF_HALF_MESSAGE_ROLLED_BACK: {
+    category: 'transient',
+    sentence:
+      'The unit of work {unit} was rolled back: its COMMIT came so long after its messages had been registered that another process has decided against it.',
+    fix: 'Do it again. When it happens often, look for what stops this process in between: a blocked event loop, a frozen machine.',
+  },
   HF_UOW_PROPAGATION: {
     category: 'permanent',
     sentence: 'Propagation {propagation} refused the call: {reason}.',

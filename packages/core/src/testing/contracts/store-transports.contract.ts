@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
+import type { HalfMessage } from '../../half-message/half-message.store.port.js';
 import { relayScopeOf } from '../../outbox/relay.store.port.js';
+import { DEFAULT_TRANSPORT } from '../../transport/route.js';
 import { assertFields, eventually } from './assertions.js';
 import { factsOf } from './store-fact.js';
 import { codeOf, inTransaction, keyOf, rowOf, type StoreFixture, type StoreProcess, start } from './store-kit.js';
@@ -156,5 +158,26 @@ export const TRANSPORT_FACTS = factsOf('a further transport', scene, {
     assert.deepEqual(await read(events), []);
     assert.equal(await codeOf(old.store.log.discard('default', BY)), 'HF_TRANSPORT_DISCARD');
     assert.equal(await codeOf(old.store.log.discard('nowhere', BY)), 'HF_TRANSPORT_DISCARD');
+  },
+
+  'has lanes for half messages that were not sent at once, or that somebody asked about': async ({ one, events }) => {
+    const { halfMessages, relay } = one.store;
+    const half = (unitId: string, ordinal: number, transport: string): HalfMessage => {
+      const { type, attributes } = rowOf(undefined);
+      return { unitId, ordinal, transport, type, attributes, body: Buffer.from(`${unitId} ${transport}`) };
+    };
+    const units = ['unsent', 'asked'];
+    await halfMessages.register(
+      units.flatMap((unit) => [half(unit, 0, DEFAULT_TRANSPORT), half(unit, 1, 'events')]),
+      0,
+    );
+    for (const unit of units) await inTransaction(one, (tx) => halfMessages.commitWith(tx, unit));
+    const logged = [0, 1].map((ordinal) => ({ unitId: 'unsent', ordinal }));
+    const lanes = [await halfMessages.settle({ gone: [], logged }), (await halfMessages.checkBack({ limit: 10, againMs: 0 })).lanes];
+    for (const written of lanes) assert.deepEqual([written.length, written.filter((lane) => events.includes(lane)).length], [2, 1]);
+    const bodies = async (of: readonly number[]) =>
+      (await relay.read(of, ENOUGH)).flatMap(({ rows }) => rows.map(({ body }) => Buffer.from(body).toString())).sort();
+    assert.deepEqual(await bodies(DEFAULT_LANES), ['asked default', 'unsent default']);
+    assert.deepEqual(await bodies(events), ['asked events', 'unsent events']);
   },
 });

@@ -2,6 +2,7 @@ import type { ContractCase } from './contract-case.js';
 import { DEAD_LETTER_FACTS } from './store-dead-letters.contract.js';
 import { DEATH_FACTS } from './store-deaths.contract.js';
 import { DELIVERY_FACTS } from './store-deliveries.contract.js';
+import { HALF_MESSAGE_FACTS } from './store-half-messages.contract.js';
 import { INBOX_FACTS } from './store-inbox.contract.js';
 import type { StoreFixture } from './store-kit.js';
 import { LOG_FACTS } from './store-log.contract.js';
@@ -20,6 +21,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...LOG_FACTS,
     ...RELAY_FACTS,
     ...TRANSPORT_FACTS,
+    ...HALF_MESSAGE_FACTS,
     ...INBOX_FACTS,
     ...REPLY_FACTS,
     ...DELIVERY_FACTS,

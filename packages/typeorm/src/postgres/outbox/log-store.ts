@@ -54,12 +54,15 @@ export class PostgresLogStore implements LogStore {
     );
     // Of each lane the first row behind its slowest reader, by the primary key: rows are not counted.
     this.lagStatement = prepared(
-      `select extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as ms
+      `select extract(epoch from clock_timestamp() - min(w.at)) * 1000 as ms from (
+       select min(o.written_at) as at
        from ${t.lane} l
        cross join lateral (select min(p) as low from (
          select ${placeOf(t)} as p from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id where c.lane = l.lane and s.state <> 'retired' and s.service = $1
          union all select l.relay_position) readers(p)) r
-       cross join lateral (select o.written_at from ${t.outbox} o where o.lane = l.lane and o.id > r.low order by o.id limit 1) o`,
+       cross join lateral (select o.written_at from ${t.outbox} o where o.lane = l.lane and o.id > r.low order by o.id limit 1) o
+       union all
+       select min(registered_at) from ${t.halfMessage} where check_at <= clock_timestamp()) w`,
     );
     this.schedule = prepared(
       `insert into ${t.scheduled} (due_at, lane, type, key, attributes, body)
@@ -115,10 +118,15 @@ export class PostgresLogStore implements LogStore {
                from ${t.outbox} o where o.lane = l.lane and o.id > r.low) b
              order by l.lane`,
     });
-    const counts = await this.context.pool.run<{ scheduled: string }>({ text: `select count(*) as scheduled from ${t.scheduled}` });
+    const counts = await this.context.pool.run<{ scheduled: string; half: string; half_age: number | null }>({
+      text: `select (select count(*) from ${t.scheduled}) as scheduled, h.half, h.half_age
+             from (select count(*) as half, extract(epoch from clock_timestamp() - min(registered_at)) * 1000 as half_age from ${t.halfMessage}) h`,
+    });
     return {
       ...unsentIn(rows),
       scheduled: Number(counts.rows[0]?.scheduled),
+      halfMessages: Number(counts.rows[0]?.half),
+      oldestHalfMessageAgeMs: Math.max(0, Math.round(Number(counts.rows[0]?.half_age ?? 0))),
       transports: [...byTransport(rows)].map(([transport, own]) => ({ transport, ...unsentIn(own) })),
       lanes: rows.map(({ lane, transport, owner, backlog }) => ({ lane, transport, owner: owner ?? undefined, backlog: Number(backlog) })),
     };

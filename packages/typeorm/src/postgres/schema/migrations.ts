@@ -17,6 +17,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, name: 'types that processes take', statements: takenTypes },
   { version: 6, name: 'a log that was moved to a broker', statements: carrier },
   { version: 7, name: 'lanes of further transports', statements: furtherTransports },
+  { version: 8, name: 'half messages and guard rows', statements: (t) => [...halfMessages(t), ...guards(t)] },
 ];
 
 /** Version this code reads and writes. */
@@ -256,5 +257,39 @@ function carrier(t: Tables): string[] {
   return [
     `alter table ${t.lane} add column log_end bigint, add column is_log_closed boolean not null default false`,
     `alter table ${t.node} add column transport text`,
+  ];
+}
+
+function halfMessages(t: Tables): string[] {
+  return [
+    `create table ${t.halfMessage} (
+      unit_id text not null,
+      ordinal integer not null,
+      registered_at timestamptz not null default clock_timestamp(),
+      check_at timestamptz not null,
+      transport text not null,
+      type text not null,
+      attributes text not null,
+      body bytea not null,
+      primary key (unit_id, ordinal)
+    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
+    `create index on ${t.halfMessage} (check_at)`,
+  ];
+}
+
+function guards(t: Tables): string[] {
+  return [
+    `create table ${t.guard} (
+      scope text not null,
+      key text not null,
+      branch text not null default '',
+      operation text not null,
+      status text not null,
+      reason text,
+      result text,
+      decided_at timestamptz not null default clock_timestamp(),
+      primary key (scope, key, branch, operation)
+    )`,
+    `create index on ${t.guard} using brin (decided_at) with (pages_per_range = 32)`,
   ];
 }

@@ -20,6 +20,10 @@ export class Tables {
   /** Types by subscription and process. */
   readonly takenType: string;
   readonly receipt: string;
+  /** Messages whose unit has not been known to commit. */
+  readonly halfMessage: string;
+  /** Decisions of which the first one counts. */
+  readonly guard: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -47,6 +51,8 @@ export class Tables {
     this.parked = at('parked');
     this.takenType = at('taken_type');
     this.receipt = at('receipt');
+    this.halfMessage = at('half_message');
+    this.guard = at('guard');
     this.probe = at('probe');
   }
 
