@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { pause } from './account.js';
 import type { Arena } from './arena.js';
 import type { Program } from './program.js';
@@ -13,6 +14,13 @@ export async function frozen(program: Program): Promise<void> {
     if (performance.now() > deadline) throw new Error('The program has not frozen');
     last = program.lines.length;
   }
+}
+
+/** Until a program has been stopped by a signal, however busy the machine is. */
+export async function stopped({ pid }: Program): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (; !/\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')); await pause(50))
+    if (performance.now() > deadline) throw new Error('The program has not been stopped');
 }
 
 /** Publishes until a process that was woken has handled some of what is new. */

@@ -13,6 +13,7 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
 const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: 40_000 };
 const MIXED = ['ok', 'ok', 'slow', 'ok', 'throw-once', 'ok'] as const;
 const ATTEMPTS = 3;
+const HALF = { protocol: 'half-message', keys: 0 } as const;
 
 const CHAINS: readonly Chain[] = [
   {
@@ -26,6 +27,16 @@ const CHAINS: readonly Chain[] = [
       { at: 'inbox:after-insert', hit: 7 },
       { at: 'handler:after', hit: 7 },
       { at: 'failure:after-record', hit: 3, publishing: { kinds: ['ok', 'throw-once', 'ok'] } },
+    ],
+  },
+  {
+    what: 'of half messages on their way to the broker',
+    options: { subscriptions: [{ name: 'batch', batchSize: 8 }] },
+    promises: { once: ['batch'] },
+    deaths: [
+      { at: 'half-message:after-register', hit: 7, publishing: HALF },
+      { at: 'half-message:before-publish', hit: 5, publishing: HALF },
+      { at: 'half-message:after-publish', hit: 5, publishing: { ...HALF, perUnit: 3 } },
     ],
   },
   {

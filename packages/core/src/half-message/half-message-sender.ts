@@ -2,7 +2,7 @@ import type { Envelope } from '../message/envelope.js';
 import { emit } from '../monitoring/events.js';
 import { fateOf } from '../outbox/relay-sender.js';
 import { failpoint } from '../testing/failpoints.js';
-import type { Transport } from '../transport/transport.port.js';
+import type { PublishOutcome, Transport } from '../transport/transport.port.js';
 import type { HalfMessageRef, SettledHalfMessages } from './half-message.store.port.js';
 import type { HalfMessagesParts } from './half-messages.js';
 
@@ -32,6 +32,7 @@ export class HalfMessageSender {
   private transport: Transport | undefined;
   private waiting: SentHalfMessage[] = [];
   private waitingBytes = 0;
+  private publishing = 0;
   private readonly working = new Set<Promise<void>>();
   private isStopped = false;
 
@@ -48,25 +49,10 @@ export class HalfMessageSender {
   /** Never waits, never throws. */
   send(messages: readonly SentHalfMessage[]): void {
     const isFull = this.waiting.length >= MOST_WAITING || this.waitingBytes >= MOST_WAITING_BYTES;
-    if (this.transport?.health.status === 'up' && !isFull) this.queue(messages);
-    else this.log(messages);
-  }
-
-  /** Of a unit that was rolled back. */
-  drop(messages: readonly SentHalfMessage[]): void {
-    this.work(() => this.settle({ gone: messages, logged: [] }));
-  }
-
-  /** What waits goes into the log. Resolves when nothing is on its way. */
-  async stop(): Promise<void> {
-    this.isStopped = true;
-    this.transport = undefined;
-    const left = this.take(Number.POSITIVE_INFINITY);
-    if (left.length > 0) this.log(left);
-    while (this.working.size > 0) await Promise.all(this.working);
-  }
-
-  private queue(messages: readonly SentHalfMessage[]): void {
+    if (isFull || this.transport?.health.status !== 'up') {
+      this.settle({ gone: [], logged: messages });
+      return;
+    }
     for (const message of messages) {
       this.waiting.push(message);
       this.waitingBytes += message.envelope.body.byteLength;
@@ -74,26 +60,29 @@ export class HalfMessageSender {
     this.next();
   }
 
-  private next(): void {
-    while (this.waiting.length > 0 && this.working.size < BATCHES && this.transport !== undefined) {
-      const { transport } = this;
-      const batch = this.take(BATCH);
-      // By now a check-back may have dealt with them, of another process while this one was frozen: only what is left is moved.
-      const oldestMs = this.parts.clock.monotonicMs() - STALE_MS;
-      const stale = batch.filter(({ sinceMs }) => sinceMs < oldestMs);
-      if (stale.length > 0) this.log(stale);
-      if (stale.length < batch.length)
-        this.work(() =>
-          this.publish(
-            transport,
-            batch.filter(({ sinceMs }) => sinceMs >= oldestMs),
-          ),
-        );
-    }
+  /** Of a unit that was rolled back. */
+  drop(messages: readonly SentHalfMessage[]): void {
+    this.settle({ gone: messages, logged: [] });
   }
 
-  private log(messages: readonly SentHalfMessage[]): void {
-    this.work(() => this.settle({ gone: [], logged: messages }));
+  /** What waits goes into the log. Resolves when nothing is on its way. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.transport = undefined;
+    this.settle({ gone: [], logged: this.take(Number.POSITIVE_INFINITY) });
+    while (this.working.size > 0) await Promise.all(this.working);
+  }
+
+  private next(): void {
+    const { transport } = this;
+    while (transport !== undefined && this.waiting.length > 0 && this.publishing < BATCHES) {
+      const batch = this.take(BATCH);
+      // While they waited here, or this process was frozen, another one may have dealt with them: only what is left is moved.
+      const freshMs = this.parts.clock.monotonicMs() - STALE_MS;
+      const isFresh = ({ sinceMs }: SentHalfMessage) => sinceMs >= freshMs;
+      this.settle({ gone: [], logged: batch.filter((message) => !isFresh(message)) });
+      this.publish(transport, batch.filter(isFresh));
+    }
   }
 
   private take(count: number): readonly SentHalfMessage[] {
@@ -102,32 +91,43 @@ export class HalfMessageSender {
     return taken;
   }
 
-  private async publish(transport: Transport, batch: readonly SentHalfMessage[]): Promise<void> {
-    failpoint('half-message:before-publish');
-    const outcomes = await transport.publish(batch.map(({ envelope }) => envelope)).catch((error: unknown) => {
-      this.failed('sending half messages', error);
-      return [];
+  private publish(transport: Transport, batch: readonly SentHalfMessage[]): void {
+    if (batch.length === 0) return;
+    this.publishing += 1;
+    this.work('sending half messages', async () => {
+      const outcomes = await this.outcomesOf(transport, batch).finally(() => {
+        this.publishing -= 1;
+      });
+      failpoint('half-message:after-publish');
+      const isSent = (place: number) => fateOf(outcomes[place] ?? 'unknown', (batch[place] as SentHalfMessage).envelope) === 'sent';
+      this.settle({ gone: batch.filter((_, place) => isSent(place)), logged: batch.filter((_, place) => !isSent(place)) });
+      this.next();
     });
-    failpoint('half-message:after-publish');
-    const isSent = batch.map(({ envelope }, place) => fateOf(outcomes[place] ?? 'unknown', envelope) === 'sent');
-    await this.settle({ gone: batch.filter((_, place) => isSent[place]), logged: batch.filter((_, place) => !isSent[place]) });
   }
 
-  private async settle(settled: SettledHalfMessages): Promise<void> {
+  private async outcomesOf(transport: Transport, batch: readonly SentHalfMessage[]): Promise<readonly PublishOutcome[]> {
+    failpoint('half-message:before-publish');
     try {
-      const lanes = await this.parts.store.settle(settled);
-      if (lanes.length > 0) this.parts.logged(lanes);
+      return await transport.publish(batch.map(({ envelope }) => envelope));
     } catch (error) {
-      // They stay in the register, where a check-back finds them.
-      this.failed('taking half messages out of the register', error);
+      this.failed('sending half messages', error);
+      return [];
     }
   }
 
-  private work(task: () => Promise<void>): void {
-    const working: Promise<void> = task().finally(() => {
-      this.working.delete(working);
-      this.next();
+  /** When it fails they stay in the register, where a check-back finds them. */
+  private settle(settled: SettledHalfMessages): void {
+    if (settled.gone.length + settled.logged.length === 0) return;
+    this.work('taking half messages out of the register', async () => {
+      const lanes = await this.parts.store.settle(settled);
+      if (lanes.length > 0) this.parts.logged(lanes);
     });
+  }
+
+  private work(what: string, task: () => Promise<void>): void {
+    const working: Promise<void> = task()
+      .catch((error: unknown) => this.failed(what, error))
+      .finally(() => this.working.delete(working));
     this.working.add(working);
   }
 

@@ -130,10 +130,12 @@ export function recordingEngine() {
     },
     random: seededRandom(1),
     logger: { ...silentLogger, error: (message, fields) => void logged.push([message, fields?.error]) },
-    writeOutgoing: async (transaction, messages) => {
+    writeOutgoing: async (transaction, messages, protocol) => {
       written.push(...messages);
-      await (transaction as RecordingTransaction).send(`OUTBOX ${messages.join(' ')}`);
+      await (transaction as RecordingTransaction).send(`${protocol === 'outbox' ? 'OUTBOX' : 'REGISTER'} ${messages.join(' ')}`);
       if (messages.includes('fails')) throw new Error('outbox');
+      const told = (end: string) => () => void transcript.push(`- ${end} ${messages.join(' ')}`);
+      return protocol === 'outbox' ? undefined : { committed: told('committed'), rolledBack: told('rolled back') };
     },
   });
   return {

@@ -205,6 +205,8 @@ describe('joining', () => {
     [{}, { isolation: 'SERIALIZABLE' }, 'HF_UOW_OPTIONS_DIFFER'],
     [{ isolation: 'READ COMMITTED' }, { isolation: 'SERIALIZABLE' }, 'HF_UOW_OPTIONS_DIFFER'],
     [{ readOnly: true }, { readOnly: false }, 'HF_UOW_OPTIONS_DIFFER'],
+    [{}, { protocol: 'half-message' }, 'HF_UOW_OPTIONS_DIFFER'],
+    [{ protocol: 'half-message' }, { protocol: 'outbox', propagation: 'NESTED' }, 'HF_UOW_OPTIONS_DIFFER'],
     [{}, { retries: 1 }, 'HF_UOW_RETRIES_JOINED'],
     [{ retries: 1 }, { retries: 2 }, 'HF_UOW_RETRIES_JOINED'],
     [{}, { isolation: 'SERIALIZABLE', propagation: 'NESTED' }, 'HF_UOW_OPTIONS_DIFFER'],
@@ -218,6 +220,9 @@ describe('joining', () => {
     [{}, { readOnly: false }],
     [{ retries: 3 }, { retries: 3 }],
     [{ timeout: '1s' }, { timeout: '1m' }],
+    [{ protocol: 'half-message' }, { protocol: 'half-message', propagation: 'MANDATORY' }],
+    [{ protocol: 'half-message' }, {}],
+    [{}, { protocol: 'outbox' }],
   ];
 
   it.each(REFUSED)('a unit with %j by a method with %j throws %s', async (outer, inner, code) => {

@@ -4,6 +4,7 @@ import { ADDRESS_FACTS } from './transport-addresses.contract.js';
 import type { ContractCase } from './contract-case.js';
 import { DELIVERY_FACTS } from './transport-delivery.contract.js';
 import { FAILURE_FACTS } from './transport-failures.contract.js';
+import { HALF_MESSAGE_FACTS } from './transport-half-messages.contract.js';
 import { Bench, type TransportFixture } from './transport-kit.js';
 import { LIFECYCLE_FACTS } from './transport-lifecycle.contract.js';
 import { ORDER_FACTS } from './transport-order.contract.js';
@@ -26,6 +27,7 @@ export function transportContract(capabilities: TransportCapabilities): readonly
     ...ORDER_FACTS,
     ...REPLY_FACTS,
     ...RECEIPT_FACTS,
+    ...HALF_MESSAGE_FACTS,
     ...LIFECYCLE_FACTS,
     ...WITHOUT_STORE_FACTS,
   ]

@@ -58,6 +58,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
   private readonly decidedStatement;
   private readonly apart: ApartConnection;
   private readonly rounds: Gathered<Round, void>;
+  private readonly logs: Gathered<readonly HalfMessageRef[], readonly number[]>;
 
   constructor(
     private readonly context: PostgresContext,
@@ -107,6 +108,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
       ),
     );
     this.apart = new ApartConnection(apart);
+    this.logs = new Gathered((moved) => this.log(moved));
     this.rounds = new Gathered((rounds) => this.runRounds(rounds));
   }
 
@@ -125,7 +127,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
 
   async settle({ gone, logged }: SettledHalfMessages): Promise<readonly number[]> {
     const [lanes] = await Promise.all([
-      logged.length > 0 ? this.log(logged) : [],
+      logged.length > 0 ? this.logs.run(logged) : [],
       gone.length > 0 ? this.rounds.run({ registered: [], checkAfterMs: 0, gone }) : undefined,
     ]);
     return lanes;
@@ -179,9 +181,10 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
       select unit_id, outcome, lane, count(*)::int as messages from gone group by unit_id, outcome, lane order by unit_id`;
   }
 
-  private async log(refs: readonly HalfMessageRef[]): Promise<readonly number[]> {
-    const { rows } = await this.context.pool.run<SettledRow>(this.logStatement(this.context.lanes, ...columnsOf(refs)));
-    return lanesOf(rows);
+  private async log(moved: readonly (readonly HalfMessageRef[])[]): Promise<readonly (readonly number[])[]> {
+    const { rows } = await this.context.pool.run<SettledRow>(this.logStatement(this.context.lanes, ...columnsOf(moved.flat())));
+    const lanes = lanesOf(rows);
+    return moved.map(() => lanes);
   }
 
   /** Writes that these units are rolled back, where nothing is written yet; which of them have an open transaction that has written something else. */
