@@ -1,5 +1,5 @@
 // Units with half messages, whose process or server comes to grief between the register, the COMMIT and the broker.
-import { EmbeddedPostgres } from '@holdfast-internal/test-support';
+import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -96,33 +96,43 @@ it.concurrent('a question after a restart of everything gets the answer of the C
   await arena.close();
 }, 90_000);
 
-it('a server that is killed three times under load loses and doubles nothing, and shows nothing that was rolled back', async () => {
+/** A load of half messages over a carrier, while the database server is killed three times. */
+async function underKills(carrier: Pick<ProgramOptions, 'broker'>): Promise<void> {
   const postgres = await EmbeddedPostgres.start();
-  const over = async (transport: 'database' | 'spool') => {
-    const arena = await openArena(await postgres.createDatabase(transport));
-    const subscriptions = SUBSCRIPTIONS.map((each) => ({ ...each, attempts: 30 }));
-    const program = await new Program({ url: arena.url, lanes: 4, transport, subscriptions }).ready();
-    const load = { ...HALF, concurrency: 6, perSecond: 50, kinds: ['ok', 'ok', 'throw-once'], rollbackShare: 0.1 } as const;
-    return { arena, program, published: program.publish({ ...load, untilAcknowledged: 150 }, 180_000) };
-  };
   try {
-    const both = await Promise.all([over('database'), over('spool')]);
+    const arena = await openArena(await postgres.createDatabase('broken'));
+    const subscriptions = SUBSCRIPTIONS.map((each) => ({ ...each, attempts: 30 }));
+    const program = await new Program({ url: arena.url, lanes: 4, subscriptions, ...carrier }).ready();
+    const load = { ...HALF, concurrency: 6, perSecond: 50, kinds: ['ok', 'ok', 'throw-once'], rollbackShare: 0.1 } as const;
+    const published = program.publish({ ...load, untilAcknowledged: 150 }, 180_000);
     for (let kill = 0; kill < 3; kill += 1) {
       await pause(900);
       await postgres.kill();
       await pause(200);
       await postgres.start();
     }
-    for (const { arena, program, published } of both) {
-      await published;
-      const { faults } = await account(arena, [program], { ...PROMISES, minimum: 150, patienceMs: 60_000 });
-      expect(faults).toEqual([]);
-      await untilSettled(arena);
-      await program.stop();
-      await arena.close();
-    }
+    await published;
+    const { faults } = await account(arena, [program], { ...PROMISES, minimum: 150, patienceMs: 60_000 });
+    expect(faults).toEqual([]);
+    await untilSettled(arena);
+    await program.stop();
+    await arena.close();
   } finally {
     await killPrograms();
     await postgres.remove();
   }
-}, 300_000);
+}
+
+describe('a server that is killed three times under load loses and doubles nothing, and shows nothing that was rolled back', () => {
+  it('where subscriptions read the log', () => underKills({}), 240_000);
+
+  describeWithRabbit('over RabbitMQ', () => {
+    let area: RabbitArea;
+    beforeAll(async () => {
+      area = await openRabbit();
+    });
+    afterAll(() => area.drop());
+
+    it('where the messages go to the broker', () => underKills({ broker: { url: area.url, exchange: area.name() } }), 240_000);
+  });
+});

@@ -49,8 +49,6 @@ class SpoolTransport implements Transport {
 
   constructor(private readonly pool: Pool) {
     pool.on('error', () => undefined);
-    // Also while it is out of the pool: the server under it may be killed.
-    pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   async start({ subscriptions }: Topology): Promise<void> {
