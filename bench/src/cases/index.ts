@@ -1,6 +1,7 @@
 import type { Case } from '../runner/bench.js';
 import { consuming, hotKey } from './consuming.js';
 import { frozenWriter } from './frozen-writer.js';
+import { halfMessage } from './half-message.js';
 import { idleLatency } from './idle-latency.js';
 import { idlePoll } from './idle-poll.js';
 import { largeLog } from './large-log.js';
@@ -32,4 +33,5 @@ export const CASES: readonly Case[] = [
   rabbitmqConsume,
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
+  halfMessage,
 ];

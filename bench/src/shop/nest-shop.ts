@@ -76,6 +76,13 @@ class Orders {
     await this.bus.publish(new OrderPlaced(id, total), { key: keyOf({ id, total }) });
   }
 
+  /** The same with a half message, which has no key. */
+  @Transactional({ protocol: 'half-message' })
+  async placeHalf({ id, total }: Order): Promise<void> {
+    await this.dataSource.query(INSERT_ORDER, [id, total]);
+    await this.bus.publish(new OrderPlaced(id, total));
+  }
+
   /** Many in one transaction, for filling the log. */
   @Transactional()
   async placeAll(orders: readonly Order[], keyOf: KeyOf): Promise<void> {
@@ -154,6 +161,10 @@ export class NestShop implements Shop {
 
   place(order: Order, keyOf: KeyOf = ownKey): Promise<void> {
     return this.orders.place(order, keyOf);
+  }
+
+  placeHalf(order: Order): Promise<void> {
+    return this.orders.placeHalf(order);
   }
 
   placeAll(orders: readonly Order[], keyOf: KeyOf = ownKey): Promise<void> {
