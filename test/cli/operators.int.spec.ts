@@ -90,8 +90,8 @@ describe('holdfast outbox', () => {
     const { code, out } = await run('outbox', 'show');
     expect(code).toBe(0);
     expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
-      ['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED'],
-      ['0', '0ms', '0', '3'],
+      ['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED', 'HALF MESSAGES'],
+      ['0', '0ms', '0', '3', '0'],
       [''],
       ['LANE', 'BACKLOG', 'SENT BY'],
       ...[0, 1, 2, 3].map((lane) => [String(lane), '0', '-']),

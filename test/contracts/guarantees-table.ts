@@ -65,6 +65,12 @@ const PROMISES: readonly Promised[] = [
     kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
   },
   {
+    promise:
+      "The same for a unit with `protocol: 'half-message'`: its messages are delivered if it committed, and never if not; no code of yours is asked.",
+    evenWhen: 'kill -9 or a freeze between register, COMMIT and broker, a lost answer to COMMIT, a question long after',
+    kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
+  },
+  {
     promise: 'Stop under load finishes or gives back what is in flight, within the deadline.',
     evenWhen: 'SIGTERM',
     kept: ({ persistent }) => (persistent ? 'yes' : 'what is given back is gone'),
