@@ -113,8 +113,8 @@ const CHAINS: readonly Chain[] = [
     deaths: [
       { at: 'half-message:after-register', hit: 7, publishing: HALF },
       { at: 'unit:after-commit', hit: 4, publishing: HALF },
-      { at: 'half-message:before-publish', hit: 5, publishing: HALF },
-      { at: 'half-message:after-publish', hit: 5, publishing: { ...HALF, perUnit: 3 } },
+      { at: 'half-message:before-publish', hit: 2, publishing: HALF },
+      { at: 'half-message:after-publish', hit: 2, publishing: { ...HALF, perUnit: 3 } },
       { at: 'half-message:after-publish', publishing: { ...HALF, kinds: ['refuse-once'] } },
     ],
   },
