@@ -299,3 +299,34 @@ describe('holdfast transport', () => {
     });
   });
 });
+
+describe('holdfast transport, of several', () => {
+  it('makes the lanes of a further transport once, and refuses a name that stands in no destination', async () => {
+    expect((await run('transport', 'add', 'events')).out).toMatch(/^events has its lanes now \(/);
+    expect((await run('transport', 'add', 'events')).out).toMatch(/^events has its lanes already \(/);
+    expect(await run('transport', 'add', 'the:events')).toMatchObject({ code: 1, error: expect.stringContaining('HF_TRANSPORT_NAME') });
+    const { out } = await run('outbox', 'show');
+    expect(out).toMatch(/TRANSPORT +BACKLOG +OLDEST +PARKED\ndefault +0 +0ms +[23]\nevents +0 +0ms +0\n/);
+    expect(out).toMatch(/\n3 +default +0 +-\n4 +events +0 +-\n/);
+  });
+
+  it('gives up what waits for one that no process has, with the reason', async () => {
+    await withClient(database.url, (client) =>
+      client.query(
+        `insert into holdfast_outbox (lane, id, type, attributes, body) values (5, nextval('holdfast_lane_5'), 'shop.viewed', '{}', '')`,
+      ),
+    );
+    expect(await run('transport', 'discard', 'events')).toMatchObject({ code: 2, error: expect.stringContaining('--reason') });
+    expect((await run('transport', 'discard', 'events', '--reason', 'the cluster is gone')).out).toBe('1 message for events given up.\n');
+    expect(await audit()).toContain('tester discard transport events the cluster is gone');
+    expect(await run('transport', 'discard', 'default', '--reason', 'a test')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('HF_TRANSPORT_DISCARD'),
+    });
+  });
+
+  it('lists what one of them did not take', async () => {
+    expect((await run('outbox', 'parked', '--transport', 'events')).out).toBe('No such message is parked.\n');
+    expect((await run('outbox', 'parked', '--transport', 'default')).out).toMatch(/default +card\.charge/);
+  });
+});

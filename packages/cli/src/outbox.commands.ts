@@ -52,14 +52,15 @@ function show(call: Call): Promise<ExitCode> {
         table(['BACKLOG', 'OLDEST', 'SCHEDULED', 'PARKED', 'HALF MESSAGES'], [[backlog, age(oldestAgeMs), scheduled, kept, half]]),
       );
       terminal.write('\n');
-      if (stats.transports.length > 1) {
+      const hasSeveral = stats.transports.length > 1;
+      if (hasSeveral) {
         const rows = stats.transports.map((each) => [each.transport, each.backlog, age(each.oldestAgeMs), each.parked]);
         terminal.write(`${table(['TRANSPORT', 'BACKLOG', 'OLDEST', 'PARKED'], rows)}\n`);
       }
       terminal.write(
         table(
-          ['LANE', 'TRANSPORT', 'BACKLOG', 'SENT BY'],
-          stats.lanes.map(({ lane, transport, backlog: waiting, owner }) => [lane, transport, waiting, owner]),
+          ['LANE', ...(hasSeveral ? ['TRANSPORT'] : []), 'BACKLOG', 'SENT BY'],
+          stats.lanes.map(({ lane, transport, backlog: waiting, owner }) => [lane, ...(hasSeveral ? [transport] : []), waiting, owner]),
         ),
       );
     }

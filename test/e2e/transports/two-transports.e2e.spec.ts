@@ -253,6 +253,10 @@ describe('two transports over one log', () => {
     await bus.settled(10_000);
     expect(seen).toEqual(['paid 1']);
     expect(kafka.at('shop.paid')).toEqual([{ n: 2 }]);
+    // The relay of the other one is no reader of this one's lanes: it would keep their rows for ever.
+    expect(await dataSource.query(`select distinct relay_position from holdfast_lane where transport = 'default'`)).toEqual([
+      { relay_position: null },
+    ]);
     await expect(bus.bus.publish(new Paid(3), { destination: 'elsewhere' })).rejects.toThrow(
       'the destination elsewhere (messages go to the subscriptions of their type) is not possible with the transport database.',
     );
