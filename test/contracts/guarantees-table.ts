@@ -55,6 +55,11 @@ const PROMISES: readonly Promised[] = [
     },
   },
   {
+    promise: "What a handler publishes and how far it has read are one transaction of the broker (`protocol: 'kafka'`).",
+    evenWhen: 'kill -9 at any step, a frozen process, partitions that move in the midst of a handler, a commit whose answer is lost',
+    kept: ({ fencedOffsets }) => (fencedOffsets ? 'yes' : 'refused at start'),
+  },
+  {
     promise: 'An outage of what a handler needs does not turn its backlog into dead letters: the subscription pauses, and goes on.',
     evenWhen: 'every delivery fails, in order and in batches',
     kept: always,

@@ -9,3 +9,4 @@ export { KAFKA_START_MS, describeWithKafka, describeWithOwnKafka, type KafkaArea
 export { EmbeddedKafka } from '@holdfast-internal/embedded-kafka';
 export { type Admin, describeWithRabbit, openRabbit, type RabbitArea } from './rabbit.js';
 export { borrowTestDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
+export { KafkaProxy, type Loss } from './kafka-proxy.js';

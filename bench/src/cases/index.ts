@@ -4,6 +4,9 @@ import { frozenWriter } from './frozen-writer.js';
 import { halfMessage } from './half-message.js';
 import { idleLatency } from './idle-latency.js';
 import { idlePoll } from './idle-poll.js';
+import { kafkaConsume, kafkaPublish } from './kafka-alone.js';
+import { kafkaOrderToPayment, kafkaOrderToPaymentBatched } from './kafka-order-to-payment.js';
+import { kafkaTransactions } from './kafka-transactions.js';
 import { largeLog } from './large-log.js';
 import { memory } from './memory.js';
 import { orderToPayment, orderToPaymentBatched } from './order-to-payment.js';
@@ -34,4 +37,9 @@ export const CASES: readonly Case[] = [
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
   halfMessage,
+  kafkaOrderToPayment,
+  kafkaOrderToPaymentBatched,
+  kafkaPublish,
+  kafkaConsume,
+  kafkaTransactions,
 ];

@@ -4,18 +4,16 @@ import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import type { Channel } from 'amqplib';
 import { AHEAD, publishConfirmed, WINDOW } from '../hand/hand-rabbit-shop.js';
 import type { Bench, Case } from '../runner/bench.js';
+import { pace } from '../runner/pace.js';
 import { byHand, makeQueue, queuesIn, type RabbitPlace } from '../runner/rabbit.js';
 import { ratioAtLeast } from '../runner/result.js';
 import { alternate } from '../runner/statistics.js';
-import { inParallel, until } from '../runner/wait.js';
+import { inParallel } from '../runner/wait.js';
 import { NestShop, OrderPlaced } from '../shop/nest-shop.js';
 import { HANDLERS, Ledger } from '../shop/shop.js';
 import { fill, handRabbitIn } from '../shop/side.js';
 
 const UNIT = 'messages/s';
-/** Share of a round that does not count, so that a side is up to speed. */
-const HEAD = 0.1;
-const TIMEOUT_MS = 120_000;
 
 /** Publishing alone: a full outbox to the broker, through the relay, against a poller by hand with the same window. */
 export const rabbitmqPublish: Case = {
@@ -131,19 +129,4 @@ async function reader({ url, exchange }: RabbitPlace, handle: () => void): Promi
 
 async function depthOf(channel: Channel, queue: string): Promise<number> {
   return (await channel.checkQueue(queue)).messageCount;
-}
-
-/** Messages per second of something that is on its way from 0 to `count`, less its beginning. */
-async function pace(count: number, progress: () => number | Promise<number>): Promise<number> {
-  const reach = async (wanted: number) => {
-    let done = 0;
-    await until(`${wanted} of ${count} messages`, TIMEOUT_MS, async () => {
-      done = await progress();
-      return done >= wanted;
-    });
-    return { done, atMs: performance.now() };
-  };
-  const begin = await reach(count * HEAD);
-  const end = await reach(count);
-  return ((end.done - begin.done) / (end.atMs - begin.atMs)) * 1000;
 }

@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { byHand, makeQueue, queuesIn, type RabbitPlace } from '../runner/rabbit.js';
 import { inParallel } from '../runner/wait.js';
 import { HANDLERS } from '../shop/shop.js';
-import { CONSUMER, HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
+import { HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
 
 /** Messages on their way to the broker and not confirmed, at most: the transport's default. */
 export const WINDOW = 256;
@@ -52,7 +52,7 @@ export class HandRabbitShop extends HandShop {
       while (this.inWork < HANDLERS && this.fetched.length > 0) {
         const messages = this.fetched.splice(0, batchSize);
         this.inWork += 1;
-        void this.payAll(messages).then(() => {
+        void this.payMessages(messages).then(() => {
           for (const message of messages) channel.ack(message);
           this.inWork -= 1;
           work();
@@ -83,21 +83,9 @@ export class HandRabbitShop extends HandShop {
     return rows.length;
   }
 
-  private async payAll(messages: readonly ConsumeMessage[]): Promise<void> {
+  private async payMessages(messages: readonly ConsumeMessage[]): Promise<void> {
     const bodies = new Map(messages.map(({ content, properties }) => [properties.messageId as string, content.toString()]));
-    await this.inTransaction(async (client) => {
-      for (const id of await this.remember(client, [...bodies.keys()])) await this.pay(client, { body: bodies.get(id) as string });
-    });
+    await this.payAll(bodies);
     for (const body of bodies.values()) this.onPaid((JSON.parse(body) as { orderId: string }).orderId);
-  }
-
-  /** Those that are new. */
-  private async remember(client: PoolClient, ids: readonly string[]): Promise<readonly string[]> {
-    if (ids.length > 1) {
-      const { rows } = await client.query<{ message_id: string }>({ ...SQL.inboxAll, values: [CONSUMER, ids] });
-      return rows.map(({ message_id }) => message_id);
-    }
-    const { rowCount } = await client.query({ ...SQL.inbox, values: [CONSUMER, ids[0]] });
-    return rowCount === 1 ? ids : [];
   }
 }

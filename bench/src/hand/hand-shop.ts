@@ -133,6 +133,23 @@ export class HandShop implements Shop {
     return rows.length;
   }
 
+  /** Messages that a broker gave, by id, in one transaction. */
+  protected async payAll(bodies: ReadonlyMap<string, string>): Promise<void> {
+    await this.inTransaction(async (client) => {
+      for (const id of await this.remember(client, [...bodies.keys()])) await this.pay(client, { body: bodies.get(id) as string });
+    });
+  }
+
+  /** Those that are new. */
+  private async remember(client: PoolClient, ids: readonly string[]): Promise<readonly string[]> {
+    if (ids.length > 1) {
+      const { rows } = await client.query<{ message_id: string }>({ ...SQL.inboxAll, values: [CONSUMER, ids] });
+      return rows.map(({ message_id }) => message_id);
+    }
+    const { rowCount } = await client.query({ ...SQL.inbox, values: [CONSUMER, ids[0]] });
+    return rowCount === 1 ? ids : [];
+  }
+
   protected async pay(client: PoolClient, { body }: { readonly body: string }): Promise<void> {
     const { orderId, total } = JSON.parse(body) as { orderId: string; total: number };
     await client.query({ ...SQL.payment, values: [orderId, total] });

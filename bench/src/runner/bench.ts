@@ -1,4 +1,5 @@
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
+import { type KafkaArea, type KafkaPlace, openKafka } from './kafka.js';
 import { openRabbit, type RabbitArea, type RabbitPlace } from './rabbit.js';
 import type { Result } from './result.js';
 
@@ -18,6 +19,8 @@ export interface Bench {
   database(settings?: Readonly<Record<string, string>>): Promise<string>;
   /** A place of its own on the RabbitMQ of this machine. @throws Skipped when there is none */
   rabbit(): Promise<RabbitPlace>;
+  /** A place of its own on a Kafka. @throws Skipped when there is none */
+  kafka(): Promise<KafkaPlace>;
   /** What the server has logged so far. */
   serverLog(): string;
   /** Says what goes on, on the terminal only. */
@@ -42,6 +45,7 @@ export async function openBench(isQuick: boolean): Promise<Bench & { close(): Pr
   const server = await EmbeddedPostgres.start({ fsync, settings });
   let made = 0;
   let area: Promise<RabbitArea> | undefined;
+  let kafka: Promise<KafkaArea> | undefined;
   return {
     isQuick,
     size: (full, quick) => (isQuick ? quick : full),
@@ -51,11 +55,16 @@ export async function openBench(isQuick: boolean): Promise<Bench & { close(): Pr
       area ??= openRabbit();
       return (await area).place();
     },
+    kafka: async () => {
+      kafka ??= openKafka();
+      return (await kafka).place();
+    },
     close: async () => {
-      await area?.then(
-        (opened) => opened.close(),
-        () => undefined,
-      );
+      for (const each of [area, kafka])
+        await each?.then(
+          (opened) => opened.close(),
+          () => undefined,
+        );
       await server.remove();
     },
     database: async (given = {}) => {

@@ -12,12 +12,14 @@ import {
   UnitOfWork,
 } from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
+import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { type INestApplicationContext, Injectable, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
+import { type KafkaPlace, PARTITIONS } from '../runner/kafka.js';
 import type { RabbitPlace } from '../runner/rabbit.js';
 import { type Order, POOL_SIZE, type Shop } from './shop.js';
 
@@ -43,6 +45,8 @@ export interface NestShopOptions {
   readonly poolSize?: number;
   /** Over RabbitMQ; left out, over the database. */
   readonly rabbit?: RabbitPlace;
+  /** Over Kafka. */
+  readonly kafka?: KafkaPlace;
   /** Whether this service sends what is in the outbox; default true. */
   readonly relay?: boolean;
   /** The handler; left out, the service only publishes. */
@@ -136,13 +140,14 @@ export class NestShop implements Shop {
     private readonly payments: Payments | undefined,
   ) {}
 
-  static async open({ url, service = 'shop', poolSize = POOL_SIZE, rabbit, relay = true, payments }: NestShopOptions): Promise<NestShop> {
+  static async open(options: NestShopOptions): Promise<NestShop> {
+    const { url, service = 'shop', poolSize = POOL_SIZE, relay = true, payments } = options;
     const handler = payments && paymentsWith(payments);
     @Module({
       imports: [
         // A connection that is idle for ten seconds stays, as on the other side: a round does not begin with connecting.
         TypeOrmModule.forRoot({ type: 'postgres', url, poolSize, extra: { idleTimeoutMillis: 0 } }),
-        HoldfastModule.forRoot({ service, transport: rabbit ? rabbitmq(rabbit) : database(), store: typeorm(), relay }),
+        HoldfastModule.forRoot({ service, transport: transportOf(options), store: typeorm(), relay }),
       ],
       providers: [Orders, ...(handler ? [handler] : [])],
     })
@@ -191,4 +196,9 @@ export class NestShop implements Shop {
   async close(): Promise<void> {
     await this.app.close();
   }
+}
+
+function transportOf({ rabbit, kafka: place }: NestShopOptions) {
+  if (place !== undefined) return kafka({ ...place, partitions: PARTITIONS });
+  return rabbit ? rabbitmq(rabbit) : database();
 }

@@ -1,3 +1,4 @@
+import { HandKafkaShop } from '../hand/hand-kafka-shop.js';
 import { HandRabbitShop } from '../hand/hand-rabbit-shop.js';
 import { HandShop } from '../hand/hand-shop.js';
 import type { Bench } from '../runner/bench.js';
@@ -46,6 +47,16 @@ export async function handRabbitIn(bench: Bench, batchSize: number): Promise<Sid
   const shop = new HandRabbitShop(url);
   await shop.createTables();
   await shop.connect(await bench.rabbit(), batchSize);
+  return sideOf(shop, url, ledger);
+}
+
+/** The same over Kafka. */
+export async function handKafkaIn(bench: Bench, batchSize: number): Promise<Side<HandKafkaShop>> {
+  const url = await bench.database();
+  const ledger = await ledgerOf(url);
+  const shop = new HandKafkaShop(url);
+  await shop.createTables();
+  await shop.connect(await bench.kafka(), batchSize);
   return sideOf(shop, url, ledger);
 }
 

@@ -60,7 +60,7 @@ export type {
 export type { FailurePauseOptions } from './delivery/failure-pause-options.js';
 export type { MethodPolicies } from './delivery/guarded-method.js';
 export { HeldIntake, type HeldMessage } from './delivery/held-intake.js';
-export type { DeadLetterReason, Incoming, Intake, Lease, Settlement, Taken } from './delivery/intake.port.js';
+export type { BrokerTransaction, DeadLetterReason, Incoming, Intake, Lease, Settlement, Taken } from './delivery/intake.port.js';
 export type {
   DeliveryRecord,
   DeliveryStore,
@@ -77,6 +77,7 @@ export type { Leftover, RegisteredSubscription, SubscriptionDeclaration, Subscri
 // unit of work
 export {
   type Isolation,
+  type KafkaUnitOptions,
   type LocalProtocol,
   type LocalUnitOptions,
   type Propagation,

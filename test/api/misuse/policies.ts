@@ -71,6 +71,10 @@ export class Methods {
   @Transactional({ propagation: 'requiresNew' })
   async lowerCase(): Promise<void> {}
 
+  // @ts-expect-error meant nothing: a Kafka transaction has no SQL isolation
+  @Transactional({ protocol: 'kafka', isolation: 'SERIALIZABLE' })
+  async kafkaIsolation(): Promise<void> {}
+
   // @ts-expect-error meant a key made of this method's arguments
   @Idempotent({ key: (order: { id: string }) => order.id })
   async otherKey(_orderId: string): Promise<void> {}

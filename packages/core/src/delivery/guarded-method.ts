@@ -25,6 +25,8 @@ export interface MethodPolicies<F extends AsyncMethod = AsyncMethod> {
 export interface GuardContext {
   readonly store: Store | undefined;
   readonly unitOfWork: UnitOfWork;
+  /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
+  readonly assertDatabase: (call: string) => void;
   /** The transaction in scope, for the end of a claim. */
   readonly currentTransaction: () => Transaction | undefined;
   readonly scheduler: Scheduler;
@@ -99,6 +101,7 @@ export class GuardedMethod {
     args: readonly unknown[],
     method: () => Promise<unknown>,
   ): Promise<unknown> {
+    this.context.assertDatabase(`a call of ${this.name}, which is idempotent,`);
     const inbox = this.context.store?.inbox;
     const subscriptionId = this.scopeId;
     if (inbox === undefined || subscriptionId === undefined || key === undefined) throw hfError('HF_NOT_STARTED', { call: this.name });

@@ -26,6 +26,7 @@ function scene(answers: readonly Error[]) {
     {
       store: { inbox } as unknown as Store,
       unitOfWork: { isActive: false } as UnitOfWork,
+      assertDatabase: () => undefined,
       currentTransaction: () => undefined,
       scheduler: time,
       random: seededRandom(1),

@@ -5,10 +5,11 @@ import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
+import { tellGivenUp } from './given-up.js';
 import { failureFacts, HandlerCall } from './handler-call.js';
 import type { DeadLetterReason, Incoming, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
-import { identityOf, isReadable, nameOf, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import { isReadable, nameOf, openMessage, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
@@ -123,36 +124,11 @@ export class InProcessPipeline {
         await lease.renew();
       }
     }
-    this.tell(message, reason, error);
+    const keeper = this.context.keepsDeadLetters ? 'is a dead letter of the broker' : 'is kept nowhere: this line is all there is of it';
+    tellGivenUp(logger, message, { subscription, attempts, error, keeper });
     // Whoever asked may run into its time-out; the message has its end.
     const failed = (failure: unknown) =>
       logger.warn('a requester could not be told that its command was given up', { subscription, error: failure });
     await this.context.replies.refuse(message, error, this.subscription.transport).catch(failed);
-  }
-
-  private tell(message: OpenedMessage, { subscription, attempts, failure }: DeadLetterReason, error: unknown): void {
-    const { incoming } = message;
-    const { id, source } = identityOf(message) ?? { id: undefined, source: undefined };
-    const where = this.context.keepsDeadLetters ? 'is a dead letter of the broker' : 'is kept nowhere: this line is all there is of it';
-    this.context.logger.error(`a message was given up, and ${where}`, {
-      subscription,
-      type: incoming.type,
-      id,
-      attempts,
-      code: failure.code,
-      reason: failure.message,
-      attributes: incoming.attributes,
-    });
-    const why = failureFacts(error);
-    const about = { source, type: incoming.type, subscription, ...why };
-    if (isReadable(message))
-      emit('delivery:dead-lettered', () => ({
-        ...about,
-        id: id ?? '',
-        source: source ?? '',
-        key: message.envelope.key,
-        attempt: attempts,
-      }));
-    else emit('message:invalid', () => ({ ...about, id, key: message.envelope?.key, attempt: attempts, bytes: incoming.body.byteLength }));
   }
 }

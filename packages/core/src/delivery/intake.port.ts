@@ -1,5 +1,6 @@
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { Attributes } from '../message/attributes.js';
+import type { Envelope } from '../message/envelope.js';
 import type { Failure } from './failure.js';
 
 /** A message as it came, not yet decoded. */
@@ -73,6 +74,15 @@ export interface DeadLetterReason {
   readonly at: Date;
 }
 
+/** What one transaction of a broker does. */
+export interface BrokerTransaction {
+  /** Messages of the intake, consumed by it. */
+  readonly consumed: readonly Incoming[];
+  readonly published: readonly Envelope[];
+  /** Those of `consumed` that are put away as dead. */
+  readonly dead: readonly { readonly message: Incoming; readonly reason: DeadLetterReason }[];
+}
+
 /**
  * How messages end: consumed for good, given back, or dead. The last is only said without a store: with one, a dead letter is a row, and the message
  * is consumed.
@@ -96,4 +106,12 @@ export interface Intake {
    * and the message is still in hand.
    */
   settle(messages: readonly Incoming[], outcome: Settlement): Promise<void>;
+  /**
+   * With the capability `fencedOffsets`, for subscriptions that ask for it: all of that in one transaction of the broker, or nothing. When it resolves it is
+   * committed, and what was consumed is gone for good.
+   *
+   * @throws HF_PUBLISH_FAILED and HF_COMMAND_UNROUTABLE when the broker will not have what is published, HF_LEASE_LOST when the messages are somebody else's;
+   * HF_UOW_COMMIT_UNKNOWN when this process ends before it knows. With any other error, too, nothing of it is kept
+   */
+  transact?(transaction: BrokerTransaction): Promise<void>;
 }

@@ -7,11 +7,12 @@ import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
 import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
-import { type Isolation, LOCAL_PROTOCOLS, type UnitOptions } from '../unit-of-work/unit-of-work.js';
+import { type Isolation, LOCAL_PROTOCOLS, type LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import { type FailurePauseOptions, failurePausePolicy } from './failure-pause-options.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import { longestWaitMs } from './hold-limit.js';
+import { kafkaUnitOf } from './kafka-unit-check.js';
 import { retryPolicy } from './retry-policy.js';
 import type { IdempotencyPolicy, Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
@@ -70,7 +71,8 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   checkCombinations(context, policies, problem);
   if (typeof handler !== 'function') problem(`the handler is ${printable(handler)}; give a function`);
   const { transactional } = policies;
-  const unit: UnitOptions | undefined = transactional === true ? {} : transactional === false ? undefined : transactional;
+  const transaction = kafkaUnitOf(context, policies, problem);
+  const unit = transactional === true ? {} : transactional === false || transactional?.protocol === 'kafka' ? undefined : transactional;
   guarded(problem, () => checkUnit(unit, problem));
   const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
@@ -78,7 +80,8 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   const failurePause = failurePausePolicy(policies.failurePause ?? context.defaults.failurePause, problem);
   const { concurrency, batchSize } = numbersOf(context, policies, problem);
   if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
-  const { hasStore, transport, holdLimitMs: limitMs } = context;
+  const { transport, holdLimitMs: limitMs } = context;
+  const hasStore = context.hasStore && transaction === undefined;
   return {
     messages,
     handler,
@@ -101,6 +104,7 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
       ordering: policies.ordering ?? 'none',
       concurrency,
       batchSize,
+      ...(transaction === undefined ? {} : { transaction }),
     },
   };
 }
@@ -152,10 +156,10 @@ function checkWords({ from, ordering, onDeadLetter, formerly }: HandlerPolicies<
   for (const name of names) if (typeof name !== 'string') problem(`formerly names ${printable(name)}; give the names it had before`);
 }
 
-function checkUnit(unit: UnitOptions | undefined, problem: (text: string) => void): void {
+function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) => void): void {
   const { retries, isolation, timeout, protocol } = unit ?? {};
   if (protocol !== undefined && !LOCAL_PROTOCOLS.includes(protocol)) {
-    problem(`transactional.protocol is ${printable(protocol)}; use '${LOCAL_PROTOCOLS.join("' or '")}'`);
+    problem(`transactional.protocol is ${printable(protocol)}; use '${[...LOCAL_PROTOCOLS, 'kafka'].join("' or '")}'`);
   }
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
     problem(`transactional.retries is ${printable(retries)}; use a whole number from 0`);
@@ -172,11 +176,12 @@ function checkCombinations(
   problem: (text: string) => void,
 ): void {
   const isOrdered = policies.ordering === 'key';
-  if (isOrdered && !policies.idempotent)
+  const isKafka = typeof policies.transactional === 'object' && policies.transactional.protocol === 'kafka';
+  if (isOrdered && !policies.idempotent && !isKafka)
     problem("ordering: 'key' needs @Idempotent, because repeats of older messages arrive late; add it");
   if (isOrdered && !capabilities.partitionedDelivery)
     problem(`ordering: 'key' is not possible with ${transport}, which does not give a key to one consumer at a time`);
-  const isolation = typeof policies.transactional === 'object' ? policies.transactional?.isolation : undefined;
+  const isolation = typeof policies.transactional === 'object' ? (policies.transactional as LocalUnitOptions).isolation : undefined;
   if (isOrdered && SNAPSHOTS.includes(isolation))
     problem(
       `ordering: 'key' is not possible with transactional.isolation '${isolation}', which does not see what is ahead of a message; leave the isolation out`,
@@ -190,7 +195,7 @@ function checkCombinations(
     problem(`from: 'earliest' is not possible with ${transport}, which keeps nothing; leave it out`);
   if (policies.formerly !== undefined && !capabilities.renamedSubscriptions)
     problem(`formerly is not possible with ${transport}, where what waits under the old name would stay behind; keep the old name`);
-  if (!hasStore) checkWithoutStore(policies, problem);
+  if (!hasStore) checkWithoutStore(isKafka ? { ...policies, transactional: false } : policies, problem);
 }
 
 /** What is kept in rows, or committed with them. */

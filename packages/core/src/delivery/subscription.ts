@@ -2,7 +2,7 @@ import type { ReadForeign } from '../message/foreign.js';
 import type { MessageDescription } from '../message/message-class.js';
 import type { MessageLimits } from '../message/limits.js';
 import type { SubscriptionSpec } from '../transport/transport.port.js';
-import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import type { FailurePausePolicy } from './failure-pause-options.js';
 import type { RetryPolicy } from './retry-policy.js';
@@ -27,8 +27,8 @@ export interface Subscription {
   /** Without a store: longest wait between two attempts, so that all of them end before a broker takes the message back; else `Infinity`. */
   readonly longestWaitMs: number;
   readonly idempotency: IdempotencyPolicy | undefined;
-  /** Undefined: the handler runs outside any transaction. */
-  readonly unit: UnitOptions | undefined;
+  /** Undefined: the handler runs outside any database transaction. */
+  readonly unit: LocalUnitOptions | undefined;
   readonly timeoutMs: number;
   /** Undefined: it never pauses by itself. */
   readonly failurePause: FailurePausePolicy | undefined;

@@ -6,7 +6,7 @@ import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { Answering, type CallOfMessage } from './answering.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
@@ -16,10 +16,11 @@ import type { Incoming, Intake, Taken } from './intake.port.js';
 import { envelopeOf, isReadable, openMessages, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
+import { runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
 /** Framework units: their own connection, and the inbox needs to see what others committed. */
-const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
 const NONE_HELD: ReadonlySet<OpenedMessage> = new Set();
 
@@ -57,7 +58,7 @@ export class UnitPipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly answering: Answering;
-  private readonly unit: UnitOptions;
+  private readonly unit: LocalUnitOptions;
 
   constructor(
     private readonly context: PipelineContext,
@@ -119,7 +120,7 @@ export class UnitPipeline {
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
     try {
-      await this.runHandlers(fresh);
+      await runHandlers(fresh);
     } catch (error) {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
@@ -201,37 +202,6 @@ export class UnitPipeline {
     const repeated = calls.filter((_, index) => !isNew[index]);
     for (const { call } of repeated) emit('delivery:duplicate', () => call.facts());
     return { fresh: calls.filter((_, index) => isNew[index]), repeated };
-  }
-
-  /** Messages of one key one after another, different keys side by side; all have settled before the first failure is told. */
-  private runHandlers(calls: readonly CallOfMessage[]): Promise<void> {
-    const [only] = calls;
-    return calls.length === 1 && only !== undefined ? only.call.run() : this.runSideBySide(calls);
-  }
-
-  private async runSideBySide(calls: readonly CallOfMessage[]): Promise<void> {
-    const chains = new Map<string, CallOfMessage[]>();
-    for (const call of calls) {
-      const key = call.message.envelope.key === undefined ? `place ${call.message.incoming.place}` : `key ${call.message.envelope.key}`;
-      const chain = chains.get(key);
-      if (chain === undefined) chains.set(key, [call]);
-      else chain.push(call);
-    }
-    let failed: { error: unknown } | undefined;
-    const abort = (error: unknown) => {
-      failed ??= { error };
-      for (const { call } of calls) call.abort(error);
-    };
-    await Promise.all(
-      [...chains.values()].map(async (chain) => {
-        try {
-          for (const { call } of chain) if (failed === undefined) await call.run();
-        } catch (error) {
-          abort(error);
-        }
-      }),
-    );
-    if (failed !== undefined) throw (failed as { error: unknown }).error;
   }
 
   private async close(tx: Transaction, messages: readonly ReadableMessage[]): Promise<void> {

@@ -61,6 +61,7 @@ function scene(answers: Readonly<Record<string, Answer>> = {}) {
       units += 1;
       return types.map((type, ordinal) => ({
         unitId: `u${units}`,
+        transport: 'default',
         ordinal,
         sinceMs: time.monotonicMs(),
         envelope: {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { MessageBus } from '../bus/message-bus.js';
+import { KafkaUnitOutlet } from '../bus/kafka-unit-outlet.js';
 import { type Outlet, OutletBus } from '../bus/outlet-bus.js';
 import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.js';
 import type { Outgoing } from '../bus/outgoing.js';
@@ -23,6 +24,8 @@ import type { Store } from '../store/store.port.js';
 import { CrossingTransport } from '../transport/crossing-transport.js';
 import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
 import type { Transport } from '../transport/transport.port.js';
+import { KafkaUnits } from '../unit-of-work/kafka-unit.js';
+import { KafkaUnitOfWork, onlyInKafkaUnits } from '../unit-of-work/kafka-unit-of-work.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
 import { UnitGate } from '../unit-of-work/unit-gate.js';
 import { UnitEngine } from '../unit-of-work/unit-engine.js';
@@ -46,6 +49,7 @@ export class Assembly {
   readonly nodeId = randomUUID();
   readonly settings: Settings;
   readonly scopes = new ScopeStorage<Outgoing>();
+  readonly kafkaUnits = new KafkaUnits<Outgoing>();
   readonly gate = new UnitGate();
   readonly store: Store | undefined;
   /** Those that could be made. */
@@ -94,9 +98,9 @@ export class Assembly {
     );
     this.halfMessages = this.store && this.halfMessagesOf(this.store);
     this.units = this.store && this.halfMessages && this.unitsOf(this.store, this.halfMessages);
-    this.unitOfWork = this.units ?? absent<UnitOfWork>('a unit of work');
+    this.unitOfWork = this.unitOfWorkOf();
     const { service, limits, requestLimit: limit } = this.settings;
-    const isInUnit = () => this.units?.isActive ?? false;
+    const isInUnit = () => this.kafkaUnits.current !== undefined || (this.units?.isActive ?? false);
     this.requests = new Requests({ service, limits, limit, clock, scheduler, logger, isInUnit });
     const outlet = this.outletOf();
     this.replies = outlet && new Replies({ service, limits, clock, random, logger }, outlet);
@@ -128,13 +132,15 @@ export class Assembly {
     const policy = retry === undefined ? undefined : this.attempt(() => retryPolicy(retry, problem, name));
     const idempotency = this.attempt(() => idempotencyOf(idempotent as Parameters<typeof idempotencyOf>[0]));
     if (idempotency !== undefined && idempotency.key === undefined) problem(hfError('HF_IDEMPOTENT_KEY_MISSING', { method: name }).message);
-    if (this.store === undefined && (idempotency !== undefined || transactional))
-      problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const unit = transactional === true ? {} : transactional || undefined;
+    if (unit?.protocol === 'kafka') problem(hfError('HF_UOW_KAFKA_HANDLER', { call: name }).message);
+    else if (this.store === undefined && (idempotency !== undefined || transactional))
+      problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const { scheduler, random, clock } = this.runtime;
     const logger = dampedLogger(this.runtime.logger, clock);
     const currentTransaction = () => this.units?.current()?.transaction;
-    const context = { store: this.store, unitOfWork: this.unitOfWork, currentTransaction, scheduler, random, logger };
+    const assertDatabase = (call: string) => this.kafkaUnits.assertNone(call);
+    const context = { store: this.store, unitOfWork: this.unitOfWork, assertDatabase, currentTransaction, scheduler, random, logger };
     const guarded = new GuardedMethod(context, name, { retry: policy, idempotency, unit });
     this.guarded.set(name, guarded);
     return guarded;
@@ -175,6 +181,17 @@ export class Assembly {
       told: (messages) => this.told(messages),
       logged: (lanes) => this.events.committed({ lanes, hasScheduled: false, hasReplies: false }),
     });
+  }
+
+  private get hasKafkaUnits(): boolean {
+    return [...this.settings.transports.values()].some(({ capabilities }) => capabilities.fencedOffsets === true);
+  }
+
+  private unitOfWorkOf(): UnitOfWork {
+    const { units, kafkaUnits } = this;
+    const database = units ?? absent<UnitOfWork>('a unit of work');
+    if (!this.hasKafkaUnits) return database;
+    return units === undefined ? onlyInKafkaUnits(kafkaUnits, database) : new KafkaUnitOfWork(kafkaUnits, units);
   }
 
   private crossingOf(transport: Transport): CrossingTransport | undefined {
@@ -222,7 +239,7 @@ export class Assembly {
     const { logger, clock, random, scheduler } = this.runtime;
     if (store !== undefined && units !== undefined) {
       const outside = new OutsideTransaction(settings.outsideTransaction, () => this.scopes.seenWrite(), logger);
-      return new OutboxOutlet(units, store.transactions.dataSources[0], outside);
+      return this.withKafkaUnits(new OutboxOutlet(units, store.transactions.dataSources[0], outside), outside);
     }
     if (transports.all.length === 0) return undefined;
     const confirmed = (messages: readonly Outgoing[]) => this.told(messages);
@@ -230,11 +247,15 @@ export class Assembly {
       ({ name, kind, transport }) =>
         [name, new TransportOutlet({ transport, name: nameOfTransport(name, kind), confirmed, clock, random, scheduler })] as const,
     );
-    return new TransportOutlets(new Map(outlets));
+    return this.withKafkaUnits(new TransportOutlets(new Map(outlets)));
+  }
+
+  private withKafkaUnits(outlet: Outlet, outside?: OutsideTransaction): Outlet {
+    return this.hasKafkaUnits ? new KafkaUnitOutlet(this.kafkaUnits, outlet, outside) : outlet;
   }
 
   /** Replies and receipts are nobody's business but of whoever asked. */
-  private told(messages: readonly Outgoing[]): void {
+  told(messages: readonly Outgoing[]): void {
     const own = messages.filter(({ envelope }) => envelope.kind !== 'reply' && !isReceipt(envelope));
     if (own.length > 0) this.runtime.onCommitted?.(own);
   }

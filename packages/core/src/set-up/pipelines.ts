@@ -1,5 +1,6 @@
 import { FailurePause } from '../delivery/failure-pause.js';
 import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
+import { KafkaPipeline } from '../delivery/kafka-pipeline.js';
 import { LeasePipeline } from '../delivery/lease-pipeline.js';
 import { Permits, shareOf } from '../delivery/permits.js';
 import { type Handling, Pipeline } from '../delivery/pipeline.js';
@@ -27,8 +28,17 @@ export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subs
   const logger = dampedLogger(runtime.logger, clock);
   const replies = assembly.replies as Replies;
   const receipts = assembly.receipts as Receipts;
+  const hasKafkaUnits = subscriptions.some(({ spec }) => spec.transaction !== undefined);
   const handling = (subscription: Subscription, failures: FailurePause): Handling => {
+    const made = handlingOf(subscription, failures);
+    if (!hasKafkaUnits || subscription.spec.transaction !== undefined) return made;
+    // A connection that was opened inside one keeps it as its context.
+    return { handle: (...args) => assembly.kafkaUnits.outside(() => made.handle(...args)) };
+  };
+  const handlingOf = (subscription: Subscription, failures: FailurePause): Handling => {
     const call = { clock, random, scheduler, logger, replies, failures, inHand };
+    if (subscription.spec.transaction !== undefined)
+      return new KafkaPipeline({ ...call, units: assembly.kafkaUnits, committed: (messages) => assembly.told(messages) }, subscription);
     if (store === undefined || units === undefined)
       return new InProcessPipeline(
         { ...call, keepsDeadLetters: transports.of(subscription.transport).capabilities.persistent },

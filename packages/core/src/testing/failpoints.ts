@@ -36,6 +36,10 @@ export const FAILPOINTS = [
   'cursor:after-move',
   'lease:after-handler',
   'lease:after-done',
+  // a transaction of the broker: its messages are sent, its offsets are in it, it is committed
+  'broker:after-send',
+  'broker:after-offsets',
+  'broker:after-commit',
   // when it failed
   'failure:before-record',
   'failure:after-record',

@@ -26,6 +26,11 @@ export interface TransportCapabilities {
   readonly replies: boolean;
   /** A message may go to an address other than its type, and its subscriptions are found there; default: that is refused. */
   readonly addresses?: boolean;
+  /**
+   * What a handler publishes and how far it consumed are one transaction of the broker, which whoever had the place before cannot commit any more: what
+   * `protocol: 'kafka'` needs. Left out: not.
+   */
+  readonly fencedOffsets?: boolean;
 }
 
 /** What became of one published message. `unknown`: the connection was lost while waiting, so publish it again with the same id. */
@@ -45,6 +50,8 @@ export interface SubscriptionSpec {
   readonly batchSize: number;
   /** Number of its row in the store; undefined without a store. */
   readonly id: number | undefined;
+  /** Handled in transactions of the broker (`protocol: 'kafka'`), through `Intake.transact`. */
+  readonly transaction?: { readonly timeoutMs: number } | undefined;
 }
 
 /** A reply as it came, not yet read. */

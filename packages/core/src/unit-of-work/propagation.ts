@@ -1,6 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import type { UnitSettings } from './unit.js';
-import type { Propagation, UnitOptions } from './unit-of-work.js';
+import type { Propagation, LocalUnitOptions } from './unit-of-work.js';
 
 /** What to do with a call: open a unit, run in the one in scope, run in a nested part of it, run outside it, or run as it is. */
 export type Entering = 'begin' | 'join' | 'nest' | 'suspend' | 'bare';
@@ -40,7 +40,7 @@ export function decideEntering(propagation: Propagation, hasUnit: boolean): Ente
  *
  * @throws HF_UOW_OPTIONS_DIFFER, HF_UOW_RETRIES_JOINED
  */
-export function assertJoinable(options: UnitOptions, unit: UnitSettings): void {
+export function assertJoinable(options: LocalUnitOptions, unit: UnitSettings): void {
   const { isolation, readOnly, retries, protocol } = options;
   if (protocol !== undefined && protocol !== unit.protocol) throw differs('protocol', unit.protocol, protocol);
   if (isolation !== undefined && isolation !== unit.isolation)

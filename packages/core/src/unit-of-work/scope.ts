@@ -4,7 +4,7 @@ import { runNested } from './nested.js';
 import { assertJoinable } from './propagation.js';
 import type { Savepoint, Transaction } from './transaction.port.js';
 import type { Unit } from './unit.js';
-import type { LocalProtocol, UnitOptions } from './unit-of-work.js';
+import type { LocalProtocol, LocalUnitOptions } from './unit-of-work.js';
 import { WriteNote } from './write-note.js';
 
 /**
@@ -80,7 +80,7 @@ export class Scope<Outgoing = unknown> {
   }
 
   /** Runs `work` as a part of this scope behind a savepoint, as NESTED does. @throws HF_UOW_ENDED, HF_UOW_OPTIONS_DIFFER, HF_UOW_RETRIES_JOINED */
-  async nested<T>(storage: ScopeStorage<Outgoing>, options: UnitOptions, work: () => Promise<T>): Promise<T> {
+  async nested<T>(storage: ScopeStorage<Outgoing>, options: LocalUnitOptions, work: () => Promise<T>): Promise<T> {
     this.assertLive();
     assertJoinable(options, this.unit.settings);
     return runNested(storage, this, work);

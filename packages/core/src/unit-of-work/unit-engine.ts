@@ -8,7 +8,14 @@ import { refuseStream } from './returned-stream.js';
 import type { Scope } from './scope.js';
 import type { Transaction } from './transaction.port.js';
 import type { Hook, RollbackHook, UnitSettings } from './unit.js';
-import { LOCAL_PROTOCOLS, type LocalProtocol, type TransactionHandles, UnitOfWork, type UnitOptions } from './unit-of-work.js';
+import {
+  LOCAL_PROTOCOLS,
+  type LocalProtocol,
+  type LocalUnitOptions,
+  type TransactionHandles,
+  UnitOfWork,
+  type UnitOptions,
+} from './unit-of-work.js';
 import { type RunPlan, UnitRun } from './unit-run.js';
 
 /** The unit of work in scope, for the framework: its transaction, and a place for messages that leave with its commit. */
@@ -24,7 +31,7 @@ export interface UnitInScope<Outgoing> {
 
 const DEFAULT_TIMEOUT: Duration = '30s';
 const DEFAULT_TIMEOUT_MS = toMs(DEFAULT_TIMEOUT, 'timeout');
-const NO_OPTIONS: UnitOptions = {};
+const NO_OPTIONS: LocalUnitOptions = {};
 
 /**
  * Opens, joins and ends units of work on the transactions of a store.
@@ -88,13 +95,14 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
   /** Never throws at once: what is wrong is told as all else. */
   private enter<T>(options: UnitOptions, work: () => Promise<T>): Promise<T> {
     try {
+      if (options.protocol === 'kafka') throw hfError('HF_UOW_KAFKA_HANDLER', { call: 'unit.run()' });
       return this.enterNow(options, work);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  private enterNow<T>(options: UnitOptions, work: () => Promise<T>): Promise<T> {
+  private enterNow<T>(options: LocalUnitOptions, work: () => Promise<T>): Promise<T> {
     const dataSource = this.dataSourceOf(options);
     const scope = this.parts.scopes.current(dataSource);
     switch (decideEntering(options.propagation ?? 'REQUIRED', scope !== undefined)) {
@@ -121,7 +129,7 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     return run;
   }
 
-  private begin<T>(dataSource: string, options: UnitOptions, work: () => Promise<T>): Promise<T> {
+  private begin<T>(dataSource: string, options: LocalUnitOptions, work: () => Promise<T>): Promise<T> {
     const { isolation, readOnly = false, retries = 0, timeout, protocol = 'outbox' } = options;
     if (!LOCAL_PROTOCOLS.includes(protocol)) throw hfError('HF_UOW_PROTOCOL', { protocol, known: LOCAL_PROTOCOLS });
     const timeoutMs = timeout === undefined ? DEFAULT_TIMEOUT_MS : toMs(timeout, 'timeout');
@@ -149,7 +157,7 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
   }
 
   /** Runs within a unit that must be able to keep what the options promise; a `timeout` of its own ends the whole unit. */
-  private inside<T>(scope: Scope<Outgoing>, options: UnitOptions, run: () => Promise<T>): Promise<T> {
+  private inside<T>(scope: Scope<Outgoing>, options: LocalUnitOptions, run: () => Promise<T>): Promise<T> {
     scope.assertLive();
     assertJoinable(options, scope.unit.settings);
     if (options.timeout === undefined) return run();
@@ -165,7 +173,7 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
     return scope;
   }
 
-  private dataSourceOf({ dataSource }: UnitOptions): string {
+  private dataSourceOf({ dataSource }: LocalUnitOptions): string {
     const { dataSources } = this.parts.transactions;
     if (dataSource === undefined) return dataSources[0];
     if (!dataSources.includes(dataSource)) throw hfError('HF_UOW_DATA_SOURCE', { dataSource, known: dataSources });

@@ -38,8 +38,15 @@ export interface LocalUnitOptions extends UnitLimits {
   readOnly?: boolean;
 }
 
-/** Options of `@Transactional` and `UnitOfWork.run`. */
-export type UnitOptions = LocalUnitOptions;
+/** A Kafka transaction: what the handler publishes and the offsets it consumed commit together, in Kafka only. For handlers, which consume. */
+export interface KafkaUnitOptions {
+  protocol: 'kafka';
+  /** Longest time from the first call of a hand-over to the commit, then it is undone with HF_UOW_TIMEOUT; default '30s', at most '15m', which is what brokers allow. */
+  timeout?: Duration;
+}
+
+/** Options of `@Transactional` and `UnitOfWork.run`, told apart by `protocol`. */
+export type UnitOptions = LocalUnitOptions | KafkaUnitOptions;
 
 /** Filled in by store packages, so that `UnitOfWork.join` takes their handle and nothing else. */
 // biome-ignore lint/suspicious/noEmptyInterface: store packages add their handle by declaration merging

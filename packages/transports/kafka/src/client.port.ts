@@ -63,6 +63,8 @@ export interface Membership {
  */
 export interface KafkaClient {
   openProducer(): Promise<KafkaProducer>;
+  /** Whoever had this id before cannot commit any more, and what it had begun is ended, when this resolves. */
+  openTransactions(options: TransactionOptions): Promise<KafkaTransactions>;
   /** Resolves when the group has given it partitions, or none. */
   openConsumer(options: ConsumerOptions): Promise<KafkaConsumer>;
   /** Does something with an admin, which is closed behind it. */
@@ -78,6 +80,22 @@ export interface KafkaProducer extends Opened {
    * would number the next records like those that may be there, and the broker would drop them as repeats.
    */
   send(records: readonly OutgoingRecord[]): Promise<void>;
+}
+
+/** Who makes transactions. */
+export interface TransactionOptions {
+  readonly transactionalId: string;
+  /** After this time the broker ends one that nobody ends. */
+  readonly timeoutMs: number;
+}
+
+/** Makes transactions, one after another. */
+export interface KafkaTransactions extends Opened {
+  /**
+   * Appends records, request by request, and moves a group to where it stands then: all or nothing. When it rejects it must be ended; nothing is kept,
+   * unless the answer to its commit was lost: that only shows where the group stands, once somebody has opened the same id.
+   */
+  transact(requests: readonly (readonly OutgoingRecord[])[], group: string, position: Position): Promise<void>;
 }
 
 /** Reads the partitions that its group gives it, each from where the group stands, or from its beginning where it stands nowhere. */

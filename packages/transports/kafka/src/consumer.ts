@@ -15,7 +15,9 @@ import type { KafkaClient, KafkaConsumer, Membership, Place, ReceivedRecord } fr
 import { Commits } from './commits.js';
 import { deadLetterOf } from './dead-letter.js';
 import type { Names } from './names.js';
+import { PartitionTransactions, TransactionalIntake } from './partition-transactions.js';
 import { PartitionWindow } from './partition-window.js';
+import type { ProducerSlots } from './producer-slots.js';
 import type { Publisher } from './publisher.js';
 import type { Settings } from './settings.js';
 import { NOTHING_IN_HAND, type Topics } from './topics.js';
@@ -36,6 +38,7 @@ export interface ConsumerParts {
   readonly topics: Topics;
   /** Puts dead letters away, where there is no store for them. */
   readonly publisher: Publisher;
+  readonly slots: ProducerSlots;
   readonly spec: SubscriptionSpec;
   readonly sink: Sink;
 }
@@ -60,6 +63,8 @@ export class Consumer {
   private readonly forget: () => void;
   private readonly tasks = new Set<Promise<void>>();
   private readonly group: string;
+  /** Where positions are committed by transactions, and by nothing else: somebody who was shut out must not move the group back. */
+  private readonly transactions = new WeakMap<PartitionWindow, PartitionTransactions>();
   private current: Open | undefined;
   private isStopped = false;
   /** Why it reads nothing. */
@@ -120,12 +125,13 @@ export class Consumer {
       received: (records) => this.received(open, records),
     });
     open.consumer = consumer;
-    open.commits = new Commits({
-      consumer,
-      windows: open.windows,
-      scheduler: context.scheduler,
-      failed: (error) => this.uncommitted(error),
-    });
+    if (spec.transaction === undefined)
+      open.commits = new Commits({
+        consumer,
+        windows: open.windows,
+        scheduler: context.scheduler,
+        failed: (error) => this.uncommitted(error),
+      });
     this.current = open;
     this.problem = undefined;
     void consumer.lost.then(() => {
@@ -163,10 +169,35 @@ export class Consumer {
   }
 
   private windowOf(open: Open, place: Place): PartitionWindow {
-    return new PartitionWindow(place, {
+    const { transaction } = this.parts.spec;
+    const window: PartitionWindow = new PartitionWindow(place, {
       changed: () => this.settled(open),
+      forgotten: () => this.transactions.get(window)?.leave(),
       putDeadLetter: (record, reason) => this.putDeadLetter(record, reason),
     });
+    if (transaction === undefined) return window;
+    const { names, spec } = this.parts;
+    const parts = { ...this.parts, group: this.group, deadLetters: names.deadLettersOf(spec), timeoutMs: transaction.timeoutMs };
+    this.transactions.set(window, new PartitionTransactions(window, parts));
+    return window;
+  }
+
+  /** Shuts out who had these partitions before, so that what they still have in work cannot be committed. */
+  private async takeOver(windows: readonly PartitionWindow[]): Promise<void> {
+    const { context, logger, spec } = this.parts;
+    const take = async (window: PartitionWindow) => {
+      while (window.isOurs) {
+        try {
+          await this.transactions.get(window)?.ready();
+          return this.fill();
+        } catch (error) {
+          if (!window.isOurs) return;
+          logger.warn('a partition could not be taken over; it is tried again', { subscription: spec.name, place: nameOf(window), error });
+          await context.scheduler.sleep(AGAIN_MS);
+        }
+      }
+    };
+    await Promise.all(windows.map(take));
   }
 
   /**
@@ -175,6 +206,7 @@ export class Consumer {
    */
   private async begin(consumer: KafkaConsumer, windows: readonly PartitionWindow[]): Promise<void> {
     const { client, names, spec, context } = this.parts;
+    if (spec.transaction !== undefined) return this.takeOver(windows);
     const suspects = BigInt(spec.concurrency * spec.batchSize);
     for (let begun = windows.filter(({ isOurs }) => isOurs); begun.length > 0; begun = windows.filter(({ isOurs }) => isOurs)) {
       try {
@@ -234,7 +266,8 @@ export class Consumer {
   /** Each in its turn. */
   private nextWindow(): PartitionWindow | undefined {
     const windows = this.current?.windows;
-    const isOrdered = this.parts.spec.ordering === 'key';
+    const { ordering, transaction } = this.parts.spec;
+    const isOrdered = ordering === 'key' || transaction !== undefined;
     for (const [name, window] of windows ?? []) {
       if (!window.hasWaiting || (isOrdered && window.inWork > 0)) continue;
       windows?.delete(name);
@@ -247,7 +280,9 @@ export class Consumer {
   private async work(window: PartitionWindow): Promise<void> {
     const { context, spec, sink } = this.parts;
     window.inWork += 1;
-    const intake = new HeldIntake(window.take(spec.batchSize), nameOf(window));
+    const transactions = this.transactions.get(window);
+    const held = window.take(spec.batchSize);
+    const intake = transactions ? new TransactionalIntake(held, transactions, nameOf(window)) : new HeldIntake(held, nameOf(window));
     try {
       let outcome: string = 'worked';
       while (outcome !== 'idle' && intake.length > 0 && this.isTaking) outcome = await sink.handle(intake);

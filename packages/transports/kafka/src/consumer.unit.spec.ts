@@ -3,6 +3,7 @@ import { seededRandom, silentLogger, type TransportContext, VirtualTime } from '
 import type { ConsumerOptions, KafkaAdmin, KafkaClient, Position, ReceivedRecord } from './client.port.js';
 import { Consumer } from './consumer.js';
 import { Names } from './names.js';
+import { ProducerSlots } from './producer-slots.js';
 import type { Publisher } from './publisher.js';
 import { settingsFrom } from './settings.js';
 import { NOTHING_IN_HAND, type Topics } from './topics.js';
@@ -41,6 +42,7 @@ class Bench {
       names: new Names({ prefix: 'holdfast.', topics: {} }, 'scene'),
       topics: { ensure: async (specs) => void this.ensured.push(...specs.map(({ from }) => from)) } as Partial<Topics> as Topics,
       publisher: {} as Publisher,
+      slots: new ProducerSlots(1),
       spec,
       sink: this.catcher,
     });
@@ -78,6 +80,7 @@ class Bench {
   private client(): KafkaClient {
     return {
       openProducer: () => Promise.reject(new Error('none')),
+      openTransactions: () => Promise.reject(new Error('none')),
       setPositions: () => Promise.reject(new Error('none')),
       administer: async (work) => work({ positions: async () => this.left } as Partial<KafkaAdmin> as KafkaAdmin),
       openConsumer: async (options) => {

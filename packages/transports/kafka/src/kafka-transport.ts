@@ -18,6 +18,8 @@ import {
 import { Consumer } from './consumer.js';
 import { KafkajsClient } from './kafkajs-client.js';
 import { Names } from './names.js';
+import { setFirst } from './first-positions.js';
+import { ProducerSlots } from './producer-slots.js';
 import { Publisher } from './publisher.js';
 import { Replies } from './replies.js';
 import { type KafkaOptions, type Settings, settingsFrom, TRANSPORT } from './settings.js';
@@ -34,6 +36,7 @@ export const KAFKA_CAPABILITIES: TransportCapabilities = {
   renamedSubscriptions: false,
   replies: true,
   addresses: true,
+  fencedOffsets: true,
 };
 
 /** Part of a close that is kept for saying goodbye to the broker, once nothing is in hand or waiting any longer is pointless. */
@@ -66,6 +69,7 @@ class KafkaTransport implements Transport {
   private readonly names: Names;
   private readonly topics: Topics;
   private readonly publisher: Publisher;
+  private readonly slots: ProducerSlots;
   private readonly consumers: Consumer[] = [];
   private replies: Replies | undefined;
   private readonly terms: StartTerms;
@@ -79,7 +83,14 @@ class KafkaTransport implements Transport {
     const { service, nodeId, logger, scheduler, clock, store } = context;
     this.names = new Names(settings, service);
     this.client = new KafkajsClient({ settings, scheduler, clock, logger, clientId: `holdfast ${service} ${nodeId}` });
-    this.topics = new Topics({ client: this.client, settings, names: this.names, hasStore: store !== undefined });
+    this.topics = new Topics({
+      client: this.client,
+      settings,
+      names: this.names,
+      hasStore: store !== undefined,
+      setFirst: (spec, positions) => setFirst(this.client, this.names, { spec, positions }),
+    });
+    this.slots = new ProducerSlots(settings.transactionalProducers);
     this.publisher = new Publisher({ context, settings, logger, client: this.client, names: this.names, topics: this.topics });
     this.terms = { timeoutMs: settings.startTimeoutMs, isFinal };
   }
@@ -113,8 +124,8 @@ class KafkaTransport implements Transport {
   /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
     if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
-    const { context, settings, client, names, topics, publisher } = this;
-    const consumer = new Consumer({ context, settings, logger: context.logger, client, names, topics, publisher, spec, sink });
+    const { context, settings, client, names, topics, publisher, slots } = this;
+    const consumer = new Consumer({ context, settings, logger: context.logger, client, names, topics, publisher, slots, spec, sink });
     this.consumers.push(consumer);
     try {
       await consumer.start(this.terms);

@@ -1,15 +1,29 @@
 import { type Clock, type Logger, type Opened, type Scheduler, within } from '@holdfast/core';
 import { type Admin, Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs';
-import type { ConsumerOptions, KafkaAdmin, KafkaClient, KafkaConsumer, KafkaProducer, Position } from './client.port.js';
+import type {
+  ConsumerOptions,
+  KafkaAdmin,
+  KafkaClient,
+  KafkaConsumer,
+  KafkaProducer,
+  KafkaTransactions,
+  Position,
+  TransactionOptions,
+} from './client.port.js';
+import { readCommittedOnly } from './committed-only.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { KafkajsProducer } from './kafkajs-producer.js';
+import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { refusalIn } from './refusal.js';
 import type { Settings } from './settings.js';
 import { Sockets } from './sockets.js';
 
 /** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
 const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3, factor: 0.2, multiplier: 2 };
+
+/** After each commit the broker asks to wait for a moment, and kafkajs takes the first step of this for it. */
+const TRANSACTION_RETRY: RetryOptions = { initialRetryTime: 5, maxRetryTime: 200, retries: 40, factor: 0.2, multiplier: 1.5 };
 
 /** What the driver works with. */
 export interface DriverParts {
@@ -27,12 +41,18 @@ export interface DriverParts {
  */
 export class KafkajsClient implements KafkaClient {
   private readonly kafka: Kafka;
+  private readonly forTransactions: Kafka;
   private readonly sockets = new Sockets();
 
   constructor(private readonly parts: DriverParts) {
-    const { settings, clientId, logger } = parts;
+    this.kafka = readCommittedOnly(this.kafkaWith(RETRY));
+    this.forTransactions = this.kafkaWith(TRANSACTION_RETRY);
+  }
+
+  private kafkaWith(retry: RetryOptions): Kafka {
+    const { settings, clientId, logger } = this.parts;
     const { brokers, ssl, sasl, requestTimeoutMs } = settings;
-    this.kafka = new Kafka({
+    return new Kafka({
       clientId,
       brokers: [...brokers],
       ssl: ssl as KafkaConfig['ssl'],
@@ -41,7 +61,7 @@ export class KafkajsClient implements KafkaClient {
       authenticationTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
       enforceRequestTimeout: true,
-      retry: RETRY,
+      retry,
       socketFactory: this.sockets.make,
       logCreator: () => told(logger),
     } as KafkaConfig);
@@ -55,6 +75,11 @@ export class KafkajsClient implements KafkaClient {
   async openProducer(): Promise<KafkaProducer> {
     const producer = new KafkajsProducer(this.kafka, this.parts);
     return this.opened('a producer', producer, producer.connect());
+  }
+
+  async openTransactions(options: TransactionOptions): Promise<KafkaTransactions> {
+    const transactions = new KafkajsTransactions(this.forTransactions, options, this.parts);
+    return this.opened(`the transactional id ${options.transactionalId}`, transactions, transactions.connect());
   }
 
   async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {

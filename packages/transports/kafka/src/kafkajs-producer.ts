@@ -35,21 +35,8 @@ export class KafkajsProducer implements KafkaProducer {
   }
 
   async send(records: readonly OutgoingRecord[]): Promise<void> {
-    const byTopic = new Map<string, Message[]>();
-    for (const { topic, key, value, headers } of records) {
-      const messages = byTopic.get(topic) ?? [];
-      byTopic.set(topic, messages);
-      messages.push({ key, value, headers: headers as IHeaders });
-    }
-    const topicMessages = [...byTopic].map(([topic, messages]) => ({ topic, messages }));
-    const { scheduler, settings } = this.parts;
-    const answer = this.producer.sendBatch({ acks: ALL, timeout: settings.requestTimeoutMs, topicMessages });
-    const asked = { request: 'a produce request', timeoutMs: settings.confirmTimeoutMs };
     try {
-      const answered = new Set((await within(scheduler, asked, answer)).map(({ topicName, partition }) => `${topicName}/${partition}`));
-      // When the leader of a partition moves to a broker that has already answered, kafkajs sends nothing more and calls it done.
-      const isAnswered = ({ topic, messages }: TopicMessages) => messages.every((each) => answered.has(`${topic}/${chosen.get(each)}`));
-      if (!topicMessages.every(isAnswered)) throw hfError('HF_BROKER_UNANSWERED', asked);
+      await produce(this.producer, records, this.parts);
     } catch (error) {
       this.lose(error);
       throw error;
@@ -63,6 +50,27 @@ export class KafkajsProducer implements KafkaProducer {
       () => undefined,
     );
   }
+}
+
+/** Resolves when all replicas in sync have all of them. */
+export async function produce(
+  sender: Pick<Producer, 'sendBatch'>,
+  records: readonly OutgoingRecord[],
+  { scheduler, settings }: Pick<DriverParts, 'scheduler' | 'settings'>,
+): Promise<void> {
+  const byTopic = new Map<string, Message[]>();
+  for (const { topic, key, value, headers } of records) {
+    const messages = byTopic.get(topic) ?? [];
+    byTopic.set(topic, messages);
+    messages.push({ key, value, headers: headers as IHeaders });
+  }
+  const topicMessages = [...byTopic].map(([topic, messages]) => ({ topic, messages }));
+  const answer = sender.sendBatch({ acks: ALL, timeout: settings.requestTimeoutMs, topicMessages });
+  const asked = { request: 'a produce request', timeoutMs: settings.confirmTimeoutMs };
+  const answered = new Set((await within(scheduler, asked, answer)).map(({ topicName, partition }) => `${topicName}/${partition}`));
+  // When the leader of a partition moves to a broker that has already answered, kafkajs sends nothing more and calls it done.
+  const isAnswered = ({ topic, messages }: TopicMessages) => messages.every((each) => answered.has(`${topic}/${chosen.get(each)}`));
+  if (!topicMessages.every(isAnswered)) throw hfError('HF_BROKER_UNANSWERED', asked);
 }
 
 /**

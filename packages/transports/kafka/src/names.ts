@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { SubscriptionSpec } from '@holdfast/core';
+import { addressOf, type Envelope, type SubscriptionSpec } from '@holdfast/core';
+import type { Place } from './client.port.js';
 import { isTopicName, type Settings } from './settings.js';
 
 /** Names of topics and groups, for one service. Those that are not of a type have a hyphen where a type has a letter. */
 export class Names {
   constructor(
-    private readonly settings: Pick<Settings, 'prefix' | 'topics'>,
+    private readonly settings: Pick<Settings, 'prefix' | 'topics'> & Partial<Settings>,
     private readonly service: string,
   ) {}
 
@@ -14,6 +15,12 @@ export class Names {
     const { topics, prefix } = this.settings;
     if (Object.hasOwn(topics, type)) return topics[type] as string;
     return /^[a-z0-9]/i.test(type) ? fitting(prefix, type) : hashed(prefix, type);
+  }
+
+  /** Where a message goes: a reply to the topic in the address of the process that waits for it. */
+  topicFor(envelope: Envelope): string {
+    const { kind, destination = '' } = envelope;
+    return kind === 'reply' ? (destination.split('/', 1)[0] as string) : this.topicOf(addressOf(envelope));
   }
 
   /** Where a subscription takes from. */
@@ -38,6 +45,11 @@ export class Names {
   /** The group whose members are the processes with this subscription. */
   groupOf({ name }: Pick<SubscriptionSpec, 'name'>): string {
     return `${this.settings.prefix}${encodeURIComponent(this.service)}/${name}`;
+  }
+
+  /** Who makes the transactions of a group in a partition. No topic has a slash, so no two are alike. */
+  transactionalIdOf(group: string, { topic, partition }: Place): string {
+    return `${this.settings.transactionalId ?? this.service}-${group}/${topic}/${partition}`;
   }
 
   /** Where its dead letters go, when there is no store for them. */

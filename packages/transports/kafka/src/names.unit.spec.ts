@@ -38,4 +38,12 @@ describe('names at the broker', () => {
     expect(names.groupOf({ name: 'shop.book' })).toBe('p.shop%20%26%20co/shop.book');
     expect(names.groupOfReplies('n')).toBe('p.shop%20%26%20co//replies/n');
   });
+
+  it('of who makes transactions are those of one partition of one group, whatever they are called', () => {
+    const of = (group: string, topic: string, transactionalId?: string) =>
+      new Names({ prefix: 'p.', topics: {}, transactionalId }, 'shop').transactionalIdOf(group, { topic, partition: 3 });
+    expect(of('p.shop/count', 'p.page.viewed')).toBe('shop-p.shop/count/p.page.viewed/3');
+    expect(of('p.shop/count', 'p.page.viewed', 'analytics')).toBe('analytics-p.shop/count/p.page.viewed/3');
+    expect(of('p.shop/a-b', 'c')).not.toBe(of('p.shop/a', 'b-c'));
+  });
 });

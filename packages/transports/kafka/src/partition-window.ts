@@ -1,4 +1,4 @@
-import type { DeadLetterReason, HeldMessage, Incoming } from '@holdfast/core';
+import { type DeadLetterReason, type HeldMessage, hfError, type Incoming } from '@holdfast/core';
 import type { Place, ReceivedRecord } from './client.port.js';
 import { bytesOf, fromRecord } from './wire.js';
 
@@ -10,6 +10,8 @@ const MOST_BYTES = 1024 * 1024;
 export interface WindowParts {
   /** Something was settled, or given back. */
   readonly changed: (window: PartitionWindow) => void;
+  /** It is somebody else's. */
+  readonly forgotten?: () => void;
   /** Rejects when it is not known to be there. */
   readonly putDeadLetter: (record: ReceivedRecord, reason: DeadLetterReason) => Promise<void>;
 }
@@ -57,12 +59,47 @@ export class PartitionWindow {
   forget(): void {
     this.isForgotten = true;
     this.waiting = [];
+    this.parts.forgotten?.();
   }
 
   /** From now on messages are handed over. */
   open({ committed, suspectBelow }: WindowStart): void {
     this.committed = committed;
     this.suspectBelow = suspectBelow;
+  }
+
+  /**
+   * Nobody else can move the group any more: what was read before where it stands is not ours to handle, and more of it may come, because the consumer may have
+   * begun before that was settled.
+   */
+  begin(committed: bigint | undefined): void {
+    this.suspectBelow = 0n;
+    this.stand(committed);
+    if (committed === undefined || (this.next !== undefined && this.next >= committed)) return;
+    this.next = committed;
+    this.againFrom ??= 0n;
+  }
+
+  /** Everything before is settled, by a commit of its own. */
+  stand(committed: bigint | undefined): void {
+    this.committed = committed;
+    if (committed === undefined) return;
+    for (const [offset, record] of this.unsettled) {
+      if (offset >= committed) break;
+      this.bytes -= bytesOf(record);
+      this.unsettled.delete(offset);
+    }
+    this.waiting = this.waiting.filter(({ offset }) => offset >= committed);
+    this.parts.changed(this);
+  }
+
+  /** Where it stands when these are settled too: the first ones, in order. @throws HF_INVARIANT when others come before them */
+  positionBehind(offsets: readonly bigint[]): bigint {
+    const settled = new Set(offsets);
+    const first = [...this.unsettled.keys()].find((offset) => !settled.has(offset)) ?? this.next ?? this.committed ?? 0n;
+    if (offsets.some((offset) => offset >= first))
+      throw hfError('HF_INVARIANT', { fact: `offset ${first} comes before what is committed` });
+    return first;
   }
 
   /**
@@ -168,11 +205,15 @@ export class HeldRecord implements HeldMessage {
   private isGivenBack = false;
 
   constructor(
-    private readonly record: ReceivedRecord,
+    readonly record: ReceivedRecord,
     private readonly window: PartitionWindow,
     readonly isSuspect: boolean,
   ) {
     this.incoming = fromRecord(record, isSuspect);
+  }
+
+  get offset(): bigint {
+    return this.record.offset;
   }
 
   get isOurs(): boolean {

@@ -1,5 +1,4 @@
 import {
-  addressOf,
   emit,
   type Envelope,
   hfError,
@@ -91,7 +90,7 @@ export class Publisher {
   publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
     return this.call(
       batch.map((envelope) => ({
-        record: toRecord(envelope, this.topicOf(envelope)),
+        record: toRecord(envelope, this.parts.names.topicFor(envelope)),
         makesTopic: envelope.kind === 'event',
         envelope,
       })),
@@ -116,10 +115,6 @@ export class Publisher {
     this.isClosing = true;
     await this.keeper.stop();
     for (const sending of [...this.underWay, ...this.unsent.splice(0)]) this.settle(sending, 'unknown');
-  }
-
-  private topicOf(envelope: Envelope): string {
-    return envelope.kind === 'reply' ? topicIn(envelope.destination ?? '') : this.parts.names.topicOf(addressOf(envelope));
   }
 
   private async open(): Promise<KafkaProducer> {
@@ -245,9 +240,19 @@ export class Publisher {
   }
 }
 
-/** Of the address of a process that waits for replies. */
-function topicIn(destination: string): string {
-  return destination.split('/', 1)[0] as string;
+/** In their order, as many in each as fit into one request. */
+export function requestsOf(records: readonly OutgoingRecord[]): readonly (readonly OutgoingRecord[])[] {
+  const requests: OutgoingRecord[][] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const size = bytesOf(record);
+    const last = requests.at(-1);
+    const isFull = last === undefined || bytes + size > REQUEST_BYTES || last.length === REQUEST_RECORDS;
+    bytes = isFull ? size : bytes + size;
+    if (isFull) requests.push([record]);
+    else last.push(record);
+  }
+  return requests;
 }
 
 function facts({ address }: Settings) {

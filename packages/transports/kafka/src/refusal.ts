@@ -20,6 +20,9 @@ const NOT_LET_IN = new Set([
   'CLUSTER_AUTHORIZATION_FAILED',
 ]);
 
+/** What it says of a producer that is not the last one with its transactional id. */
+const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_TXN_STATE']);
+
 /** What a produce request came to, which the class of an error does not tell: kafkajs says NonRetriable also of a connection that was refused. */
 export type ProduceFailure = 'refused' | 'no-topic' | 'unknown';
 
@@ -54,4 +57,14 @@ function causesOf(error: unknown): readonly Cause[] {
   for (let each = error as Cause | undefined; each instanceof Error && !causes.includes(each); each = each.cause as Cause | undefined)
     causes.push(each);
   return causes;
+}
+
+/** The broker has not ended the transaction before yet. */
+export function isStillEnding(error: unknown): boolean {
+  return causesOf(error).some(({ type }) => type === 'CONCURRENT_TRANSACTIONS');
+}
+
+/** Somebody else has opened the same transactional id, or the broker has ended a transaction that took too long: nothing of it is kept. */
+export function isFenced(error: unknown): boolean {
+  return causesOf(error).some(({ type }) => FENCED.has(String(type)));
 }

@@ -5,6 +5,7 @@ const DEFAULT_REQUEST: Duration = '10s';
 const DEFAULT_START: Duration = '30s';
 const DEFAULT_SESSION: Duration = '10s';
 const DEFAULT_PARTITIONS = 8;
+const DEFAULT_TRANSACTIONAL_PRODUCERS = 64;
 /** Name of the transport, for events and the start-up line. */
 export const TRANSPORT = 'kafka';
 
@@ -54,6 +55,16 @@ export interface KafkaOptions {
    * told otherwise). Code that blocks the event loop for longer loses them too, and what it had in hand is handled again.
    */
   sessionTimeout?: Duration;
+  /**
+   * Begin of the ids of the producers of `protocol: 'kafka'`, of which each partition that is read has one: `<this>-<group>/<topic>/<partition>`; default: the name
+   * of the service. All processes of a service say the same: by the id the broker knows whom to shut out.
+   */
+  transactionalId?: string;
+  /**
+   * Most producers of Kafka transactions that a process keeps open, from 1; default 64. Each has connections of its own. With more partitions in one process those
+   * that were not used for longest are opened again when they are needed, which takes some milliseconds.
+   */
+  transactionalProducers?: number;
 }
 
 /** Options with their defaults, checked. */
@@ -74,15 +85,22 @@ export interface Settings {
   readonly requestTimeoutMs: number;
   readonly startTimeoutMs: number;
   readonly sessionTimeoutMs: number;
+  readonly transactionalId: string | undefined;
+  readonly transactionalProducers: number;
 }
 
 /** Checks the options. @throws HF_CONFIG_INVALID naming everything that is wrong */
 export function settingsFrom(options: KafkaOptions): Settings {
   const { brokers, ssl = false, sasl, prefix = 'holdfast.', topics = {}, topology = 'assert', partitions, replicationFactor } = options;
+  const { transactionalId, transactionalProducers = DEFAULT_TRANSACTIONAL_PRODUCERS } = options;
   const problems = [...brokerProblems(brokers), ...saslProblems(sasl), ...nameProblems(prefix, topics)];
   if (typeof ssl !== 'boolean') problems.push(...tlsProblems('kafka({ ssl })', ssl));
   if (!TOPOLOGIES.includes(topology)) problems.push(`kafka({ topology }) is ${printable(topology)}; use 'assert', 'check' or 'none'`);
-  for (const [name, count] of Object.entries({ partitions, replicationFactor }))
+  if (transactionalId !== undefined && !isTransactionalId(transactionalId))
+    problems.push(
+      `kafka({ transactionalId }) is ${printable(transactionalId)}; use up to ${PREFIX_LENGTH} printable characters without blanks`,
+    );
+  for (const [name, count] of Object.entries({ partitions, replicationFactor, transactionalProducers }))
     if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= MOST_PARTITIONS))
       problems.push(`kafka({ ${name} }) is ${printable(count)}; use a whole number from 1 to ${MOST_PARTITIONS}`);
   const ms = (name: 'confirmTimeout' | 'requestTimeout' | 'startTimeout' | 'sessionTimeout', byDefault: Duration): number => {
@@ -118,6 +136,8 @@ export function settingsFrom(options: KafkaOptions): Settings {
     partitions: partitions ?? DEFAULT_PARTITIONS,
     arePartitionsGiven: partitions !== undefined,
     replicationFactor: replicationFactor ?? -1,
+    transactionalId,
+    transactionalProducers,
     ...times,
   };
 }
@@ -125,6 +145,10 @@ export function settingsFrom(options: KafkaOptions): Settings {
 /** Whether Kafka takes it as the name of a topic. */
 export function isTopicName(name: unknown): name is string {
   return typeof name === 'string' && TOPIC_NAME.test(name);
+}
+
+function isTransactionalId(id: unknown): boolean {
+  return typeof id === 'string' && /^[\x21-\x7e]+$/.test(id) && id.length <= PREFIX_LENGTH;
 }
 
 function brokerProblems(brokers: unknown): string[] {

@@ -20,6 +20,8 @@ export interface TopicsParts {
   readonly names: Names;
   /** Without a store the dead letters are at the broker. */
   readonly hasStore: boolean;
+  /** As `KafkaClient.setPositions`, for a group whose members make transactions: only where it stands nowhere. */
+  readonly setFirst: (spec: SubscriptionSpec, positions: readonly Position[]) => Promise<void>;
 }
 
 /** The topics of one service, and where its groups begin. */
@@ -83,7 +85,9 @@ export class Topics {
   private async have(admin: KafkaAdmin, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { settings, names, hasStore } = this.parts;
     const ofTypes = new Set(subscriptions.flatMap((spec) => names.topicsOf(spec)));
-    const ofDeadLetters = hasStore ? [] : subscriptions.map((spec) => names.deadLettersOf(spec));
+    const ofDeadLetters = subscriptions
+      .filter(({ transaction }) => !hasStore || transaction !== undefined)
+      .map((spec) => names.deadLettersOf(spec));
     const there = await admin.topics();
     const absent = [...ofTypes, ...ofDeadLetters].filter((topic) => !there.has(topic));
     const problems = settings.topology === 'check' ? absent.map((topic) => `the topic ${topic} is not there`) : [];
@@ -117,7 +121,9 @@ export class Topics {
         return [{ topic, partition, offset: isNew && spec.from === 'now' ? next : first, note: NOTHING_IN_HAND }];
       });
     });
-    if (beginnings.length > 0) await client.setPositions(group, beginnings);
+    if (beginnings.length === 0) return;
+    if (spec.transaction === undefined) await client.setPositions(group, beginnings);
+    else await this.parts.setFirst(spec, beginnings);
   }
 
   private planOf(topic: string, partitions = this.parts.settings.partitions): TopicPlan {

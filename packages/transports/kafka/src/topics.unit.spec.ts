@@ -27,7 +27,13 @@ function scene(positions: readonly Position[] = []) {
     },
   };
   const settings = settingsFrom({ brokers: ['a:1'], topology: 'none' });
-  const topics = new Topics({ client: client as KafkaClient, settings, names: new Names(settings, 'shop'), hasStore: true });
+  const topics = new Topics({
+    client: client as KafkaClient,
+    settings,
+    names: new Names(settings, 'shop'),
+    hasStore: true,
+    setFirst: () => Promise.reject(new Error('none')),
+  });
   return { topics, asked, set };
 }
 

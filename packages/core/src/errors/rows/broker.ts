@@ -32,4 +32,9 @@ export const BROKER_ERRORS = {
     sentence: 'The broker has ended the consumer of {subscription}: its queue {queue} was deleted, or moved to another node.',
     fix: 'Nothing to do if it was moved. A queue that was deleted is gone with its messages, and is only made again with topology assert.',
   },
+  HF_BROKER_TRANSACTION: {
+    category: 'transient',
+    sentence: 'A Kafka transaction of {place} was not committed: {reason}.',
+    fix: 'Nothing of it can be read, and its messages are handled again. If it happens often, look whether partitions go from process to process, and at the load of the broker.',
+  },
 } as const satisfies ErrorRows;

@@ -89,4 +89,14 @@ export const UNIT_ERRORS = {
     sentence: 'The option retries was given to a method that joins a unit of work, where only the outermost method can run again.',
     fix: "Move retries to the outermost method, or give this one propagation: 'REQUIRES_NEW'.",
   },
+  HF_UOW_KAFKA_HANDLER: {
+    category: 'permanent',
+    sentence: '{call} asks for a Kafka transaction, which begins with the message that a handler consumed.',
+    fix: "Put @Transactional({{ protocol: 'kafka' }}) on a method with @OnMessage, which the bus calls; elsewhere use @Transactional(), whose messages leave through the outbox.",
+  },
+  HF_UOW_KAFKA_DATABASE: {
+    category: 'permanent',
+    sentence: '{call} is not possible inside a Kafka transaction: no database commits with it.',
+    fix: 'Where rows and messages have to agree, handle the message with @Idempotent() and @Transactional(). What stands by itself, also when the Kafka transaction is undone, goes into unit.detached().',
+  },
 } as const satisfies ErrorRows;

@@ -19,7 +19,14 @@ describe.each(servers())('half messages on $name', (server) => {
   });
 
   async function registered(...units: readonly string[]): Promise<void> {
-    const message = (unitId: string) => ({ unitId, ordinal: 0, type: 'test.happened', attributes: '{}', body: Buffer.from(unitId) });
+    const message = (unitId: string) => ({
+      unitId,
+      ordinal: 0,
+      transport: 'default',
+      type: 'test.happened',
+      attributes: '{}',
+      body: Buffer.from(unitId),
+    });
     await one.store.halfMessages.register(units.map(message), 0);
   }
 

@@ -1,0 +1,235 @@
+import type { Outgoing } from '../bus/outgoing.js';
+import { classify } from '../errors/classify.js';
+import { describeFailure } from '../errors/describe-failure.js';
+import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { emit } from '../monitoring/events.js';
+import type { HandOver } from '../transport/transport.port.js';
+import { KAFKA_UNIT, KafkaUnit, type KafkaUnits } from '../unit-of-work/kafka-unit.js';
+import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
+import { tellGivenUp } from './given-up.js';
+import { failureFacts, HandlerCall } from './handler-call.js';
+import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
+import { LEASE_MS } from './lease-term.js';
+import { isReadable, nameOf, openMessages, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import type { HandlerCallContext } from './pipeline-context.js';
+import { decideRetry } from './retry-policy.js';
+import { type CallOf, runHandlers } from './run-handlers.js';
+import type { Subscription } from './subscription.js';
+
+/** Between two tries to put a dead letter away; doubles. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
+
+/** What handling in Kafka transactions needs. */
+export interface KafkaPipelineContext extends HandlerCallContext {
+  readonly units: KafkaUnits<Outgoing>;
+  /** Told of what is committed. */
+  readonly committed: (messages: readonly Outgoing[]) => void;
+}
+
+/** Messages in hand. */
+interface Hand {
+  readonly intake: Intake;
+  readonly lease: Lease;
+}
+
+/** An attempt that failed by itself; that of the broker is thrown, and is no attempt. */
+type Failed = { readonly error: unknown } | undefined;
+
+/**
+ * Handles messages in Kafka transactions: what handlers publish and how far was consumed are one commit, with the dead letters. A batch that fails is undone and
+ * handled one by one, so that only the bad message pays. Retries are in this process, and what comes behind waits; a process that dies leaves the message to
+ * the next one, with fresh attempts.
+ */
+export class KafkaPipeline {
+  constructor(
+    private readonly context: KafkaPipelineContext,
+    private readonly subscription: Subscription,
+  ) {}
+
+  async handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
+    try {
+      const count = await this.next(intake, limit);
+      if (count === 'none') return 'idle';
+      // Each is looked for again: those before it are consumed by then.
+      for (let left = count; left > 0; left -= 1) await this.next(intake, 1);
+      return 'worked';
+    } catch (error) {
+      const isExpected =
+        classify(error).category === 'cancelled' || this.context.inHand.isGivenUp || isHoldfastError(error, 'HF_LEASE_LOST');
+      const subscription = this.subscription.spec.name;
+      if (!isExpected) this.context.logger.warn('messages could not be dealt with; it is tried again', { subscription, error });
+      return 'blocked';
+    }
+  }
+
+  /** Deals with the next ones. Resolves with how many of them have to be handled one by one. */
+  private async next(intake: Intake, limit: number): Promise<number | 'none'> {
+    const lease = await intake.lease(limit, LEASE_MS);
+    if (lease === undefined) return 'none';
+    const opened = await openMessages(this.subscription, lease.messages);
+    const [first] = opened;
+    if (opened.length > 1) return (await this.together({ intake, lease }, opened)) ? 0 : opened.length;
+    if (first !== undefined) await this.alone({ intake, lease }, first);
+    return 0;
+  }
+
+  /** False when one of them failed. */
+  private async together(hand: Hand, opened: readonly OpenedMessage[]): Promise<boolean> {
+    const dead = opened.flatMap((message) => (isReadable(message) ? [] : [this.deadOf(message, 0, message.error)]));
+    const calls = opened.filter(isReadable).map((message) => ({ message, call: this.callOf(message, 0) }));
+    const failed = await this.attempt(hand.intake, calls, { consumed: hand.lease.messages, dead });
+    if (failed !== undefined) return false;
+    for (const message of opened) if (!isReadable(message)) this.tell(message, 0, message.error);
+    return true;
+  }
+
+  /** Stays with one until it has ended. */
+  private async alone(hand: Hand, message: OpenedMessage): Promise<void> {
+    if (!isReadable(message)) return this.putAway(hand, message, { attempts: 0, error: message.error });
+    const { random, scheduler, inHand, failures } = this.context;
+    const consumed = { consumed: [message.incoming], dead: [] };
+    for (let attempt = 1; ; attempt += 1) {
+      const call = this.callOf(message, attempt - 1);
+      const failed = await this.attempt(hand.intake, [{ message, call }], consumed);
+      if (failed === undefined) return;
+      failures.failed(nameOf(message), failed.error);
+      const decision = decideRetry(this.subscription.retry, { error: failed.error, attempt }, random);
+      if (decision.kind === 'dead') return this.putAway(hand, message, { attempts: attempt, error: failed.error });
+      const delayMs = Math.min(decision.delayMs, this.subscription.longestWaitMs);
+      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(failed.error), delayMs }));
+      await scheduler.sleep(delayMs, inHand.signal);
+      // One that is somebody else's by now is handled there.
+      await hand.lease.renew();
+    }
+  }
+
+  private async attempt(intake: Intake, calls: readonly CallOf[], ends: Pick<BrokerTransaction, 'consumed' | 'dead'>): Promise<Failed> {
+    const unit = new KafkaUnit<Outgoing>(this.subscription.transport);
+    const startedMs = this.context.clock.monotonicMs();
+    const facts = () => ({ dataSource: KAFKA_UNIT, durationMs: this.context.clock.monotonicMs() - startedMs });
+    try {
+      await this.inUnit(unit, calls);
+      await this.commit(intake, unit, ends);
+    } catch (error) {
+      unit.end();
+      if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) {
+        emit('unit:commit-unknown', () => ({ ...facts(), error }));
+        throw error;
+      }
+      emit('unit:rolled-back', () => ({ ...facts(), error }));
+      await this.runAfter(unit, 'afterRollback', error);
+      if (error instanceof OfTheBroker) throw error.cause;
+      if (classify(error).category === 'cancelled') throw error;
+      return { error };
+    }
+    emit('unit:committed', () => ({ ...facts(), messages: unit.messages.length }));
+    for (const { call } of calls) call.succeeded();
+    this.context.committed(unit.messages);
+    await this.runAfter(unit, 'afterCommit');
+    return undefined;
+  }
+
+  /** Runs the handlers; their answers are published with all else. */
+  private async inUnit(unit: KafkaUnit<Outgoing>, calls: readonly CallOf[]): Promise<void> {
+    const { units, replies, scheduler } = this.context;
+    const { timeoutMs } = this.subscription.spec.transaction as { readonly timeoutMs: number };
+    const work = units.run(unit, async () => {
+      await runHandlers(calls);
+      for (const { message, call } of calls)
+        if (message.envelope.replyTo !== undefined)
+          await replies.give(message.envelope, replies.answerWith(message.envelope.type, call.value), this.subscription.transport);
+      await unit.runBefore();
+    });
+    await new Promise<void>((resolve, reject) => {
+      const timer = scheduler.after(timeoutMs, () => {
+        const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: KAFKA_UNIT });
+        unit.end(reason);
+        for (const { call } of calls) call.abort(reason);
+        reject(reason);
+      });
+      work.then(resolve, reject).finally(() => timer.cancel());
+    });
+    unit.end();
+  }
+
+  /** What the broker will not have is a failure of who published it; all else is none. */
+  private async commit(
+    intake: Intake,
+    { messages }: KafkaUnit<Outgoing>,
+    ends: Pick<BrokerTransaction, 'consumed' | 'dead'>,
+  ): Promise<void> {
+    try {
+      await intake.transact?.({ ...ends, published: messages.map(({ envelope }) => envelope) });
+    } catch (error) {
+      const isTheirs = isHoldfastError(error, 'HF_PUBLISH_FAILED') || isHoldfastError(error, 'HF_COMMAND_UNROUTABLE');
+      throw isTheirs || isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? error : new OfTheBroker(error);
+    }
+  }
+
+  /** Stays with it until it is put away, is not ours any more, or stopping cannot wait: its handler must not run again meanwhile. */
+  private async putAway(
+    hand: Hand,
+    message: OpenedMessage,
+    { attempts, error }: { readonly attempts: number; readonly error: unknown },
+  ): Promise<void> {
+    const { scheduler, inHand, logger, replies, units } = this.context;
+    const dead = this.deadOf(message, attempts, error);
+    const unit = new KafkaUnit<Outgoing>(this.subscription.transport);
+    await units.run(unit, () => replies.refuse(message, error, this.subscription.transport));
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+      try {
+        await this.commit(hand.intake, unit, { consumed: [message.incoming], dead: [dead] });
+        break;
+      } catch (thrown) {
+        const failure = thrown instanceof OfTheBroker ? thrown.cause : thrown;
+        if (classify(failure).category === 'cancelled' || isHoldfastError(failure, 'HF_LEASE_LOST')) throw failure;
+        logger.warn('a dead letter could not be put away; it is tried again', {
+          subscription: this.subscription.spec.name,
+          error: failure,
+        });
+        await scheduler.sleep(waitMs, inHand.signal);
+        await hand.lease.renew();
+      }
+    }
+    this.context.committed(unit.messages);
+    this.tell(message, attempts, error);
+  }
+
+  private callOf(message: ReadableMessage, attempts: number): HandlerCall {
+    const { incoming } = message;
+    const isRedelivery = incoming.isRedelivery || attempts > 0;
+    return new HandlerCall(this.context, this.subscription, { ...message, incoming: { ...incoming, attempts, isRedelivery } });
+  }
+
+  private deadOf({ incoming }: OpenedMessage, attempts: number, error: unknown): BrokerTransaction['dead'][number] {
+    const reason: DeadLetterReason = {
+      subscription: this.subscription.spec.name,
+      attempts,
+      failure: describeFailure(error),
+      at: this.context.clock.now(),
+    };
+    return { message: incoming, reason };
+  }
+
+  private tell(message: OpenedMessage, attempts: number, error: unknown): void {
+    tellGivenUp(this.context.logger, message, {
+      subscription: this.subscription.spec.name,
+      attempts,
+      error,
+      keeper: 'is a dead letter of the broker',
+    });
+  }
+
+  private runAfter(unit: KafkaUnit<Outgoing>, name: 'afterCommit' | 'afterRollback', error?: unknown): Promise<void> {
+    return this.context.units.outside(() => runAfterHooks(unit.after(name, error), name, this.context.logger));
+  }
+}
+
+/** It is no attempt of the message: it will be handled again. */
+class OfTheBroker extends Error {
+  constructor(override readonly cause: unknown) {
+    super('the broker has not committed');
+  }
+}

@@ -1,0 +1,225 @@
+import { type BrokerTransaction, type Envelope, hfError, HeldIntake, type Lease, type TransportContext } from '@holdfast/core';
+import type { KafkaClient, KafkaTransactions, OutgoingRecord, Place, Position } from './client.port.js';
+import { deadLetterOf } from './dead-letter.js';
+import type { Names } from './names.js';
+import type { HeldRecord, PartitionWindow } from './partition-window.js';
+import type { Closable, ProducerSlots } from './producer-slots.js';
+import { requestsOf } from './publisher.js';
+import { isFenced, produceFailureOf } from './refusal.js';
+import type { Settings } from './settings.js';
+import type { Topics } from './topics.js';
+import { toRecord } from './wire.js';
+
+/** Before the broker is asked again what has become of a transaction. */
+const AGAIN_MS = 300;
+/** Who was shut out has most likely lost the partition, and hears of it with one of his next heartbeats. */
+const HEARTBEATS_MS = 2000;
+
+/** What transactions of a partition work with. */
+export interface PartitionTransactionsParts {
+  readonly context: TransportContext;
+  readonly settings: Settings;
+  readonly client: KafkaClient;
+  readonly names: Names;
+  readonly topics: Topics;
+  readonly slots: ProducerSlots;
+  readonly group: string;
+  readonly deadLetters: string;
+  readonly timeoutMs: number;
+}
+
+/** A transaction that failed. */
+interface Tried {
+  readonly published: readonly Envelope[];
+  readonly position: Position;
+}
+
+let transactions = 0;
+
+/**
+ * The Kafka transactions of one partition, with a transactional id of its own.
+ *
+ * Whoever opens the id shuts out who had it before, and only then looks where the group stands. So whatever somebody else may still have in work, and whoever the group
+ * thinks the owner is: one after another has the partition, each begins where the one before has committed, and nobody commits behind his back. That is also how
+ * a commit is found out about whose answer was lost.
+ */
+export class PartitionTransactions implements Closable {
+  private producer: KafkaTransactions | undefined;
+  private opening: Promise<KafkaTransactions> | undefined;
+  /** Where the group stood when it was opened. */
+  private found: Position | undefined;
+  private uses = 0;
+
+  constructor(
+    private readonly window: PartitionWindow,
+    private readonly parts: PartitionTransactionsParts,
+  ) {}
+
+  /** Resolves when nobody else can commit, and the window begins where the group stands. */
+  async ready(): Promise<void> {
+    if (this.producer === undefined) await this.inUse(() => this.opened());
+  }
+
+  /** Messages of the window are consumed, or given up, and others published, all or nothing. @throws as `Intake.transact` */
+  async transact(records: readonly HeldRecord[], { published, dead }: Omit<BrokerTransaction, 'consumed'>): Promise<void> {
+    const outgoing = [...(await this.withTopic(published)), ...dead.map((each) => this.deadLetter(records, each))];
+    await this.inUse(async () => {
+      const producer = await this.opened();
+      if (!records.every(({ isOurs }) => isOurs)) throw hfError('HF_LEASE_LOST', { resource: this.name });
+      const position = { ...this.place, offset: this.window.positionBehind(records.map(({ offset }) => offset)), note: this.nextNote() };
+      try {
+        await producer.transact(requestsOf(outgoing), this.parts.group, position);
+      } catch (error) {
+        await this.close();
+        await this.failed({ published, position }, error);
+      }
+      this.window.stand(position.offset);
+    });
+  }
+
+  /** The partition is somebody else's: what is being committed may be committed yet. */
+  leave(): void {
+    if (this.uses === 0) void this.close();
+  }
+
+  async close(): Promise<void> {
+    const { producer } = this;
+    this.producer = undefined;
+    this.parts.slots.closed(this);
+    await producer?.end();
+  }
+
+  private async inUse(work: () => Promise<unknown>): Promise<void> {
+    this.uses += 1;
+    try {
+      await this.parts.slots.use(this, work);
+    } finally {
+      this.uses -= 1;
+      if (!this.window.isOurs) this.leave();
+    }
+  }
+
+  /** Resolves when it was committed after all. */
+  private async failed({ published, position }: Tried, error: unknown): Promise<void> {
+    const { context, topics, names } = this.parts;
+    const { scheduler, logger } = context;
+    const failure = produceFailureOf(error);
+    if (failure === 'refused') {
+      const [type, id] = [published.map((each) => each.type), published.map((each) => each.id)];
+      throw hfError('HF_PUBLISH_FAILED', { type, id, outcome: 'rejected' }, { cause: error });
+    }
+    if (failure === 'no-topic') topics.forget(published.map((envelope) => names.topicFor(envelope)));
+    const reason = error instanceof Error ? error.message : String(error);
+    const undone = hfError('HF_BROKER_TRANSACTION', { place: this.name, reason }, { cause: error });
+    if (isFenced(error)) {
+      await scheduler.sleep(HEARTBEATS_MS, undefined, { keepsProcessAlive: true });
+      throw undone;
+    }
+    while (this.window.isOurs) {
+      try {
+        await this.opened();
+        if (this.found?.note === position.note) return;
+        throw undone;
+      } catch (failed) {
+        if (failed === undone) throw undone;
+        logger.warn('what became of a Kafka transaction is not known yet; it is asked for again', { place: this.name, error: failed });
+        await scheduler.sleep(AGAIN_MS, undefined, { keepsProcessAlive: true });
+      }
+    }
+    throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.name }, { cause: error });
+  }
+
+  /** The producer, where there is none a new one. */
+  private opened(): Promise<KafkaTransactions> {
+    if (this.producer !== undefined) return Promise.resolve(this.producer);
+    this.opening ??= this.open().finally(() => {
+      this.opening = undefined;
+    });
+    return this.opening;
+  }
+
+  private async open(): Promise<KafkaTransactions> {
+    const { client, names, group, timeoutMs, slots } = this.parts;
+    const transactionalId = names.transactionalIdOf(group, this.place);
+    const producer = await client.openTransactions({ transactionalId, timeoutMs });
+    try {
+      this.found = await this.positionOfGroup();
+      if (!this.window.isOurs) throw hfError('HF_LEASE_LOST', { resource: this.name });
+    } catch (error) {
+      await producer.end();
+      throw error;
+    }
+    this.window.begin(this.found?.offset);
+    this.producer = producer;
+    await slots.opened(this);
+    return producer;
+  }
+
+  /** Nowhere, too, when it stands behind the end: the topic was made anew. */
+  private positionOfGroup(): Promise<Position | undefined> {
+    const { topic, partition } = this.place;
+    return this.parts.client.administer(async (admin) => {
+      const position = (await admin.positions(this.parts.group, [topic])).find((each) => each.partition === partition);
+      const end = (await admin.ends(topic)).find((each) => each.partition === partition);
+      return position !== undefined && end !== undefined && position.offset <= end.next ? position : undefined;
+    });
+  }
+
+  /** Of what is published: a command that nobody takes has nowhere to go, and of an event then nobody wants to hear. */
+  private async withTopic(published: readonly Envelope[]): Promise<readonly OutgoingRecord[]> {
+    const { names, topics } = this.parts;
+    const wanted = new Map<string, boolean>();
+    for (const envelope of published) {
+      const topic = names.topicFor(envelope);
+      wanted.set(topic, envelope.kind === 'event' || wanted.get(topic) === true);
+    }
+    const missing = wanted.size === 0 ? new Set() : await topics.missing(wanted);
+    const there = published.filter((envelope) => !missing.has(names.topicFor(envelope)));
+    const lost = published.find((envelope) => envelope.kind === 'command' && !there.includes(envelope));
+    if (lost !== undefined) throw hfError('HF_COMMAND_UNROUTABLE', { type: lost.type, id: lost.id });
+    return there.map((envelope) => toRecord(envelope, names.topicFor(envelope)));
+  }
+
+  private deadLetter(records: readonly HeldRecord[], { message, reason }: BrokerTransaction['dead'][number]): OutgoingRecord {
+    const held = records.find(({ incoming }) => incoming === message);
+    if (held === undefined) throw hfError('HF_LEASE_LOST', { resource: this.name });
+    return deadLetterOf(held.record, reason, this.parts.deadLetters);
+  }
+
+  private nextNote(): string {
+    transactions += 1;
+    return `${this.parts.context.nodeId}/${transactions}`;
+  }
+
+  private get place(): Place {
+    const { topic, partition } = this.window;
+    return { topic, partition };
+  }
+
+  private get name(): string {
+    return `${this.parts.group} in ${this.window.topic}/${this.window.partition}`;
+  }
+}
+
+/** Messages of a partition that are handled in transactions. */
+export class TransactionalIntake extends HeldIntake {
+  constructor(
+    private readonly records: readonly HeldRecord[],
+    private readonly transactions: PartitionTransactions,
+    resource: string,
+  ) {
+    super(records, resource);
+  }
+
+  /** Those whose transaction has committed after all are not there any more. */
+  override async lease(limit: number): Promise<Lease | undefined> {
+    if (this.length === 0) return undefined;
+    await this.transactions.ready();
+    return super.lease(limit);
+  }
+
+  async transact({ consumed, ...rest }: BrokerTransaction): Promise<void> {
+    const records = this.records.filter(({ incoming }) => consumed.includes(incoming));
+    await this.transactions.transact(records, rest);
+  }
+}

@@ -1,0 +1,208 @@
+// Consume, transform, produce in Kafka transactions: every view is counted once, whatever fails.
+import {
+  createTestDatabase,
+  describeWithKafka,
+  describeWithOwnKafka,
+  EmbeddedKafka,
+  KAFKA_START_MS,
+  type KafkaArea,
+  kafkaAreaAt,
+  KafkaProxy,
+  type Loss,
+  openKafka,
+  pause,
+  type TestDatabase,
+} from '@holdfast-internal/test-support';
+import { typeorm } from '@holdfast/typeorm';
+import { DataSource } from 'typeorm';
+import { numbers } from '../support/shop.js';
+import { eventually, PageCounted, Pages } from './support/pages.js';
+
+describeWithKafka('Kafka transactions', () => {
+  jest.setTimeout(120_000);
+  let area: KafkaArea;
+  let pages: Pages;
+  beforeAll(async () => {
+    area = await openKafka();
+  }, KAFKA_START_MS);
+  afterAll(() => area?.clear());
+  beforeEach(() => {
+    pages = new Pages(area);
+  });
+  afterEach(() => pages.close());
+
+  it('commit what a handler publishes with the offsets it consumed, one by one and in batches', async () => {
+    const one = await pages.counting();
+    await pages.view(20);
+    expect(await pages.counted(20)).toEqual(numbers(20));
+    expect(await pages.committed()).toBe(20);
+    await pages.leave(one);
+    await pages.counting(undefined, { batchSize: 50 });
+    await pages.view(100, { from: 21 });
+    expect(await pages.counted(120)).toEqual(numbers(120));
+    expect(await pages.committed()).toBe(120);
+  });
+
+  it('a handler that fails publishes nothing, and what it is given up for goes to the dead letters in the transaction of its offset', async () => {
+    await pages.counting(async ({ n }, { attempt }, app) => {
+      await pages.count(app, n, attempt);
+      if (n === 3 || (n === 5 && attempt === 1)) throw new Error(`cannot count ${n}`);
+    });
+    await pages.view(6, { key: () => 'one page' });
+    expect(await pages.counted(5)).toEqual([1, 2, 4, 5, 6]);
+    const [dead] = await pages.records(pages.deadLetters, 1);
+    expect(dead?.text).toBe('{"n":3}');
+    expect(dead?.headers).toMatchObject({ 'holdfast-dead-attempts': '3', 'holdfast-dead-reason': 'cannot count 3' });
+    expect(await pages.committed()).toBe(6);
+  });
+
+  it('a batch with one bad message is undone and handled one by one, so that only the bad one pays', async () => {
+    pages.partitions = 1;
+    const attempts = new Map<number, number>();
+    await pages.counting(
+      async ({ n }, { attempt }, app) => {
+        attempts.set(n, (attempts.get(n) ?? 0) + 1);
+        await pages.count(app, n, attempt);
+        if (n === 4) throw new Error('bad');
+      },
+      { batchSize: 20 },
+    );
+    await pages.view(8);
+    expect(await pages.counted(7)).toEqual([1, 2, 3, 5, 6, 7, 8]);
+    expect((await pages.records(pages.deadLetters, 1)).map(({ text }) => text)).toEqual(['{"n":4}']);
+    expect(Math.max(...[...attempts].filter(([n]) => n !== 4).map(([, times]) => times))).toBe(2);
+  });
+
+  it('what nobody can read goes to the dead letters in the transaction of its batch', async () => {
+    pages.partitions = 1;
+    await pages.counting(undefined, { batchSize: 10 });
+    const producer = area.client.producer();
+    await producer.connect();
+    await producer.send({ topic: pages.topicOf('page.viewed'), messages: [{ key: 'k', value: 'no event' }] });
+    await producer.disconnect();
+    await pages.view(3);
+    expect(await pages.counted(3)).toEqual(numbers(3));
+    const [dead] = await pages.records(pages.deadLetters, 1);
+    expect(dead).toMatchObject({
+      text: 'no event',
+      headers: { 'holdfast-dead-attempts': '0', 'holdfast-dead-code': 'HF_MESSAGE_FOREIGN' },
+    });
+    await eventually(
+      () => pages.committed(),
+      (offset) => offset === 4,
+    );
+  });
+
+  it('what a handler publishes that the broker will not have is a failure of that handler, and nothing else of it is kept', async () => {
+    const app = pages.app({ limits: { bodyBytes: 4_000_000 } });
+    await pages.counting(
+      async ({ n }, { attempt }) => {
+        await pages.count(app, n, attempt);
+        if (n === 2) await app.bus.publish(Object.assign(new PageCounted(n, attempt), { filling: 'x'.repeat(2_000_000) }));
+      },
+      {},
+      app,
+    );
+    await pages.view(3);
+    expect(await pages.counted(2)).toEqual([1, 3]);
+    const [dead] = await pages.records(pages.deadLetters, 1);
+    expect(dead?.headers['holdfast-dead-code']).toBe('HF_PUBLISH_FAILED');
+  });
+
+  it.each<Loss>(['answer', 'request'])('count each view once when the %s of a commit is lost', async (loss) => {
+    const proxy = await KafkaProxy.before(area.address);
+    const hooks: string[] = [];
+    const app = pages.app({}, { brokers: [proxy.address] });
+    await pages.counting(
+      async ({ n }, { attempt }) => {
+        await pages.count(app, n, attempt);
+        app.unitOfWork.afterCommit(() => void hooks.push(`committed ${n}`));
+        app.unitOfWork.afterRollback(() => void hooks.push('undone'));
+      },
+      {},
+      app,
+    );
+    proxy.losses.push(loss, loss, loss);
+    await pages.view(30);
+    expect(await pages.counted(30)).toEqual(numbers(30));
+    expect(proxy.lost).toBe(3);
+    // What became of a commit is found out before anything else is done.
+    expect(hooks.filter((hook) => hook !== 'undone').length).toBe(30);
+    expect(hooks.filter((hook) => hook === 'undone').length).toBe(loss === 'answer' ? 0 : 3);
+    await pages.leave(app);
+    await proxy.close();
+  });
+});
+
+describeWithKafka('Kafka transactions of a service that has a store', () => {
+  jest.setTimeout(120_000);
+  let area: KafkaArea;
+  let pages: Pages;
+  let database: TestDatabase;
+  let dataSource: DataSource;
+  beforeAll(async () => {
+    [area, database] = await Promise.all([openKafka(), createTestDatabase()]);
+    dataSource = await new DataSource({ type: 'postgres', url: database.url, poolSize: 8 }).initialize();
+    await dataSource.query('create table stray (n int)');
+    pages = new Pages(area);
+  }, KAFKA_START_MS);
+  afterAll(async () => {
+    await pages?.close();
+    await dataSource?.destroy();
+    await Promise.all([database?.drop(), area?.clear()]);
+  });
+
+  it('are the same, leave nothing in the database, refuse a unit of work inside, and warn of a write that they do not undo', async () => {
+    const refused = new Set<string>();
+    const app = pages.app({ store: typeorm({ dataSource }) });
+    await pages.counting(
+      async ({ n }, { attempt }) => {
+        await app.unitOfWork.run(async () => undefined).catch((error: { code: string }) => refused.add(error.code));
+        if (n === 2) await dataSource.query('insert into stray values (2)');
+        await pages.count(app, n, attempt);
+        if (n === 3) throw new Error('no');
+      },
+      { batchSize: 2 },
+      app,
+    );
+    await pages.view(5);
+    expect(await pages.counted(4)).toEqual([1, 2, 4, 5]);
+    expect((await pages.records(pages.deadLetters, 1)).map(({ text }) => text)).toEqual(['{"n":3}']);
+    await eventually(
+      () => pages.committed(),
+      (offset) => offset === 5,
+    );
+    expect([...refused]).toEqual(['HF_UOW_KAFKA_DATABASE']);
+    expect((await app.deadLetters.list()).items).toEqual([]);
+    const [rows] = await dataSource.query<{ inbox: number; outbox: number }[]>(
+      'select (select count(*)::int from holdfast_inbox) inbox, (select count(*)::int from holdfast_outbox) outbox',
+    );
+    expect(rows).toEqual({ inbox: 0, outbox: 0 });
+    expect(pages.warnings).toContainEqual(expect.stringMatching(/^a message is published after a write, and outside any transaction/));
+  });
+});
+
+describeWithOwnKafka('Kafka transactions on a broker that is killed', () => {
+  jest.setTimeout(180_000);
+  let broker: EmbeddedKafka;
+  let pages: Pages;
+  beforeAll(async () => {
+    broker = await EmbeddedKafka.start();
+    pages = new Pages(kafkaAreaAt(broker.address));
+  }, KAFKA_START_MS);
+  afterAll(async () => {
+    await pages?.close();
+    await broker?.remove();
+  });
+
+  it('under load count each view once', async () => {
+    await pages.counting(undefined, { batchSize: 5 });
+    await pages.counting(undefined, { batchSize: 5 });
+    await pages.view(300);
+    await pause(500);
+    await broker.kill();
+    await broker.start();
+    expect(await pages.counted(300)).toEqual(numbers(300));
+    expect(await pages.committed()).toBe(300);
+  });
+});
