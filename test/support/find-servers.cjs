@@ -66,6 +66,26 @@ async function findKafka() {
   }
 }
 
+/**
+ * The RocketMQ of this run: HOLDFAST_TEST_ROCKETMQ (`<endpoint>,<name server>`), or one that can be started here. With neither, why there is none.
+ */
+async function findRocketmq() {
+  const named = process.env.HOLDFAST_TEST_ROCKETMQ;
+  const { invoke, missingTools } = require('@holdfast-internal/embedded-rocketmq');
+  if (!named) {
+    const missing = missingTools();
+    return missing ? { reason: `no RocketMQ: ${missing}; name one with HOLDFAST_TEST_ROCKETMQ` } : {};
+  }
+  const [endpoint, nameServer] = named.split(',');
+  try {
+    const { body } = await invoke(nameServer, { code: 106 });
+    const [broker] = /[\d.]+:\d+/.exec(body);
+    return { endpoint, nameServer, broker };
+  } catch (cause) {
+    throw new Error(`HOLDFAST_TEST_ROCKETMQ (${named}) does not answer: ${cause.message}`, { cause });
+  }
+}
+
 async function query(url, sql) {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   await client.connect();
@@ -76,4 +96,4 @@ async function query(url, sql) {
   }
 }
 
-module.exports = { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit };
+module.exports = { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq };

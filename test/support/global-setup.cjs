@@ -7,12 +7,12 @@ const root = join(__dirname, '..', '..');
 
 module.exports = async function globalSetup() {
   if (globalThis.holdfastTestServer) return;
-  const built = ['tools/embedded-postgres', 'tools/embedded-kafka'];
+  const built = ['tools/embedded-postgres', 'tools/embedded-kafka', 'tools/embedded-rocketmq'];
   if (!built.every((tool) => existsSync(join(root, tool, 'dist/index.js'))))
     execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...built], { cwd: root, stdio: 'inherit' });
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
-  const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit } = require('./find-servers.cjs');
-  const { KafkaStarter } = require('./kafka-starter.cjs');
+  const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq } = require('./find-servers.cjs');
+  const { BrokerStarter } = require('./broker-starter.cjs');
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
   const embedded = await EmbeddedPostgres.start({ fsync: false });
   globalThis.holdfastTestServer = embedded;
@@ -27,8 +27,29 @@ module.exports = async function globalSetup() {
   if (rabbit.reason) process.stderr.write(`\nsuites that need a RabbitMQ are skipped, or with CI=true fail: ${rabbit.reason}\n`);
   const kafka = await findKafka();
   if (kafka.reason) process.stderr.write(`\nsuites that need a Kafka are skipped, or with CI=true fail: ${kafka.reason}\n`);
+  const rocketmq = await findRocketmq();
+  if (rocketmq.reason) process.stderr.write(`\nsuites that need a RocketMQ are skipped, or with CI=true fail: ${rocketmq.reason}\n`);
   // Started when the first suite asks for it: most runs have none that does.
-  const starter = kafka.reason || kafka.address ? undefined : await KafkaStarter.open();
-  globalThis.holdfastKafkaStarter = starter;
-  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({ rabbit, kafka: { ...kafka, ...(starter && { starter: starter.port }) } });
+  const starters = {
+    kafka:
+      kafka.reason || kafka.address
+        ? undefined
+        : await BrokerStarter.open(
+            () => require('@holdfast-internal/embedded-kafka').EmbeddedKafka.start(),
+            ({ address }) => ({ address }),
+          ),
+    rocketmq:
+      rocketmq.reason || rocketmq.endpoint
+        ? undefined
+        : await BrokerStarter.open(
+            () => require('@holdfast-internal/embedded-rocketmq').EmbeddedRocketmq.start(),
+            ({ endpoint, nameServer, broker }) => ({ endpoint, nameServer, broker }),
+          ),
+  };
+  globalThis.holdfastBrokerStarters = Object.values(starters);
+  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({
+    rabbit,
+    kafka: { ...kafka, starter: starters.kafka?.port },
+    rocketmq: { ...rocketmq, starter: starters.rocketmq?.port },
+  });
 };

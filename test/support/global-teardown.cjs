@@ -1,7 +1,7 @@
 module.exports = async function globalTeardown() {
   const server = globalThis.holdfastTestServer;
   globalThis.holdfastTestServer = undefined;
-  const starter = globalThis.holdfastKafkaStarter;
-  globalThis.holdfastKafkaStarter = undefined;
-  await Promise.all([server?.remove(), starter?.close()]);
+  const starters = globalThis.holdfastBrokerStarters ?? [];
+  globalThis.holdfastBrokerStarters = undefined;
+  await Promise.all([server?.remove(), ...starters.map((starter) => starter?.close())]);
 };

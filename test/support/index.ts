@@ -7,6 +7,16 @@ export { embeddedServer, externalServer, servers, type TestServer } from './serv
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export { KAFKA_START_MS, describeWithKafka, describeWithOwnKafka, type KafkaArea, kafkaAreaAt, openKafka } from './kafka.js';
 export { EmbeddedKafka } from '@holdfast-internal/embedded-kafka';
+export {
+  describeWithOwnRocketmq,
+  describeWithRocketmq,
+  EmbeddedRocketmq,
+  openRocketmq,
+  ROCKETMQ_START_MS,
+  type RocketmqArea,
+  type RocketmqPlace,
+  rocketmqAreaAt,
+} from './rocketmq.js';
 export { type Admin, describeWithRabbit, openRabbit, type RabbitArea } from './rabbit.js';
 export { borrowTestDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
 export { KafkaProxy, type Loss } from './kafka-proxy.js';

@@ -1,15 +1,10 @@
-import { connect } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { missingTools } from '@holdfast-internal/embedded-kafka';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { mayBeMissing } from './rabbit.js';
+import { type FoundBroker, describeUnless, foundBroker, startedBroker } from './started-broker.js';
 
-/** What the run found: one that was named, one that is started when it is asked for, or why there is none. */
-interface Found {
-  readonly address?: string;
-  /** Port of the `KafkaStarter`. */
-  readonly starter?: number;
-  readonly reason?: string;
+/** Where it is. */
+interface Place {
+  readonly address: string;
 }
 
 /** A part of a Kafka that belongs to one file of tests. */
@@ -40,7 +35,7 @@ let made = 0;
 /** A suite that needs a Kafka. Where there is none it is skipped with the reason, and with `CI=true` it fails with it. */
 export function describeWithKafka(title: string, suite: () => void): void {
   const { reason } = foundKafka();
-  describeUnless(reason, title, suite);
+  describeUnless(reason, { broker: 'Kafka', title, suite });
 }
 
 /** A suite that breaks a Kafka of its own (`EmbeddedKafka`). Where one is named that nobody may break, it may also be missing with `CI=true`. */
@@ -48,13 +43,14 @@ export function describeWithOwnKafka(title: string, suite: () => void): void {
   const missing = missingTools();
   const reason = missing && `no Kafka can be started here: ${missing}`;
   if (reason !== undefined && foundKafka().address !== undefined) describe.skip(`${title} (${reason})`, suite);
-  else describeUnless(reason, title, suite);
+  else describeUnless(reason, { broker: 'Kafka', title, suite });
 }
 
 /** Makes an area of the Kafka of this run, which the first one starts. */
 export async function openKafka(): Promise<KafkaArea> {
   const found = foundKafka();
-  return kafkaAreaAt(await startedKafka(found), found.address === undefined ? SESSION_MS : SESSION_BY_DEFAULT_MS);
+  const { address } = await startedBroker(found);
+  return kafkaAreaAt(address, found.address === undefined ? SESSION_MS : SESSION_BY_DEFAULT_MS);
 }
 
 /** Makes an area of any Kafka. */
@@ -89,25 +85,6 @@ export function kafkaAreaAt(address: string, sessionMs = SESSION_MS): KafkaArea 
   };
 }
 
-function describeUnless(reason: string | undefined, title: string, suite: () => void): void {
-  if (reason === undefined) describe(title, suite);
-  else if (mayBeMissing(process.env.CI)) describe.skip(`${title} (${reason})`, suite);
-  else
-    it(`${title}: has a Kafka`, () => {
-      throw new Error(`${reason}. Without CI=true it would be skipped.`);
-    });
-}
-
-function foundKafka(): Found {
-  const found = process.env.HOLDFAST_TEST_BROKERS;
-  if (!found) throw new Error('No brokers: name the file .int.spec.ts, .e2e.spec.ts or .crash.spec.ts, so that Jest looks for them');
-  return (JSON.parse(found) as { readonly kafka: Found }).kafka;
-}
-
-async function startedKafka({ address, starter, reason }: Found): Promise<string> {
-  if (address !== undefined) return address;
-  if (starter === undefined) throw new Error(reason);
-  const answer = JSON.parse(await text(connect(starter, '127.0.0.1'))) as Found;
-  if (answer.address === undefined) throw new Error(answer.reason);
-  return answer.address;
+function foundKafka(): FoundBroker<Place> {
+  return foundBroker<Place>('kafka');
 }

@@ -1,3 +1,2 @@
-export { findArtifacts, missingTools } from './artifacts.js';
 export type { EmbeddedKafkaOptions, KafkaCertificates, KafkaUser } from './broker-settings.js';
-export { EmbeddedKafka } from './embedded-kafka.js';
+export { EmbeddedKafka, missingTools } from './embedded-kafka.js';

@@ -1,0 +1,42 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { mayBeMissing } from './rabbit.js';
+
+/** What the run found: a broker that was named, one that is started when it is asked for, or why there is none. */
+export type FoundBroker<Place> = Partial<Place> & {
+  /** Port of the `BrokerStarter`. */
+  readonly starter?: number;
+  readonly reason?: string;
+};
+
+/** A suite that needs a broker. */
+interface Suite {
+  readonly broker: string;
+  readonly title: string;
+  readonly suite: () => void;
+}
+
+/** Where there is a reason why there is none, the suite is skipped with it, and with `CI=true` fails with it. */
+export function describeUnless(reason: string | undefined, { broker, title, suite }: Suite): void {
+  if (reason === undefined) describe(title, suite);
+  else if (mayBeMissing(process.env.CI)) describe.skip(`${title} (${reason})`, suite);
+  else
+    it(`${title}: has a ${broker}`, () => {
+      throw new Error(`${reason}. Without CI=true it would be skipped.`);
+    });
+}
+
+export function foundBroker<Place>(name: 'kafka' | 'rocketmq'): FoundBroker<Place> {
+  const found = process.env.HOLDFAST_TEST_BROKERS;
+  if (!found) throw new Error('No brokers: name the file .int.spec.ts, .e2e.spec.ts or .crash.spec.ts, so that Jest looks for them');
+  return (JSON.parse(found) as Readonly<Record<string, FoundBroker<Place>>>)[name] as FoundBroker<Place>;
+}
+
+/** Where it is, once it is started. */
+export async function startedBroker<Place>({ starter, reason, ...place }: FoundBroker<Place>): Promise<Place> {
+  if (starter === undefined && reason === undefined) return place as Place;
+  if (starter === undefined) throw new Error(reason);
+  const answer = JSON.parse(await text(connect(starter, '127.0.0.1'))) as Place & { readonly reason?: string };
+  if (answer.reason !== undefined) throw new Error(answer.reason);
+  return answer;
+}

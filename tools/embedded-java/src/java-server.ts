@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+
+/** A stop in good order takes less than that, or is no good one. */
+const STOP_MS = 15_000;
+
+/** A Java program of ours that runs until it is ended, and can be started again. */
+export class JavaServer {
+  #process: ChildProcess | undefined;
+  #exited: Promise<void> = Promise.resolve();
+
+  /** @param place `changed` is called when there is another process, or none */
+  constructor(private readonly place: { readonly folder: string; readonly log: string; readonly changed: () => void }) {}
+
+  /** Process id, undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** The last lines that it wrote. */
+  get lastLines(): string {
+    return readFileSync(this.place.log, 'utf8').split('\n').slice(-20).join('\n');
+  }
+
+  /** @param also environment variables over those of this process */
+  start(args: readonly string[], also: Readonly<Record<string, string>> = {}): void {
+    const { folder, log, changed } = this.place;
+    const output = openSync(log, 'a');
+    const server = spawn('java', args, {
+      cwd: folder,
+      env: { ...process.env, ...also },
+      detached: true,
+      stdio: ['ignore', output, output],
+    });
+    closeSync(output);
+    server.unref();
+    this.#process = server;
+    this.#exited = new Promise((resolve) => {
+      const ended = () => {
+        if (this.#process === server) {
+          this.#process = undefined;
+          // Its number may be another process's by the time ours ends.
+          changed();
+        }
+        resolve();
+      };
+      server.once('exit', ended).once('error', ended);
+    });
+    changed();
+  }
+
+  /** SIGSTOP or SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.kill(signal);
+  }
+
+  /** Ends it in good order, and with kill -9 when that takes too long. */
+  async stop(): Promise<void> {
+    const late = setTimeout(() => this.signal('SIGKILL'), STOP_MS);
+    await this.#end('SIGTERM');
+    clearTimeout(late);
+  }
+
+  /** kill -9. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#process === undefined) return;
+    // The server is unref'd: something has to keep the event loop until its exit is seen.
+    const keepAlive = setInterval(() => undefined, 1000);
+    this.signal(signal);
+    await this.#exited;
+    clearInterval(keepAlive);
+  }
+}

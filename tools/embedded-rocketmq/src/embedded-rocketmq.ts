@@ -1,0 +1,232 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findArtifacts, JavaServer, missingTools as missingToolsFor, Watchdog } from '@holdfast-internal/embedded-java';
+import { freePort } from '@holdfast-internal/embedded-postgres';
+import { invoke } from './remoting.js';
+
+const VERSION = '5.5.0';
+const ROCKETMQ = {
+  name: 'RocketMQ',
+  version: VERSION,
+  needed: ['rocketmq-proxy', 'rocketmq-namesrv'].map((artifact) => `org.apache.rocketmq:${artifact}:${VERSION}`),
+};
+
+/** A start takes ten seconds on an idle machine, and far longer on a busy one. */
+const PATIENCE_MS = 150_000;
+const SMALL = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+/** Its own scripts say so too. */
+const OPENED = [
+  '--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED',
+  '--add-exports=java.base/sun.nio.ch=ALL-UNNAMED',
+  '--add-opens=java.base/java.nio=ALL-UNNAMED',
+  '--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED',
+];
+const CLUSTER = 'DefaultCluster';
+
+/** Small files, no wait for a disk, and checks of transactions that come soon; these three times belong together. */
+const BROKER = {
+  brokerClusterName: CLUSTER,
+  brokerName: 'broker-a',
+  brokerId: 0,
+  brokerIP1: '127.0.0.1',
+  brokerIP2: '127.0.0.1',
+  autoCreateTopicEnable: true,
+  enableTxMessage: true,
+  transientStorePoolEnable: false,
+  flushDiskType: 'ASYNC_FLUSH',
+  mappedFileSizeCommitLog: 67_108_864,
+  mappedFileSizeConsumeQueue: 600_000,
+  diskMaxUsedSpaceRatio: 98,
+  transactionCheckInterval: 1000,
+  transactionTimeOut: 1000,
+  transactionOpBatchInterval: 100,
+};
+/** Waits that end soon: by default a receive takes at least five seconds, and what was received is away for at least ten. */
+const PROXY = { proxyMode: 'local', grpcClientConsumerMinLongPollingTimeoutMillis: 200, minInvisibleTimeMillsForRecv: 1000 };
+
+/** Of RocketMQ's `RequestCode`: make a topic, tell of the brokers. */
+const MAKE_TOPIC = 17;
+const TELL_CLUSTER = 106;
+
+/** Why no RocketMQ can be started on this machine; undefined when one can. */
+export function missingTools(): string | undefined {
+  return missingToolsFor(ROCKETMQ);
+}
+
+interface Ports {
+  readonly names: number;
+  readonly broker: number;
+  readonly copies: number;
+  readonly clients: number;
+  readonly remoting: number;
+}
+
+/**
+ * A real RocketMQ (a broker within its proxy, and a name server) in a temporary folder, owned by this process: it can be killed, frozen and started again
+ * on the same data and ports, and it does not survive the process, however that ends.
+ */
+export class EmbeddedRocketmq {
+  /** The proxy, where clients find it, also after a restart. */
+  readonly endpoint: string;
+  /** The name server, which runs until the end. */
+  readonly nameServer: string;
+  /** The broker itself. */
+  readonly broker: string;
+  readonly #folder: string;
+  readonly #watchdog: Watchdog;
+  readonly #names: JavaServer;
+  readonly #proxy: JavaServer;
+  #library = '';
+
+  private constructor(ports: Ports) {
+    this.endpoint = `127.0.0.1:${ports.clients}`;
+    this.nameServer = `127.0.0.1:${ports.names}`;
+    this.broker = `127.0.0.1:${ports.broker}`;
+    this.#folder = mkdtempSync(join(tmpdir(), 'holdfast-rocketmq-'));
+    mkdirSync(this.#at('home/conf'), { recursive: true });
+    const places = {
+      listenPort: ports.broker,
+      haListenPort: ports.copies,
+      namesrvAddr: this.nameServer,
+      storePathRootDir: this.#at('store'),
+    };
+    writeFileSync(this.#at('broker.conf'), propertiesOf({ ...BROKER, ...places }));
+    writeFileSync(this.#at('namesrv.conf'), propertiesOf({ listenPort: ports.names, kvConfigPath: this.#at('kvConfig.json') }));
+    const proxy = { ...PROXY, rocketMQClusterName: CLUSTER, grpcServerPort: ports.clients, remotingListenPort: ports.remoting };
+    writeFileSync(this.#at('home/conf/rmq-proxy.json'), JSON.stringify({ ...proxy, namesrvAddr: this.nameServer }));
+    this.#watchdog = new Watchdog(this.#folder);
+    const changed = () => this.#watchdog.guard([this.#names?.pid, this.#proxy?.pid]);
+    this.#names = new JavaServer({ folder: this.#folder, log: this.#at('names.log'), changed });
+    this.#proxy = new JavaServer({ folder: this.#folder, log: this.#at('proxy.log'), changed });
+  }
+
+  /** Makes a new, empty broker and starts it; the first time on a machine that takes as long as Maven needs to fetch it. */
+  static async start(): Promise<EmbeddedRocketmq> {
+    const library = await findArtifacts(ROCKETMQ);
+    const [names, copies, clients, remoting] = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const rocketmq = new EmbeddedRocketmq({ names, copies, clients, remoting, broker: await freePair() });
+    rocketmq.#library = library;
+    try {
+      rocketmq.#startNames();
+      await rocketmq.start();
+    } catch (error) {
+      await rocketmq.remove();
+      throw error;
+    }
+    return rocketmq;
+  }
+
+  /** Process id of the proxy with the broker, undefined while it is down. */
+  get pid(): number | undefined {
+    return this.#proxy.pid;
+  }
+
+  /** Where its data and its logs are. */
+  get folder(): string {
+    return this.#folder;
+  }
+
+  /** Starts it on the data and the ports it had; resolves when it answers. Does nothing when it runs. */
+  async start(): Promise<void> {
+    if (this.pid !== undefined) return;
+    const memory = ['-Xms128m', '-Xmx384m', '-XX:MaxDirectMemorySize=512m'];
+    const options = ['-bc', this.#at('broker.conf'), '-pc', this.#at('home/conf/rmq-proxy.json'), '-pm', 'local', '-n', this.nameServer];
+    this.#proxy.start([...memory, ...OPENED, ...this.#java('proxy.ProxyStartup'), ...options], this.#home);
+    await this.#untilItAnswers();
+  }
+
+  /** kill -9 of proxy and broker, which are one process. The data stays; `start()` recovers it. */
+  kill(): Promise<void> {
+    return this.#proxy.kill();
+  }
+
+  /** Ends it in good order. The data stays. */
+  stop(): Promise<void> {
+    return this.#proxy.stop();
+  }
+
+  /** Lets it hang: its connections stay open, and nothing is answered. */
+  freeze(): void {
+    this.#proxy.signal('SIGSTOP');
+  }
+
+  /** Lets a frozen one go on. */
+  thaw(): void {
+    this.#proxy.signal('SIGCONT');
+  }
+
+  /** Ends it for good and deletes its data. */
+  async remove(): Promise<void> {
+    await Promise.all([this.#proxy.kill(), this.#names.kill()]);
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+    this.#watchdog.end();
+  }
+
+  #at(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  get #home(): Readonly<Record<string, string>> {
+    return { ROCKETMQ_HOME: this.#at('home') };
+  }
+
+  #startNames(): void {
+    this.#names.start(['-Xms64m', '-Xmx128m', ...this.#java('namesrv.NamesrvStartup'), '-c', this.#at('namesrv.conf')], this.#home);
+  }
+
+  /** Its logs go to the home of the user, wherever its own is. */
+  #java(main: string): string[] {
+    return [...SMALL, `-Duser.home=${this.#at('user')}`, '-cp', join(this.#library, '*'), `org.apache.rocketmq.${main}`];
+  }
+
+  /** An open port is not enough: topics can be made a little later. */
+  async #untilItAnswers(): Promise<void> {
+    for (const end = performance.now() + PATIENCE_MS; !(await this.#answers()); await sleep(100)) {
+      const ended = [this.#names, this.#proxy].find(({ pid }) => pid === undefined);
+      if (ended !== undefined || performance.now() > end) throw new Error(`RocketMQ did not start:\n${(ended ?? this.#proxy).lastLines}`);
+    }
+  }
+
+  async #answers(): Promise<boolean> {
+    const topic = {
+      topic: 'ready',
+      defaultTopic: 'TBW102',
+      readQueueNums: '1',
+      writeQueueNums: '1',
+      perm: '6',
+      topicSysFlag: '0',
+      order: 'false',
+    };
+    try {
+      const made = await invoke(this.broker, { code: MAKE_TOPIC, fields: { ...topic, topicFilterType: 'SINGLE_TAG' } });
+      const cluster = await invoke(this.nameServer, { code: TELL_CLUSTER });
+      return made.code === 0 && cluster.body.includes(this.broker) && !(await isFree(Number(this.endpoint.split(':')[1])));
+    } catch {
+      return false;
+    }
+  }
+}
+
+function propertiesOf(settings: Readonly<Record<string, unknown>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+}
+
+/** A port for the broker, which takes the last but one before it too. */
+async function freePair(): Promise<number> {
+  for (;;) {
+    const port = await freePort();
+    if (await isFree(port - 2)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer().once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
