@@ -3,6 +3,7 @@ import { DATABASE_CAPABILITIES } from '@holdfast/transport-database';
 import { IN_MEMORY_CAPABILITIES } from '@holdfast/transport-in-memory';
 import { KAFKA_CAPABILITIES } from '@holdfast/transport-kafka';
 import { RABBITMQ_CAPABILITIES } from '@holdfast/transport-rabbitmq';
+import { ROCKETMQ_CAPABILITIES } from '@holdfast/transport-rocketmq';
 
 /** A promise, and what a transport with these capabilities makes of it. */
 interface Promised {
@@ -87,6 +88,7 @@ const TRANSPORTS: Readonly<Record<string, TransportCapabilities>> = {
   'database()': DATABASE_CAPABILITIES,
   'rabbitmq()': RABBITMQ_CAPABILITIES,
   'kafka()': KAFKA_CAPABILITIES,
+  'rocketmq()': ROCKETMQ_CAPABILITIES,
   'inMemory()': IN_MEMORY_CAPABILITIES,
 };
 

@@ -40,7 +40,7 @@ const applications = [
   { name: 'Nest 12, ESM, handlers of Nest', type: 'module', dependencies: { ...nest12, ...handlers12 }, program: 'nest-handlers' },
   { name: 'Nest 11, handlers of Nest', type: 'commonjs', dependencies: { ...nest11, ...handlers11 }, program: 'nest-handlers' },
 ];
-const transports = ['in-memory', 'database', 'rabbitmq', 'kafka'].map((name) => `transport-${name}`);
+const transports = ['in-memory', 'database', 'rabbitmq', 'kafka', 'rocketmq'].map((name) => `transport-${name}`);
 const neededByApplications = ['core', 'nest', 'typeorm', ...transports, 'cli'].map((name) => `@holdfast/${name}`);
 
 const totals = { passed: 0, failed: 0, skipped: 0 };

@@ -4,6 +4,7 @@ import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
+import { rocketmq } from '@holdfast/transport-rocketmq';
 import { typeorm } from '@holdfast/typeorm';
 import { z } from 'zod';
 import { ChargeCard, OrderPlaced } from './messages.js';
@@ -38,6 +39,8 @@ HoldfastModule.forRoot({ service: 'orders', transport, transports: { default: tr
 HoldfastModule.forRoot({ service: 'orders', transports: { events: inMemory() } });
 // @ts-expect-error meant a list
 kafka({ brokers: 'localhost:9092' });
+// @ts-expect-error without the proxy there is nobody to speak to
+rocketmq({ nameServer: 'localhost:9876' });
 // @ts-expect-error meant 'assert', 'check' or 'none'
 rabbitmq({ url: 'amqp://localhost', topology: 'create' });
 // @ts-expect-error meant an exchange or a queue

@@ -6,6 +6,7 @@ import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
+import { rocketmq } from '@holdfast/transport-rocketmq';
 import { typeorm } from '@holdfast/typeorm';
 
 /** What is used of `@nestjs/config`. */
@@ -57,7 +58,7 @@ export class ConfiguredModule {}
 @Injectable()
 export class BusConfiguration implements HoldfastOptionsFactory {
   createHoldfastOptions(): HoldfastOptions {
-    return { service: 'stock', transport: rabbitmq({ url: 'amqp://localhost' }), store: typeorm() };
+    return { service: 'stock', transport: rocketmq({ endpoint: 'localhost:8081' }), store: typeorm() };
   }
 }
 

@@ -27,6 +27,11 @@ export const BROKER_ERRORS = {
     sentence: 'A dead letter of {subscription} could not be put into {queue}: it is {outcome}.',
     fix: 'It stays in hand and is tried again; look whether the queue is there and takes messages.',
   },
+  HF_BROKER_LIMIT: {
+    category: 'permanent',
+    sentence: 'The message {id} of type {type} is more than the broker takes: {problem}.',
+    fix: 'It is parked: discard it, or publish it again with less.',
+  },
   HF_BROKER_CONSUMER_CANCELLED: {
     category: 'transient',
     sentence: 'The broker has ended the consumer of {subscription}: its queue {queue} was deleted, or moved to another node.',

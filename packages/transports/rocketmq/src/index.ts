@@ -1,0 +1,2 @@
+export { ROCKETMQ_CAPABILITIES, rocketmq } from './rocketmq-transport.js';
+export type { RocketmqOptions } from './settings.js';

@@ -1,0 +1,54 @@
+import { hfError, isHoldfastError } from '@holdfast/core';
+
+/** Of RocketMQ's `Code`: what it says of a topic or a group that it does not know. */
+const NOT_THERE = [40_400, 40_402, 40_403];
+/** What it says of a message that it does not take as it is, however often it is sent, and of a service that may not send there. */
+const REFUSED = [
+  40_000, 40_002, 40_004, 40_005, 40_006, 40_007, 40_009, 40_012, 40_014, 40_016, 40_300, 41_300, 41_301, 41_302, 42_800, 43_100, 43_101,
+  50_500,
+];
+/** What the client says of sizes and of kinds, at which it looks itself, without a code. */
+const REFUSED_BY_CLIENT = /message type not match|body size exceeds/i;
+/** What it says of a service that it does not let in. */
+const NOT_LET_IN = [40_001, 40_100, 40_300];
+/** What it says of a handle whose time is over. */
+const HANDLE_OVER = 40_013;
+/** Of gRPC, whose codes are below all of RocketMQ's. */
+const UNAUTHENTICATED = [7, 16];
+
+/** What a send came to, when it did not succeed. */
+export type SendFailure = 'refused' | 'no-topic' | 'unknown';
+
+/** Tells a refusal from a failure after which nobody knows. */
+export function sendFailureOf(error: unknown): SendFailure {
+  const code = codeOf(error);
+  if (NOT_THERE.includes(code)) return 'no-topic';
+  const isRefusedHere = isHoldfastError(error, 'HF_BROKER_LIMIT') || isHoldfastError(error, 'HF_BROKER_TOPOLOGY');
+  return isRefusedHere || REFUSED.includes(code) || REFUSED_BY_CLIENT.test(String(error)) ? 'refused' : 'unknown';
+}
+
+/** Whether a client that failed so is of no use any more: the connection is gone, or hangs, or the proxy has forgotten it. */
+export function isLostWith(error: unknown): boolean {
+  const code = codeOf(error);
+  return (code > 0 && code < 20) || Math.floor(code / 10_000) === 5;
+}
+
+/** Whether somebody else has the message, or may have it at any moment. */
+export function isHandleOver(error: unknown): boolean {
+  return codeOf(error) === HANDLE_OVER;
+}
+
+/** The error of Holdfast that an error of the client is. */
+export function refusalIn(error: unknown, address: string): Error {
+  if (isHoldfastError(error)) return error;
+  const code = codeOf(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  if (NOT_THERE.includes(code)) return hfError('HF_BROKER_TOPOLOGY', { problems: [reason] }, { cause: error });
+  const isRefused = NOT_LET_IN.includes(code) || UNAUTHENTICATED.includes(code);
+  return hfError(isRefused ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
+}
+
+function codeOf(error: unknown): number {
+  const code = (error as { readonly code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : 0;
+}

@@ -1,0 +1,88 @@
+import { emit, Keeper, type Logger, type ReceivedReply, type StartTerms, type TransportContext } from '@holdfast/core';
+import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
+import type { Names } from './names.js';
+import type { RocketmqTopology } from './topology.js';
+import { fromMessage } from './wire.js';
+
+/** Of one receive. */
+const MOST_RECEIVED = 32;
+/** Before a broker that wants to be left alone for a while is asked again. */
+const AGAIN_MS = 300;
+
+/** What a place for replies works with. */
+export interface RepliesParts {
+  readonly context: TransportContext;
+  readonly logger: Logger;
+  readonly client: RocketmqClient;
+  readonly names: Names;
+  readonly topology: RocketmqTopology;
+  readonly receive: (reply: ReceivedReply) => void;
+}
+
+/**
+ * The replies to one process: the processes of a service share a topic, and each has a group that is given what has its tag, so that what comes while its
+ * connection is away is there when it is back. A topic for each process would leave more behind when the process is killed.
+ */
+export class Replies {
+  /** The address of this process. */
+  readonly address: string;
+  private readonly keeper: Keeper;
+  private readonly topic: string;
+  private readonly group: string;
+
+  constructor(private readonly parts: RepliesParts) {
+    const { context, names, logger } = parts;
+    this.topic = names.replies();
+    this.address = `${this.topic}/${context.nodeId}`;
+    this.group = names.groupOfReplies(context.nodeId);
+    this.keeper = new Keeper(context, {
+      what: `the topic ${this.topic}`,
+      open: () => this.open(),
+      failed: (error, delayMs) => {
+        emit('poll:failed', { loop: 'replies', error, delayMs });
+        logger.warn('replies cannot be received just now; it is tried again', { topic: this.topic, error, delayMs });
+      },
+    });
+  }
+
+  /** Resolves when replies that are sent from now on will be received. @throws HF_BROKER_TOPOLOGY at once, else the last error at the time-out */
+  start(terms: StartTerms): Promise<void> {
+    return this.keeper.start(terms);
+  }
+
+  /** Nobody waits any more. */
+  async stop(): Promise<void> {
+    await this.keeper.stop();
+    await this.parts.topology.removeGroup(this.group).catch(() => undefined);
+  }
+
+  private async open(): Promise<RocketmqConsumer> {
+    const { client, topology, context } = this.parts;
+    await topology.haveReplies(this.topic, this.group);
+    const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId });
+    void this.receive(consumer);
+    return consumer;
+  }
+
+  private async receive(consumer: RocketmqConsumer): Promise<void> {
+    let isLost = false;
+    void consumer.lost.then(() => {
+      isLost = true;
+    });
+    while (!isLost) {
+      try {
+        for (const message of await consumer.receive(MOST_RECEIVED)) this.received(consumer, message);
+      } catch {
+        // What it is lost with is told by the keeper.
+        await this.parts.context.scheduler.sleep(AGAIN_MS);
+      }
+    }
+  }
+
+  private received(consumer: RocketmqConsumer, message: ReceivedMessage): void {
+    const { attributes, body } = fromMessage(message);
+    this.parts.receive({ attributes, body });
+    // Where that is lost it is received again, and nobody waits for it.
+    consumer.ack(message).catch(() => undefined);
+  }
+}

@@ -1,0 +1,30 @@
+import { describeWithRocketmq, openRocketmq, ROCKETMQ_START_MS, type RocketmqArea } from '@holdfast-internal/test-support';
+import { transportContract } from '@holdfast/core/testing/contracts';
+import { ROCKETMQ_CAPABILITIES, rocketmq } from '@holdfast/transport-rocketmq';
+import { onPostgres } from './postgres-system.js';
+import { runContract } from './run-contract.js';
+
+/** Enough to see that they are shared. */
+const QUEUES = 3;
+
+describeWithRocketmq('on RocketMQ', () => {
+  let area: RocketmqArea;
+  beforeAll(async () => {
+    area = await openRocketmq();
+  }, ROCKETMQ_START_MS);
+  afterAll(() => area?.clear());
+
+  runContract('the transport rocketmq', transportContract(ROCKETMQ_CAPABILITIES), {
+    open: async () => {
+      const options = { ...area.options(), queues: QUEUES };
+      const system = await onPostgres(() => rocketmq(options));
+      return {
+        ...system,
+        drop: async () => {
+          await system.drop();
+          await area.clear(options.prefix);
+        },
+      };
+    },
+  });
+});
