@@ -23,7 +23,13 @@ function interruption(): Promise<never> {
 async function play(options: Options): Promise<number> {
   const interrupted = interruption();
   const progress = new Progress(process.stdout);
-  const carrier = { database: 'no broker', rabbitmq: 'RabbitMQ between them', kafka: 'Kafka between them' }[options.transport];
+  const carriers = {
+    database: 'no broker',
+    rabbitmq: 'RabbitMQ between them',
+    kafka: 'Kafka between them',
+    rocketmq: 'RocketMQ between them',
+  };
+  const carrier = carriers[options.transport];
   progress.say(`Holdfast: order → payment → stock. Three Nest services, three processes, one PostgreSQL, ${carrier}.\n`);
   const scenario = new Scenario(options, progress);
   // Whatever hangs while it is cleaned up: the services and the server end when this process does.

@@ -11,7 +11,7 @@ export interface Options {
   readonly wantsHelp: boolean;
 }
 
-const TRANSPORTS = ['database', 'rabbitmq', 'kafka'] as const;
+const TRANSPORTS = ['database', 'rabbitmq', 'kafka', 'rocketmq'] as const;
 const DEFAULT_ORDERS = 300;
 const MAX_ORDERS = 5000;
 /** The default number of orders has a minute, larger ones more. */
@@ -21,8 +21,9 @@ const MAX_WITHIN_S = 3600;
 
 export const USAGE = `npm start -- [--transport database] [--orders ${DEFAULT_ORDERS}] [--within ${WITHIN_S}]
 
-  --transport <name>   database; rabbitmq: a RabbitMQ at RABBITMQ_URL, or on this machine; kafka: a Kafka at KAFKA_BROKERS,
-                       or one that is started (with Java, and Maven, which fetches it the first time)
+  --transport <name>   database; rabbitmq: a RabbitMQ at RABBITMQ_URL, or on this machine; kafka: a Kafka at KAFKA_BROKERS;
+                       rocketmq: a RocketMQ at ROCKETMQ_ENDPOINT; of these two, one is started where none is named (with Java,
+                       and Maven, which fetches it the first time)
   --orders <n>         orders to be accepted, 10 to ${MAX_ORDERS}; every tenth attempt is refused and comes on top
   --within <s>         seconds for all of it, 1 to ${MAX_WITHIN_S}; what is not done then is told, and the exit code is 1
   --help               this text`;

@@ -13,7 +13,7 @@ export interface ScenarioOptions {
   readonly orders: number;
   /** From the start of this process to its end. */
   readonly withinMs: number;
-  readonly transport: 'database' | 'rabbitmq' | 'kafka';
+  readonly transport: 'database' | 'rabbitmq' | 'kafka' | 'rocketmq';
 }
 
 const SERVICES = ['orders', 'payments', 'stock'] as const;
