@@ -35,7 +35,15 @@ class Clicked {
   constructor(readonly n: number) {}
 }
 
-/** The same command for a service that only has Kafka. */
+/** Handled by a service that has both. */
+@Message('shop.weigh', { destination: 'events:weights' })
+class Weigh extends Command<string> {
+  constructor(readonly n: number) {
+    super();
+  }
+}
+
+/** Handled by a service that has only Kafka. */
 @Message('shop.rate', { destination: 'events:ratings' })
 class Rate extends Command<string> {
   constructor(readonly n: number) {
@@ -108,6 +116,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
         };
         bus.on(Charge, charge, { name: 'shop.charge', ...ORDERED });
         bus.on(Viewed, ({ n }, { key }) => note('viewed', key, n), { name: 'shop.count', ...ORDERED });
+        bus.on(Weigh, ({ n }) => `weighs ${n}`, { name: 'shop.weigh', transactional: true });
       });
     const effects = async (what: string, key: string) =>
       ((await dataSource.query('select n from effect where what = $1 and key = $2 order by at', [what, key])) as { n: number }[]).map(
@@ -169,7 +178,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       ]);
     });
 
-    it('a request is answered over the broker it came on, also by a service that has only that one', async () => {
+    it('a request is answered over the broker it came on, by a service that has only that one and by one whose default is away', async () => {
       const bus = await shop();
       await run({ service: 'ratings', store: undefined, transports: undefined, transport: overKafka() } as never, (ratings) =>
         ratings.on(RateHere, ({ n }) => `rated ${n}`, { name: 'ratings.rate' }),
@@ -178,6 +187,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       expect(await bus.bus.request(new Rate(2))).toBe('rated 2');
       way.refuse(true);
       expect(await bus.bus.request(new Rate(3))).toBe('rated 3');
+      expect(await bus.bus.request(new Weigh(4))).toBe('weighs 4');
       way.refuse(false);
     });
 
