@@ -32,7 +32,7 @@ export interface CommonOptions {
   limits?: MessageLimitOptions;
   /** Reads what producers send that know nothing of CloudEvents, over a broker; default: none, so it is parked (HF_MESSAGE_FOREIGN). For those of Nest: `fromClientProxy`, `fromNestOutbox`. */
   readForeign?: ReadForeign;
-  /** How long rows of the log are kept at least, also when every subscription has read them; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */
+  /** How long rows of the log are kept at least, also when every subscription has read them, and decisions about half messages; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */
   retention?: Duration;
 }
 

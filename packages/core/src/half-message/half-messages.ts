@@ -10,10 +10,8 @@ import type { Transport } from '../transport/transport.port.js';
 import type { WrittenOutgoing } from '../unit-of-work/engine-parts.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { HalfMessageStore } from './half-message.store.port.js';
-import { HalfMessageSender, type SentHalfMessage } from './half-message-sender.js';
+import { CHECK_AFTER_MS, HalfMessageSender, type SentHalfMessage } from './half-message-sender.js';
 
-/** When others may ask what became of a unit: long after a COMMIT that went well, also on a machine that is busy. */
-const CHECK_AFTER_MS = 5000;
 /** Between two questions about a unit whose transaction is still open. */
 const CHECK_AGAIN_MS = 5000;
 /** Units asked about at a time. */

@@ -207,6 +207,8 @@ export class Node {
     const { store, gate, runtime } = this.assembly;
     if (store === undefined) return;
     await Promise.race([gate.close(), runtime.scheduler.sleep(timeoutMs)]);
+    // Of units that committed meanwhile.
+    await this.within(LET_GO_MS, 'half messages', this.assembly.halfMessages?.stop());
     if (gate.count === 0) await store.close();
     else runtime.logger.warn('units of work have not ended in time; they go on, and nothing new begins', { count: gate.count });
   }

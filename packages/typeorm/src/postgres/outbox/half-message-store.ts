@@ -40,6 +40,13 @@ interface DueRow {
   readonly status: string | null;
 }
 
+interface Undecided {
+  /** Their transactions have written something else, and not ended. */
+  readonly open: ReadonlySet<string>;
+  /** Enough of those were waited for; these are still due, and those are not. */
+  readonly unasked: ReadonlySet<string>;
+}
+
 interface SettledRow {
   readonly unit_id: string;
   readonly outcome: 'committed' | 'rolled-back';
@@ -138,10 +145,10 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     const ahead = clock.aheadOfDatabaseMs();
     const { rows: due } = await pool.run<DueRow>(this.dueStatement(limit, ahead));
     if (due.length === 0) return { units: [], lanes: [] };
-    const open = await this.decide(due.filter(({ status }) => status === null).map(({ unit_id }) => unit_id));
+    const { open, unasked } = await this.decide(due.filter(({ status }) => status === null).map(({ unit_id }) => unit_id));
     failpoint('half-message:after-decision');
     const unknown = open.size === 0 ? [] : (await pool.run<{ unit_id: string }>(this.againStatement([...open], ahead, againMs))).rows;
-    const ids = due.map(({ unit_id }) => unit_id).filter((unit) => !open.has(unit));
+    const ids = due.map(({ unit_id }) => unit_id).filter((unit) => !open.has(unit) && !unasked.has(unit));
     const { rows: settled } = await pool.run<SettledRow>(this.decidedStatement(this.context.lanes, ids));
     const units: CheckedUnit[] = [
       ...settled.map(({ unit_id, outcome, messages }) => ({ unitId: unit_id, outcome, messages })),
@@ -187,18 +194,18 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     return moved.map(() => lanes);
   }
 
-  /** Writes that these units are rolled back, where nothing is written yet; which of them have an open transaction that has written something else. */
-  private decide(units: readonly string[]): Promise<ReadonlySet<string>> {
-    if (units.length === 0) return Promise.resolve(new Set());
+  /** Writes that these units are rolled back, where nothing is written yet. */
+  private async decide(units: readonly string[]): Promise<Undecided> {
+    const undecided = { open: new Set<string>(), unasked: new Set<string>() };
+    if (units.length === 0) return undecided;
     return this.context.pool.transaction(async (sql) => {
       await sql.run({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
-      if (await this.isDecided(sql, units)) return new Set<string>();
-      const open = new Set<string>();
+      if (await this.isDecided(sql, units)) return undecided;
       for (const unit of units) {
-        // What is not reached is asked about later too.
-        if (open.size >= MOST_OPEN || !(await this.isDecided(sql, [unit]))) open.add(unit);
+        if (undecided.open.size >= MOST_OPEN) undecided.unasked.add(unit);
+        else if (!(await this.isDecided(sql, [unit]))) undecided.open.add(unit);
       }
-      return open;
+      return undecided;
     });
   }
 
