@@ -1,4 +1,4 @@
-// Half messages of units whose COMMIT nobody heard of, and of such as stay open for long.
+// Half messages: a COMMIT that nobody heard of, one that takes long, and what is and is not in the outbox.
 import {
   type BlackHole,
   createTestDatabase,
@@ -7,8 +7,9 @@ import {
   pause,
   type TestDatabase,
 } from '@holdfast-internal/test-support';
-import { armFailpoint, Holdfast, Message, silentLogger, subscribe } from '@holdfast/core';
+import { armFailpoint, Holdfast, Message, silentLogger, subscribe, type TransportContext } from '@holdfast/core';
 import { database as databaseTransport } from '@holdfast/transport-database';
+import { inMemory } from '@holdfast/transport-in-memory';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 
@@ -161,4 +162,69 @@ it('units that use up the pool do not wait for each other', async () => {
       ({ length }) => length >= many.length,
     ),
   ).toEqual(many);
+});
+
+it('over a broker the messages never were in the outbox, and those that it refused are', async () => {
+  const memory = inMemory();
+  const refusing = {
+    ...memory,
+    create: (context: TransportContext) => {
+      const transport = memory.create(context);
+      const publish = transport.publish.bind(transport);
+      transport.publish = async (batch) =>
+        batch.some(({ id }) => id === 'refused') ? batch.map(() => 'rejected' as const) : publish(batch);
+      return transport;
+    },
+  };
+  const seen: number[] = [];
+  const source = await connect(testDatabase.url);
+  const bus = new Holdfast(
+    { service: 'kiosk', transport: refusing, store: typeorm({ dataSource: source, lanes: 2 }) },
+    { logger: silentLogger },
+  );
+  bus.on(Paid, ({ n }) => void seen.push(n), { name: 'kiosk.see', transactional: false });
+  await bus.start();
+  const pay = (n: number, id: string) => bus.unitOfWork.run(HALF, async () => void (await bus.bus.publish(new Paid(n), { id })));
+  for (const n of [1, 2, 3]) await pay(n, `p${n}`);
+  await eventually(
+    () => seen,
+    ({ length }) => length === 3,
+  );
+  const count = async (what: string) => ((await source.query(`select count(*)::int as n from ${what}`)) as [{ n: number }])[0].n;
+  await eventually(
+    () => bus.outbox.stats(),
+    ({ halfMessages }) => halfMessages === 0,
+  );
+  expect([await count('holdfast_outbox'), await count(`holdfast_guard where status = 'committed'`)]).toEqual([0, 3]);
+  await pay(4, 'refused');
+  expect(
+    await eventually(
+      () => bus.outbox.parked(),
+      ({ items }) => items.length > 0,
+    ),
+  ).toMatchObject({
+    items: [{ message: { id: 'refused' }, reason: 'rejected' }],
+  });
+  await bus.stop();
+  await source.destroy();
+});
+
+it('a process that sends nothing leaves them in the outbox', async () => {
+  const source = await connect(testDatabase.url);
+  const bus = new Holdfast(
+    { service: 'kiosk', transport: inMemory(), store: typeorm({ dataSource: source, lanes: 2 }), relay: false },
+    { logger: silentLogger },
+  );
+  const seen: number[] = [];
+  bus.on(Paid, ({ n }) => void seen.push(n), { name: 'kiosk.see', transactional: false });
+  await bus.start();
+  await bus.unitOfWork.run(HALF, async () => void (await bus.bus.publish(new Paid(1))));
+  await eventually(
+    () => source.query('select from holdfast_outbox') as Promise<unknown[]>,
+    ({ length }) => length === 1,
+  );
+  await pause(200);
+  expect(seen).toEqual([]);
+  await bus.stop();
+  await source.destroy();
 });
