@@ -41,6 +41,8 @@ describe('the help', () => {
       'outbox discard [<id>]',
       'transport show',
       'transport switch',
+      'transport add <name>',
+      'transport discard <name>',
     ]);
     expect(await run()).toEqual({ code: 2, out: '', error: asked.out });
   });

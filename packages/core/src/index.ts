@@ -18,7 +18,13 @@ export { attributesIn, attributesOf, type Envelope, envelopeFrom, type WrittenAt
 export type { AttributeOptions, Attributes } from './message/attributes.js';
 export { limitsFrom, type MessageLimitOptions, type MessageLimits } from './message/limits.js';
 export type { ForeignMessage, RawMessage, ReadForeign } from './message/foreign.js';
-export { fromClientProxy, type FromClientProxyOptions, fromNestOutbox } from './message/foreign-nest.js';
+export {
+  fromClientProxy,
+  type FromClientProxyOptions,
+  fromKafkaClientProxy,
+  type FromKafkaClientProxyOptions,
+  fromNestOutbox,
+} from './message/foreign-nest.js';
 
 // bus
 export {

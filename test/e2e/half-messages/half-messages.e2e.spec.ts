@@ -113,7 +113,7 @@ it('a COMMIT that never arrived is asked about, and its message is never seen', 
 
 it('a COMMIT that takes long is asked about and waited for', async () => {
   const outcomes: string[] = [];
-  const stop = subscribe('half-message:checked', ({ outcome }) => void outcomes.push(outcome));
+  const stop = subscribe('unit:checked-back', ({ outcome }) => void outcomes.push(outcome));
   const sold = sell(1, () => tillSource.query('insert into slow values (7000)'), 20_000);
   await eventually(
     () => outcomes,

@@ -72,7 +72,7 @@ export class HalfMessages {
       })),
       CHECK_AFTER_MS,
     );
-    emit('half-message:registered', () => ({ unit: unitId, count: messages.length }));
+    emit('unit:registered', () => ({ unit: unitId, count: messages.length }));
     failpoint('half-message:after-register');
     await store.commitWith(tx, unitId);
     return {
@@ -89,7 +89,7 @@ export class HalfMessages {
   /** Asks about what has waited too long; true when there may be more. */
   async checkBack(): Promise<boolean> {
     const { units, lanes } = await this.parts.store.checkBack({ limit: CHECK_BATCH, againMs: CHECK_AGAIN_MS });
-    for (const { unitId, outcome, messages } of units) emit('half-message:checked', () => ({ unit: unitId, outcome, count: messages }));
+    for (const { unitId, outcome, messages } of units) emit('unit:checked-back', () => ({ unit: unitId, outcome, count: messages }));
     if (lanes.length > 0) this.parts.logged(lanes);
     return units.length === CHECK_BATCH;
   }

@@ -28,6 +28,26 @@ export function fromClientProxy({ source, id, key }: FromClientProxyOptions): Re
   };
 }
 
+/** Options of `fromKafkaClientProxy`. */
+export interface FromKafkaClientProxyOptions extends FromClientProxyOptions {
+  /** Type of the messages of a topic; default: the topic, which is what Nest makes of a pattern. */
+  type?: (topic: string) => string;
+}
+
+/**
+ * A `readForeign` for what Nest's ClientProxy sends over Kafka: the pattern is the topic, and the value of the record is the data. Without `id` an event is known by its
+ * record: a redelivery of it is a repeat, one that was sent twice is not. Without `key` it has that of its record. What `send` sends gets no answer.
+ */
+export function fromKafkaClientProxy({ source, type = (topic) => topic, id, key }: FromKafkaClientProxyOptions): ReadForeign {
+  return (raw) => {
+    const data = jsonIn(raw.body);
+    if (data === undefined) return undefined;
+    const named = type(raw.address);
+    const known = id?.(data, named, raw) ?? raw.headers['kafka-record'];
+    return { id: known ?? randomUUID(), source, type: named, key: key?.(data, named, raw) ?? raw.headers['kafka-key'], data };
+  };
+}
+
 /**
  * A `readForeign` for the envelopes of `@nestjs/outbox`: `{ id, topic, key, headers, createdAt, payload }`, by themselves or as the data of what a
  * ClientProxy sends. The topic is the type.
@@ -48,11 +68,16 @@ export function fromNestOutbox({ source }: { readonly source: string }): ReadFor
 
 /** What is no JSON object is none of these messages. */
 function objectIn(body: Uint8Array): Readonly<Record<string, unknown>> {
+  const value = jsonIn(body);
+  return isObject(value) ? value : {};
+}
+
+/** Undefined for what is no JSON. */
+function jsonIn(body: Uint8Array): unknown {
   try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
-    return isObject(value) ? value : {};
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
   } catch {
-    return {};
+    return undefined;
   }
 }
 

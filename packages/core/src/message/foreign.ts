@@ -6,7 +6,7 @@ import type { Attributes } from './attributes.js';
 export interface RawMessage {
   /** Where it was sent, as its transport names places; over RabbitMQ `<exchange>/<routing key>`, or the queue when it was sent right there. */
   readonly address: string;
-  /** Its headers that are texts, and what else the transport tells of it (RabbitMQ: `message-id`, `correlation-id`, `type`, …). */
+  /** Its headers that are texts, and what else the transport tells of it (RabbitMQ: `message-id`, `correlation-id`, `type`, …; Kafka: `kafka-record`, which is `<topic>/<partition>/<offset>`, and `kafka-key`). */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
 }

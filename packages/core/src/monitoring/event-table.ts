@@ -144,12 +144,12 @@ export interface HoldfastEvents {
   'outbox:written': { readonly dataSource: string; readonly count: number; readonly lanes: readonly number[] };
 
   /** The messages of a unit with `protocol: 'half-message'` were registered, just before its COMMIT. `unit`: its id in the register. */
-  'half-message:registered': { readonly unit: string; readonly count: number };
+  'unit:registered': { readonly unit: string; readonly count: number };
   /**
    * Nobody had said what became of a unit with half messages, so this process asked. `committed`: its messages are in the log now; `rolled-back`: they are
    * gone, and it cannot commit any more; `unknown`: its transaction is open or prepared, and it is asked again later.
    */
-  'half-message:checked': { readonly unit: string; readonly outcome: CheckedUnit['outcome']; readonly count: number };
+  'unit:checked-back': { readonly unit: string; readonly outcome: CheckedUnit['outcome']; readonly count: number };
 
   /** A handler is about to be called. */
   'delivery:started': DeliveryFacts & { readonly isRedelivery: boolean };
@@ -236,8 +236,8 @@ export const EVENT_NAMES = Object.keys({
   'message:parked': true,
   'message:resumed': true,
   'outbox:written': true,
-  'half-message:registered': true,
-  'half-message:checked': true,
+  'unit:registered': true,
+  'unit:checked-back': true,
   'delivery:started': true,
   'delivery:succeeded': true,
   'delivery:failed': true,

@@ -60,13 +60,16 @@ export function fromRecord(record: ReceivedRecord, isRedelivery: boolean): Incom
   attributes.time ??= record.at.toISOString();
   if (record.key !== null) attributes.partitionkey ??= record.key.toString();
   attributes.headers = headers;
+  const place = `${record.topic}/${record.partition}/${record.offset}`;
+  // The same each time it is read, for who knows it by nothing else.
+  if (isForeign) Object.assign(headers, { 'kafka-record': place, 'kafka-key': record.key?.toString() });
   // Ours to say, whatever was sent under this name.
   attributes.address = isForeign ? (textOf(record.headers[DEAD_ADDRESS]) ?? record.topic) : undefined;
   return {
     type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_LENGTH) : '',
     attributes: JSON.stringify(attributes),
     body: record.value ?? NONE,
-    place: `${record.topic}/${record.partition}/${record.offset}`,
+    place,
     lane: undefined,
     // The age of a message is that of its publish: what a repeat of the relay says of it would make it younger.
     writtenAt: undefined,

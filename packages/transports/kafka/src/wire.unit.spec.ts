@@ -63,7 +63,12 @@ describe('a message over Kafka', () => {
       received({ headers: headersOf({ note: 'x' }), value: Buffer.from('<a/>'), key: Buffer.from('k') }),
       false,
     );
-    expect(JSON.parse(attributes)).toEqual({ address: 't', headers: { note: 'x' }, time: AT.toISOString(), partitionkey: 'k' });
+    expect(JSON.parse(attributes)).toEqual({
+      address: 't',
+      headers: { note: 'x', 'kafka-key': 'k', 'kafka-record': 't/3/42' },
+      time: AT.toISOString(),
+      partitionkey: 'k',
+    });
     expect([type, place, String(body)]).toEqual(['', 't/3/42', '<a/>']);
   });
 

@@ -92,7 +92,7 @@ export const UNIT_ERRORS = {
   HF_UOW_KAFKA_HANDLER: {
     category: 'permanent',
     sentence: '{call} asks for a Kafka transaction, which begins with the message that a handler consumed.',
-    fix: "Put @Transactional({{ protocol: 'kafka' }}) on a method with @OnMessage, which the bus calls; elsewhere use @Transactional(), whose messages leave through the outbox.",
+    fix: "Put @Transactional with the protocol 'kafka' on a method with @OnMessage, which the bus calls; elsewhere use @Transactional(), whose messages leave through the outbox.",
   },
   HF_UOW_KAFKA_DATABASE: {
     category: 'permanent',
