@@ -122,6 +122,7 @@ export class PartitionTransactions implements Closable {
         throw undone;
       } catch (failed) {
         if (failed === undone) throw undone;
+        if (!this.window.isOurs) break;
         logger.warn('what became of a Kafka transaction is not known yet; it is asked for again', { place: this.name, error: failed });
         await scheduler.sleep(AGAIN_MS, undefined, { keepsProcessAlive: true });
       }
