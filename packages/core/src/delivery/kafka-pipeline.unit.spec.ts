@@ -268,7 +268,7 @@ describe('handling in transactions of the broker', () => {
       'transactional.dataSource, transactional.isolation',
     ],
     [{ transactional: { ...KAFKA, timeout: '16m' } }, 'transactional.timeout is 16m'],
-    [{ transactional: { protocol: 'kafak' } as never }, "transactional.protocol is kafak; use 'outbox' or 'kafka'"],
+    [{ transactional: { protocol: 'kafak' } as never }, "transactional.protocol is kafak; use 'outbox', 'half-message' or 'kafka'"],
   ])('refuses at the start %j', async (policies, problem) => {
     await expect(scene.counting(() => undefined, policies)).rejects.toThrow(problem);
   });

@@ -159,7 +159,7 @@ function checkWords({ from, ordering, onDeadLetter, formerly }: HandlerPolicies<
 function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) => void): void {
   const { retries, isolation, timeout, protocol } = unit ?? {};
   if (protocol !== undefined && !LOCAL_PROTOCOLS.includes(protocol)) {
-    problem(`transactional.protocol is ${printable(protocol)}; use '${[...LOCAL_PROTOCOLS, 'kafka'].join("' or '")}'`);
+    problem(`transactional.protocol is ${printable(protocol)}; use '${LOCAL_PROTOCOLS.join("', '")}' or 'kafka'`);
   }
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
     problem(`transactional.retries is ${printable(retries)}; use a whole number from 0`);
