@@ -1,4 +1,4 @@
-import { KAFKA_START_MS, openKafka } from '@holdfast-internal/test-support';
+import { KAFKA_START_MS, openKafka, openRocketmq, ROCKETMQ_START_MS } from '@holdfast-internal/test-support';
 import { runSample } from './run-sample.js';
 
 describe('samples/01-order-payment-stock', () => {
@@ -39,6 +39,23 @@ describe('samples/01-order-payment-stock', () => {
     KAFKA_START_MS,
   );
 
+  const rocketmq = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rocketmq":{"reason":"nobody has looked"}}').rocketmq;
+  (rocketmq.reason === undefined ? it : it.skip)(
+    'does the same over RocketMQ',
+    async () => {
+      const area = await openRocketmq();
+      process.env.ROCKETMQ_ENDPOINT = area.endpoint;
+      process.env.ROCKETMQ_NAME_SERVER = area.nameServer;
+      const args = ['--transport', 'rocketmq', '--orders', '150', '--within', '120'];
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
+      await area.clear('sample-');
+      expect(lastLine).toMatch(/^orders=(\d+) paid=\1 reserved=\1 lost=0 twice=0 killed=1$/);
+      expect(output).toContain('RocketMQ between them');
+      expect(exitCode).toBe(0);
+    },
+    ROCKETMQ_START_MS,
+  );
+
   it('gives up when its time is over, and says what was missing', async () => {
     const startMs = performance.now();
     const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
@@ -52,7 +69,7 @@ describe('samples/01-order-payment-stock', () => {
     expect(output).toContain('--orders is many; use a whole number from 10 to 5000');
     expect(exitCode).toBe(1);
     const { output: third } = await runSample('01-order-payment-stock', '--transport', 'pigeons');
-    expect(third).toContain('--transport is pigeons; use database or rabbitmq or kafka');
+    expect(third).toContain('--transport is pigeons; use database or rabbitmq or kafka or rocketmq');
     const { output: second } = await runSample('01-order-payment-stock', '--within', '0');
     expect(second).toContain('--within is 0; use a whole number from 1 to 3600');
   });

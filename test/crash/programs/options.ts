@@ -1,4 +1,5 @@
 import type { KafkaOptions } from '@holdfast/transport-kafka';
+import type { RocketmqOptions } from '@holdfast/transport-rocketmq';
 import type { RabbitmqOptions } from '@holdfast/transport-rabbitmq';
 
 /** What one message asks of its handler. */
@@ -115,6 +116,8 @@ export interface ProgramOptions {
   readonly broker?: RabbitmqOptions;
   /** Over Kafka instead, or with a RabbitMQ beside it, as the transport `events`. */
   readonly kafka?: KafkaOptions;
+  /** Over RocketMQ instead. */
+  readonly rocketmq?: RocketmqOptions;
   readonly subscriptions: readonly Subscribing[];
   readonly methods?: readonly Guarding[];
   /** Begins at once. */

@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   const bus = new Holdfast(
     {
       service,
-      ...carriersOf(options),
+      ...(await carriersOf(options)),
       store: typeorm({ dataSource, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
@@ -67,15 +67,17 @@ function tellMemory(everyMs: number): void {
 }
 
 /** With both brokers there are two transports. */
-function carriersOf(given: ProgramOptions): Carriers {
+async function carriersOf(given: ProgramOptions): Promise<Carriers> {
   const { broker, kafka: events } = given;
   const isBoth = broker !== undefined && events !== undefined;
-  return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: transportOf(given) };
+  return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: await transportOf(given) };
 }
 
-function transportOf({ url, transport = 'database', broker, kafka: options }: ProgramOptions): TransportFactory {
+async function transportOf({ url, transport = 'database', broker, ...options }: ProgramOptions): Promise<TransportFactory> {
   if (broker !== undefined) return rabbitmq(broker);
-  if (options !== undefined) return kafka(options);
+  if (options.kafka !== undefined) return kafka(options.kafka);
+  // Its client takes a while to load, which programs that do not need it would wait for.
+  if (options.rocketmq !== undefined) return (await import('@holdfast/transport-rocketmq')).rocketmq(options.rocketmq);
   return transport === 'spool' ? spool(url) : database();
 }
 
@@ -86,7 +88,7 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
   return {
     name,
     // Over a broker with what comes after its queue was made, or its group.
-    from: options.broker === undefined && options.kafka === undefined ? 'earliest' : 'now',
+    from: (options.broker ?? options.kafka ?? options.rocketmq) === undefined ? 'earliest' : 'now',
     concurrency,
     batchSize,
     timeout: timeoutMs,

@@ -56,7 +56,7 @@ const CHAINS: readonly Chain[] = [
  *
  * @param carrier what the programs of one case run over, which nobody else does
  */
-export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'>): void {
+export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka' | 'rocketmq'>): void {
   const open = async (also: Partial<ProgramOptions> = {}): Promise<{ arena: Arena; options: ProgramOptions }> => {
     const arena = await openArena();
     return { arena, options: { url: arena.url, lanes: 8, ...carrier(), subscriptions: SUBSCRIPTIONS, ...also } };

@@ -15,7 +15,7 @@ export const DEAD = 'holdfast-dead-';
 /** Where a dead letter was, so that one that is put back is read as it was before. */
 export const DEAD_ADDRESS = `${DEAD}address`;
 /** Names that RocketMQ does not have for itself: those are in capitals, or begin with two underscores. */
-const FREE_NAME = /^(?!__)(?=.*[a-z])[a-z0-9_.-]+$/i;
+const FREE_NAME = /^(?!__)(?=.*[a-z])[\w.-]+$/;
 /** What RocketMQ takes, of a group in bytes. */
 const GROUP_BYTES = 64;
 const MOST_PROPERTIES = 128;

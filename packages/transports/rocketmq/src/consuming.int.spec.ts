@@ -1,0 +1,106 @@
+import { Catcher, describeWithRocketmq, envelopeOf, quiet, specOf, textOf } from '@holdfast-internal/test-support';
+import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
+
+/** A promise to be settled by hand. */
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Waits until it has caught so many. */
+function caught(catcher: Catcher, count: number): Promise<readonly string[]> {
+  return eventually(
+    () => catcher.texts,
+    ({ length }) => length >= count,
+  );
+}
+
+describeWithRocketmq('consuming from RocketMQ', () => {
+  jest.setTimeout(90_000);
+  let scene: Scene;
+  eachInScene((opened) => {
+    scene = opened;
+  });
+
+  const publish = async (...texts: readonly string[]) => {
+    const [transport] = scene.transports;
+    expect(await transport?.publish(texts.map((text) => envelopeOf(text, { key: 'k' })))).toEqual(texts.map(() => 'confirmed'));
+  };
+
+  it('begins with what comes after the start, also before anybody reads, and a second process that starts skips nothing', async () => {
+    const spec = specOf('reader');
+    const first = scene.transport();
+    await first.start({ subscriptions: [] });
+    await publish('before');
+    await first.start({ subscriptions: [spec] });
+    await publish('between');
+    const second = scene.transport();
+    await second.start({ subscriptions: [spec] });
+    const catcher = new Catcher(1);
+    await second.subscribe(spec, catcher);
+    await publish('after');
+    await caught(catcher, 2);
+    await quiet();
+    expect([...catcher.texts].sort()).toEqual(['after', 'between']);
+  });
+
+  it("begins with the oldest message where that is wanted (from: 'earliest')", async () => {
+    const first = scene.transport();
+    await first.start({ subscriptions: [] });
+    await publish('oldest', 'next');
+    const { catcher } = await scene.consuming({}, specOf('reader', { from: 'earliest', ordering: 'key' }));
+    expect(await caught(catcher, 2)).toEqual(['oldest', 'next']);
+  });
+
+  it('keeps what is in work for longer than its time, so that nobody else gets it', async () => {
+    const slow = new Catcher(1);
+    const late = gate();
+    slow.work = () => late.opened;
+    await scene.consuming({}, specOf('reader'), slow);
+    const { catcher } = await scene.consuming();
+    await publish('slow');
+    const both = () => [...slow.texts, ...catcher.texts];
+    await eventually(both, ({ length }) => length === 1);
+    catcher.work = () => late.opened;
+    await quiet(3 * Number(scene.options.invisibleDuration));
+    late.open();
+    await quiet();
+    expect(both()).toEqual(['slow']);
+  });
+
+  it.each(['none', 'key'] as const)('gives what it has in hand to another process when it stops (ordering: %s)', async (ordering) => {
+    const stuck = new Catcher(1);
+    const late = gate();
+    stuck.work = () => late.opened;
+    const spec = specOf('reader', { ordering, concurrency: 1 });
+    const { transport } = await scene.consuming({}, spec, stuck);
+    await publish('a', 'b', 'c');
+    const [held] = await caught(stuck, 1);
+    await scene.leave(transport, 600);
+    const { catcher } = await scene.consuming({}, spec);
+    await eventually(
+      () => [...new Set(catcher.texts)].sort(),
+      (texts) => texts.join() === 'a,b,c',
+    );
+    late.open();
+    if (ordering === 'key') expect([...new Set(catcher.texts)]).toEqual(['a', 'b', 'c']);
+    // In a group that keeps an order RocketMQ takes the first repeat for a first time.
+    else expect(catcher.caught.find((message) => textOf(message) === held)?.isRedelivery).toBe(true);
+  });
+
+  it('receives nothing while it is paused, and everything once and in order when it is resumed', async () => {
+    const catcher = new Catcher(5);
+    catcher.isPaused = true;
+    await scene.consuming({}, specOf('reader', { ordering: 'key', batchSize: 5 }), catcher);
+    const texts = Array.from({ length: 60 }, (_, n) => `${n}`);
+    await publish(...texts);
+    await quiet(1000);
+    expect(catcher.caught).toEqual([]);
+    catcher.pause(false);
+    await caught(catcher, texts.length);
+    expect(catcher.texts).toEqual(texts);
+  });
+});
