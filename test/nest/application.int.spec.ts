@@ -99,6 +99,7 @@ describe('an application', () => {
         problems: [],
         store: { description: 'postgres (typeorm)', isReachable: true },
         transport: { name: 'database', status: 'up', problem: undefined },
+        transports: [{ name: 'default', kind: 'database', status: 'up', problem: undefined }],
         lagMs: 0,
         paused: [],
       },
