@@ -41,8 +41,8 @@ export async function writeHalfMessages(
 ): Promise<WrittenOutgoing> {
   const own = messages.filter((message) => !isOfFramework(message));
   const others = messages.filter(isOfFramework);
-  const registered = own.length > 0 ? await halfMessages.register(tx, own) : undefined;
   const written = others.length > 0 ? await intoOutbox(tx, others) : undefined;
+  const registered = own.length > 0 ? await halfMessages.register(tx, own) : undefined;
   return {
     committed: () => {
       registered?.committed();

@@ -119,6 +119,8 @@ export class PartitionTransactions implements Closable {
       try {
         await this.opened();
         if (this.found?.note === position.note) return;
+        // Somebody else has gone on from here, or has handled these messages himself: which of it is not to be seen.
+        if (this.found !== undefined && this.found.offset >= position.offset) break;
         throw undone;
       } catch (failed) {
         if (failed === undone) throw undone;

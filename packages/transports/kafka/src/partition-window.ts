@@ -43,6 +43,8 @@ export class PartitionWindow {
   private next: bigint | undefined;
   /** From here on it may be read once more, since partitions were given anew; undefined when it has been. */
   private againFrom: bigint | undefined;
+  /** Where it stood before the last commit of its own, which the group may not show yet although it was answered. */
+  private stoodBefore: bigint | undefined;
   /** Undefined: not known yet, and nothing is handed over. */
   private suspectBelow: bigint | undefined;
   private isForgotten = false;
@@ -75,6 +77,7 @@ export class PartitionWindow {
   begin(committed: bigint | undefined): void {
     this.suspectBelow = 0n;
     this.stand(committed);
+    this.stoodBefore = undefined;
     if (committed === undefined || (this.next !== undefined && this.next >= committed)) return;
     this.next = committed;
     this.againFrom ??= 0n;
@@ -82,6 +85,7 @@ export class PartitionWindow {
 
   /** Everything before is settled, by a commit of its own. */
   stand(committed: bigint | undefined): void {
+    this.stoodBefore = this.committed ?? 0n;
     this.committed = committed;
     if (committed === undefined) return;
     for (const [offset, record] of this.unsettled) {
@@ -106,7 +110,7 @@ export class PartitionWindow {
    * The partition has stayed ours while others were given anew: it is read from where the group stood then, which may be behind what is committed now.
    */
   joinedAgain(): void {
-    this.againFrom = this.committed ?? 0n;
+    this.againFrom = this.stoodBefore ?? this.committed ?? 0n;
   }
 
   /** Takes what was read; what is already here is not taken again. `isWanted`: others are passed over. */

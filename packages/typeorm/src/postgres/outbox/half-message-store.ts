@@ -97,8 +97,10 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     );
     this.dueStatement = prepared(
       `select d.unit_id, g.status from (
-         select unit_id from (select unit_id from ${halfMessage} where check_at <= ${now('$2')} order by check_at limit $1 * 10) h group by unit_id limit $1) d
-       left join ${guard} g on ${decisionOf('d.unit_id')}`,
+         select unit_id, min(check_at) as since from (
+           select unit_id, check_at from ${halfMessage} where check_at <= ${now('$2')} order by check_at limit $1 * 10) h
+         group by unit_id order by since limit $1) d
+       left join ${guard} g on ${decisionOf('d.unit_id')} order by d.since`,
     );
     this.decideStatement = prepared(
       `insert into ${guard} (scope, key, branch, operation, status, reason)
