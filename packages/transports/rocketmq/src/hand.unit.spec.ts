@@ -1,0 +1,109 @@
+import { textOf } from '@holdfast-internal/test-support';
+import { VirtualTime } from '@holdfast/core';
+import type { ReceivedMessage, RocketmqConsumer } from './client.port.js';
+import { Hand } from './hand.js';
+
+const INVISIBLE_MS = 9000;
+
+describe('what a process has in hand', () => {
+  const setUp = ({ isOrdered = true } = {}) => {
+    const time = new VirtualTime();
+    const asked: string[] = [];
+    let failing: Error | undefined;
+    const ask = (what: string) => async (message: ReceivedMessage) => {
+      asked.push(`${what} ${Buffer.from(message.body)}`);
+      if (failing !== undefined) throw failing;
+    };
+    const consumer = { ack: ask('ack'), keep: ask('keep') } as unknown as RocketmqConsumer;
+    const putDeadLetter = async () => undefined;
+    const hand = new Hand({ clock: time, scheduler: time, isOrdered, invisibleMs: INVISIBLE_MS, putDeadLetter, changed: () => undefined });
+    const add = (...texts: readonly string[]) =>
+      hand.add(
+        texts.map((text) => ({
+          topic: 't',
+          id: text,
+          group: text[0],
+          body: Buffer.from(text),
+          properties: new Map(),
+          attempt: 1,
+          at: new Date(0),
+        })),
+        () => consumer,
+        time.monotonicMs(),
+      );
+    const take = (limit = 1) => {
+      const taken = hand.take(limit);
+      return { ...taken, messages: taken?.messages ?? [], texts: taken?.messages.map(({ incoming }) => textOf(incoming)) };
+    };
+    const fail = (error: Error | undefined) => {
+      failing = error;
+    };
+    return { time, hand, asked, add, take, fail };
+  };
+
+  it('is worked on one after another in a group, and side by side over groups', () => {
+    const { add, take } = setUp();
+    add('a1', 'a2', 'b1');
+    const first = take();
+    expect(first.texts).toEqual(['a1']);
+    expect(take().texts).toEqual(['b1']);
+    expect(take().texts).toBeUndefined();
+    first.done?.();
+    expect(take().texts).toEqual(['a2']);
+  });
+
+  it('comes before what follows it when it is given back', () => {
+    const { add, take } = setUp();
+    add('a1', 'a2', 'a3');
+    const { messages, done } = take(2);
+    messages[0]?.settle('ack');
+    messages[1]?.settle('requeue');
+    done?.();
+    expect(take(2).texts).toEqual(['a2', 'a3']);
+  });
+
+  it('is kept as long as it is here', async () => {
+    const { time, add, asked } = setUp();
+    const [held] = add('a1');
+    await time.advance(10 * INVISIBLE_MS);
+    expect(held?.isOurs).toBe(true);
+    expect(asked.length).toBeGreaterThanOrEqual(15);
+    expect(new Set(asked)).toEqual(new Set(['keep a1']));
+  });
+
+  it.each([
+    [true, ['b1']],
+    [false, ['a2', 'b1']],
+  ])('that is lost is not ours, and where an order is kept (%s) neither is what waits behind it', async (isOrdered, left) => {
+    const { time, add, take, fail, hand } = setUp({ isOrdered });
+    add('a1', 'a2', 'b1');
+    const { messages, done } = take();
+    fail(Object.assign(new Error('over'), { code: 40_013 }));
+    // Only the first one is asked for before the others are of age.
+    void messages[0]?.keep();
+    await time.advance(1);
+    fail(undefined);
+    expect(messages[0]?.isOurs).toBe(false);
+    messages[0]?.settle('ack');
+    done?.();
+    expect(take(9).texts).toEqual(left);
+    expect(hand.size).toBe(left.length);
+  });
+
+  it('is in hand until the broker has said that it is settled, and is settled again until then or its time is over', async () => {
+    const { time, add, take, fail, hand, asked } = setUp();
+    add('a1', 'b1');
+    fail(new Error('away'));
+    take().messages[0]?.settle('ack');
+    await time.advance(1000);
+    expect(hand.size).toBe(2);
+    fail(undefined);
+    await time.advance(1000);
+    expect(hand.size).toBe(1);
+    fail(new Error('away'));
+    take().messages[0]?.settle('ack');
+    await time.advance(INVISIBLE_MS + 1000);
+    expect(hand.size).toBe(0);
+    expect(asked.filter((each) => each === 'ack a1').length).toBeGreaterThan(2);
+  });
+});
