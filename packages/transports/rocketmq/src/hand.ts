@@ -43,6 +43,8 @@ export class Hand {
   private readonly lines = new Map<string, Line>();
   private timer: Timer | undefined;
   private count = 0;
+  /** Nothing is waited for any more. */
+  isClosed = false;
 
   constructor(readonly parts: HandParts) {
     this.watch();
@@ -110,10 +112,10 @@ export class Hand {
     this.parts.changed();
   }
 
-  /** Somebody else has it, or may have it: it comes again. Where order is kept, what waits behind it does too. */
+  /** Somebody else has it, or may have it: it comes again. Where order is kept, what is behind it does too, also if it is in work together with it. */
   lose(held: HeldReceived): void {
-    const line = this.lines.get(this.nameOf(held));
-    const lost = this.parts.isOrdered ? (line?.waiting.filter(({ place }) => place.order > held.place.order) ?? []) : [];
+    const isBehind = (each: HeldReceived) => each.place.order > held.place.order && this.nameOf(each) === this.nameOf(held);
+    const lost = this.parts.isOrdered ? [...this.held].filter(isBehind) : [];
     for (const each of [held, ...lost]) {
       this.remove(each);
       each.forget();
@@ -129,6 +131,7 @@ export class Hand {
   }
 
   close(): void {
+    this.isClosed = true;
     this.timer?.cancel();
   }
 
@@ -205,7 +208,11 @@ export class HeldReceived implements HeldMessage {
   }
 
   settle(outcome: 'ack' | 'requeue'): void {
-    if (!this.isOurs) return;
+    if (!this.isOurs) {
+      // Its time is over, and nobody has looked yet: what is behind it must not be handled before it comes again.
+      if (this.isOpen) this.hand.lose(this);
+      return;
+    }
     if (outcome === 'requeue') {
       this.hand.putBack(this);
       return;
@@ -251,7 +258,7 @@ export class HeldReceived implements HeldMessage {
 
   /** Tries as long as nobody else gets it; then it comes again. */
   private async until(request: (consumer: RocketmqConsumer) => Promise<void>): Promise<void> {
-    while (this.leftMs > 0) {
+    while (this.leftMs > 0 && !this.hand.isClosed) {
       try {
         await this.ask(request);
         break;

@@ -90,6 +90,35 @@ describe('what a process has in hand', () => {
     expect(hand.size).toBe(left.length);
   });
 
+  it('keeps what is behind it from being handled when its time is over before anybody has looked', async () => {
+    const { time, add, take, fail } = setUp();
+    add('a1', 'a2', 'a3', 'b1');
+    const { messages, done } = take(2);
+    fail(new Error('away'));
+    // The looks come late, as on a machine that stood still.
+    const [first, second] = messages;
+    (first as { place: { untilMs: number } }).place.untilMs = time.monotonicMs();
+    first?.settle('requeue');
+    expect([first?.isOurs, second?.isOurs]).toEqual([false, false]);
+    done?.();
+    expect(take(9).texts).toEqual(['b1']);
+  });
+
+  it('is waited for no more when nothing is', async () => {
+    const { time, add, take, fail, hand } = setUp();
+    add('a1');
+    fail(new Error('away'));
+    const [held] = take().messages;
+    held?.settle('ack');
+    hand.close();
+    let isOver = false;
+    void held?.settled.then(() => {
+      isOver = true;
+    });
+    await time.advance(1000);
+    expect(isOver).toBe(true);
+  });
+
   it('is in hand until the broker has said that it is settled, and is settled again until then or its time is over', async () => {
     const { time, add, take, fail, hand, asked } = setUp();
     add('a1', 'b1');

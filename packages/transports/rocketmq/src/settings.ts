@@ -161,6 +161,10 @@ function timesFrom(options: RocketmqOptions, problems: string[]) {
   };
   if (times.requestTimeoutMs > 1 && times.requestTimeoutMs < SHORTEST_REQUEST_MS)
     problems.push(`rocketmq({ requestTimeout }) is ${printable(options.requestTimeout)}; the client needs at least a second`);
+  if (times.invisibleMs > 1 && times.invisibleMs <= times.awaitMs)
+    problems.push(
+      `rocketmq({ invisibleDuration }) is not above awaitDuration: what comes at the end of a wait would not be ours any more; raise it`,
+    );
   if (times.invisibleMs > LONGEST_INVISIBLE_MS)
     problems.push(`rocketmq({ invisibleDuration }) is ${printable(options.invisibleDuration)}; RocketMQ takes at most 12 hours`);
   return times;

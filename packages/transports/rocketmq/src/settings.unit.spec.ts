@@ -43,6 +43,12 @@ describe('options of rocketmq()', () => {
     for (const value of ['http://x', 'a.b', 'make', '10', '13h', 'soon']) expect(message).toContain(value);
   });
 
+  it("do not let a message be somebody else's before the wait for it is over", () => {
+    const endpoint = 'p:1';
+    expect(() => settingsFrom({ endpoint, awaitDuration: '20s' })).toThrow(/invisibleDuration }\) is not above awaitDuration/);
+    expect(settingsFrom({ endpoint, awaitDuration: '20s', invisibleDuration: '30s' }).invisibleMs).toBe(30_000);
+  });
+
   it('do not show what may be a secret', () => {
     expect(() => settingsFrom({ endpoint: 'p:1', secretKey: 'hush' })).toThrow(/^(?!.*hush).*give both or none/s);
   });

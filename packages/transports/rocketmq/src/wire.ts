@@ -18,8 +18,8 @@ export const DEAD_ADDRESS = `${DEAD}address`;
 const FREE_NAME = /^(?!__)(?=.*[a-z])[\w.-]+$/;
 /** What RocketMQ takes, of a group in bytes. */
 const GROUP_BYTES = 64;
-const MOST_PROPERTIES = 128;
-const PROPERTY_BYTES = 16_384;
+export const MOST_PROPERTIES = 128;
+export const PROPERTY_BYTES = 16_384;
 /** Characters of a type that are looked at. */
 const TYPE_LENGTH = 250;
 const NONE = new Uint8Array();
