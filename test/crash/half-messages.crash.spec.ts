@@ -86,8 +86,8 @@ it.concurrent('a question after a restart of everything gets the answer of the C
   await untilSettled(arena);
   // Each of them is registered again, as if it had been forgotten to be taken out.
   await arena.look(
-    `insert into holdfast_half_message (unit_id, ordinal, check_at, type, attributes, body)
-     select g.key, 0, clock_timestamp(), o.type, o.attributes, o.body from holdfast_guard g cross join lateral (select * from holdfast_outbox limit 1) o`,
+    `insert into holdfast_half_message (unit_id, ordinal, check_at, transport, type, attributes, body)
+     select g.key, 0, clock_timestamp(), 'default', o.type, o.attributes, o.body from holdfast_guard g cross join lateral (select * from holdfast_outbox limit 1) o`,
   );
   await untilSettled(arena);
   const { faults } = await account(arena, [dead, next], { ...PROMISES, minimum: 2 });

@@ -93,16 +93,25 @@ describeWithOwnRocketmq('a RocketMQ that fails', () => {
 
   it('hangs while its clients are closed: nothing of them keeps the process', async () => {
     const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
-    // Those of the test before are on their way out.
-    await eventually(sockets, (count) => count === 0);
+    // Those of the test before are on their way out; other files may have left some for good.
+    let before = sockets();
+    await eventually(
+      async () => {
+        const last = before;
+        await pause(1000);
+        before = sockets();
+        return before === last;
+      },
+      (isQuiet) => isQuiet,
+    );
     const { transport } = await scene.consuming({ requestTimeout: '2s', startTimeout: '2m' });
-    expect(sockets()).toBeGreaterThan(0);
+    expect(sockets()).toBeGreaterThan(before);
     broker.freeze();
     try {
       const sinceMs = performance.now();
       await scene.leave(transport, 1000);
       expect(performance.now() - sinceMs).toBeLessThan(3000);
-      await eventually(sockets, (count) => count === 0, 15_000);
+      await eventually(sockets, (count) => count <= before, 15_000);
     } finally {
       broker.thaw();
     }
