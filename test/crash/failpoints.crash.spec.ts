@@ -1,7 +1,7 @@
 import { FAILPOINTS } from '@holdfast/core';
 import { account } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import { type Chain, die, dieInWork, leaveFailed, type Scene } from './support/deaths.js';
+import { type Chain, DEATHS_IN_KAFKA, die, dieInWork, leaveFailed, type Scene } from './support/deaths.js';
 import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
@@ -171,7 +171,7 @@ describe('kill -9 at every failpoint', () => {
 
   it('is tried at every failpoint there is', () => {
     const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS].map(({ at }) => at);
-    expect([...new Set(tried)].sort()).toEqual([...FAILPOINTS].sort());
+    expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 
   it.concurrent.each(CHAINS)(

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
-import type { FailpointName } from '@holdfast/core';
 import { Pages } from '../e2e/kafka/support/pages.js';
 import { numbers } from '../e2e/support/shop.js';
 import type { CountingLine, CountingOptions } from './programs/counting.js';
+import { DEATHS_IN_KAFKA } from './support/deaths.js';
 import { buildPrograms } from './support/program.js';
 
 /** A counting process, and what it said. */
@@ -45,8 +45,6 @@ class Counter {
 
 const isReady = ({ e }: CountingLine) => e === 'ready';
 const isCalled = ({ e }: CountingLine) => e === 'called';
-/** The places that a message passes between its handler and the end of its transaction. */
-const DEATHS: readonly FailpointName[] = ['handler:after', 'broker:after-send', 'broker:after-offsets', 'broker:after-commit'];
 
 describeWithKafka('processes that count in Kafka transactions', () => {
   jest.setTimeout(180_000);
@@ -77,13 +75,13 @@ describeWithKafka('processes that count in Kafka transactions', () => {
   it.each([1, 4])('that are killed at any step have counted each view once (batches of %i)', async (batchSize) => {
     await counter({ batchSize }).said(isReady);
     await counters[0]?.kill();
-    for (const [index, at] of DEATHS.entries()) {
+    for (const [index, at] of DEATHS_IN_KAFKA.entries()) {
       const dying = counter({ batchSize }, `${at}=kill@3`);
       await pages.view(20, { from: 1 + 20 * index });
       await dying.ended;
     }
     counter({ batchSize });
-    const count = 20 * DEATHS.length;
+    const count = 20 * DEATHS_IN_KAFKA.length;
     expect(await pages.counted(count)).toEqual(numbers(count));
     expect(await pages.committed()).toBe(count);
   });

@@ -4,6 +4,14 @@ import { pause, type Promises } from './account.js';
 import type { Arena } from './arena.js';
 import { Program } from './program.js';
 
+/** The places that a message passes between its handler and the end of a Kafka transaction. */
+export const DEATHS_IN_KAFKA: readonly FailpointName[] = [
+  'handler:after',
+  'broker:after-send',
+  'broker:after-offsets',
+  'broker:after-commit',
+];
+
 /** Where a process comes to its end. */
 export interface Scene {
   readonly arena: Arena;
