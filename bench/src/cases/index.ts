@@ -5,7 +5,6 @@ import { halfMessage } from './half-message.js';
 import { idleLatency } from './idle-latency.js';
 import { idlePoll } from './idle-poll.js';
 import { kafkaConsume, kafkaPublish } from './kafka-alone.js';
-import { kafkaOrderToPayment, kafkaOrderToPaymentBatched } from './kafka-order-to-payment.js';
 import { kafkaTransactions } from './kafka-transactions.js';
 import { largeLog } from './large-log.js';
 import { memory } from './memory.js';
@@ -13,7 +12,7 @@ import { orderToPayment, orderToPaymentBatched } from './order-to-payment.js';
 import { producers } from './producers.js';
 import { rabbitmqConsume, rabbitmqPublish } from './rabbitmq-alone.js';
 import { rabbitmqIdleLatency } from './rabbitmq-idle-latency.js';
-import { rabbitmqOrderToPayment, rabbitmqOrderToPaymentBatched } from './rabbitmq-order-to-payment.js';
+import { kafkaOrderToPayment, rabbitmqOrderToPayment } from './broker-order-to-payment.js';
 import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
 import { recovery } from './recovery.js';
 
@@ -30,15 +29,13 @@ export const CASES: readonly Case[] = [
   largeLog,
   recovery,
   memory,
-  rabbitmqOrderToPayment,
-  rabbitmqOrderToPaymentBatched,
+  ...rabbitmqOrderToPayment,
   rabbitmqPublish,
   rabbitmqConsume,
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
   halfMessage,
-  kafkaOrderToPayment,
-  kafkaOrderToPaymentBatched,
+  ...kafkaOrderToPayment,
   kafkaPublish,
   kafkaConsume,
   kafkaTransactions,
