@@ -13,6 +13,8 @@ import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
 import { expectAll, Load } from '../support/load.js';
 import { Shop } from '../support/shop.js';
 
+jest.setTimeout(180_000);
+
 const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
 
@@ -21,7 +23,6 @@ function over(options: KafkaOptions): Promise<Shop> {
 }
 
 describeWithOwnKafka('over a Kafka that fails', () => {
-  jest.setTimeout(180_000);
   let broker: EmbeddedKafka;
   let shop: Shop;
   beforeAll(async () => {
@@ -34,7 +35,7 @@ describeWithOwnKafka('over a Kafka that fails', () => {
     shop = await over({ brokers: [broker.address] });
     await shop.booking(undefined, ORDERED);
     await shop.booking(undefined, ORDERED);
-    const load = new Load(await shop.publishing());
+    const load = new Load(shop, await shop.publishing());
     const grown = async () => {
       const before = (await shop.effects()).length;
       await eventually(
@@ -57,7 +58,6 @@ describeWithOwnKafka('over a Kafka that fails', () => {
 });
 
 describeWithKafka('over Kafka', () => {
-  jest.setTimeout(120_000);
   let area: KafkaArea;
   let shop: Shop;
   let prefix: string;
@@ -79,7 +79,7 @@ describeWithKafka('over Kafka', () => {
     };
     const policies = { ...ORDERED, retry: { attempts: 20, backoff: { delay: 30, jitter: 'none' } } } as const;
     await shop.booking(fails, policies);
-    const load = new Load(await shop.publishing());
+    const load = new Load(shop, await shop.publishing());
     for (let n = 0; n < 3; n += 1) {
       const other = await shop.booking(fails, policies);
       const before = (await shop.effects()).length;

@@ -18,8 +18,9 @@ import { DataSource } from 'typeorm';
 import { numbers } from '../support/shop.js';
 import { eventually, PageCounted, Pages } from './support/pages.js';
 
+jest.setTimeout(180_000);
+
 describeWithKafka('Kafka transactions', () => {
-  jest.setTimeout(120_000);
   let area: KafkaArea;
   let pages: Pages;
   beforeAll(async () => {
@@ -135,7 +136,6 @@ describeWithKafka('Kafka transactions', () => {
 });
 
 describeWithKafka('Kafka transactions of a service that has a store', () => {
-  jest.setTimeout(120_000);
   let area: KafkaArea;
   let pages: Pages;
   let database: TestDatabase;
@@ -183,7 +183,6 @@ describeWithKafka('Kafka transactions of a service that has a store', () => {
 });
 
 describeWithOwnKafka('Kafka transactions on a broker that is killed', () => {
-  jest.setTimeout(180_000);
   let broker: EmbeddedKafka;
   let pages: Pages;
   beforeAll(async () => {

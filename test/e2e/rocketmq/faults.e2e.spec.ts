@@ -50,7 +50,7 @@ describeWithRocketmq('over RocketMQ', () => {
     };
     const policies = { ...ORDERED, retry: { attempts: 20, backoff: { delay: 30, jitter: 'none' } } } as const;
     await shop.booking(fails, policies);
-    const load = new Load(await shop.publishing());
+    const load = new Load(shop, await shop.publishing());
     for (let n = 0; n < 2; n += 1) {
       const other = await shop.booking(fails, policies);
       await untilGrownBy(shop, 30);

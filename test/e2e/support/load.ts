@@ -3,16 +3,22 @@ import type { Holdfast } from '@holdfast/core';
 import { numbers, OrderPlaced, type Shop } from './shop.js';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
+/** Orders of a key that are published before the first of them has its effect: what is behind after an outage does not depend on the machine. */
+const AHEAD = 40;
 const eventually = eventuallyWithin(60_000);
 
-/** Publishes orders of all keys, one after another in each, until it is stopped. */
+/** Publishes orders of all keys, one after another in each and never far ahead of the effects, until it is stopped. */
 export class Load {
   readonly counts = new Map(KEYS.map((key) => [key, 0]));
+  private readonly booked = new Map<string | null, number>();
   private isStopping = false;
   private readonly running: Promise<unknown>;
 
-  constructor(private readonly till: Holdfast) {
-    this.running = Promise.all(KEYS.map((key) => this.run(key)));
+  constructor(
+    private readonly shop: Shop,
+    private readonly till: Holdfast,
+  ) {
+    this.running = Promise.all([this.watch(), ...KEYS.map((key) => this.run(key))]);
   }
 
   get total(): number {
@@ -25,11 +31,16 @@ export class Load {
   }
 
   private async run(key: string): Promise<void> {
-    for (let n = 1; !this.isStopping; n += 1) {
+    for (let n = 1; !this.isStopping; await pause(60)) {
+      if (n > (this.booked.get(key) ?? 0) + AHEAD) continue;
       await this.till.bus.publish(new OrderPlaced(n), { key });
       this.counts.set(key, n);
-      await pause(60);
+      n += 1;
     }
+  }
+
+  private async watch(): Promise<void> {
+    for (; !this.isStopping; await pause(250)) for (const { key, n } of await this.shop.effects()) this.booked.set(key, n);
   }
 }
 

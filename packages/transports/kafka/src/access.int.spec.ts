@@ -6,8 +6,9 @@ import { eventually, Scene } from './kafka-scene.spec.js';
 const describeOverTls = Authority.isPossible ? describeWithOwnKafka : describe.skip;
 const USER = { username: 'shop', password: 'let me in' };
 
+jest.setTimeout(60_000);
+
 describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
-  jest.setTimeout(60_000);
   let kafka: EmbeddedKafka;
   let scene: Scene;
   beforeAll(async () => {
@@ -38,7 +39,6 @@ describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
 });
 
 describeOverTls('a Kafka over TLS', () => {
-  jest.setTimeout(60_000);
   let authority: Authority;
   let kafka: EmbeddedKafka;
   let scene: Scene;
