@@ -3,7 +3,7 @@ import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-intern
 import { subscribe } from '@holdfast/core';
 import { type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
-import { type OpenStore, openStore } from './support/open-store.js';
+import { type OpenStore, openStore, TYPE } from './support/open-store.js';
 import { isSequenceBehind } from './support/writers.js';
 
 /** Tables in the order in which their rows may be written; sequences have no rows. */
@@ -76,6 +76,39 @@ describe.each(servers())('the numbers of a lane on $name', (server) => {
     await setBack();
     const error = await publishBy(other, 'unseen').catch((thrown: unknown) => thrown);
     expect(isSequenceBehind(error)).toBe(true);
+  });
+
+  it('are refused to what was scheduled, which stays there until they are right', async () => {
+    await fill(20);
+    const tx = await scene.store.transactions.begin({ dataSource: 'default', isolation: undefined, readOnly: false });
+    await scene.store.log.append(tx, [rowOf({ id: randomUUID(), key: 'later', n: 1 }, { due: { delayMs: 0 } })]);
+    await tx.commit();
+    await setBack();
+    await expect(scene.store.upkeep.moveScheduled(10)).rejects.toMatchObject({ code: 'HF_STORE_SEQUENCE_BEHIND' });
+    await scene.store.upkeep.raiseSequences();
+    expect(await scene.store.upkeep.moveScheduled(10)).toMatchObject({ moved: 1 });
+    expect(await scene.take()).toEqual(['later']);
+  });
+
+  it('are refused to half messages, which stay registered until they are right', async () => {
+    await fill(20);
+    const { halfMessages, transactions } = scene.store;
+    const half = { transport: 'default', type: TYPE, attributes: '{}', body: Buffer.from('{"key":"half"}') };
+    for (const unitId of ['told', 'asked']) {
+      await halfMessages.register([{ unitId, ordinal: 0, ...half }], 0);
+      const tx = await transactions.begin({ dataSource: 'default', isolation: undefined, readOnly: false });
+      await halfMessages.commitWith(tx, unitId);
+      await tx.commit();
+    }
+    const tell = () => halfMessages.settle({ gone: [], logged: [{ unitId: 'told', ordinal: 0 }] });
+    const ask = () => halfMessages.checkBack({ limit: 10, againMs: 0 });
+    await setBack();
+    await expect(tell()).rejects.toMatchObject({ code: 'HF_STORE_SEQUENCE_BEHIND' });
+    await expect(ask()).rejects.toMatchObject({ code: 'HF_STORE_SEQUENCE_BEHIND' });
+    await scene.store.upkeep.raiseSequences();
+    await tell();
+    await ask();
+    expect(await scene.take()).toHaveLength(2);
   });
 
   it('are raised by a process that starts, before it can write, and the event says so', async () => {

@@ -11,6 +11,7 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
+import { drawingIds } from './sequence-behind.js';
 import { ApartConnection, type ApartConnectionParts } from '../sql/apart-connection.js';
 import { Gathered } from '../sql/gathered.js';
 import { IS_DURABLE, prepared, type SqlRunner, type Statement } from '../sql/sql.js';
@@ -91,7 +92,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     );
     this.logStatement = prepared(
       this.intoLog(
-        `select h.unit_id, h.ordinal, 'committed' as outcome from ${halfMessage} h join unnest($2::text[], $3::int[]) r(unit_id, ordinal)
+        `select h.unit_id, h.ordinal, 'committed' as outcome from ${halfMessage} h join unnest($4::text[], $5::int[]) r(unit_id, ordinal)
          on h.unit_id = r.unit_id and h.ordinal = r.ordinal for update of h skip locked`,
       ),
     );
@@ -113,7 +114,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     this.decidedStatement = prepared(
       this.intoLog(
         `select h.unit_id, h.ordinal, g.status as outcome from ${halfMessage} h join ${guard} g on ${decisionOf('h.unit_id')}
-         where h.unit_id = any($2::text[]) for update of h skip locked`,
+         where h.unit_id = any($4::text[]) for update of h skip locked`,
       ),
     );
     this.apart = new ApartConnection(apart);
@@ -151,7 +152,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     failpoint('half-message:after-decision');
     const unknown = open.size === 0 ? [] : (await pool.run<{ unit_id: string }>(this.againStatement([...open], ahead, againMs))).rows;
     const ids = due.map(({ unit_id }) => unit_id).filter((unit) => !open.has(unit) && !unasked.has(unit));
-    const { rows: settled } = await pool.run<SettledRow>(this.decidedStatement(this.context.lanes, ids));
+    const { rows: settled } = await drawingIds(this.context, () => pool.run<SettledRow>(this.decidedStatement(...this.logTerms(), ids)));
     const units: CheckedUnit[] = [
       ...settled.map(({ unit_id, outcome, messages }) => ({ unitId: unit_id, outcome, messages })),
       ...[...open].map((unitId) => ({
@@ -185,13 +186,21 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
         returning h.*, c.outcome,
           ((select min(l.lane) from ${tables.lane} l where l.transport = h.transport) + abs(hashtext(h.unit_id)::bigint) % $1)::smallint as lane),
       moved as (insert into ${tables.outbox} (lane, id, type, attributes, body)
-        select lane, nextval(${tables.sequenceOf('lane')}), type, attributes, body
-        from (select * from gone where outcome = 'committed' and ${IS_DURABLE} order by unit_id, ordinal) m)
+        select n.lane, case when n.id > coalesce(m.id, 0) then n.id end, type, attributes, body
+        from (select lane, nextval(${tables.sequenceOf('lane')}) as id, type, attributes, body
+          from (select * from gone where outcome = 'committed' and ${IS_DURABLE} order by unit_id, ordinal) committed) n
+        left join unnest($2::smallint[], $3::bigint[]) m(lane, id) on m.lane = n.lane)
       select unit_id, outcome, lane, count(*)::int as messages from gone group by unit_id, outcome, lane order by unit_id`;
   }
 
+  /** What `intoLog` is told: the number of lanes, and the highest id that is taken in each (an id below would be null, which the table refuses). */
+  private logTerms(): [lanes: number, marked: number[], marks: bigint[]] {
+    return [this.context.lanes, ...this.context.marks.columns()];
+  }
+
   private async log(moved: readonly (readonly HalfMessageRef[])[]): Promise<readonly (readonly number[])[]> {
-    const { rows } = await this.context.pool.run<SettledRow>(this.logStatement(this.context.lanes, ...columnsOf(moved.flat())));
+    const statement = this.logStatement(...this.logTerms(), ...columnsOf(moved.flat()));
+    const { rows } = await drawingIds(this.context, () => this.context.pool.run<SettledRow>(statement));
     const lanes = lanesOf(rows);
     return moved.map(() => lanes);
   }

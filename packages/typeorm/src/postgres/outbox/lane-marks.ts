@@ -9,6 +9,11 @@ export class LaneMarks {
     return this.marks.get(lane) ?? 0n;
   }
 
+  /** All of them, as two columns: for statements that find out the lanes themselves. */
+  columns(): [lanes: number[], ids: bigint[]] {
+    return [[...this.marks.keys()], [...this.marks.values()]];
+  }
+
   /** A writer of this process was given `id`. */
   given(lane: number, id: bigint): void {
     if (id > this.of(lane)) this.marks.set(lane, id);

@@ -13,12 +13,11 @@ import {
 import { byTransport } from './by-lane.js';
 import { placeOf } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { sequenceBehind } from './sequence-behind.js';
 import { IS_DURABLE, prepared } from '../sql/sql.js';
 import { SCOPE_OF_LANE } from './relay-scope.js';
 import { discardIn, strandedIn } from './stranded.js';
 import { sqlOf } from '../sql/transaction-sql.js';
-
-const NOT_NULL_VIOLATION = '23502';
 
 interface StatsRow {
   readonly lane: number;
@@ -147,16 +146,9 @@ export class PostgresLogStore implements LogStore {
       text: statement.text,
       values: statement.values,
       answered: ([lane, id]) => this.context.marks.given(Number(lane), BigInt(id as string)),
-      refusal: (error) => this.behind(error, lanes),
+      refusal: (error) => sequenceBehind(this.context, error, lanes),
     });
     return lanes;
-  }
-
-  /** A lane's sequence was set back: readers, who are past such an id, would never see the row. */
-  private behind(error: unknown, lanes: readonly number[]): Error | undefined {
-    const { code, table, column } = error as { readonly code?: unknown; readonly table?: unknown; readonly column?: unknown };
-    if (code !== NOT_NULL_VIOLATION || column !== 'id' || !this.context.tables.outbox.endsWith(String(table))) return undefined;
-    return hfError('HF_STORE_SEQUENCE_BEHIND', { lanes: [...new Set(lanes)].sort((a, b) => a - b).join(', ') }, { cause: error });
   }
 
   private async appendScheduled(tx: Transaction, rows: readonly LogRow[]): Promise<void> {

@@ -4,6 +4,7 @@ import { lock } from '../sql/advisory-lock.js';
 import { Fence } from './fence.js';
 import { raiseSequence } from './raise-sequence.js';
 import { prepared } from '../sql/sql.js';
+import { drawingIds } from './sequence-behind.js';
 
 /** Rows deleted per lane and pass, at most: a trim must never hold locks for long. */
 const TRIM_BATCH = 1000;
@@ -23,7 +24,9 @@ export class PostgresLogUpkeep implements LogUpkeep {
       `with due as (select id from ${t.scheduled} where due_at <= ${now} order by due_at, id limit $1 for update skip locked),
        gone as (delete from ${t.scheduled} s using due where s.id = due.id returning s.*)
        insert into ${t.outbox} (lane, id, type, key, attributes, body)
-       select lane, nextval(${t.sequenceOf('lane')}), type, key, attributes, body from (select * from gone order by due_at, id) ordered
+       select n.lane, case when n.id > coalesce(m.id, 0) then n.id end, type, key, attributes, body
+       from (select lane, nextval(${t.sequenceOf('lane')}) as id, type, key, attributes, body from (select * from gone order by due_at, id) ordered) n
+       left join unnest($3::smallint[], $4::bigint[]) m(lane, id) on m.lane = n.lane
        returning lane`,
     );
     this.nextDueStatement = prepared(
@@ -47,7 +50,7 @@ export class PostgresLogUpkeep implements LogUpkeep {
     if (next === undefined || next > 0) return { moved: 0, nextDueMs: next };
     const moved = await this.context.pool.transaction(async (sql) => {
       if (!(await lock(sql, `${this.context.tables.scheduled}`))) return 0;
-      const { rowCount } = await sql.run(this.moveStatement(limit, ahead));
+      const { rowCount } = await drawingIds(this.context, () => sql.run(this.moveStatement(limit, ahead, ...this.context.marks.columns())));
       failpoint('scheduled:after-move');
       return rowCount;
     });
