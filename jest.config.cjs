@@ -58,6 +58,8 @@ module.exports = {
   rootDir: __dirname,
   // The workers share one PostgreSQL, and the machine that runs this may have two cores.
   maxWorkers: 2,
+  // Cases of a contract at a time: a broker does most of the work of each.
+  maxConcurrency: 3,
   testTimeout: 30_000,
   cacheDirectory: '<rootDir>/.cache/jest',
   testSequencer: '<rootDir>/test/support/sequencer.cjs',

@@ -2,7 +2,7 @@ import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@h
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { KAFKA_CAPABILITIES, kafka } from '@holdfast/transport-kafka';
 import { onPostgres } from './postgres-system.js';
-import { runContractInTurn } from './run-contract.js';
+import { runContract } from './run-contract.js';
 
 /** Enough to see that they are shared. */
 const PARTITIONS = 3;
@@ -14,7 +14,7 @@ describeWithKafka('on Kafka', () => {
   }, KAFKA_START_MS);
   afterAll(() => area?.clear());
 
-  runContractInTurn('the transport kafka', transportContract(KAFKA_CAPABILITIES), {
+  runContract('the transport kafka', transportContract(KAFKA_CAPABILITIES), {
     open: async () => {
       const prefix = area.name();
       const options = { brokers: [area.address], prefix, partitions: PARTITIONS };
