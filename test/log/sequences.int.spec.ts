@@ -95,9 +95,9 @@ describe.each(servers())('the numbers of a lane on $name', (server) => {
     const { halfMessages, transactions } = scene.store;
     const half = { transport: 'default', type: TYPE, attributes: '{}', body: Buffer.from('{"key":"half"}') };
     for (const unitId of ['told', 'asked']) {
-      await halfMessages.register([{ unitId, ordinal: 0, ...half }], 0);
+      const server = await halfMessages.register([{ unitId, ordinal: 0, ...half }], 0);
       const tx = await transactions.begin({ dataSource: 'default', isolation: undefined, readOnly: false });
-      await halfMessages.commitWith(tx, unitId);
+      await halfMessages.commitWith(tx, { unitId, server });
       await tx.commit();
     }
     const tell = () => halfMessages.settle({ gone: [], logged: [{ unitId: 'told', ordinal: 0 }] });

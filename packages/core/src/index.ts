@@ -130,6 +130,7 @@ export type {
   HalfMessage,
   HalfMessageRef,
   HalfMessageStore,
+  RegisteredUnit,
   SettledHalfMessages,
 } from './half-message/half-message.store.port.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';

@@ -16,6 +16,13 @@ export interface HalfMessage extends HalfMessageRef {
   readonly body: Uint8Array;
 }
 
+/** A unit whose messages are registered. */
+export interface RegisteredUnit {
+  readonly unitId: string;
+  /** What `register` gave back. */
+  readonly server: string;
+}
+
 /** Messages whose unit's outcome is known. */
 export interface SettledHalfMessages {
   /** Sent, or of a unit that was rolled back: deleted. */
@@ -59,10 +66,14 @@ export interface HalfMessageStore {
    * connection of the pool: whoever calls it holds one.
    *
    * @param checkAfterMs when a check-back may ask about them
+   * @returns the server that has them, for `commitWith`
    */
-  register(messages: readonly HalfMessage[], checkAfterMs: number): Promise<void>;
-  /** Writes, with the COMMIT of `tx`, that the unit is committed. COMMIT is refused with HF_HALF_MESSAGE_ROLLED_BACK when a check-back was first. */
-  commitWith(tx: Transaction, unitId: string): Promise<void>;
+  register(messages: readonly HalfMessage[], checkAfterMs: number): Promise<string>;
+  /**
+   * Writes, with the COMMIT of `tx`, that the unit is committed. COMMIT is refused with HF_HALF_MESSAGE_ROLLED_BACK when a check-back was first, and with
+   * HF_HALF_MESSAGE_SERVER when it went to another server than the messages, or to one that has started again since.
+   */
+  commitWith(tx: Transaction, unit: RegisteredUnit): Promise<void>;
   /** Takes messages out of the register. What somebody else has in work, or has dealt with, is left to him. Gives back the lanes of the log written to. */
   settle(settled: SettledHalfMessages): Promise<readonly number[]>;
   /**

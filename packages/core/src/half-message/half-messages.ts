@@ -61,7 +61,7 @@ export class HalfMessages {
     const unitId = uuidv7(clock, random);
     const sinceMs = clock.monotonicMs();
     const sent: SentHalfMessage[] = messages.map(({ envelope, transport }, ordinal) => ({ unitId, ordinal, transport, envelope, sinceMs }));
-    await store.register(
+    const server = await store.register(
       sent.map(({ ordinal, transport, envelope }) => ({
         unitId,
         ordinal,
@@ -74,7 +74,7 @@ export class HalfMessages {
     );
     emit('unit:registered', () => ({ unit: unitId, count: messages.length }));
     failpoint('half-message:after-register');
-    await store.commitWith(tx, unitId);
+    await store.commitWith(tx, { unitId, server });
     return {
       committed: () => {
         told(messages);

@@ -58,6 +58,12 @@ export const UNIT_ERRORS = {
     sentence: "{feature} is not possible in a unit of work with protocol: 'half-message'.",
     fix: "Leave it out, or use the default protocol, 'outbox', for this method.",
   },
+  HF_HALF_MESSAGE_SERVER: {
+    category: 'transient',
+    sentence:
+      'The unit of work {unit} was rolled back: its COMMIT went to another database server than its messages had been registered on.',
+    fix: 'Do it again: after a fail-over all connections reach the new server within seconds. If it goes on, look for a proxy that shares connections out among several primaries.',
+  },
   HF_HALF_MESSAGE_ROLLED_BACK: {
     category: 'transient',
     sentence:

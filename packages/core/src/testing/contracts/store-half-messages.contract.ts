@@ -41,7 +41,9 @@ async function scene(fixture: StoreFixture) {
     await one.store.halfMessages.register(messages, 0);
     return messages;
   };
-  const commitWith = (unitId: string, process = one) => inTransaction(process, (tx) => process.store.halfMessages.commitWith(tx, unitId));
+  const server = await one.store.halfMessages.register([], 0);
+  const commitWith = (unitId: string, process = one) =>
+    inTransaction(process, (tx) => process.store.halfMessages.commitWith(tx, { unitId, server }));
   const check = async (process: StoreProcess = other): Promise<readonly CheckedUnit[]> =>
     (await process.store.halfMessages.checkBack(TERMS)).units;
   /** Bodies that subscriptions get from the log. */
@@ -57,6 +59,7 @@ async function scene(fixture: StoreFixture) {
     other,
     messagesOf,
     registered,
+    server,
     commitWith,
     check,
     logged,
@@ -101,14 +104,14 @@ export const HALF_MESSAGE_FACTS = factsOf('half messages', scene, {
     ISOLATIONS,
     'are decided by whoever is first, with a unit at %s',
     (isolation) =>
-      async ({ one, registered, check, logged }: Scene) => {
+      async ({ one, server, registered, check, logged }: Scene) => {
         const { transactions } = one.store;
         const tx = await transactions.begin({ dataSource: transactions.dataSources[0], isolation, readOnly: false });
         // Its snapshot is older than the register and the decision.
         await one.store.inbox.remember(tx, { subscriptionId: 1, keys: [{ source: 's', id: '1' }], ttlMs: DAY_MS });
         await registered('u');
         assertFields(await check(), [{ unitId: 'u', outcome: 'rolled-back' }]);
-        await one.store.halfMessages.commitWith(tx, 'u');
+        await one.store.halfMessages.commitWith(tx, { unitId: 'u', server });
         const code = await codeOf(tx.commit());
         assert.ok(code !== undefined, 'the unit committed after it had been decided against');
         await tx.rollback();
@@ -119,7 +122,7 @@ export const HALF_MESSAGE_FACTS = factsOf('half messages', scene, {
     await one.store.halfMessages.register(messagesOf('u'), LATER_MS);
     assert.deepEqual(await check(), []);
   },
-  'are registered by many units at once, also when the pool has no connection left': async ({ one, messagesOf, check }) => {
+  'are registered by many units at once, also when the pool has no connection left': async ({ server, one, messagesOf, check }) => {
     const held = await Promise.all(Array.from({ length: 8 }, () => begin(one)));
     const units = held.map((_, n) => `u${n}`);
     for (const tx of held)
@@ -127,7 +130,7 @@ export const HALF_MESSAGE_FACTS = factsOf('half messages', scene, {
     await Promise.all(units.map((unit) => one.store.halfMessages.register(messagesOf(unit), 0)));
     await Promise.all(
       held.map(async (tx, n) => {
-        await one.store.halfMessages.commitWith(tx, units[n] as string);
+        await one.store.halfMessages.commitWith(tx, { unitId: units[n] as string, server });
         await tx.commit();
       }),
     );
@@ -137,6 +140,7 @@ export const HALF_MESSAGE_FACTS = factsOf('half messages', scene, {
     );
   },
   'that were sent or rolled back leave the register, and those that were not sent go into the log': async ({
+    server,
     one,
     messagesOf,
     check,
@@ -145,7 +149,7 @@ export const HALF_MESSAGE_FACTS = factsOf('half messages', scene, {
     const messages = messagesOf('u', 3);
     const [first, second, third] = messages as [HalfMessage, HalfMessage, HalfMessage];
     await one.store.halfMessages.register(messages, 0);
-    await inTransaction(one, (tx) => one.store.halfMessages.commitWith(tx, 'u'));
+    await inTransaction(one, (tx) => one.store.halfMessages.commitWith(tx, { unitId: 'u', server }));
     const lanes = await one.store.halfMessages.settle({ gone: [first], logged: [second] });
     assert.equal(lanes.length, 1);
     assert.deepEqual(await logged(), ['u 1']);

@@ -167,11 +167,11 @@ export const TRANSPORT_FACTS = factsOf('a further transport', scene, {
       return { unitId, ordinal, transport, type, attributes, body: Buffer.from(`${unitId} ${transport}`) };
     };
     const units = ['unsent', 'asked'];
-    await halfMessages.register(
+    const server = await halfMessages.register(
       units.flatMap((unit) => [half(unit, 0, DEFAULT_TRANSPORT), half(unit, 1, 'events')]),
       0,
     );
-    for (const unit of units) await inTransaction(one, (tx) => halfMessages.commitWith(tx, unit));
+    for (const unit of units) await inTransaction(one, (tx) => halfMessages.commitWith(tx, { unitId: unit, server }));
     const logged = [0, 1].map((ordinal) => ({ unitId: 'unsent', ordinal }));
     const lanes = [await halfMessages.settle({ gone: [], logged }), (await halfMessages.checkBack({ limit: 10, againMs: 0 })).lanes];
     for (const written of lanes) assert.deepEqual([written.length, written.filter((lane) => events.includes(lane)).length], [2, 1]);

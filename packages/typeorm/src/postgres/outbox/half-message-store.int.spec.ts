@@ -4,12 +4,14 @@ import { RawTransaction } from '../../../../../test/log/support/raw-transaction.
 
 const LATER_MS = 60_000;
 
-describe.each(servers())('half messages on $name', (server) => {
+describe.each(servers())('half messages on $name', (postgres) => {
   let database: TestDatabase;
   let one: OpenStore;
+  /** That has what was registered. */
+  let server: string;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await borrowTestDatabase(postgres);
     one = await openStore(database.url, { lanes: 4 });
   });
 
@@ -27,7 +29,7 @@ describe.each(servers())('half messages on $name', (server) => {
       attributes: '{}',
       body: Buffer.from(unitId),
     });
-    await one.store.halfMessages.register(units.map(message), 0);
+    server = await one.store.halfMessages.register(units.map(message), 0);
   }
 
   const check = async () =>
@@ -37,10 +39,16 @@ describe.each(servers())('half messages on $name', (server) => {
 
   async function decided(unitId: string, isCommitted = false): Promise<RawTransaction> {
     const tx = await RawTransaction.open(database.url);
-    await one.store.halfMessages.commitWith(tx, unitId);
+    await one.store.halfMessages.commitWith(tx, { unitId, server });
     if (isCommitted) await tx.commit();
     return tx;
   }
+
+  /** The connection over which messages are registered. */
+  const registering = () =>
+    one.query<{ pid: number }>(
+      `select pid from pg_stat_activity where query like '%insert into holdfast_half_message%' and pid <> pg_backend_pid() and datname = current_database()`,
+    );
 
   it('of a transaction that is open are asked about again later, and those of others are settled meanwhile', async () => {
     await registered('open', 'done', 'silent');
@@ -76,7 +84,7 @@ describe.each(servers())('half messages on $name', (server) => {
     expect(await one.query('select count(*)::int as n from holdfast_outbox')).toEqual([{ n: open.length }]);
   });
 
-  const withPrepared = server.maxPreparedTransactions > 0 ? it : it.skip;
+  const withPrepared = postgres.maxPreparedTransactions > 0 ? it : it.skip;
 
   withPrepared('of a transaction that is prepared are asked about again later, also after whoever prepared it is gone', async () => {
     await registered('branch');
@@ -90,9 +98,20 @@ describe.each(servers())('half messages on $name', (server) => {
   it('make their commit durable where the session does not ask for it', async () => {
     const tx = await RawTransaction.open(database.url);
     await tx.client.query('set local synchronous_commit = off');
-    await one.store.halfMessages.commitWith(tx, 'unit');
+    await registered('unit');
+    await one.store.halfMessages.commitWith(tx, { unitId: 'unit', server });
     expect((await tx.client.query<{ on: string }>(`select current_setting('synchronous_commit') as on`)).rows).toEqual([{ on: 'on' }]);
     await tx.commit();
+  });
+
+  it('that were registered on another server than COMMIT goes to, roll their unit back, and the next ones get a new connection', async () => {
+    await registered('elsewhere');
+    const before = await registering();
+    server = `${Number(server) - 1}`;
+    await expect(decided('elsewhere', true)).rejects.toMatchObject({ code: 'HF_HALF_MESSAGE_SERVER' });
+    expect(await check()).toEqual(['elsewhere rolled-back']);
+    await registered('here');
+    expect(await registering()).not.toEqual(before);
   });
 
   it('are registered on a new connection when theirs is cut', async () => {

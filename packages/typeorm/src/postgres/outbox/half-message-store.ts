@@ -7,11 +7,13 @@ import {
   type HalfMessageRef,
   type HalfMessageStore,
   hfError,
+  type RegisteredUnit,
   type SettledHalfMessages,
   type Transaction,
 } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { drawingIds } from './sequence-behind.js';
+import { LIFE } from '../server-life.js';
 import { ApartConnection, type ApartConnectionParts } from '../sql/apart-connection.js';
 import { Gathered } from '../sql/gathered.js';
 import { IS_DURABLE, prepared, type SqlRunner, type Statement } from '../sql/sql.js';
@@ -26,6 +28,7 @@ const LOCK_TIMEOUT = '100ms';
 const MOST_OPEN = 10;
 const LOCK_NOT_AVAILABLE = '55P03';
 const UNIQUE_VIOLATION = '23505';
+const NOT_NULL_VIOLATION = '23502';
 /** A decision against a unit is kept longer than any transaction stays open in which it could still try to commit. */
 const ROLLED_BACK_KEPT = '30 days';
 
@@ -65,7 +68,7 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
   private readonly againStatement;
   private readonly decidedStatement;
   private readonly apart: ApartConnection;
-  private readonly rounds: Gathered<Round, void>;
+  private readonly rounds: Gathered<Round, string>;
   private readonly logs: Gathered<readonly HalfMessageRef[], readonly number[]>;
 
   constructor(
@@ -81,14 +84,17 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
       `with relaxed as (select set_config('synchronous_commit', 'off', true)),
        free as (select h.unit_id, h.ordinal from ${halfMessage} h join unnest($1::text[], $2::int[]) g(unit_id, ordinal)
          on h.unit_id = g.unit_id and h.ordinal = g.ordinal cross join relaxed for update of h skip locked),
-       gone as (delete from ${halfMessage} h using free f where h.unit_id = f.unit_id and h.ordinal = f.ordinal)
-       insert into ${halfMessage} (unit_id, ordinal, transport, type, attributes, body, check_at)
+       gone as (delete from ${halfMessage} h using free f where h.unit_id = f.unit_id and h.ordinal = f.ordinal),
+       registered as (insert into ${halfMessage} (unit_id, ordinal, transport, type, attributes, body, check_at)
        select r.unit_id, r.ordinal, r.transport, r.type, r.attributes, r.body, ${now('($10 + r.after_ms)')}
        from unnest($3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::float8[]) r(unit_id, ordinal, transport, type, attributes, body, after_ms)
-       cross join relaxed`,
+       cross join relaxed)
+       select ${LIFE} as server`,
     );
+    // On another server the decision becomes null, which the table refuses: nobody has to look at the answer before COMMIT.
     this.commitStatement = prepared(
-      `insert into ${guard} (scope, key, branch, operation, status) select '${SCOPE}', $1, '', '${OPERATION}', 'committed' where ${IS_DURABLE}`,
+      `insert into ${guard} (scope, key, branch, operation, status)
+       select '${SCOPE}', $1, '', '${OPERATION}', case when ${LIFE} = $2 then 'committed' end where ${IS_DURABLE}`,
     );
     this.logStatement = prepared(
       this.intoLog(
@@ -127,12 +133,12 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     this.apart.close();
   }
 
-  register(messages: readonly HalfMessage[], checkAfterMs: number): Promise<void> {
+  register(messages: readonly HalfMessage[], checkAfterMs: number): Promise<string> {
     return this.rounds.run({ registered: messages, checkAfterMs, gone: [] });
   }
 
-  async commitWith(tx: Transaction, unitId: string): Promise<void> {
-    await sqlOf(tx).runLast({ ...this.commitStatement(unitId), refusal: (error) => this.tooLate(error, unitId) });
+  async commitWith(tx: Transaction, { unitId, server }: RegisteredUnit): Promise<void> {
+    await sqlOf(tx).runLast({ ...this.commitStatement(unitId, server), refusal: (error) => this.refused(error, unitId) });
   }
 
   async settle({ gone, logged }: SettledHalfMessages): Promise<readonly number[]> {
@@ -235,9 +241,10 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
   }
 
   /** All that waits, in one statement of its own. */
-  private async runRounds(rounds: readonly Round[]): Promise<readonly void[]> {
-    await this.apart.run(this.roundOf(rounds));
-    return rounds.map(() => undefined);
+  private async runRounds(rounds: readonly Round[]): Promise<readonly string[]> {
+    const [row] = await this.apart.run<{ server: string }>(this.roundOf(rounds));
+    const { server } = row as { server: string };
+    return rounds.map(() => server);
   }
 
   private roundOf(rounds: readonly Round[]): Statement {
@@ -254,11 +261,15 @@ export class PostgresHalfMessageStore implements HalfMessageStore {
     );
   }
 
-  /** The guard row is there already, and only a check-back could have written it. */
-  private tooLate(error: unknown, unit: string): Error | undefined {
+  private refused(error: unknown, unit: string): Error | undefined {
     const { code, table } = error as { readonly code?: unknown; readonly table?: unknown };
-    if (code !== UNIQUE_VIOLATION || !this.context.tables.guard.endsWith(String(table))) return undefined;
-    return hfError('HF_HALF_MESSAGE_ROLLED_BACK', { unit }, { cause: error });
+    if (!this.context.tables.guard.endsWith(String(table))) return undefined;
+    // Only a check-back could have written the row.
+    if (code === UNIQUE_VIOLATION) return hfError('HF_HALF_MESSAGE_ROLLED_BACK', { unit }, { cause: error });
+    if (code !== NOT_NULL_VIOLATION) return undefined;
+    // Which of the two is the wrong one is not known here: the register goes over a new connection from now on.
+    this.apart.close();
+    return hfError('HF_HALF_MESSAGE_SERVER', { unit }, { cause: error });
   }
 }
 

@@ -22,17 +22,18 @@ export class ApartConnection {
   constructor(private readonly parts: ApartConnectionParts) {}
 
   /** One at a time is called for. @throws HF_STORE_UNANSWERED */
-  async run({ name, text, values }: Statement): Promise<void> {
+  async run<Row>({ name, text, values }: Statement): Promise<readonly Row[]> {
     const opening = this.opening ?? this.open();
     const answer = opening.then(({ client }) => client.query(this.parts.isPreparing ? { name, text, values } : { text, values }));
     try {
-      await within(ANSWER_MS, answer);
+      return (await within(ANSWER_MS, answer)).rows as Row[];
     } catch (error) {
       this.forget(opening, error);
       throw error instanceof Unanswered ? hfError('HF_STORE_UNANSWERED', { timeoutMs: ANSWER_MS }, { cause: error }) : error;
     }
   }
 
+  /** The next statement gets another one. */
   close(): void {
     if (this.opening !== undefined) this.forget(this.opening);
   }
