@@ -51,7 +51,13 @@ class Rate extends Command<string> {
   }
 }
 
-/** As that service declares it. */
+/** As a service declares it whose only broker is Kafka. */
+@Message('shop.viewed', { destination: 'views' })
+class ViewedHere {
+  constructor(readonly n: number) {}
+}
+
+/** The same. */
 @Message('shop.rate', { destination: 'ratings' })
 class RateHere extends Command<string> {
   constructor(readonly n: number) {
@@ -106,8 +112,8 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
     };
 
     const ORDERED = { ordering: 'key', transactional: true, idempotent: true, retry: 5 } as const;
-    const shop = () =>
-      run({}, (bus) => {
+    const shop = (options: Partial<HoldfastOptions> = {}) =>
+      run(options, (bus) => {
         const note = (what: string, key: string | undefined, n: number) =>
           dataSource.query('insert into effect (what, key, n) values ($1, $2, $3)', [what, key, n]);
         const charge = async ({ n }: Charge, { key }: Delivery) => {
@@ -189,6 +195,31 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       expect(await bus.bus.request(new Rate(3))).toBe('rated 3');
       expect(await bus.bus.request(new Weigh(4))).toBe('weighs 4');
       way.refuse(false);
+    });
+
+    it('a message gives receipts over the broker it came on, also of a service that has only that one', async () => {
+      const elsewhere = await borrowTestDatabase();
+      const own = await new DataSource({ type: 'postgres', url: elsewhere.url, poolSize: 8 }).initialize();
+      const bus = await shop({ receipts: true } as Partial<HoldfastOptions>);
+      const alone = { service: 'ratings', store: typeorm({ dataSource: own, lanes: 2 }), transports: undefined, transport: overKafka() };
+      const ratings = await run(alone as never, (made) =>
+        made.on(ViewedHere, () => undefined, { name: 'ratings.count', transactional: true, idempotent: true }),
+      );
+      way.refuse(true);
+      const { id } = await bus.bus.publish(new Viewed(1), { key: 'a', receipt: true });
+      const given = await eventually(
+        () => bus.outbox.receipts(id),
+        ({ length }) => length === 2,
+      );
+      expect(given.map(({ subscription, status }) => `${subscription} ${status}`).sort()).toEqual([
+        'ratings.count consumed',
+        'shop.count consumed',
+      ]);
+      way.refuse(false);
+      buses.splice(buses.indexOf(ratings), 1);
+      await ratings.stop({ timeout: '5s' });
+      await own.destroy();
+      await elsewhere.drop();
     });
 
     it('a subscription gets its own types from an address, and nothing else that is sent there', async () => {
