@@ -60,7 +60,7 @@ module.exports = {
   maxWorkers: 2,
   // Cases of a contract at a time: a broker does most of the work of each.
   maxConcurrency: 3,
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   cacheDirectory: '<rootDir>/.cache/jest',
   testSequencer: '<rootDir>/test/support/sequencer.cjs',
   projects: [

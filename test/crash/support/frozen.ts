@@ -5,7 +5,7 @@ import type { Program } from './program.js';
 
 /** A program that is to freeze tells its memory so often. */
 export const BEAT_MS = 100;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** Until a program that tells its memory all the time has said nothing for a while. */
 export async function frozen(program: Program): Promise<void> {

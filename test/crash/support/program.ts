@@ -6,7 +6,7 @@ import type { Line, Order, ProgramOptions, Publishing } from '../programs/option
 const DIRECTORY = join(__dirname, '..', 'programs');
 const ROOT = join(__dirname, '..', '..', '..');
 /** Longest wait for a line, unless a test says otherwise. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 type LineOf<E extends Line['e']> = Extract<Line, { readonly e: E }>;
 

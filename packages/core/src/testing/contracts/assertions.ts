@@ -1,6 +1,10 @@
 import { strict as assert } from 'node:assert';
 import { inspect } from 'node:util';
 
+/** Of a busy machine. */
+const PATIENCE_MS = 60_000;
+const LOOK_MS = 20;
+
 /** Fails unless `actual` has the fields of `expected`, deeply, whatever else it has. */
 export function assertFields(actual: unknown, expected: object): void {
   if (Array.isArray(expected)) assert.equal((actual as readonly unknown[] | undefined)?.length, expected.length);
@@ -25,12 +29,12 @@ export function assertBetween(
 }
 
 /** Looks again and again until it is so; throws with what it saw last. */
-export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs = 30_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs = PATIENCE_MS): Promise<T> {
   for (const end = Date.now() + forMs; ; ) {
     const value = await look();
     if (isGood(value)) return value;
     if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms; last seen: ${inspected(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
 
