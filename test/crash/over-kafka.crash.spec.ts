@@ -15,6 +15,6 @@ describeWithKafka('over Kafka', () => {
 
   breakOver(() => {
     const { address, name, sessionMs } = area as KafkaArea;
-    return { kafka: { brokers: [address], prefix: name(), sessionTimeout: Math.max(2000, sessionMs), partitions: 4 } };
+    return { kafka: { brokers: [address], prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 4 } };
   });
 });

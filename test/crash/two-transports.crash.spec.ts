@@ -43,7 +43,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
         url,
         lanes: 4,
         broker: { url: toRabbit.url, exchange: toRabbit.name(), heartbeat: '2s', partitions: 2 },
-        kafka: { brokers: [toKafka.address], prefix: toKafka.name(), sessionTimeout: Math.max(2000, toKafka.sessionMs), partitions: 2 },
+        kafka: { brokers: [toKafka.address], prefix: toKafka.name(), sessionTimeout: Math.max(4000, toKafka.sessionMs), partitions: 2 },
         subscriptions: [
           { name: 'commanded', isOrdered: true },
           { name: 'told', isOrdered: true, isOnEvents: true },
@@ -58,7 +58,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       for (const { at, hit } of DEATHS) died.push(await die({ arena, options }, { at, hit, publishing: { count: 20, ...BOTH } }));
       const last = await new Program(options).ready();
       await last.publish({ count: 20, ...BOTH });
-      const promises = { once: ['commanded', 'told'], ordered: ['commanded', 'told'], minimum: 20, patienceMs: 40_000 };
+      const promises = { once: ['commanded', 'told'], ordered: ['commanded', 'told'], minimum: 20, patienceMs: 90_000 };
       const { faults } = await account(arena, [...died, last], promises);
       const ends = await Promise.all(died.map(({ ended }) => ended));
       expect({ faults, ends: ends.map(({ signal }) => signal) }).toEqual({ faults: [], ends: DEATHS.map(() => 'SIGKILL') });
@@ -68,6 +68,6 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       ]);
       await last.stop();
       await arena.close();
-    }, 240_000);
+    }, 400_000);
   });
 });

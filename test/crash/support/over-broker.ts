@@ -10,7 +10,9 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
   { name: 'batch', batchSize: 8 },
   { name: 'leased', isTransactional: false, lockTtlMs: 2000 },
 ];
-const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: 40_000 };
+/** For the last effect, on a machine that has much else to do. */
+const PATIENCE_MS = 90_000;
+const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: PATIENCE_MS };
 const MIXED = ['ok', 'ok', 'slow', 'ok', 'throw-once', 'ok'] as const;
 const ATTEMPTS = 3;
 const HALF = { protocol: 'half-message', keys: 0 } as const;
@@ -71,13 +73,13 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
       for (const death of deaths) died.push(await die(scene, death));
       const last = await new Program(all).ready();
       await last.publish({ count: 20 });
-      const { faults } = await account(arena, [...died, last], { ...promises, minimum: 20, patienceMs: 40_000 });
+      const { faults } = await account(arena, [...died, last], { ...promises, minimum: 20, patienceMs: PATIENCE_MS });
       const ends = await Promise.all(died.map(({ ended }) => ended));
       expect({ faults, ends: ends.map(({ signal }) => signal) }).toEqual({ faults: [], ends: ends.map(() => 'SIGKILL') });
       await last.stop();
       await arena.close();
     },
-    300_000,
+    400_000,
   );
 
   it.concurrent('a process that is killed and one that is frozen with deliveries in hand are replaced, and nothing doubles when the frozen one wakes', async () => {
@@ -96,7 +98,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     await untilAtWork(arena, sleeping, healthy);
     expect((await account(arena, programs, { ...PROMISES, minimum: 130 })).faults).toEqual([]);
     await arena.close();
-  }, 150_000);
+  }, 400_000);
 
   it('SIGTERM under load, twice: ends in time, and the next one goes on', async () => {
     const { arena, options } = await open({ stopTimeoutMs: 3000, publishesToTheEnd: true });
@@ -118,7 +120,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     expect(faults).toEqual([]);
     expect((await next.stop()).code).toBe(0);
     await arena.close();
-  }, 120_000);
+  }, 240_000);
 
   it('fifty copies of one message have one effect in each subscription', async () => {
     const slow = SUBSCRIPTIONS.map((each) => ({ ...each, slowMs: 50, lockTtlMs: 5000 })).filter(({ isOrdered }) => !isOrdered);
@@ -126,7 +128,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     const programs = (await Promise.all([0, 1].map(() => new Program(options).ready()))) as [Program, Program];
     await programs[0].publish({ prefix: 'copy', count: 50, keys: 0, copyOf: 'the-one', concurrency: 8, rollbackShare: 0 });
     await programs[1].publish({ prefix: 'other', count: 20, keys: 0, rollbackShare: 0 });
-    const { faults } = await account(arena, programs, { once: ['batch', 'leased'], minimum: 70, patienceMs: 30_000 });
+    const { faults } = await account(arena, programs, { once: ['batch', 'leased'], minimum: 70, patienceMs: PATIENCE_MS });
     expect(faults).toEqual([]);
     for (const program of programs) expect((await program.stop()).code).toBe(0);
     const effects = await arena.look(
@@ -134,7 +136,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     );
     expect(effects).toEqual(['batch', 'leased'].map((subscription) => ({ subscription, n: 1 })));
     await arena.close();
-  }, 90_000);
+  }, 240_000);
 
   it.concurrent('a message that kills every process that takes it ends as a dead letter, and nobody else pays', async () => {
     const killed = [
@@ -151,10 +153,10 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
       arena.look<{ message_id: string; error_code: string; attempts: number }>(
         `select message_id, error_code, attempts from holdfast_delivery where state = 'dead'`,
       );
-    for (const end = performance.now() + 90_000; (await dead()).length < killed.length; await pause(100))
+    for (const end = performance.now() + 2 * PATIENCE_MS; (await dead()).length < killed.length; await pause(100))
       if (performance.now() > end) throw new Error(`after ${supervised.deaths} deaths it is no dead letter`);
     const deaths = supervised.deaths + 1;
-    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1, patienceMs: 30_000 };
+    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1, patienceMs: PATIENCE_MS };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);
     await supervised.stop();
     const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
@@ -162,5 +164,5 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`deaths: ${deaths}`);
     expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 20);
     await arena.close();
-  }, 180_000);
+  }, 400_000);
 }
