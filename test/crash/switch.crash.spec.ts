@@ -14,7 +14,7 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
 ];
 const BY = { by: 'a test', reason: 'a test' };
 
-const eventually = eventuallyWithin(30_000);
+const eventually = eventuallyWithin(60_000);
 
 describeWithRabbit('a switch from database() to RabbitMQ', () => {
   let area: RabbitArea;

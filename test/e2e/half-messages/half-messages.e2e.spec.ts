@@ -18,9 +18,9 @@ class Paid {
   constructor(readonly n: number) {}
 }
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
-const eventually = eventuallyWithin(20_000);
+const eventually = eventuallyWithin(40_000);
 const HALF = { protocol: 'half-message' } as const;
 
 let testDatabase: TestDatabase;

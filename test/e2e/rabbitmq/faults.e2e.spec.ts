@@ -19,10 +19,10 @@ class OrderPlaced {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(40_000);
+const eventually = eventuallyWithin(80_000);
 
 describeWithRabbit('a bus over RabbitMQ', () => {
-  jest.setTimeout(60_000);
+  jest.setTimeout(120_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let dataSource: DataSource;

@@ -19,7 +19,7 @@ class Booked {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(40_000);
+const eventually = eventuallyWithin(80_000);
 
 /** One process of the service, with a pool of its own. */
 interface Running {
@@ -67,7 +67,7 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
     const bus = new Holdfast(
       {
         service: 'bank',
-        transport: rabbitmq({ url: area.url, exchange, heartbeat: '2s', partitions: PARTITIONS, ...options }),
+        transport: rabbitmq({ url: area.url, exchange, heartbeat: '2s', startTimeout: '60s', partitions: PARTITIONS, ...options }),
         store: typeorm({ dataSource, lanes: 4 }),
       },
       { logger: silentLogger },

@@ -45,7 +45,11 @@ describeWithRabbit('a service that goes from database() to rabbitmq()', () =>
     const area = await openRabbit();
     const exchange = area.name();
     const queues = SUBSCRIPTIONS.map((name) => `${exchange}/shop/${name}`);
-    return { name: 'rabbitmq', transport: () => rabbitmq({ url: area.url, exchange, partitions: 4 }), clear: () => area.drop(queues) };
+    return {
+      name: 'rabbitmq',
+      transport: () => rabbitmq({ url: area.url, exchange, partitions: 4, startTimeout: '60s' }),
+      clear: () => area.drop(queues),
+    };
   }),
 );
 

@@ -22,11 +22,11 @@ class Charge extends Command<void> {
   }
 }
 
-const eventually = eventuallyWithin(20_000);
+const eventually = eventuallyWithin(40_000);
 const LANES = 4;
 
 describe('two transports over one log', () => {
-  jest.setTimeout(60_000);
+  jest.setTimeout(120_000);
   let testDatabase: TestDatabase;
   let dataSource: DataSource;
   let rabbit: HandBroker;

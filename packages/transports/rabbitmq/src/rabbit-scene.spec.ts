@@ -138,7 +138,7 @@ export function eachInScene(queues: string[], use: (opened: { readonly area: Rab
 }
 
 /** Looks again and again until it is so. */
-export const eventually = eventuallyWithin(15_000);
+export const eventually = eventuallyWithin(40_000);
 
 /** A method of the class `connection` (10) on channel 0. */
 function methodFrame(method: number, fields: Buffer): Buffer {
