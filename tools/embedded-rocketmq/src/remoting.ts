@@ -5,6 +5,7 @@ export interface RemotingRequest {
   /** Of RocketMQ's `RequestCode`. */
   readonly code: number;
   readonly fields?: Readonly<Record<string, string>>;
+  /** Bytes as they are, anything else as JSON. */
   readonly body?: unknown;
 }
 
@@ -23,7 +24,7 @@ const PATIENCE_MS = 5000;
 export function invoke(address: string, { code, fields = {}, body }: RemotingRequest): Promise<RemotingAnswer> {
   const [host, port] = address.split(':') as [string, string];
   const header = Buffer.from(JSON.stringify({ code, language: 'JAVA', version: 453, opaque: 1, flag: 0, extFields: fields }));
-  const content = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
+  const content = body === undefined ? Buffer.alloc(0) : Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
   const sizes = Buffer.alloc(8);
   sizes.writeInt32BE(4 + header.length + content.length, 0);
   sizes.writeInt32BE(header.length, 4);

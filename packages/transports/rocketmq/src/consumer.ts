@@ -164,9 +164,12 @@ export class Consumer {
       }
       const askedMs = clock.monotonicMs();
       try {
-        this.received(source, await consumer.receive(room), askedMs);
+        const messages = await consumer.receive(room);
+        source.problem = undefined;
+        this.received(source, messages, askedMs);
       } catch (error) {
         if (isLost || this.isStopped) return;
+        source.problem = error instanceof Error ? error.message : String(error);
         this.parts.logger.warn('the broker did not answer a receive; it is asked again', { queue: this.group, error });
         await scheduler.sleep(AGAIN_MS);
       }

@@ -1,3 +1,5 @@
+import { deflateSync, gzipSync } from 'node:zlib';
+import { invoke } from '@holdfast-internal/embedded-rocketmq';
 import { Catcher, describeWithRocketmq, envelopeOf, quiet, specOf, textOf } from '@holdfast-internal/test-support';
 import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
 
@@ -8,6 +10,17 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
     open = resolve;
   });
   return { opened, open };
+}
+
+/** Of `RequestCode`, and of the flags of a message: its body is packed. */
+const SEND = 10;
+const PACKED = '1';
+
+/** What a client of the older protocol sends when a body is large. */
+function sendPacked(scene: Scene, body: Buffer): ReturnType<typeof invoke> {
+  const where = { producerGroup: 'older', topic: scene.topicOf(), defaultTopic: 'TBW102', defaultTopicQueueNums: '1', queueId: '0' };
+  const fields = { ...where, sysFlag: PACKED, bornTimestamp: `${Date.now()}`, flag: '0', reconsumeTimes: '0', properties: '' };
+  return invoke(scene.area.broker, { code: SEND, fields, body });
 }
 
 /** Waits until it has caught so many. */
@@ -69,6 +82,47 @@ describeWithRocketmq('consuming from RocketMQ', () => {
     late.open();
     await quiet();
     expect(both()).toEqual(['slow']);
+  });
+
+  it('what it keeps comes once, also when several were received together', async () => {
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [specOf('reader')] });
+    const texts = Array.from({ length: 12 }, (_, n) => `${n}`);
+    await publish(...texts);
+    const catcher = new Catcher(1);
+    const late = gate();
+    catcher.work = () => late.opened;
+    await transport.subscribe(specOf('reader', { concurrency: texts.length }), catcher);
+    await caught(catcher, texts.length);
+    const keptMs = 2 * Number(scene.options.invisibleDuration);
+    await quiet(keptMs);
+    late.open();
+    // What the broker knows nothing of comes again when its time is over, and some seconds later.
+    await quiet(keptMs + 4000);
+    expect([...catcher.texts].sort()).toEqual([...texts].sort());
+  });
+
+  it('reads what clients of the older protocol have packed, and parks what cannot be unpacked as it is, with what came beside it', async () => {
+    const spec = specOf('reader', { concurrency: 1 });
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [spec] });
+    for (const body of [deflateSync('packed'), Buffer.from('broken'), gzipSync('zipped')])
+      expect(await sendPacked(scene, body)).toMatchObject({ code: 0 });
+    await publish('plain');
+    const catcher = new Catcher(1);
+    await transport.subscribe(spec, catcher);
+    await caught(catcher, 4);
+    expect([...catcher.texts].sort()).toEqual(['broken', 'packed', 'plain', 'zipped']);
+    expect(transport.health.status).toBe('up');
+  });
+
+  it('says in its health that the broker refuses to give it anything', async () => {
+    const { transport } = await scene.consuming({ awaitDuration: '100ms', invisibleDuration: '200ms' });
+    const health = await eventually(
+      () => transport.health,
+      ({ status }) => status === 'down',
+    );
+    expect(health.problem).toMatch(/^the subscription reader: .*invisible/i);
   });
 
   it.each(['none', 'key'] as const)('gives what it has in hand to another process when it stops (ordering: %s)', async (ordering) => {

@@ -24,6 +24,11 @@ export class Fence {
     return this.isShut;
   }
 
+  /** Something failed that no stream has heard of. */
+  report(error: unknown): void {
+    this.fail(error);
+  }
+
   /** A stream as the client asks for one; when nothing is to be opened any more, one that leads nowhere. */
   guard(make: () => Stream): Stream {
     if (this.isShut) return nowhere();

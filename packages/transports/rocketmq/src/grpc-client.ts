@@ -8,6 +8,7 @@ import type {
   RocketmqConsumer,
   RocketmqProducer,
 } from './client.port.js';
+import { Channels } from './channels.js';
 import { Fence } from './fence.js';
 import { isLostWith, refusalIn, sendFailureOf } from './refusal.js';
 import type { Settings } from './settings.js';
@@ -148,6 +149,12 @@ class Line {
 class QuietProducer extends Producer implements Quiet {
   readonly fence = new Fence();
 
+  constructor(options: ConstructorParameters<typeof Producer>[0]) {
+    super(options);
+    this.rpcClientManager.close();
+    Object.assign(this, { rpcClientManager: new Channels(this, MUTE, (error) => this.fence.report(error)) });
+  }
+
   /** Resolves when the proxy has answered. */
   async reach(absent: string): Promise<void> {
     await this.getRouteData(absent).catch((error: unknown) => {
@@ -191,6 +198,8 @@ class QuietConsumer extends SimpleConsumer implements Quiet {
 
   constructor(options: ConstructorParameters<typeof SimpleConsumer>[0]) {
     super(options);
+    this.rpcClientManager.close();
+    Object.assign(this, { rpcClientManager: new Channels(this, MUTE, (error) => this.fence.report(error)) });
     // A start that has none does not wait.
     this.topics.clear();
   }

@@ -1,0 +1,143 @@
+import { unzipSync } from 'node:zlib';
+import { hfError } from '@holdfast/core';
+import { ChannelCredentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type BaseClient, type Endpoints, type ILogger, RpcClientManager } from 'rocketmq-client-nodejs';
+import { Encoding } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb';
+import { MessagingServiceClient } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_grpc_pb';
+import type { ReceiveMessageResponse } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb';
+
+/** A body that becomes larger is left as it is: what a sender says of its size is not believed. */
+const MOST_UNPACKED = 32 * 2 ** 20;
+
+/** Where the broker would note what was received, for a group that keeps an order. */
+const IN_ORDER = '999';
+
+type Manager = RpcClientManager;
+type Request<Name extends keyof Manager> = Manager[Name] extends (endpoints: Endpoints, request: infer Body, ms: number) => unknown
+  ? Body
+  : never;
+type Ask<Answer> = (client: MessagingServiceClient, terms: Terms<Answer>) => unknown;
+/** What every request of gRPC goes with. */
+type Terms<Answer> = readonly [Metadata, { readonly deadline: number }, (error: ServiceError | null, answer: Answer) => void];
+
+/**
+ * The connections of one client, one to each address. The client's own are shared by all clients of a process, so that one made anew gets the connection
+ * again that has just hung; and with each look for the routes it opens another one beside those it has.
+ */
+export class Channels extends RpcClientManager {
+  private readonly open = new Map<string, MessagingServiceClient>();
+  private isShut = false;
+
+  /** @param silent is told when the client's heartbeat, every ten seconds, is not answered; the client itself takes no notice */
+  constructor(
+    private readonly owner: BaseClient,
+    logger: ILogger,
+    private readonly silent: (error: unknown) => void,
+  ) {
+    super(owner, logger);
+  }
+
+  override queryRoute(endpoints: Endpoints, request: Request<'queryRoute'>, ms: number): ReturnType<Manager['queryRoute']> {
+    return this.ask(endpoints, ms, (client, terms) => client.queryRoute(request, ...terms));
+  }
+
+  override heartbeat(endpoints: Endpoints, request: Request<'heartbeat'>, ms: number): ReturnType<Manager['heartbeat']> {
+    const answer: ReturnType<Manager['heartbeat']> = this.ask(endpoints, ms, (client, terms) => client.heartbeat(request, ...terms));
+    answer.catch(this.silent);
+    return answer;
+  }
+
+  override sendMessage(endpoints: Endpoints, request: Request<'sendMessage'>, ms: number): ReturnType<Manager['sendMessage']> {
+    return this.ask(endpoints, ms, (client, terms) => client.sendMessage(request, ...terms));
+  }
+
+  override ackMessage(endpoints: Endpoints, request: Request<'ackMessage'>, ms: number): ReturnType<Manager['ackMessage']> {
+    return this.ask(endpoints, ms, (client, terms) => client.ackMessage(request, ...terms));
+  }
+
+  override async changeInvisibleDuration(
+    endpoints: Endpoints,
+    request: Request<'changeInvisibleDuration'>,
+    ms: number,
+  ): ReturnType<Manager['changeInvisibleDuration']> {
+    const answer = await this.ask<Awaited<ReturnType<Manager['changeInvisibleDuration']>>>(endpoints, ms, (client, terms) =>
+      client.changeInvisibleDuration(request, ...terms),
+    );
+    answer.setReceiptHandle(ofOneAlone(answer.getReceiptHandle()));
+    return answer;
+  }
+
+  override notifyClientTermination(
+    endpoints: Endpoints,
+    request: Request<'notifyClientTermination'>,
+    ms: number,
+  ): ReturnType<Manager['notifyClientTermination']> {
+    return this.ask(endpoints, ms, (client, terms) => client.notifyClientTermination(request, ...terms));
+  }
+
+  override async receiveMessage(endpoints: Endpoints, request: Request<'receiveMessage'>, ms: number): Promise<ReceiveMessageResponse[]> {
+    const answers: ReceiveMessageResponse[] = [];
+    const stream = this.clientOf(endpoints).receiveMessage(request, this.owner.getRequestMetadata(), { deadline: Date.now() + ms });
+    for await (const answer of stream) answers.push(unpacked(answer as ReceiveMessageResponse));
+    return answers;
+  }
+
+  override telemetry(endpoints: Endpoints, metadata: Metadata): ReturnType<Manager['telemetry']> {
+    return this.clientOf(endpoints).telemetry(metadata);
+  }
+
+  override close(): void {
+    super.close();
+    this.isShut = true;
+    for (const client of this.open.values()) client.close();
+    this.open.clear();
+  }
+
+  private ask<Answer>(endpoints: Endpoints, ms: number, ask: Ask<Answer>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const answered = (error: ServiceError | null, answer: Answer) => (error === null ? resolve(answer) : reject(error));
+      ask(this.clientOf(endpoints), [this.owner.getRequestMetadata(), { deadline: Date.now() + ms }, answered]);
+    });
+  }
+
+  private clientOf(endpoints: Endpoints): MessagingServiceClient {
+    if (this.isShut) throw hfError('HF_STOPPING', { activity: 'a client' });
+    const address = endpoints.getGrpcTarget();
+    let client = this.open.get(address);
+    if (client === undefined) {
+      const credentials = this.owner.sslEnabled ? ChannelCredentials.createSsl() : ChannelCredentials.createInsecure();
+      client = new MessagingServiceClient(address, credentials, { 'grpc.use_local_subchannel_pool': 1 });
+      this.open.set(address, client);
+    }
+    return client;
+  }
+}
+
+/**
+ * What a broker notes of a message that is kept away for longer begins with that message. The handle that a proxy makes of it where broker and proxy are one
+ * process (5.5.0) begins with the first of those it was received with: whatever is asked with it would be done to nothing, and the message would come again
+ * as often as it was kept. Where order is kept nothing is noted of single messages.
+ */
+export function ofOneAlone(handle: string): string {
+  const parts = handle.split(' ');
+  const [begin, , , notes, , , , offset] = parts;
+  const isKnown = [begin, notes, offset].every((part) => /^\d+$/.test(part ?? ''));
+  return isKnown && notes !== IN_ORDER ? [offset, ...parts.slice(1)].join(' ') : handle;
+}
+
+/**
+ * With its body as it was sent. The client does that itself, and gives up everything that came together when one cannot be unpacked; clients that speak
+ * RocketMQ's older protocol pack in another way than it expects.
+ */
+function unpacked(answer: ReceiveMessageResponse): ReceiveMessageResponse {
+  const message = answer.getMessage();
+  const properties = message?.getSystemProperties();
+  if (message === undefined || properties?.getBodyEncoding() !== Encoding.GZIP) return answer;
+  properties.setBodyEncoding(Encoding.IDENTITY);
+  try {
+    message.setBody(unzipSync(message.getBody_asU8(), { maxOutputLength: MOST_UNPACKED }));
+  } catch {
+    // Whoever reads it says that it cannot be read.
+  }
+  return answer;
+}
