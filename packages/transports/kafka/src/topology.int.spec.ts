@@ -1,4 +1,4 @@
-import { describeWithKafka, specOf } from '@holdfast-internal/test-support';
+import { describeWithKafka, quiet, specOf } from '@holdfast-internal/test-support';
 import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 describeWithKafka('topics of Kafka', () => {
@@ -61,6 +61,16 @@ describeWithKafka('topics of Kafka', () => {
       code: 'HF_BROKER_TOPOLOGY',
       details: { problems: [expect.stringContaining(`the topic ${scene.topicOf()} cannot be made: `)] },
     });
+  });
+
+  it('of replies are not read by a process that stops while it begins to, nor afterwards', async () => {
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [] });
+    const opening = transport.openReplies(() => undefined);
+    await transport.close(4000);
+    const ended = opening.catch(({ name }: Error) => name);
+    expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
+    await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('of several types do not keep an order, and are refused where one is asked for', async () => {

@@ -84,8 +84,14 @@ export interface TopicFacts {
   readonly queues: readonly number[];
 }
 
-/** A group as it is, or is to be. */
-export interface GroupFacts {
+/** A group as it is. */
+export interface GroupFacts extends GroupPlan {
+  /** After so many deliveries the broker puts a message away, whatever became of it here; undefined: it does not say. */
+  readonly mostDeliveries: number | undefined;
+}
+
+/** A group as it is to be. */
+export interface GroupPlan {
   readonly isOrdered: boolean;
 }
 
@@ -116,7 +122,7 @@ export interface RocketmqAdmin {
   /** All groups. */
   groups(): Promise<ReadonlyMap<string, GroupFacts>>;
   /** Makes it, or sets it to that. */
-  makeGroup(group: string, facts: GroupFacts): Promise<void>;
+  makeGroup(group: string, plan: GroupPlan): Promise<void>;
   removeGroup(group: string): Promise<void>;
 }
 

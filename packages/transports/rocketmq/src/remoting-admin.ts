@@ -2,6 +2,7 @@ import { hfError } from '@holdfast/core';
 import type {
   Administer,
   GroupFacts,
+  GroupPlan,
   Position,
   Queue,
   QueueEnds,
@@ -33,16 +34,18 @@ const TOPIC_NOT_THERE = 17;
 const NO_POSITION = 22;
 /** Where messages are written, of the brokers of one name. */
 const MASTER = '0';
-/**
- * The broker puts a message away after so many deliveries. It is a net that must not be met: a message that ends processes is given up by the engine long
- * before, and one that was given back in good order counts too.
- */
+/** What a group is made with. */
 const MOST_DELIVERIES = 1_000_000;
 /** To be read and written. */
 const READ_WRITE = '6';
 
 interface Brokers {
   readonly brokerAddrTable: Readonly<Record<string, { readonly brokerAddrs: Readonly<Record<string, string>> }>>;
+}
+
+interface ToldGroup {
+  readonly consumeMessageOrderly?: boolean;
+  readonly retryMaxTimes?: number;
 }
 
 interface Route {
@@ -83,15 +86,15 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
     for (const broker of (await this.brokers()).keys()) {
       const { body } = await this.askBroker(broker, { code: CODES.groups });
       const { subscriptionGroupTable } = parsed(body) as {
-        readonly subscriptionGroupTable: Readonly<Record<string, { readonly consumeMessageOrderly?: boolean }>>;
+        readonly subscriptionGroupTable: Readonly<Record<string, ToldGroup>>;
       };
-      for (const [group, { consumeMessageOrderly }] of Object.entries(subscriptionGroupTable))
-        found.set(group, { isOrdered: consumeMessageOrderly === true });
+      for (const [group, { consumeMessageOrderly, retryMaxTimes }] of Object.entries(subscriptionGroupTable))
+        found.set(group, { isOrdered: consumeMessageOrderly === true, mostDeliveries: least(retryMaxTimes, found.get(group)) });
     }
     return found;
   }
 
-  async makeGroup(group: string, { isOrdered }: GroupFacts): Promise<void> {
+  async makeGroup(group: string, { isOrdered }: GroupPlan): Promise<void> {
     await this.askAll(`the group ${group} cannot be made`, {
       code: CODES.makeGroup,
       body: {
@@ -227,6 +230,12 @@ export function administerWith(settings: Pick<Settings, 'nameServers' | 'request
       admin.end();
     }
   };
+}
+
+/** What it is on the broker that gives up first. */
+function least(deliveries: number | undefined, elsewhere: GroupFacts | undefined): number | undefined {
+  const known = [deliveries, elsewhere?.mostDeliveries].filter((each) => each !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 function assertDone(answer: RemotingAnswer, problem: string): RemotingAnswer {

@@ -37,7 +37,7 @@ export class Replies {
     this.group = names.groupOfReplies(context.nodeId);
     this.keeper = new Keeper(context, {
       what: `the topic ${this.topic}`,
-      open: () => this.open(),
+      open: (signal) => this.open(signal),
       failed: (error, delayMs) => {
         emit('poll:failed', { loop: 'replies', error, delayMs });
         logger.warn('replies cannot be received just now; it is tried again', { topic: this.topic, error, delayMs });
@@ -56,11 +56,12 @@ export class Replies {
     await this.parts.topology.removeGroup(this.group).catch(() => undefined);
   }
 
-  private async open(): Promise<RocketmqConsumer> {
+  private async open(signal: AbortSignal): Promise<RocketmqConsumer> {
     const { client, topology, context } = this.parts;
     await topology.haveReplies(this.topic, this.group);
     const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId });
-    void this.receive(consumer);
+    // A request that comes behind the removal of the group would make it again.
+    if (!signal.aborted) void this.receive(consumer);
     return consumer;
   }
 

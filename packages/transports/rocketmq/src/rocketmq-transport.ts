@@ -127,15 +127,17 @@ class RocketmqTransport implements Transport {
   }
 
   async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
+    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a place for replies' });
     const { context, client, names, topology } = this;
     const replies = new Replies({ context, logger: context.logger, client, names, topology, receive });
+    // A close that comes meanwhile ends it too.
+    this.replies = replies;
     try {
       await replies.start(this.terms);
     } catch (error) {
       await replies.stop();
       throw error;
     }
-    this.replies = replies;
     return replies.address;
   }
 

@@ -1,5 +1,35 @@
-import { describeWithRocketmq, envelopeOf, specOf } from '@holdfast-internal/test-support';
+import { invoke } from '@holdfast-internal/embedded-rocketmq';
+import { describeWithRocketmq, envelopeOf, quiet, specOf } from '@holdfast-internal/test-support';
+import { silentLogger, type SubscriptionSpec } from '@holdfast/core';
+import type { Administer, Position } from './client.port.js';
+import { Names } from './names.js';
+import { RemotingAdmin } from './remoting-admin.js';
 import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
+import { settingsFrom } from './settings.js';
+import { RocketmqTopology } from './topology.js';
+
+/** Of `RequestCode`. */
+const QUERY_POSITION = 14;
+const MAKE_GROUP = 200;
+
+/** Its process ends when it has written the first position of several. */
+class DyingAdmin extends RemotingAdmin {
+  override async setPositions(group: string, positions: readonly Position[]): Promise<void> {
+    await super.setPositions(group, positions.slice(0, 1));
+    throw new Error('killed');
+  }
+}
+
+/** A start that dies while it settles where a group begins. */
+async function dieHalfway(scene: Scene, spec: SubscriptionSpec): Promise<void> {
+  const settings = settingsFrom({ ...scene.options, queues: 4 });
+  const admin = new DyingAdmin(settings);
+  const administer: Administer = (work) => work(admin);
+  const parts = { administer, settings, logger: silentLogger };
+  const topology = new RocketmqTopology({ ...parts, names: new Names(settings, 'scene'), hasStore: true });
+  await expect(topology.ensure([spec])).rejects.toThrow('killed');
+  admin.end();
+}
 
 describeWithRocketmq('topics and groups of RocketMQ', () => {
   jest.setTimeout(90_000);
@@ -79,6 +109,48 @@ describeWithRocketmq('topics and groups of RocketMQ', () => {
       code: 'HF_BROKER_UNREACHABLE',
       details: { address: '127.0.0.1:2' },
     });
+  });
+
+  it('begin with what comes from now on also when the process that began died halfway', async () => {
+    const spec = specOf('reader');
+    const first = scene.transport({ queues: 4 });
+    await first.start({ subscriptions: [] });
+    expect(await first.publish(Array.from({ length: 40 }, (_, n) => envelopeOf(`old ${n}`)))).not.toContain('unknown');
+    await dieHalfway(scene, spec);
+    // What it left: it came as far as one queue.
+    const place = { topic: scene.topicOf(), consumerGroup: scene.groupOf(), setZeroIfNotFound: 'false' };
+    const answers = ['0', '1', '2', '3'].map((queueId) =>
+      invoke(scene.area.broker, { code: QUERY_POSITION, fields: { ...place, queueId } }),
+    );
+    expect((await Promise.all(answers)).filter(({ code }) => code === 0)).toHaveLength(1);
+    const { catcher } = await scene.consuming({ queues: 4 }, spec);
+    expect(await first.publish([envelopeOf('new')])).toEqual(['confirmed']);
+    await eventually(
+      () => catcher.texts,
+      (texts) => texts.includes('new'),
+    );
+    await quiet(1000);
+    expect(catcher.texts).toEqual(['new']);
+  });
+
+  it('that would put a message away after some deliveries are refused, with what to do', async () => {
+    const group = scene.groupOf();
+    await invoke(scene.area.broker, { code: MAKE_GROUP, body: { groupName: group, consumeEnable: true, retryMaxTimes: 16 } });
+    await expect(scene.transport().start({ subscriptions: [specOf('reader')] })).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      details: { problems: [expect.stringMatching(`^the group ${group} puts a message away in %DLQ%${group} after 16 deliveries`)] },
+    });
+  });
+
+  it('of replies are removed also when the process stops while they are made, and none are made afterwards', async () => {
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [] });
+    const opening = transport.openReplies(() => undefined);
+    await scene.leave(transport);
+    await expect(opening).rejects.toMatchObject({ name: 'HoldfastError' });
+    await quiet(1000);
+    expect(await scene.area.groups(`${scene.options.prefix}-r_`)).toEqual([]);
+    await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('of replies are removed with the process, its group at least', async () => {

@@ -1,10 +1,16 @@
 import { hfError, type Logger, type SubscriptionSpec } from '@holdfast/core';
-import type { Administer, Position, RocketmqAdmin, RocketmqOffsets, TopicKind, TopicPlan } from './client.port.js';
+import type { Administer, GroupFacts, Position, Queue, RocketmqAdmin, RocketmqOffsets, TopicKind, TopicPlan } from './client.port.js';
 import type { Names } from './names.js';
 import type { Settings } from './settings.js';
 
 /** A dead letter waits for a person, and there is no order to keep. */
 const OF_DEAD_LETTERS = { kind: 'NORMAL', queues: 1 } as const;
+
+/**
+ * The broker puts a message away (`%DLQ%`) after as many deliveries as its group says. That is a net that must not be met: a message that ends processes is
+ * given up by the engine long before, and one that was given back in good order counts too.
+ */
+const FEWEST_DELIVERIES = 10_000;
 
 /** What is looked after here. */
 export interface TopologyParts {
@@ -122,7 +128,7 @@ export class RocketmqTopology {
       const facts = there.get(group);
       if (facts === undefined && settings.topology === 'check') problems.push(`the group ${group} is not there`);
       else if (facts === undefined) await admin.makeGroup(group, { isOrdered });
-      else if (facts.isOrdered !== isOrdered) problems.push(orderProblemOf(group, isOrdered));
+      else problems.push(...groupProblemsOf(group, facts, isOrdered));
     }
     return problems;
   }
@@ -134,18 +140,36 @@ export class RocketmqTopology {
   private async beginIn(admin: RocketmqOffsets, { group, topic, from }: Beginning): Promise<void> {
     const ends = await admin.ends(topic);
     const positions = await admin.positions(group, ends);
-    // A queue that was added since has to be read from its beginning.
-    const isNew = positions.length === 0;
+    // The first queues are written last, so a process that dies halfway leaves none of them. A queue that was added since has to be read from its beginning.
+    const isNew = !positions.some(isInFirst);
     const standsIn = (broker: string, queue: number) => positions.some((each) => each.broker === broker && each.queue === queue);
     const beginnings = ends
       .filter(({ broker, queue }) => !standsIn(broker, queue))
       .map(({ first, next, ...queue }): Position => ({ ...queue, offset: isNew && from === 'now' ? next : first }));
-    await admin.setPositions(group, beginnings);
+    await admin.setPositions(
+      group,
+      beginnings.filter((each) => !isInFirst(each)),
+    );
+    await admin.setPositions(group, beginnings.filter(isInFirst));
   }
 
   private planOf(topic: string): TopicPlan {
     return { topic, kind: 'FIFO' satisfies TopicKind, queues: this.parts.settings.queues };
   }
+}
+
+function groupProblemsOf(group: string, { isOrdered, mostDeliveries }: GroupFacts, isOrderWanted: boolean): readonly string[] {
+  const problems = isOrdered === isOrderWanted ? [] : [orderProblemOf(group, isOrderWanted)];
+  if (mostDeliveries !== undefined && mostDeliveries < FEWEST_DELIVERIES)
+    problems.push(
+      `the group ${group} puts a message away in %DLQ%${group} after ${mostDeliveries} deliveries (retryMaxTimes), and those that were given back count; set it to ${FEWEST_DELIVERIES} or more`,
+    );
+  return problems;
+}
+
+/** Whether it is in the queue that every broker has of a topic. */
+function isInFirst({ queue }: Queue): boolean {
+  return queue === 0;
 }
 
 /** What is wrong with a group of the other kind, and what to do. */
