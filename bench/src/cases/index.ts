@@ -15,6 +15,7 @@ import { rabbitmqIdleLatency } from './rabbitmq-idle-latency.js';
 import { kafkaOrderToPayment, rabbitmqOrderToPayment } from './broker-order-to-payment.js';
 import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
 import { recovery } from './recovery.js';
+import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
@@ -39,4 +40,6 @@ export const CASES: readonly Case[] = [
   kafkaPublish,
   kafkaConsume,
   kafkaTransactions,
+  rocketmqSend,
+  rocketmqReceive,
 ];

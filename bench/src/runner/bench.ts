@@ -1,6 +1,7 @@
 import { EmbeddedPostgres } from '@holdfast-internal/embedded-postgres';
 import { type KafkaArea, type KafkaPlace, openKafka } from './kafka.js';
 import { openRabbit, type RabbitArea, type RabbitPlace } from './rabbit.js';
+import { openRocketmq, type RocketmqArea, type RocketmqPlace } from './rocketmq.js';
 import type { Result } from './result.js';
 
 /** One part of the benchmark; it answers with one line per target. */
@@ -21,6 +22,8 @@ export interface Bench {
   rabbit(): Promise<RabbitPlace>;
   /** A place of its own on a Kafka. @throws Skipped when there is none */
   kafka(): Promise<KafkaPlace>;
+  /** A place of its own on a RocketMQ. @throws Skipped when there is none */
+  rocketmq(): Promise<RocketmqPlace>;
   /** What the server has logged so far. */
   serverLog(): string;
   /** Says what goes on, on the terminal only. */
@@ -46,6 +49,7 @@ export async function openBench(isQuick: boolean): Promise<Bench & { close(): Pr
   let made = 0;
   let area: Promise<RabbitArea> | undefined;
   let kafka: Promise<KafkaArea> | undefined;
+  let rocketmq: Promise<RocketmqArea> | undefined;
   return {
     isQuick,
     size: (full, quick) => (isQuick ? quick : full),
@@ -59,8 +63,12 @@ export async function openBench(isQuick: boolean): Promise<Bench & { close(): Pr
       kafka ??= openKafka();
       return (await kafka).place();
     },
+    rocketmq: async () => {
+      rocketmq ??= openRocketmq();
+      return (await rocketmq).place();
+    },
     close: async () => {
-      for (const each of [area, kafka])
+      for (const each of [area, kafka, rocketmq])
         await each?.then(
           (opened) => opened.close(),
           () => undefined,

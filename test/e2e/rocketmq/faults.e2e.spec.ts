@@ -1,15 +1,20 @@
-// Processes over RocketMQ that come and go: each order has one effect, in the order of its key.
+// Processes over a RocketMQ that fails, and that come and go: each order has one effect, in the order of its key.
+import { invoke } from '@holdfast-internal/embedded-rocketmq';
 import {
+  describeWithOwnRocketmq,
   describeWithRocketmq,
+  EmbeddedRocketmq,
   eventuallyWithin,
   openRocketmq,
+  pause,
   ROCKETMQ_START_MS,
   type RocketmqArea,
+  rocketmqAreaAt,
 } from '@holdfast-internal/test-support';
 import { rocketmq, type RocketmqOptions } from '@holdfast/transport-rocketmq';
 import { Message, Producer } from 'rocketmq-client-nodejs';
 import { expectAll, Load } from '../support/load.js';
-import { Shop } from '../support/shop.js';
+import { numbers, OrderPlaced, Shop } from '../support/shop.js';
 
 const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
@@ -27,8 +32,83 @@ async function untilGrownBy(shop: Shop, count: number): Promise<void> {
   );
 }
 
+/** Of `RequestCode`. */
+const REMOVE_GROUP = 207;
+const HALF = { protocol: 'half-message', timeout: '1m' } as const;
+
+describeWithOwnRocketmq('over a RocketMQ that fails', () => {
+  jest.setTimeout(180_000);
+  let broker: EmbeddedRocketmq;
+  let shop: Shop;
+  beforeAll(async () => {
+    broker = await EmbeddedRocketmq.start();
+  }, ROCKETMQ_START_MS);
+  afterAll(() => broker?.remove());
+  beforeEach(async () => {
+    shop = await over(rocketmqAreaAt(broker).options());
+  });
+  afterEach(() => shop?.close());
+
+  it('every order has one effect, in order: broker and proxy are killed and hang under load', async () => {
+    await shop.booking(undefined, ORDERED);
+    await shop.booking(undefined, ORDERED);
+    const load = new Load(await shop.publishing());
+    await untilGrownBy(shop, 30);
+    await broker.kill();
+    await pause(1000);
+    await broker.start();
+    await untilGrownBy(shop, 30);
+    broker.freeze();
+    await pause(5000);
+    broker.thaw();
+    await untilGrownBy(shop, 30);
+    await load.stop();
+    await expectAll(shop, load);
+  });
+
+  it('half messages that are open when proxy and broker are killed arrive once when their unit commits, and never when it does not', async () => {
+    await shop.booking();
+    const till = await shop.publishing();
+    let end = (): void => undefined;
+    const ending = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const sell = (n: number, until: Promise<unknown>, isUndone: boolean) =>
+      till.unitOfWork.run(HALF, async () => {
+        await till.bus.publish(new OrderPlaced(n));
+        await until;
+        if (isUndone) throw new Error('changed my mind');
+      });
+    await sell(0, Promise.resolve(), false);
+    await eventually(
+      () => shop.effects(),
+      ({ length }) => length === 1,
+    );
+    const open = numbers(8).map((n) => sell(n, ending, n % 2 === 0));
+    await broker.kill();
+    end();
+    // Neither a commit nor a rollback waits for the broker.
+    expect((await Promise.allSettled(open)).map(({ status }) => status)).toEqual(
+      numbers(8).map((n) => (n % 2 === 0 ? 'rejected' : 'fulfilled')),
+    );
+    await broker.start();
+    await sell(9, Promise.resolve(), false);
+    const all = await eventually(
+      () => shop.effects(),
+      ({ length }) => length >= 6,
+    );
+    await eventually(
+      () => till.outbox.stats(),
+      ({ halfMessages }) => halfMessages === 0,
+    );
+    await pause(1000);
+    expect(await shop.effects()).toEqual(all);
+    expect(all.map(({ n }) => n).sort()).toEqual([0, 1, 3, 5, 7, 9]);
+  });
+});
+
 describeWithRocketmq('over RocketMQ', () => {
-  jest.setTimeout(120_000);
+  jest.setTimeout(180_000);
   let area: RocketmqArea;
   let options: ReturnType<RocketmqArea['options']>;
   let shop: Shop;
@@ -58,6 +138,50 @@ describeWithRocketmq('over RocketMQ', () => {
     }
     await load.stop();
     await expectAll(shop, load);
+  });
+
+  it('a group that is deleted under a subscription is made by the broker with the next receive and misses nothing, and the next start refuses it', async () => {
+    const books = await shop.booking();
+    const till = await shop.publishing();
+    const arrived = async (n: number) => {
+      await till.bus.publish(new OrderPlaced(n));
+      await eventually(
+        () => shop.effects(),
+        ({ length }) => length === n,
+      );
+    };
+    await arrived(1);
+    const group = `${options.prefix}shop-_shop_book`;
+    expect(await area.groups(group)).toEqual([group]);
+    await invoke(area.broker, { code: REMOVE_GROUP, fields: { groupName: group, cleanOffset: 'false' } });
+    await arrived(2);
+    await shop.leave(books);
+    await expect(shop.booking()).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      details: { problems: [expect.stringContaining('after 16 deliveries (retryMaxTimes)')] },
+    });
+  });
+
+  it('a topic that was deleted is made again for the next message, which arrives', async () => {
+    const till = await shop.publishing();
+    const topic = `${options.prefix}shop_order--placed`;
+    await till.bus.publish(new OrderPlaced(1));
+    await eventually(
+      () => area.topics(topic),
+      ({ length }) => length === 1,
+    );
+    await area.clear(topic);
+    expect(await area.topics(topic)).toEqual([]);
+    await till.bus.publish(new OrderPlaced(2));
+    await eventually(
+      () => area.topics(topic),
+      ({ length }) => length === 1,
+    );
+    await shop.booking(undefined, { from: 'earliest' });
+    await eventually(
+      () => shop.effects(),
+      (effects) => effects.some(({ n }) => n === 2),
+    );
   });
 
   it('a body nobody can read, of another producer, is parked with the reason, and the next one is handled', async () => {

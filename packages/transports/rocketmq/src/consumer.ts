@@ -165,7 +165,7 @@ export class Consumer {
       const askedMs = clock.monotonicMs();
       try {
         const messages = await consumer.receive(room);
-        source.problem = undefined;
+        if (!isLost) source.problem = undefined;
         this.received(source, messages, askedMs);
       } catch (error) {
         if (isLost || this.isStopped) return;

@@ -9,6 +9,8 @@ const REFUSED = [
 ];
 /** What the client says of sizes and of kinds, at which it looks itself, without a code. */
 const REFUSED_BY_CLIENT = /message type not match|body size exceeds/i;
+/** What client and proxy say of a topic that was deleted: for a while the proxy tells where it was, and that it takes messages of no kind. */
+const DELETED = /message type not match.*acceptMessageTypes=\[0\]|expected type is UNSPECIFIED/i;
 /** What it says of a service that it does not let in. */
 const NOT_LET_IN = [40_001, 40_100, 40_300];
 /** What it says of a handle whose time is over. */
@@ -22,15 +24,18 @@ export type SendFailure = 'refused' | 'no-topic' | 'unknown';
 /** Tells a refusal from a failure after which nobody knows. */
 export function sendFailureOf(error: unknown): SendFailure {
   const code = codeOf(error);
-  if (NOT_THERE.includes(code)) return 'no-topic';
+  if (NOT_THERE.includes(code) || DELETED.test(String(error))) return 'no-topic';
   const isRefusedHere = isHoldfastError(error, 'HF_BROKER_LIMIT') || isHoldfastError(error, 'HF_BROKER_TOPOLOGY');
   return isRefusedHere || REFUSED.includes(code) || REFUSED_BY_CLIENT.test(String(error)) ? 'refused' : 'unknown';
 }
 
-/** Whether a client that failed so is of no use any more: the connection is gone, or hangs, or the proxy has forgotten it. */
+/**
+ * Whether a client that failed so is of no use any more: the connection is gone, or hangs, or the proxy has forgotten it; or it goes by what it once heard
+ * of a topic, for good.
+ */
 export function isLostWith(error: unknown): boolean {
   const code = codeOf(error);
-  return (code > 0 && code < 20) || Math.floor(code / 10_000) === 5;
+  return DELETED.test(String(error)) || (code > 0 && code < 20) || Math.floor(code / 10_000) === 5;
 }
 
 /** Whether somebody else has the message, or may have it at any moment. */
