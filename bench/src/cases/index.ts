@@ -16,6 +16,7 @@ import { kafkaOrderToPayment, rabbitmqOrderToPayment } from './broker-order-to-p
 import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
 import { recovery } from './recovery.js';
 import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
+import { rocketmqRecovery } from './rocketmq-recovery.js';
 
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
@@ -42,4 +43,5 @@ export const CASES: readonly Case[] = [
   kafkaTransactions,
   rocketmqSend,
   rocketmqReceive,
+  rocketmqRecovery,
 ];

@@ -48,6 +48,20 @@ export async function openRocketmq(): Promise<RocketmqArea> {
   };
 }
 
+/** A RocketMQ of its own, to be killed. @throws Skipped when none can be started */
+export async function ownRocketmq() {
+  const missing = missingTools();
+  if (missing !== undefined) throw new Skipped(`no RocketMQ can be started (${missing})`);
+  const embedded = await EmbeddedRocketmq.start();
+  const { endpoint, nameServer } = embedded;
+  return {
+    place: { endpoint, nameServer },
+    kill: () => embedded.kill(),
+    start: () => embedded.start(),
+    remove: () => embedded.remove(),
+  };
+}
+
 /** The client takes away all that listens to a stream that it lets go of; its error would end the run. */
 function quiet<T extends Pick<Producer, 'createTelemetryStream'>>(client: T): T {
   const create = client.createTelemetryStream.bind(client);
