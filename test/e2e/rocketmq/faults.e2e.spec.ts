@@ -52,7 +52,7 @@ describeWithOwnRocketmq('over a RocketMQ that fails', () => {
   it('every order has one effect, in order: broker and proxy are killed and hang under load', async () => {
     await shop.booking(undefined, ORDERED);
     await shop.booking(undefined, ORDERED);
-    const load = new Load(await shop.publishing());
+    const load = new Load(shop, await shop.publishing());
     await untilGrownBy(shop, 30);
     await broker.kill();
     await pause(1000);
