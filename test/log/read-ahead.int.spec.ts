@@ -3,6 +3,7 @@ import { systemClock, type Taken } from '@holdfast/core';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
 import { openStore, type OpenStore } from './support/open-store.js';
+import { RawTransaction } from './support/raw-transaction.js';
 import { begin } from './support/writers.js';
 
 const LOST = expect.objectContaining({ code: 'HF_LEASE_LOST' });
@@ -83,6 +84,27 @@ describe.each(servers())('what was read ahead on $name', (server) => {
     expect(await key()).toBeUndefined();
     await theirs.rollback();
     expect(await key()).toBe('b');
+  });
+
+  it('is refused, and waits for nobody, while another process moves the lane', async () => {
+    await scene.publish('a', 'b');
+    await one();
+    const theirs = await RawTransaction.open(database.url);
+    await theirs.run({ text: 'update holdfast_cursor set moved_at = clock_timestamp()' });
+    await expect(one()).rejects.toEqual(LOST);
+    expect(await key()).toBeUndefined();
+    await theirs.rollback();
+    expect(await key()).toBe('b');
+  });
+
+  it('is refused when the cursor is gone', async () => {
+    await scene.publish('a', 'b');
+    await one();
+    await scene.query('delete from holdfast_cursor');
+    const mine = await begin(scene.store);
+    const { confirm } = await scene.store.cursors.take(mine, cursor(), 1);
+    await expect(confirm?.()).rejects.toEqual(LOST);
+    await mine.rollback();
   });
 
   it('is refused when another process has read a row that turned up in a hole', async () => {

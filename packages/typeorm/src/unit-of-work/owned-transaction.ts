@@ -1,7 +1,7 @@
 import { emit, hfError } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Statement } from '../postgres/sql/sql.js';
-import type { LastStatement, TextRow } from '../postgres/sql/transaction-sql.js';
+import type { FirstStatement, LastStatement, TextRow } from '../postgres/sql/transaction-sql.js';
 import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
@@ -25,6 +25,8 @@ export class TypeormTransaction extends PgTransaction {
   protected readonly isExclusive = true;
   private runner: UnitRunner | undefined;
   private readonly last: LastStatement[] = [];
+  /** Told of the commit. */
+  private readonly whenCommitted: (() => void)[] = [];
   private isSettled = false;
 
   constructor(
@@ -46,11 +48,17 @@ export class TypeormTransaction extends PgTransaction {
     return this.runner;
   }
 
+  override async runFirst(statement: FirstStatement): Promise<void> {
+    await super.runFirst(statement);
+    if (statement.committed) this.whenCommitted.push(statement.committed);
+  }
+
   /** Sends `statement` together with COMMIT, in one round trip. */
   async runLast(statement: LastStatement): Promise<void> {
     const known = this.untilKnown();
     if (known) await known;
     this.last.push(this.named(statement));
+    if (statement.committed) this.whenCommitted.push(statement.committed);
   }
 
   /** Opens it: BEGIN goes out with the first statement, and not at all when there is none. Nothing to wait for where nobody is told. */
@@ -88,6 +96,7 @@ export class TypeormTransaction extends PgTransaction {
     const tag = await this.sendCommit();
     // In a transaction it has given up, PostgreSQL answers COMMIT with ROLLBACK and no error.
     if (tag !== 'COMMIT') throw await this.rolledBackWith(this.statementFailed());
+    for (const told of this.whenCommitted) told();
   }
 
   async rollback(): Promise<void> {
@@ -124,7 +133,6 @@ export class TypeormTransaction extends PgTransaction {
       const tag = results.at(-1)?.command;
       if (tag !== 'COMMIT') return tag;
       for (const row of rows) answered?.(row);
-      for (const { committed } of this.last) committed?.();
       return tag;
     } catch (error) {
       if (isRefusal(error)) throw await this.rolledBackWith(refusalOf(this.last, error));

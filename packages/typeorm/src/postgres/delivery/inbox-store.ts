@@ -39,10 +39,14 @@ export class PostgresInboxStore implements InboxStore {
     const expires = `clock_timestamp() + $4 * interval '1 millisecond'`;
     // The wait for another transaction with the same key is bounded in the very statement that waits, and what the business has set is put back.
     const bounded = `b as materialized (select current_setting('lock_timeout') as old, set_config('lock_timeout', '${WAIT_MS}', true))`;
+    // The same without an answer to make: PostgreSQL takes one row after the other, so the second, which is none, puts back what the first has set.
     this.rememberOne = prepared(
-      `with ${bounded},
-       i as (insert into ${t.inbox} (subscription_id, source, message_id, expires_at) select $1, $2, $3, ${expires} from b on conflict do nothing returning 1)
-       select n.n, set_config('lock_timeout', b.old, true) from (select count(*)::int as n from i) n cross join b`,
+      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
+       select $1::integer, $2, $3, ${expires} from (values (true), (false)) step(is_first)
+       where case when is_first
+         then set_config('holdfast.lock_timeout', current_setting('lock_timeout'), true) is not null and set_config('lock_timeout', '${WAIT_MS}', true) is not null
+         else set_config('lock_timeout', current_setting('holdfast.lock_timeout'), true) is null end
+       on conflict do nothing`,
     );
     this.rememberMany = prepared(
       `with ${bounded},
@@ -151,8 +155,8 @@ export class PostgresInboxStore implements InboxStore {
     const sql = sqlOf(tx);
     try {
       if (unique.length === 1 && only !== undefined) {
-        const [row] = await sql.rows(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
-        return new Set(row?.[0] === '1' ? [idOf(only)] : []);
+        const { rowCount } = await sql.run(this.rememberOne(subscriptionId, only.source, only.id, ttlMs + this.ahead()));
+        return new Set(rowCount === 1 ? [idOf(only)] : []);
       }
       const sources = unique.map(({ source }) => source);
       const ids = unique.map(({ id }) => id);

@@ -38,14 +38,18 @@ export class PostgresCursorStore implements CursorStore {
     this.moveStatement = prepared(move);
     // Named, so that the transaction of a process that freezes now can be ended by others.
     this.finishStatement = prepared(`${move} and owner_token = $7::uuid and set_config('application_name', $8, true) is not null`);
-    // Holes of one position only become fewer: with more of them the server has lost a move that was committed.
+    // Claim and move in one: whatever is not as it was left makes the statement fail instead of waiting or doing nothing, so that what travels behind it is
+    // not run. Holes of one position only become fewer: with more of them the server has lost a move that was committed. Whoever has the row now is its xmax;
+    // whoever made this version of it has left himself there when he had locked it before.
     this.claimStatement = prepared(
-      `select set_config('application_name', $6, true), (case when count(*) = 1 then '1' else '${MOVED_ON}' end)::int,
-         exists (select from ${context.tables.delivery} d where d.subscription_id = $1)::int
-       from (select from ${context.tables.cursor} c join ${context.tables.subscription} s on s.id = c.subscription_id
-         where c.subscription_id = $1 and c.lane = $2 and c.position = $3 and c.holes @> $4::int8multirange and c.holes <@ $5::int8multirange
-           and ${IS_FREE} and s.last_death_at > c.moved_at is not true
-         for update of c skip locked) mine`,
+      `update ${context.tables.cursor} c set position = (case
+           when (c.xmax = '0'::xid or c.xmax = c.xmin) and c.position = $3 and c.holes @> $5::int8multirange and c.holes <@ $7::int8multirange
+             and (select ${IS_FREE} and s.last_death_at > c.moved_at is not true from ${context.tables.subscription} s where s.id = c.subscription_id)
+             and set_config('application_name', $8, true) is not null
+           then $4 else '${MOVED_ON}' end)::bigint,
+         holes = c.holes - $5::int8multirange + $6::int8multirange, owner_token = null, lease_until = null, moved_at = clock_timestamp()
+       where c.subscription_id = $1 and c.lane = $2
+       returning exists (select from ${context.tables.delivery} d where d.subscription_id = $1)::int`,
     );
   }
 
@@ -88,43 +92,50 @@ export class PostgresCursorStore implements CursorStore {
   async take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken> {
     const sql = sqlOf(tx);
     const known = this.ahead.use(cursor, this.context.clock.monotonicMs());
-    const read = known === undefined ? await this.read(sql, cursor, limit) : this.readOf(cursor, known, limit);
-    if (read === undefined) return NOTHING;
-    const taken = known === undefined ? read : await this.claim(sql, cursor, { known, read });
-    const committed = () => {
-      tellGaps(cursor, read);
-      this.ahead.keep(cursor, read.rest, limit);
-    };
-    if (read.isMoved) await sql.runLast({ ...this.moveOf(cursor, read), committed });
-    return taken;
+    const ahead = known && this.readOf(cursor, known, limit);
+    if (known !== undefined && ahead !== undefined && ahead.messages.length > 0)
+      return this.claim(sql, cursor, { known, read: ahead, limit });
+    const read = await this.read(sql, cursor, limit);
+    if (read?.isMoved) await sql.runLast({ ...this.moveOf(cursor, read), committed: () => this.moved(cursor, read, limit) });
+    return read ?? NOTHING;
+  }
+
+  private moved(cursor: CursorKey, read: Read, limit: number): void {
+    tellGaps(cursor, read);
+    this.ahead.keep(cursor, read.rest, limit);
   }
 
   /** What was read ahead says nothing of what came since: there may be more, and there may be stored deliveries now. */
   private async claim(
     sql: SqlTransaction,
     cursor: CursorKey,
-    { known, read }: { readonly known: LaneSight; readonly read: Read },
+    { known, read, limit }: { readonly known: LaneSight; readonly read: Read; readonly limit: number },
   ): Promise<Taken> {
     const { subscriptionId, lane } = cursor;
-    const from = [String(known.from.upTo), formatMultirange(read.filled), formatMultirange(known.from.holes)];
-    let hasStored = known.hasStored;
+    const [from, to] = [String(known.from.upTo), String(read.position.upTo)];
+    const holes = [read.filled, read.gaps, known.from.holes].map(formatMultirange);
+    let stored: string | null | undefined;
     await sql.runFirst({
-      ...this.claimStatement(subscriptionId, lane, ...from, sessionName(this.context.nodeId)),
-      answered: ([, , stored]) => {
-        hasStored = stored === '1';
+      ...this.claimStatement(subscriptionId, lane, from, to, ...holes, sessionName(this.context.nodeId)),
+      answered: ([answer]) => {
+        stored = answer;
       },
       refusal: (error) => movedOn(cursor, error),
+      committed: () => this.moved(cursor, read, limit),
     });
-    const { messages, isMoved } = read;
     return {
-      messages,
-      isMoved,
+      messages: read.messages,
+      isMoved: true,
       hasMore: true,
       isSuspect: false,
       get hasStored() {
-        return hasStored;
+        return stored === '1';
       },
-      confirm: () => sql.flush(),
+      confirm: async () => {
+        await sql.flush();
+        // No row, no answer: the subscription was retired.
+        if (stored === undefined) throw lost(cursor);
+      },
     };
   }
 

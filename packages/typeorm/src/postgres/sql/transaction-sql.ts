@@ -8,6 +8,8 @@ export type TextRow = readonly (string | null)[];
 export interface CarriedStatement extends Statement {
   /** What an error of the server is for the caller, when it is about this statement. */
   readonly refusal?: (error: unknown) => Error | undefined;
+  /** Called when it is committed; not in a transaction of somebody else's. */
+  readonly committed?: () => void;
 }
 
 /** A statement that is sent together with the next one. */
@@ -20,8 +22,6 @@ export interface FirstStatement extends CarriedStatement {
 export interface LastStatement extends CarriedStatement {
   /** Takes each of its rows, when they are committed. */
   readonly answered?: (row: TextRow) => void;
-  /** Called when it is committed. */
-  readonly committed?: () => void;
 }
 
 /** A transaction on whose connection the stores run their own statements. */
@@ -46,7 +46,7 @@ export async function runNow(sql: SqlRunner, { answered, refusal, committed: _, 
 }
 
 /** The same for what was meant to go with the next statement. */
-export async function runFirstNow(sql: SqlRunner, { answered, refusal, ...statement }: FirstStatement): Promise<void> {
+export async function runFirstNow(sql: SqlRunner, { answered, refusal, committed: _, ...statement }: FirstStatement): Promise<void> {
   try {
     tellRows((await sql.run<object>(statement)).rows, answered);
   } catch (error) {
