@@ -173,6 +173,19 @@ describe.each(servers())('what was read ahead on $name', (server) => {
     expect(taken.map(({ isSuspect }) => isSuspect)).toEqual([true, false, false]);
   });
 
+  it('is not suspect because a process died while the message before it was long in work', async () => {
+    await scene.publish('a', 'b', 'c');
+    await one();
+    const mine = await begin(scene.store);
+    const { confirm } = await scene.store.cursors.take(mine, cursor(), 1);
+    await confirm?.();
+    await scene.query('update holdfast_subscription set last_death_at = clock_timestamp()');
+    nowMs += 200;
+    await mine.commit();
+    const { isSuspect, messages } = await one();
+    expect([isSuspect, keysOf({ messages })]).toEqual([false, ['c']]);
+  });
+
   it('is refused when a process has died since', async () => {
     await scene.publish('a', 'b');
     await one();

@@ -24,7 +24,7 @@ const ROLLBACK_MS = 5000;
 export class TypeormTransaction extends PgTransaction {
   protected readonly isExclusive = true;
   private runner: UnitRunner | undefined;
-  private readonly last: LastStatement[] = [];
+  private last: LastStatement[] = [];
   /** Told of the commit. */
   private readonly whenCommitted: (() => void)[] = [];
   private isSettled = false;
@@ -84,6 +84,7 @@ export class TypeormTransaction extends PgTransaction {
     if (this.reason) throw this.reason;
     if (this.hasWaiting) await this.flush();
     this.isClosed = true;
+    this.last = this.last.filter(({ isNeeded }) => isNeeded?.() ?? true);
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
     if (this.hasSubscribers) await this.tellAfter('AfterTransactionCommit', 'afterCommit');

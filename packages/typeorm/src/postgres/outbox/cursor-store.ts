@@ -14,6 +14,9 @@ import { type SqlTransaction, sqlOf } from '../sql/transaction-sql.js';
 /** What the server says, in its log too, when a cursor is not where this process left it. */
 const MOVED_ON = 'holdfast: another process reads this lane now, it is looked at again';
 
+/** A claim this old at the commit is not taken for its time: a process may have died meanwhile, somewhere else. */
+const OLD_CLAIM_MS = 100;
+
 /** A cursor that may be taken. */
 const IS_FREE = `s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())`;
 
@@ -28,6 +31,7 @@ export class PostgresCursorStore implements CursorStore {
   private readonly claimStatement;
   private readonly moveStatement;
   private readonly finishStatement;
+  private readonly touchStatement;
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
@@ -38,6 +42,9 @@ export class PostgresCursorStore implements CursorStore {
     this.moveStatement = prepared(move);
     // Named, so that the transaction of a process that freezes now can be ended by others.
     this.finishStatement = prepared(`${move} and owner_token = $7::uuid and set_config('application_name', $8, true) is not null`);
+    this.touchStatement = prepared(
+      `update ${context.tables.cursor} set moved_at = clock_timestamp() where subscription_id = $1 and lane = $2`,
+    );
     // Claim and move in one: whatever is not as it was left makes the statement fail instead of waiting or doing nothing, so that what travels behind it is
     // not run. Holes of one position only become fewer: with more of them the server has lost a move that was committed. Whoever has the row now is its xmax;
     // whoever made this version of it has left himself there when he had locked it before.
@@ -123,6 +130,9 @@ export class PostgresCursorStore implements CursorStore {
       refusal: (error) => movedOn(cursor, error),
       committed: () => this.moved(cursor, read, limit),
     });
+    const { clock } = this.context;
+    const claimedMs = clock.monotonicMs();
+    await sql.runLast({ ...this.touchStatement(subscriptionId, lane), isNeeded: () => clock.monotonicMs() - claimedMs > OLD_CLAIM_MS });
     return {
       messages: read.messages,
       isMoved: true,

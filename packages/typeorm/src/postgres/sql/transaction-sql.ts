@@ -22,6 +22,8 @@ export interface FirstStatement extends CarriedStatement {
 export interface LastStatement extends CarriedStatement {
   /** Takes each of its rows, when they are committed. */
   readonly answered?: (row: TextRow) => void;
+  /** Asked at the commit, by a transaction of ours; without it, it is always sent. */
+  readonly isNeeded?: () => boolean;
 }
 
 /** A transaction on whose connection the stores run their own statements. */
@@ -37,7 +39,10 @@ export interface SqlTransaction extends Transaction, SqlRunner {
 }
 
 /** Runs what was meant to go with COMMIT before it, where somebody else sends that. */
-export async function runNow(sql: SqlRunner, { answered, refusal, committed: _, ...statement }: LastStatement): Promise<void> {
+export async function runNow(
+  sql: SqlRunner,
+  { answered, refusal, committed: _, isNeeded: __, ...statement }: LastStatement,
+): Promise<void> {
   try {
     tellRows((await sql.run<object>(statement)).rows, answered);
   } catch (error) {
