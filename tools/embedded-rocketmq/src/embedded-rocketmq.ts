@@ -179,9 +179,10 @@ export class EmbeddedRocketmq {
     this.#names.start(['-Xms64m', '-Xmx128m', ...this.#java('namesrv.NamesrvStartup'), '-c', this.#at('namesrv.conf')], this.#home);
   }
 
-  /** Its logs go to the home of the user, wherever its own is. */
+  /** Its logs go to the home of the user and the keys of its certificates to the temporary folder, wherever its own home is. */
   #java(main: string): string[] {
-    return [...SMALL, `-Duser.home=${this.#at('user')}`, '-cp', join(this.#library, '*'), `org.apache.rocketmq.${main}`];
+    const folders = [`-Duser.home=${this.#at('user')}`, `-Djava.io.tmpdir=${this.#at('home')}`];
+    return [...SMALL, ...folders, '-cp', join(this.#library, '*'), `org.apache.rocketmq.${main}`];
   }
 
   /** An open port is not enough: topics can be made a little later. */
