@@ -57,7 +57,7 @@ describeWithKafka('a service that goes from database() to kafka()', () =>
   goesTo(async () => {
     const area = await openKafka();
     // Long enough for a busy machine: a process taken for dead has its messages handled twice where no inbox is asked for.
-    const options = { brokers: [area.address], prefix: area.name(), partitions: 4, sessionTimeout: '30s' } as const;
+    const options = { brokers: [area.address], prefix: area.name(), partitions: 4, sessionTimeout: '20s', startTimeout: '60s' } as const;
     return { name: 'kafka', transport: () => kafka(options), clear: () => area.clear() };
   }),
 );
