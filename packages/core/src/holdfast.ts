@@ -7,6 +7,8 @@ import { hfError } from './errors/catalogue.js';
 import type { MessageClass, MessageOf } from './message/message.js';
 import type { DeadLetters, Outbox, Subscriptions } from './operations/operators.js';
 import type { HoldfastOptions } from './options.js';
+import type { CallMethod } from './saga/saga-class.js';
+import type { Sagas } from './saga/sagas.js';
 import type { Health, HealthOptions } from './monitoring/health.js';
 import { Assembly } from './set-up/assembly.js';
 import { Node } from './set-up/node.js';
@@ -21,6 +23,7 @@ const DEFAULT_MAX_LAG: Duration = '1m';
 export class Holdfast {
   readonly bus: MessageBus;
   readonly unitOfWork: UnitOfWork;
+  readonly sagas: Sagas;
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
@@ -38,9 +41,10 @@ export class Holdfast {
       committed: (written) => this.node?.committed(written),
       changed: () => this.node?.changed(),
     });
-    const { bus, unitOfWork, deadLetters, subscriptions, outbox } = this.assembly;
+    const { bus, unitOfWork, sagas, deadLetters, subscriptions, outbox } = this.assembly;
     this.bus = bus;
     this.unitOfWork = unitOfWork;
+    this.sagas = sagas;
     this.deadLetters = deadLetters;
     this.subscriptions = subscriptions;
     this.outbox = outbox;
@@ -58,6 +62,17 @@ export class Holdfast {
       handler: handler as (message: never, delivery: Delivery) => unknown,
       policies: policies as HandlerPolicies<never>,
     });
+    return this;
+  }
+
+  /**
+   * Adds a saga, before `start`: what `defineSaga` made, or an instance of a class with `@Saga`.
+   *
+   * @param call for frameworks: how a method of the instance is called
+   */
+  saga(saga: object, call?: CallMethod): this {
+    this.assertNotStarted('saga()');
+    this.assembly.addSaga(saga, call);
     return this;
   }
 

@@ -95,9 +95,53 @@ export {
 export type { BeginOptions, Savepoint, Transaction, TransactionPort } from './unit-of-work/transaction.port.js';
 export { Scope, ScopeStorage, type SeenWrite } from './unit-of-work/scope.js';
 
+// sagas
+export { Compensate, describeSaga, Saga, type SagaDescription, type StateOf, Step, type StepOptions } from './saga/saga.decorators.js';
+export { createSagaContext, SagaContext, type SagaContextFields } from './saga/saga-context.js';
+export { defineSaga, SagaBuilder, type SagaStepFunction, type SagaStepOptions } from './saga/saga-builder.js';
+export type { CallMethod } from './saga/saga-class.js';
+export type { SagaOptions } from './saga/saga-plan.js';
+export type { SagaDefinition, SagaFailure, SagaStepDefinition } from './saga/saga-definition.js';
+export {
+  begin as beginSaga,
+  decide as decideSaga,
+  type SagaCommand,
+  type SagaDecision,
+  type SagaDirection,
+  type SagaEvent,
+  type SagaNote,
+  type SagaNoteEvent,
+  type SagaProgress,
+  type SagaStatus,
+} from './saga/decide.js';
+export {
+  type ResultOptions,
+  type SagaFilter,
+  type SagaHistoryEntry,
+  type SagaId,
+  type SagaInstance,
+  type SagaOutcome,
+  Sagas,
+  type StartOptions,
+} from './saga/sagas.js';
+export type {
+  ClaimedSagas,
+  ClaimTerms,
+  LockedSaga,
+  NewSaga,
+  OpenSagas,
+  OperatorChange,
+  SagaChange,
+  SagaOperationStore,
+  SagaStore,
+  SagaVersion,
+  StoredSaga,
+} from './saga/saga.store.port.js';
+export type { RetryPolicy } from './delivery/retry-policy.js';
+
 // the log and its readers
 export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/lanes.js';
-export { type IdRange, MAX_HOLES, type Position, readOn, type Step, without } from './outbox/position.js';
+export { type IdRange, MAX_HOLES, type Position, readOn, type Step as ReadStep, without } from './outbox/position.js';
 export { Loop, type LoopParts } from './outbox/loop.js';
 export { LogReader, type LogReaderParts } from './outbox/log-reader.js';
 export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory, ResultStore } from './inbox/inbox.store.port.js';

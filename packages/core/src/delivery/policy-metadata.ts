@@ -1,6 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import type { MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
+import type { StepOptions } from '../saga/saga.decorators.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import type { SubscriptionOptions } from './subscription-options.js';
@@ -20,6 +21,10 @@ export interface MethodMetadata {
   };
   /** How the subscription of a handler of another framework reads (`@Durable`): this method is a handler where that framework says of what. */
   readonly durable?: SubscriptionOptions & { name: string };
+  /** Options of `@Step`, empty when none were given: this method is a step of a saga. */
+  readonly step?: StepOptions;
+  /** Name of the method that undoes this step. */
+  readonly compensate?: string;
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */
@@ -79,7 +84,7 @@ export function declareMethod<K extends keyof MethodMetadata>(decoration: Decora
 }
 
 function isPolicy(kind: string): boolean {
-  return kind !== 'subscription' && kind !== 'durable';
+  return kind === 'retry' || kind === 'idempotent' || kind === 'transactional';
 }
 
 /**

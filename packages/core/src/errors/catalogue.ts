@@ -4,6 +4,7 @@ import { BROKER_ERRORS } from './rows/broker.js';
 import { DELIVERY_ERRORS } from './rows/delivery.js';
 import { MESSAGE_ERRORS } from './rows/message.js';
 import { REQUEST_ERRORS } from './rows/request.js';
+import { SAGA_ERRORS } from './rows/saga.js';
 import { SETUP_ERRORS } from './rows/setup.js';
 import { STORE_ERRORS } from './rows/store.js';
 import { UNIT_ERRORS } from './rows/unit-of-work.js';
@@ -18,6 +19,7 @@ export const ERRORS = {
   ...UNIT_ERRORS,
   ...DELIVERY_ERRORS,
   ...REQUEST_ERRORS,
+  ...SAGA_ERRORS,
   ...STORE_ERRORS,
   ...BROKER_ERRORS,
 } as const;

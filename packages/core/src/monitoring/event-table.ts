@@ -1,5 +1,6 @@
 import type { ErrorCategory } from '../errors/holdfast-error.js';
 import type { CheckedUnit } from '../half-message/half-message.store.port.js';
+import type { SagaFailure } from '../saga/saga-definition.js';
 import type { ParkedReason } from '../outbox/relay.store.port.js';
 
 /** Which message an event is about. */
@@ -76,6 +77,25 @@ export interface LeaseFacts {
   readonly part: number;
   /** Id of this process. */
   readonly node: string;
+}
+
+/** Which saga an event is about. */
+export interface SagaFacts {
+  /** Name of the saga. */
+  readonly saga: string;
+  /** Id of the instance. */
+  readonly id: string;
+  readonly version: number;
+}
+
+/** Which attempt at a step an event is about. */
+export interface SagaStepFacts extends SagaFacts {
+  readonly step: string;
+  /** From 1. */
+  readonly attempt: number;
+  /** True for its compensation. */
+  readonly isUndoing: boolean;
+  readonly durationMs: number;
 }
 
 /** Ids of a lane's log; both included. */
@@ -171,6 +191,19 @@ export interface HoldfastEvents {
   /** The connection broke during COMMIT: a person or the failure path has to look. */
   'unit:commit-unknown': UnitFacts & { readonly error: unknown };
 
+  /** A saga was started: it is in its unit, which may still be rolled back. */
+  'saga:started': SagaFacts;
+  /** A step, or its compensation, is done, and committed with all it wrote. */
+  'saga:step-done': SagaStepFacts;
+  /** An attempt at a step, or at its compensation, failed. `delayMs`: until the saga is worked on next; undefined: it waits for a person. */
+  'saga:step-failed': SagaStepFacts & FailureFacts & { readonly delayMs: number | undefined };
+  /** A saga has ended by itself. */
+  'saga:ended': SagaFacts & { readonly status: 'completed' | 'compensated' };
+  /** A saga waits for a person. */
+  'saga:parked': SagaFacts & { readonly failure: SagaFailure };
+  /** This process has found sagas that it has no definition of. `count`: instances that have not ended. */
+  'saga:unserved': { readonly saga: string; readonly version: number; readonly count: number };
+
   /** Ids were skipped: their transactions have not ended yet, or were rolled back. */
   'lane:hole-found': HoleFacts;
   /** All transactions that could have filled these ids have ended without: they were rolled back. */
@@ -247,6 +280,12 @@ export const EVENT_NAMES = Object.keys({
   'unit:committed': true,
   'unit:rolled-back': true,
   'unit:commit-unknown': true,
+  'saga:started': true,
+  'saga:step-done': true,
+  'saga:step-failed': true,
+  'saga:ended': true,
+  'saga:parked': true,
+  'saga:unserved': true,
   'lane:hole-found': true,
   'lane:hole-dead': true,
   'lane:trimmed': true,

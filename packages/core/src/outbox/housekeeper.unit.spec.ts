@@ -19,6 +19,7 @@ it('a house-keeper trims replies that nobody has read for ten minutes, at once a
     inbox: { trim: nothing },
     receipts: { trim: nothing },
     halfMessages: { trim: nothing },
+    sagas: { operations: { trim: nothing } },
     replies: {
       trim: async (...args: readonly number[]) => {
         asked.push(args);

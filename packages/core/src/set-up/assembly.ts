@@ -20,6 +20,11 @@ import type { HoldfastOptions } from '../options.js';
 import { Replies } from '../reply/replies.js';
 import { Requests } from '../reply/requests.js';
 import { isReceipt, Receipts, receiptsRegistration } from '../receipt/receipts.js';
+import type { CallMethod } from '../saga/saga-class.js';
+import { SagaRegister } from '../saga/saga-register.js';
+import type { SagaRunner } from '../saga/saga-runner.js';
+import type { Sagas } from '../saga/sagas.js';
+import { StoredSagas } from '../saga/stored-sagas.js';
 import type { Store } from '../store/store.port.js';
 import { CrossingTransport } from '../transport/crossing-transport.js';
 import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
@@ -68,6 +73,12 @@ export class Assembly {
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
+  /** What works on sagas; undefined before the start, and where there are none. */
+  sagaRunner: SagaRunner | undefined;
+  readonly sagaRegister = new SagaRegister((text) => this.problem(text));
+  /** Undefined where there is no store. */
+  readonly storedSagas: StoredSagas | undefined;
+  readonly sagas: Sagas;
   readonly registrations: Registration[] = [];
   /** Names of the subscriptions whose deliveries are kept back. */
   readonly held = new Set<string>();
@@ -106,6 +117,8 @@ export class Assembly {
     this.replies = outlet && new Replies({ service, limits, clock, random, logger }, outlet);
     this.receipts = outlet && this.receiptsOf(outlet);
     this.bus = outlet === undefined ? absent<MessageBus>('a bus') : this.busOf(outlet);
+    this.storedSagas = this.store && this.units && this.sagasOf(this.store, this.units, isInUnit);
+    this.sagas = this.storedSagas ?? absent<Sagas>('sagas');
     const changed = () => this.events.changed();
     this.deadLetters = this.store ? new StoredDeadLetters(this.store, changed) : absent<DeadLetters>('a list of dead letters');
     this.subscriptions = this.store ? new StoredSubscriptions(this.store, changed) : absent<Subscriptions>('a list of subscriptions');
@@ -114,6 +127,11 @@ export class Assembly {
 
   add(registration: Registration): void {
     this.registrations.push(registration);
+  }
+
+  addSaga(saga: object, call?: CallMethod): void {
+    if (this.store === undefined) this.problem('a saga needs a store, where its progress is kept; add one, such as store: typeorm()');
+    this.sagaRegister.add(saga, call);
   }
 
   problem(text: string): void {
@@ -168,6 +186,22 @@ export class Assembly {
       gate: this.gate,
       writeOutgoing: (tx, messages, protocol) =>
         protocol === 'outbox' ? intoOutbox(tx, messages) : writeHalfMessages(halfMessages, tx, { messages, intoOutbox }),
+    });
+  }
+
+  private sagasOf({ sagas, transactions }: Store, units: UnitEngine<Outgoing>, isInUnit: () => boolean): StoredSagas {
+    const { clock, random, scheduler } = this.runtime;
+    return new StoredSagas({
+      store: sagas,
+      units,
+      dataSource: transactions.dataSources[0],
+      register: this.sagaRegister,
+      clock,
+      random,
+      scheduler,
+      isInUnit,
+      assertDatabase: (call) => this.kafkaUnits.assertNone(call),
+      runner: () => this.sagaRunner,
     });
   }
 

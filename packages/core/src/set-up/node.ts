@@ -1,4 +1,5 @@
 import type { Pipeline } from '../delivery/pipeline.js';
+import { Permits } from '../delivery/permits.js';
 import { RetryRunner } from '../delivery/retry-runner.js';
 import type { Subscription } from '../delivery/subscription.js';
 import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
@@ -11,6 +12,7 @@ import type { Health } from '../monitoring/health.js';
 import { checkHealth, type HealthParts } from './health-check.js';
 import type { Written } from '../bus/outbox-outlet.js';
 import { StoredReplies } from '../reply/stored-replies.js';
+import type { SagaRunner } from '../saga/saga-runner.js';
 import type { Hint, Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
 import { rootRequests } from '../unit-of-work/request-roots.js';
@@ -21,7 +23,9 @@ import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.j
 import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, servingOf, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
+import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
+import { sharedCommands } from './shared-commands.js';
 import { inTime } from './in-time.js';
 
 /** Between two looks whether an operator has paused a subscription. */
@@ -53,6 +57,7 @@ export class Node {
   private housekeeper: Housekeeper | undefined;
   private retries: RetryRunner | undefined;
   private storedReplies: StoredReplies | undefined;
+  private sagas: SagaRunner | undefined;
   private readonly watches: Loop[] = [];
   private leaveRequests: (() => void) | undefined;
   private phase: HealthParts['phase'] = 'starting';
@@ -92,7 +97,10 @@ export class Node {
     await this.open();
     const { transports } = assembly;
     const subscriptions = await this.register(store, built);
-    this.pipelines = pipelinesOf({ assembly, inHand: this.inHand, onStored: () => this.retries?.nudge() }, subscriptions);
+    const connections = new Permits(store?.maxConcurrency ?? Number.POSITIVE_INFINITY);
+    this.sagas = sagaRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
+    const parts = { assembly, inHand: this.inHand, connections, sharing: this.sagas === undefined ? 0 : 1 };
+    this.pipelines = pipelinesOf({ ...parts, onStored: () => this.retries?.nudge() }, subscriptions);
     this.assertNotStopping();
     const { requests } = assembly;
     const receive = (reply: ReceivedReply) => requests.receive(reply);
@@ -182,7 +190,11 @@ export class Node {
       returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
       this.inHand.giveUp();
     });
-    await this.within(timeoutMs + RETURN_MS, 'the intake', Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop()]));
+    await this.within(
+      timeoutMs + RETURN_MS,
+      'the intake',
+      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop()]),
+    );
     deadline.cancel();
     // Handlers in hand may have waited for replies; from now on none comes.
     requests.stop();
@@ -229,6 +241,7 @@ export class Node {
       this.relays.busy,
       this.assembly.halfMessages?.isBusy ? ['half messages'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
+      this.sagas?.isBusy ? ['sagas'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transports.isBusy ? ['the transport'] : [],
       this.assembly.requests.isSending ? ['requests that are sent'] : [],
@@ -339,8 +352,11 @@ export class Node {
     const isSending = !main.transport.capabilities.readsLog && !assembly.crossing?.isWaiting;
     for (const each of isSending ? all : further) await this.startRelay(store, each);
     await tellStranded(store, assembly);
+    await tellUnserved(store, assembly);
     this.assertNotStopping();
     this.retries.start();
+    assembly.sagaRunner = this.sagas;
+    this.sagas?.start();
     if (!isSending) this.storedReplies = new StoredReplies({ store: store.replies, nodeId: assembly.nodeId, scheduler, logger });
     this.housekeeper?.start();
     if (all.some(({ transport }) => !transport.capabilities.readsLog)) {
@@ -375,15 +391,4 @@ export class Node {
     this.watches.push(loop);
     loop.start();
   }
-}
-
-/** A command has one owner: with two handlers it would be done twice, and its requester would get whichever reply comes first. */
-function sharedCommands(built: readonly UnregisteredSubscription[]): readonly string[] {
-  const owners = new Map<string, string[]>();
-  for (const { messages, spec } of built)
-    for (const { type } of messages.filter(({ isCommand }) => isCommand)) owners.set(type, [...(owners.get(type) ?? []), spec.name]);
-  const shared = [...owners].filter(([, names]) => names.length > 1);
-  return shared.map(
-    ([type, names]) => `the command ${type} has ${names.length} handlers: ${names.join(', ')}; a command has one owner, so keep one`,
-  );
 }

@@ -17,12 +17,19 @@ import type { Assembly } from './assembly.js';
 export interface PipelinesParts {
   readonly assembly: Assembly;
   readonly inHand: WorkInHand;
+  /** Connections that handlers and the steps of sagas share. */
+  readonly connections: Permits;
+  /** Besides the subscriptions, how many want some. */
+  readonly sharing: number;
   /** Deliveries were stored, and committed. */
   readonly onStored: () => void;
 }
 
 /** One pipeline for each subscription, which share the connections there are. */
-export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subscriptions: readonly Subscription[]): readonly Pipeline[] {
+export function pipelinesOf(
+  { assembly, inHand, connections, sharing: others, onStored }: PipelinesParts,
+  subscriptions: readonly Subscription[],
+): readonly Pipeline[] {
   const { store, units, runtime, transports } = assembly;
   const { clock, random, scheduler } = runtime;
   const logger = dampedLogger(runtime.logger, clock);
@@ -57,8 +64,8 @@ export function pipelinesOf({ assembly, inHand, onStored }: PipelinesParts, subs
   };
   const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
   // A handler outside any transaction holds no connection while it works.
-  const [connections, unbounded] = [new Permits(total), new Permits(Number.POSITIVE_INFINITY)];
-  const sharing = subscriptions.filter(({ unit }) => unit !== undefined).length;
+  const unbounded = new Permits(Number.POSITIVE_INFINITY);
+  const sharing = others + subscriptions.filter(({ unit }) => unit !== undefined).length;
   return subscriptions.map((given) => {
     const isSharing = given.unit !== undefined;
     const permits = isSharing ? connections : unbounded;

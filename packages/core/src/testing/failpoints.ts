@@ -49,6 +49,12 @@ export const FAILPOINTS = [
   'method:after-claim',
   'method:after-call',
   'method:after-done',
+  // a saga: it is claimed; its row is locked; the step has run, all that it did is committed; or its unit is gone and the failure is to be counted
+  'saga:after-claim',
+  'saga:after-lock',
+  'saga:after-call',
+  'saga:after-step',
+  'saga:before-record',
   // house-keeping of the log
   'fence:before-verdict',
   'fence:after-verdict',

@@ -13,10 +13,34 @@ export async function runNested<Outgoing, T>(storage: ScopeStorage<Outgoing>, pa
   const child = parent.part();
   while (!parent.isActive()) await parent.unit.turn();
   parent.unit.activate(child); // in one step with the look: nobody else may enter in between
+  return runPart({ storage, child, savepoint: () => parent.transaction.savepoint() }, work);
+}
+
+/** The same behind a savepoint that is there already; `parent` has the turn. */
+export function runBehind<Outgoing, T>(
+  {
+    storage,
+    parent,
+    savepoint,
+  }: { readonly storage: ScopeStorage<Outgoing>; readonly parent: Scope<Outgoing>; readonly savepoint: Savepoint },
+  work: () => Promise<T>,
+): Promise<T> {
+  const child = parent.part();
+  parent.unit.activate(child);
+  return runPart({ storage, child, savepoint: async () => savepoint }, work);
+}
+
+interface Part<Outgoing> {
+  readonly storage: ScopeStorage<Outgoing>;
+  readonly child: Scope<Outgoing>;
+  readonly savepoint: () => Promise<Savepoint>;
+}
+
+async function runPart<Outgoing, T>({ storage, child, savepoint }: Part<Outgoing>, work: () => Promise<T>): Promise<T> {
   try {
-    child.savepoint = await parent.transaction.savepoint();
+    child.savepoint = await savepoint();
     child.assertLive();
-    const value = await storage.with(parent.dataSource, child, work);
+    const value = await storage.with(child.dataSource, child, work);
     refuseStream(value);
     await keep(child);
     return value;

@@ -91,6 +91,17 @@ export class Scope<Outgoing = unknown> {
     return new Scope<Outgoing>(this.unit, this);
   }
 
+  /** Runs a statement of the framework when it is the turn of this scope. @throws HF_UOW_ENDED */
+  async inTurn<T>(statement: (transaction: Transaction) => Promise<T>): Promise<T> {
+    while (!this.isActive()) await this.unit.turn();
+    return statement(this.transaction); // in one step with the look
+  }
+
+  /** Ends the whole unit now, as its time-out does, whatever its statements wait for. */
+  breakOff(timeoutMs: number): void {
+    this.unit.expire?.(timeoutMs);
+  }
+
   /** Buffers a message until the unit commits. @throws HF_UOW_ENDED, HF_UOW_READ_ONLY */
   outgoing(message: Outgoing): void {
     this.assertLive();

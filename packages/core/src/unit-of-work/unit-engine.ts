@@ -6,7 +6,8 @@ import { assertJoinable, decideEntering } from './propagation.js';
 import { retryDelayMs } from './retry-delay.js';
 import { refuseStream } from './returned-stream.js';
 import type { Scope } from './scope.js';
-import type { Transaction } from './transaction.port.js';
+import { runBehind } from './nested.js';
+import type { Savepoint, Transaction } from './transaction.port.js';
 import type { Hook, RollbackHook, UnitSettings } from './unit.js';
 import {
   LOCAL_PROTOCOLS,
@@ -27,6 +28,10 @@ export interface UnitInScope<Outgoing> {
   readonly protocol: LocalProtocol;
   /** Buffers a message until the commit; gone with the rollback of the unit or of the nested part in scope. @throws HF_UOW_ENDED, HF_UOW_READ_ONLY */
   outgoing(message: Outgoing): void;
+  /** Runs a statement of the framework when it is the turn of this scope, so that it is kept or undone with what the scope did. @throws HF_UOW_ENDED */
+  inTurn<T>(statement: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /** Ends the whole unit now, as its time-out does, whatever its statements wait for. */
+  breakOff(timeoutMs: number): void;
 }
 
 const DEFAULT_TIMEOUT: Duration = '30s';
@@ -57,6 +62,11 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
   /** As `run`, in a fresh root context and with the transaction given to `work`: for the framework's own units. */
   runFramework<T>(options: UnitOptions, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.parts.scopes.root(() => this.enter(options, () => work(this.inScope('runFramework()').transaction)));
+  }
+
+  /** Runs `work` as a part of the unit that `runFramework` has opened here, behind a savepoint that is there already. */
+  runBehind<T>(savepoint: Savepoint, work: () => Promise<T>): Promise<T> {
+    return runBehind({ storage: this.parts.scopes, parent: this.inScope('runBehind()'), savepoint }, work);
   }
 
   /** The unit in scope of this data source, or the one entered last; undefined outside any. */

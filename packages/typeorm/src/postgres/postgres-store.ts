@@ -14,6 +14,7 @@ import {
   type ReceiptStore,
   type RelayStore,
   type ReplyStore,
+  type SagaStore,
   type Store,
   type StoreContext,
   type SubscriptionStore,
@@ -41,6 +42,7 @@ import { PostgresSchema } from './schema/schema.js';
 import type { Tables } from './schema/tables.js';
 import { assertLanes, assertServer, assertSequenceLock } from './server-checks.js';
 import { type RawConnection, SqlPool } from './sql/sql.js';
+import { PostgresSagaStore } from './saga/saga-store.js';
 import { PostgresSubscriptionStore } from './delivery/subscription-store.js';
 import { PostgresLogUpkeep } from './outbox/upkeep.js';
 import { PostgresWakeups } from './wakeups.js';
@@ -77,6 +79,7 @@ export class PostgresStore implements Store {
   readonly leases: LeaseStore;
   readonly upkeep: LogUpkeep;
   readonly halfMessages: PostgresHalfMessageStore;
+  readonly sagas: SagaStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
@@ -120,6 +123,7 @@ export class PostgresStore implements Store {
       connect: (ended) => connectApart(this.main, ended) as Promise<RawConnection>,
       isPreparing: options.isPreparing,
     });
+    this.sagas = new PostgresSagaStore(context);
     this.inbox = new PostgresInboxStore(context);
     this.receipts = new PostgresReceiptStore(context);
     this.deliveries = new PostgresDeliveryStore(context);

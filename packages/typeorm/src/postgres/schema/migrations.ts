@@ -18,6 +18,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, name: 'a log that was moved to a broker', statements: carrier },
   { version: 7, name: 'lanes of further transports', statements: furtherTransports },
   { version: 8, name: 'half messages and guard rows', statements: (t) => [...halfMessages(t), ...guards(t)] },
+  { version: 9, name: 'sagas', statements: sagas },
 ];
 
 /** Version this code reads and writes. */
@@ -291,5 +292,45 @@ function guards(t: Tables): string[] {
       primary key (scope, key, branch, operation)
     )`,
     `create index on ${t.guard} using brin (decided_at) with (pages_per_range = 32)`,
+  ];
+}
+
+function sagas(t: Tables): string[] {
+  return [
+    `create table ${t.saga} (
+      service text not null,
+      id text not null,
+      number bigint generated always as identity,
+      saga text not null,
+      version integer not null,
+      status text not null check (status in ('running', 'compensating', 'completed', 'compensated', 'parked')),
+      step text,
+      attempts integer not null default 0,
+      progress text not null,
+      state text not null,
+      revision bigint not null default 0,
+      due_at timestamptz,
+      deadline_at timestamptz,
+      worker uuid,
+      started_at timestamptz not null,
+      updated_at timestamptz not null,
+      ended_at timestamptz,
+      primary key (service, id)
+    ) with (fillfactor = 70)`,
+    // What sleeps lies behind what is due, and what has ended is not there: a look costs the same however many there are.
+    `create index on ${t.saga} (service, due_at) where due_at is not null`,
+    `create index on ${t.saga} (service, number)`,
+    `create index on ${t.saga} (service, number) where status = 'parked'`,
+    `create index on ${t.saga} (service, ended_at) where ended_at is not null`,
+    `create table ${t.sagaHistory} (
+      number bigint generated always as identity,
+      service text not null,
+      saga_id text not null,
+      step text,
+      event text not null,
+      detail text,
+      at timestamptz not null,
+      primary key (service, saga_id, number)
+    )`,
   ];
 }

@@ -24,6 +24,8 @@ export class Tables {
   readonly halfMessage: string;
   /** Decisions of which the first one counts. */
   readonly guard: string;
+  readonly saga: string;
+  readonly sagaHistory: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -53,6 +55,8 @@ export class Tables {
     this.receipt = at('receipt');
     this.halfMessage = at('half_message');
     this.guard = at('guard');
+    this.saga = at('saga');
+    this.sagaHistory = at('saga_history');
     this.probe = at('probe');
   }
 

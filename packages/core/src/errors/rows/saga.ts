@@ -1,0 +1,95 @@
+import type { ErrorRows } from './row.js';
+
+/** Errors of sagas, their steps and what operators do with them. */
+export const SAGA_ERRORS = {
+  HF_SAGA_DEFINITION: {
+    category: 'configuration',
+    sentence: 'The saga {saga} cannot be used: {problem}.',
+    fix: 'Correct its decorators, or its steps where it was built by hand.',
+  },
+  HF_SAGA_UNKNOWN: {
+    category: 'permanent',
+    sentence: 'There is no saga {id}.',
+    fix: 'Look for a typing error in the id, or list the sagas; one that ended is kept for 30 days.',
+  },
+  HF_SAGA_NOT_REGISTERED: {
+    category: 'permanent',
+    sentence: '{saga} is no saga of this process.',
+    fix: 'Add it before the start: as a provider of a module, or without Nest with holdfast.saga().',
+  },
+  HF_SAGA_ID: {
+    category: 'permanent',
+    sentence: 'The id of a saga {saga} cannot be used: {reason}.',
+    fix: 'Give an id of 1 to {limit} characters that is the same when the same thing is started again, such as that of the order.',
+  },
+  HF_SAGA_ID_TAKEN: {
+    category: 'permanent',
+    sentence: 'The saga {id} is there already, and is a {found}, not a {saga}.',
+    fix: 'Ids are shared by all sagas of a service: put the kind into the id, as in order-42/refund.',
+  },
+  HF_SAGA_STATE: {
+    category: 'permanent',
+    sentence: 'The state of the saga {saga} {id} cannot be kept: {reason}.',
+    fix: 'Keep an object of plain JSON in it: texts, numbers, booleans, lists and objects.',
+  },
+  HF_SAGA_STATE_TOO_LARGE: {
+    category: 'permanent',
+    sentence: 'The state of the saga {saga} {id} has {bytes} bytes as JSON, the limit is {limit}.',
+    fix: 'Keep large things in a table of your own, and their ids in the state.',
+  },
+  HF_SAGA_STEP_TIMEOUT: {
+    category: 'transient',
+    sentence: 'The step {step} of the saga {saga} {id} took longer than {timeoutMs} ms.',
+    fix: 'Pass saga.signal to slow calls, or give the step a longer timeout.',
+  },
+  HF_SAGA_STEP_KILLED: {
+    category: 'permanent',
+    sentence: 'The process ended while the step {step} of the saga {saga} {id} was in work, and its {attempts} attempts are used up.',
+    fix: 'Find out what ends the process (memory, an exit, an uncaught error); what the step wrote to this database was rolled back.',
+  },
+  HF_SAGA_STEP_UNKNOWN: {
+    category: 'permanent',
+    sentence: 'The step {step} is not in the definition that this process has.',
+    fix: 'Deploy a version of the code that has it, then resume the saga; a changed saga needs a new version.',
+  },
+  HF_SAGA_TIMEOUT: {
+    category: 'permanent',
+    sentence: 'The saga {saga} {id} took longer than {timeoutMs} ms.',
+    fix: 'Look at its history for the step that held it up, or give the saga a longer timeout.',
+  },
+  HF_SAGA_CANCELLED: {
+    category: 'permanent',
+    sentence: 'The saga {id} was cancelled by {by}: {reason}.',
+    fix: 'What it had done is undone.',
+  },
+  HF_SAGA_PAST_PIVOT: {
+    category: 'permanent',
+    sentence: 'The saga {id} cannot be cancelled: its pivot is done, and there is no way back.',
+    fix: 'Let it go on; if it is parked, repair what stopped it and resume it.',
+  },
+  HF_SAGA_NOT_PARKED: {
+    category: 'conflict',
+    sentence: '{action} is for a parked saga, and {id} is {status}.',
+    fix: 'Look at it again with sagas.get(); somebody else may have repaired it.',
+  },
+  HF_SAGA_NOT_RUNNING: {
+    category: 'conflict',
+    sentence: 'The saga {id} cannot be cancelled: it is {status}.',
+    fix: 'Look at it again with sagas.get(); what has ended or turned back already cannot be cancelled.',
+  },
+  HF_SAGA_NOT_KEPT: {
+    category: 'permanent',
+    sentence: 'The saga {id} cannot be changed here: this process has no definition of {saga} version {version}.',
+    fix: 'Do it in a process that has it: whatever comes next is decided by the definition.',
+  },
+  HF_SAGA_RESULT_TIMEOUT: {
+    category: 'transient',
+    sentence: 'The saga {id} did not end within {timeoutMs} ms.',
+    fix: 'It goes on: ask again later, or give a longer timeout.',
+  },
+  HF_SAGA_RESULT_IN_TRANSACTION: {
+    category: 'permanent',
+    sentence: 'The result of the saga {id} cannot be waited for inside a unit of work: one that is started in it begins with the commit.',
+    fix: 'Call sagas.result() after the transaction.',
+  },
+} as const satisfies ErrorRows;

@@ -1,0 +1,252 @@
+import { NonRetryableError } from '../errors/non-retryable-error.js';
+import { seededRandom } from '../time/random.js';
+import { begin, decide, type SagaCommand, type SagaEvent, type SagaProgress } from './decide.js';
+import { defineSaga, type SagaStepOptions } from './saga-builder.js';
+import type { SagaDefinition } from './saga-definition.js';
+
+const nothing = () => undefined;
+const ONCE = { retry: false, compensateRetry: false } as const;
+const PATIENT = { attempts: 3, backoff: { delay: 100, factor: 2, jitter: 'none' } } as const;
+
+function sagaOf(steps: Readonly<Record<string, SagaStepOptions<object>>>): SagaDefinition {
+  const saga = defineSaga('order', { version: 1, timeout: '1h' });
+  for (const [name, options] of Object.entries(steps)) saga.step(name, nothing, options);
+  return saga.definition;
+}
+
+/** A saga as a script: what happens, and what it is expected to do. */
+function given(definition: SagaDefinition) {
+  const random = seededRandom(1);
+  const begun = begin(definition);
+  let progress: SagaProgress = begun.progress;
+  let commands: readonly SagaCommand[] = begun.commands;
+  const history: string[] = begun.notes.map(({ event }) => event);
+  const script = {
+    when(...events: readonly SagaEvent[]) {
+      for (const event of events) {
+        const decision = decide(definition, { progress, event }, random);
+        progress = decision.progress;
+        commands = decision.commands;
+        history.push(...decision.notes.map(({ step, event: what }) => (step === undefined ? what : `${step} ${what}`)));
+      }
+      return script;
+    },
+    expect(...expected: readonly string[]) {
+      expect(commands.map(described)).toEqual(expected);
+      return script;
+    },
+    ends(status: SagaProgress['status'], ...lines: readonly string[]) {
+      expect({ status: progress.status, history }).toEqual({ status, history: ['started', ...lines] });
+      return script;
+    },
+    get progress() {
+      return progress;
+    },
+  };
+  return script;
+}
+
+function described(command: SagaCommand): string {
+  if (command.do === 'end') return command.status;
+  if (command.do === 'park') return `park at ${command.failure.step}: ${command.failure.message}`;
+  const what = command.do === 'run' ? `run ${command.step}` : `undo ${command.step}`;
+  return command.afterMs === 0 ? what : `${what} after ${command.afterMs}`;
+}
+
+const done: SagaEvent = { kind: 'done' };
+const failed = (text = 'it failed'): SagaEvent => ({ kind: 'failed', error: new Error(text) });
+const declined: SagaEvent = { kind: 'failed', error: new NonRetryableError('card declined') };
+const late: SagaEvent = { kind: 'timed-out', error: new Error('too late') };
+const cancelled: SagaEvent = { kind: 'cancelled', error: new Error('by ann') };
+
+const UNDONE = { ...ONCE, compensate: nothing };
+const THREE = sagaOf({ reserve: UNDONE, charge: UNDONE, ship: ONCE });
+
+describe('a saga that goes well', () => {
+  it('runs its steps one after another and is completed', () => {
+    given(THREE)
+      .expect('run reserve')
+      .when(done)
+      .expect('run charge')
+      .when(done)
+      .expect('run ship')
+      .when(done)
+      .expect('completed')
+      .ends('completed', 'reserve done', 'charge done', 'ship done', 'completed');
+  });
+
+  it('is not moved by anything once it has ended', () => {
+    given(THREE)
+      .when(done, done, done)
+      .when(done, failed(), late, cancelled, { kind: 'resumed' }, { kind: 'skipped' })
+      .expect()
+      .ends('completed', 'reserve done', 'charge done', 'ship done', 'completed');
+  });
+});
+
+describe('a step that fails', () => {
+  it('is tried again, with longer waits, and goes on when it succeeds', () => {
+    const script = given(sagaOf({ charge: { retry: PATIENT } }))
+      .when(failed())
+      .expect('run charge after 100')
+      .when(failed())
+      .expect('run charge after 200');
+    expect(script.progress.attempts).toBe(2);
+    script.when(done).ends('completed', 'charge failed', 'charge failed', 'charge done', 'completed');
+  });
+
+  it('turns the saga back when its attempts are used up: what is done is undone in reverse order, the failed step is not', () => {
+    given(THREE)
+      .when(done, done, failed('no van'))
+      .expect('undo charge')
+      .when(done)
+      .expect('undo reserve')
+      .when(done)
+      .expect('compensated')
+      .ends(
+        'compensated',
+        'reserve done',
+        'charge done',
+        'ship failed',
+        'ship turned-back',
+        'charge undone',
+        'reserve undone',
+        'compensated',
+      );
+  });
+
+  it('turns it back at once when trying again cannot help', () => {
+    const script = given(sagaOf({ reserve: UNDONE, charge: { retry: PATIENT } }))
+      .when(done, declined)
+      .expect('undo reserve');
+    expect(script.progress.failure).toEqual({ step: 'charge', code: 'NonRetryableError', message: 'card declined' });
+  });
+
+  it('is compensated at once when nothing was done, and passes over steps that have nothing to undo', () => {
+    given(THREE).when(failed()).expect('compensated');
+    given(sagaOf({ a: ONCE, b: UNDONE, c: ONCE, d: ONCE }))
+      .when(done, done, done, failed())
+      .expect('undo b')
+      .when(done)
+      .expect('compensated');
+  });
+
+  it('has fresh attempts for each step and for each compensation', () => {
+    const definition = sagaOf({ a: { retry: PATIENT, compensate: nothing, compensateRetry: PATIENT }, b: { retry: PATIENT } });
+    const script = given(definition).when(failed(), done);
+    expect(script.progress.attempts).toBe(0);
+    script.when(declined).expect('undo a');
+    expect(script.progress.attempts).toBe(0);
+  });
+
+  it('counts an attempt that nobody ended as made', () => {
+    given(THREE)
+      .when(done, { kind: 'given-up', error: new Error('killed') })
+      .expect('undo reserve');
+  });
+});
+
+describe('a compensation that fails', () => {
+  const definition = sagaOf({ reserve: UNDONE, charge: { ...ONCE, compensate: nothing, compensateRetry: PATIENT }, ship: ONCE });
+
+  it('is tried again with its own policy, and then parks the saga for a person', () => {
+    const script = given(definition)
+      .when(done, done, failed('no van'))
+      .when(failed('bank away'))
+      .expect('undo charge after 100')
+      .when(failed('bank away'), failed('bank closed'))
+      .expect('park at charge: bank closed');
+    expect(script.progress.parked).toMatchObject({ while: 'compensating' });
+    expect(script.progress.failure).toMatchObject({ step: 'ship', message: 'no van' });
+  });
+
+  it('is not hurried by the time-out of the saga, nor stopped by a cancellation', () => {
+    given(definition).when(done, done, failed()).when(late).expect().when(cancelled).expect().when(done).expect('undo reserve');
+  });
+});
+
+describe('behind the pivot', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { ...ONCE, pivot: true }, ship: { retry: PATIENT } });
+
+  it('a step is tried again and then parks, never undone', () => {
+    given(definition)
+      .when(done, done, failed(), failed())
+      .expect('run ship after 200')
+      .when(failed('no van'))
+      .expect('park at ship: no van')
+      .ends('parked', 'reserve done', 'pay done', 'ship failed', 'ship failed', 'ship failed', 'ship parked');
+  });
+
+  it('what cannot be helped, a time-out and a lost attempt park too', () => {
+    for (const event of [declined, late, { kind: 'given-up', error: new Error('killed') } as const])
+      expect(given(definition).when(done, done, event).progress.status).toBe('parked');
+  });
+
+  it('nothing can be cancelled', () => {
+    given(definition).when(done, done).when(cancelled).expect().ends('running', 'reserve done', 'pay done');
+  });
+
+  it('the pivot itself can still fail, and then there is a way back', () => {
+    given(definition).when(done, failed()).expect('undo reserve');
+  });
+});
+
+describe('before the pivot', () => {
+  it('a time-out and a cancellation turn the saga back', () => {
+    given(THREE).when(done).when(late).expect('undo reserve');
+    const script = given(THREE).when(done, done).when(cancelled).expect('undo charge').when(done).expect('undo reserve');
+    expect(script.progress.failure).toMatchObject({ step: 'ship', message: 'by ann' });
+  });
+});
+
+describe('a parked saga', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { ...ONCE, pivot: true }, ship: { retry: PATIENT }, bill: ONCE });
+  const parked = () => given(definition).when(done, done, declined);
+  const undoing = () => given(THREE).when(done, done, failed('no van'), failed('bank closed')).expect('park at charge: bank closed');
+
+  it('is moved by nothing but a person', () => {
+    parked().when(done, failed(), late).expect().ends('parked', 'reserve done', 'pay done', 'ship failed', 'ship parked');
+  });
+
+  it('goes on from where it stands, with fresh attempts, when it is resumed', () => {
+    parked().when({ kind: 'resumed' }).expect('run ship').when(failed()).expect('run ship after 100').when(done).expect('run bill');
+    undoing().when({ kind: 'resumed' }).expect('undo charge').when(done).expect('undo reserve');
+  });
+
+  it('has one attempt when it is retried, and its other steps have theirs', () => {
+    const once = parked().when({ kind: 'retried' }).expect('run ship');
+    once.when(failed('still no van')).expect('park at ship: still no van');
+    const script = parked().when({ kind: 'retried' }, done).expect('run bill');
+    expect(script.progress.isSingle).toBe(false);
+  });
+
+  it('takes what a person did as done when it is skipped', () => {
+    parked().when({ kind: 'skipped' }).expect('run bill').when(done).expect('completed');
+    undoing().when({ kind: 'skipped' }).expect('undo reserve').when(done).expect('compensated');
+  });
+
+  it('keeps why it turned back when its compensation is resumed', () => {
+    expect(undoing().when({ kind: 'resumed' }).progress).toMatchObject({ failure: { message: 'no van' }, parked: undefined });
+  });
+});
+
+describe('a saga whose step the definition does not have', () => {
+  const changed = sagaOf({ reserve: UNDONE, wrap: ONCE });
+  const stuck: SagaEvent = { kind: 'stuck', error: new Error('no such step') };
+
+  it('parks, forward and backward, and never passes over anything', () => {
+    const { progress } = given(THREE).when(done);
+    expect(decide(changed, { progress, event: stuck }, seededRandom(1)).progress.status).toBe('parked');
+    const turned = given(THREE).when(done, done).progress;
+    expect(decide(changed, { progress: turned, event: cancelled }, seededRandom(1)).commands.map(described)).toEqual([
+      'park at charge: The step charge is not in the definition that this process has. Deploy a version of the code that has it, then resume the saga; a changed saga needs a new version.',
+    ]);
+  });
+
+  it('goes on when it is resumed with a definition that has it', () => {
+    const { progress } = given(THREE).when(done, stuck);
+    expect(decide(changed, { progress, event: { kind: 'resumed' } }, seededRandom(1)).progress.status).toBe('parked');
+    expect(decide(THREE, { progress, event: { kind: 'resumed' } }, seededRandom(1)).commands.map(described)).toEqual(['run charge']);
+    expect(decide(THREE, { progress, event: cancelled }, seededRandom(1)).commands.map(described)).toEqual(['undo reserve']);
+  });
+});

@@ -1,0 +1,71 @@
+import type { RetryOptions } from '../delivery/policies.js';
+import type { Duration } from '../time/duration.js';
+import type { SagaContext } from './saga-context.js';
+import { type PlannedStep, runnableFrom, type SagaCall, type SagaOptions, type SagaPlan } from './saga-plan.js';
+import type { SagaDefinition } from './saga-definition.js';
+import { hfError } from '../errors/catalogue.js';
+
+/** A step, or what undoes one, as a function. */
+export type SagaStepFunction<State> = (saga: SagaContext<State>) => void | Promise<void>;
+
+/** Options of a step that is given as a function; as those of `@Step`, `@Compensate` and `@Retry`. */
+export interface SagaStepOptions<State> {
+  /** Undoes the step, when a later one fails; default: there is nothing to undo. */
+  compensate?: SagaStepFunction<State>;
+  /** For one attempt, of the step or of its compensation; default '30s'. */
+  timeout?: Duration;
+  /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
+  pivot?: boolean;
+  /** Attempts of the step; default 5. */
+  retry?: number | false | RetryOptions;
+  /** Attempts of `compensate`; default 5. */
+  compensateRetry?: number | false | RetryOptions;
+}
+
+/** A saga given as functions, for programs without decorators: add it with `holdfast.saga()`, start it with `holdfast.sagas.start()`. */
+export class SagaBuilder<State> {
+  private readonly steps: PlannedStep[] = [];
+
+  /** @param name durable, unique in the service */
+  constructor(
+    readonly name: string,
+    private readonly options: SagaOptions,
+  ) {}
+
+  /** Adds a step, which runs when those before it are done. */
+  step(name: string, run: SagaStepFunction<State>, options: SagaStepOptions<State> = {}): this {
+    const { compensate, timeout, pivot = false, retry, compensateRetry } = options;
+    this.steps.push({
+      name,
+      run: run as SagaCall,
+      compensation: compensate && { name: `${name}:compensate`, run: compensate as SagaCall },
+      isPivot: pivot,
+      timeout,
+      retry,
+      compensationRetry: compensateRetry,
+    });
+    return this;
+  }
+
+  /** What it has become so far, to be checked. */
+  get plan(): SagaPlan {
+    return { name: this.name, options: this.options, steps: [...this.steps] };
+  }
+
+  /** The definition as a value, for `decide`. @throws HF_CONFIG_INVALID with everything that is wrong */
+  get definition(): SagaDefinition {
+    const problems: string[] = [];
+    const { definition } = runnableFrom(this.plan, (text) => problems.push(text));
+    if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
+    return definition;
+  }
+}
+
+/**
+ * Describes a saga without decorators: `defineSaga<State>('transfer', { version: 1 }).step('debit', debit, { compensate: credit })…`
+ *
+ * @param name durable, 1 to 255 characters, unique in the service
+ */
+export function defineSaga<State extends object>(name: string, options: SagaOptions): SagaBuilder<State> {
+  return new SagaBuilder<State>(name, options);
+}

@@ -1,0 +1,98 @@
+import { type DecoratedMethod, decoratedMethods } from '../delivery/policy-metadata.js';
+import { className } from '../message/message-class.js';
+import type { PlannedStep, SagaCall, SagaPlan } from './saga-plan.js';
+import { describeSaga } from './saga.decorators.js';
+
+/** How a method of a saga's instance is called; a framework may have a way of its own. */
+export type CallMethod = (instance: object, method: string, args: unknown[]) => unknown;
+
+const callDirectly: CallMethod = (instance, method, args) =>
+  (instance as Record<string, (...values: unknown[]) => unknown>)[method]?.apply(instance, args);
+
+/**
+ * The plan of a decorated saga.
+ *
+ * @param problem takes one sentence per thing that is wrong
+ * @returns undefined when its class is no saga, or its steps are in no order
+ */
+export function planOfInstance(instance: object, problem: (text: string) => void, call: CallMethod = callDirectly): SagaPlan | undefined {
+  const prototype = Object.getPrototypeOf(instance) as { constructor: object };
+  const description = describeSaga(prototype.constructor);
+  const name = className(prototype.constructor as { readonly name?: string });
+  if (description === undefined) {
+    problem(`${name} is no saga: put @Saga on it`);
+    return undefined;
+  }
+  const wrong = (text: string) => problem(`${name}: ${text}`);
+  const methods = decoratedMethods(prototype).filter(({ isEffective }) => isEffective);
+  for (const text of methods.flatMap(misplaced)) wrong(text);
+  const ordered = inOrder(
+    methods.filter(({ metadata }) => metadata.step !== undefined),
+    wrong,
+  );
+  if (ordered === undefined) return undefined;
+  const calling =
+    (method: string): SagaCall =>
+    (context) =>
+      call(instance, method, [context]);
+  const retries = new Map(methods.map((method) => [method.name, method.metadata.retry]));
+  const steps = ordered.map(({ name: step, metadata }): PlannedStep => {
+    const { compensate, retry } = metadata;
+    if (compensate !== undefined && typeof (instance as Record<string, unknown>)[compensate] !== 'function')
+      wrong(`@Compensate('${compensate}') on ${step} names no method of the class`);
+    return {
+      name: step,
+      run: calling(step),
+      compensation: compensate === undefined ? undefined : { name: compensate, run: calling(compensate) },
+      isPivot: metadata.step?.pivot === true,
+      timeout: metadata.step?.timeout,
+      retry,
+      compensationRetry: compensate === undefined ? undefined : retries.get(compensate),
+    };
+  });
+  return { ...description, steps };
+}
+
+/** What stands on a method of a saga and does nothing there, or something else than it seems to. */
+function misplaced({ name, metadata }: DecoratedMethod): readonly string[] {
+  const { step, compensate, transactional, idempotent } = metadata;
+  const problems: string[] = [];
+  if (step === undefined && compensate !== undefined) problems.push(`@Compensate stands on ${name}, which is no step: add @Step()`);
+  if (step !== undefined && transactional !== undefined)
+    problems.push(`@Transactional stands on the step ${name}, which has a unit of work already: remove it`);
+  if (step !== undefined && idempotent !== undefined)
+    problems.push(`@Idempotent stands on the step ${name}, whose effect is one commit with the saga's progress: remove it`);
+  return problems;
+}
+
+/** The steps one behind the other, as `after` says. */
+function inOrder(steps: readonly DecoratedMethod[], wrong: (text: string) => void): readonly DecoratedMethod[] | undefined {
+  const names = new Set(steps.map(({ name }) => name));
+  const behind = new Map<string | undefined, DecoratedMethod[]>();
+  let isKnown = true;
+  for (const step of steps) {
+    const after = step.metadata.step?.after;
+    if (after !== undefined && !names.has(after)) {
+      wrong(`the step ${step.name} comes after ${after}, which is no step of it`);
+      isKnown = false;
+    }
+    behind.set(after, [...(behind.get(after) ?? []), step]);
+  }
+  for (const [after, several] of behind) {
+    if (several.length < 2) continue;
+    const which = several.map(({ name }) => name).join(' and ');
+    wrong(
+      after === undefined
+        ? `${which} both come first: say with after what each waits for`
+        : `${which} both come after ${after}: steps run one after another`,
+    );
+    isKnown = false;
+  }
+  if (!isKnown) return undefined;
+  const ordered: DecoratedMethod[] = [];
+  for (let next = behind.get(undefined)?.[0]; next !== undefined; next = behind.get(next.name)?.[0]) ordered.push(next);
+  const left = steps.filter((step) => !ordered.includes(step)).map(({ name }) => name);
+  if (left.length === 0) return ordered;
+  wrong(`the steps ${left.join(' and ')} wait for each other: one step has no after`);
+  return undefined;
+}

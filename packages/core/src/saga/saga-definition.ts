@@ -1,0 +1,39 @@
+import type { RetryPolicy } from '../delivery/retry-policy.js';
+
+/** Where and why a saga failed. */
+export interface SagaFailure {
+  /** Name of the step, also when its compensation failed. */
+  readonly step: string;
+  /** Code of the error (`HF_…`, `ECONNREFUSED`), or its type where it has none. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** One step of a saga, as data. */
+export interface SagaStepDefinition {
+  readonly name: string;
+  /** Name of what undoes it; undefined: there is nothing to undo. */
+  readonly compensation: string | undefined;
+  /** Once it is done there is no way back. */
+  readonly isPivot: boolean;
+  /** For one attempt, of the step or of its compensation. */
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy;
+  readonly compensationRetry: RetryPolicy;
+}
+
+/** A saga as data: what `decide` looks at. Nothing in it runs. */
+export interface SagaDefinition {
+  readonly name: string;
+  /** A positive integer; an instance is worked on by processes that have its version. */
+  readonly version: number;
+  /** For the whole saga; undefined: as long as it takes. */
+  readonly timeoutMs: number | undefined;
+  /** In the order in which they run; at least one. */
+  readonly steps: readonly SagaStepDefinition[];
+}
+
+/** The step of this name, if the definition has it. */
+export function stepOf({ steps }: SagaDefinition, name: string | undefined): SagaStepDefinition | undefined {
+  return steps.find((step) => step.name === name);
+}

@@ -1,0 +1,142 @@
+import { Retry } from '../delivery/retry.decorator.js';
+import { defineSaga } from './saga-builder.js';
+import type { SagaContext } from './saga-context.js';
+import { SagaRegister } from './saga-register.js';
+import { encodeState, STATE_BYTES } from './saga-state.js';
+import { Compensate, Saga, Step } from './saga.decorators.js';
+
+interface Order {
+  id: string;
+}
+type Context = SagaContext<Order>;
+
+@Saga('order', { version: 2, timeout: '1h' })
+class OrderSaga {
+  @Step({ after: 'reserve', pivot: true, timeout: '5s' })
+  async pay(_saga: Context): Promise<void> {}
+  @Step()
+  @Retry(3)
+  @Compensate('release')
+  async reserve(_saga: Context): Promise<void> {}
+  @Retry(7)
+  async release(_saga: Context): Promise<void> {}
+  @Step({ after: 'pay' })
+  async ship(_saga: Context): Promise<void> {}
+}
+
+function problemsOf(...sagas: readonly object[]): string[] {
+  const problems: string[] = [];
+  const register = new SagaRegister((text) => problems.push(text));
+  for (const saga of sagas) register.add(saga);
+  return problems;
+}
+
+it('a saga is read from its decorators, its steps in the order that after says', () => {
+  const register = new SagaRegister((text) => expect(text).toBe('no problem'));
+  register.add(new OrderSaga());
+  const { definition } = register.of(OrderSaga);
+  const steps = definition.steps.map(({ name, compensation, isPivot, timeoutMs, retry, compensationRetry }) =>
+    [name, compensation, isPivot, timeoutMs, retry.attempts, compensationRetry.attempts].join(' '),
+  );
+  expect(steps).toEqual(['reserve release false 30000 3 7', 'pay  true 5000 5 5', 'ship  false 30000 5 5']);
+  expect(definition).toMatchObject({ name: 'order', version: 2, timeoutMs: 3_600_000 });
+});
+
+it('a saga is read from a builder', () => {
+  const saga = defineSaga<Order>('transfer', { version: 1 })
+    .step('debit', () => undefined, { compensate: () => undefined, retry: 2 })
+    .step('credit', () => undefined, { pivot: true });
+  expect(saga.definition).toMatchObject({
+    name: 'transfer',
+    timeoutMs: undefined,
+    steps: [
+      { name: 'debit', compensation: 'debit:compensate', retry: { attempts: 2 } },
+      { name: 'credit', compensation: undefined, isPivot: true },
+    ],
+  });
+});
+
+describe('what is wrong with a saga is told all together', () => {
+  it('in decorators', () => {
+    @Saga('a', { version: 0, timeout: 'soon' as never })
+    class Wrong {
+      @Step() async one(_saga: Context): Promise<void> {}
+      @Step() async two(_saga: Context): Promise<void> {}
+      @Compensate('one') async three(_saga: Context): Promise<void> {}
+    }
+    class NoSaga {
+      @Step() async one(_saga: Context): Promise<void> {}
+    }
+    expect(problemsOf(new Wrong(), new NoSaga())).toEqual([
+      'Wrong: @Compensate stands on three, which is no step: add @Step()',
+      'Wrong: one and two both come first: say with after what each waits for',
+      'NoSaga is no saga: put @Saga on it',
+    ]);
+  });
+
+  it('in the order of steps', () => {
+    @Saga('a', { version: 1 })
+    class Parallel {
+      @Step() async one(_saga: Context): Promise<void> {}
+      @Step({ after: 'one' }) async two(_saga: Context): Promise<void> {}
+      @Step({ after: 'one' }) async three(_saga: Context): Promise<void> {}
+    }
+    @Saga('b', { version: 1 })
+    class Circle {
+      @Step() async start(_saga: Context): Promise<void> {}
+      @Step({ after: 'two' }) async one(_saga: Context): Promise<void> {}
+      @Step({ after: 'one' }) async two(_saga: Context): Promise<void> {}
+    }
+    @Saga('c', { version: 1 })
+    class Nothing {}
+    const problems = problemsOf(new Parallel(), new Circle(), new Nothing());
+    expect(problems).toEqual([
+      'Parallel: two and three both come after one: steps run one after another',
+      'Circle: the steps one and two wait for each other: one step has no after',
+      expect.stringContaining('The saga c cannot be used: it has no step.'),
+    ]);
+  });
+
+  it('in pivots, names and times', () => {
+    const run = () => undefined;
+    const saga = defineSaga('', { version: 1.5, timeout: 'soon' as never })
+      .step('a', run, { pivot: true, compensate: run })
+      .step('a', run, { pivot: true, timeout: -1 })
+      .step('b', run, { retry: 0 });
+    const [said] = [problemsOf(saga).join('\n')];
+    for (const text of ['its name is not usable', '1.5', 'two steps a', '2 pivots, a and a', 'soon', '-1', 'attempts is 0'])
+      expect(said).toContain(text);
+    const after = defineSaga('s', { version: 1 }).step('a', run, { pivot: true }).step('b', run, { compensate: run });
+    expect(problemsOf(after)).toEqual([
+      expect.stringContaining('the step b comes after the pivot a and has the compensation b:compensate'),
+    ]);
+    expect(() => after.definition).toThrow('the step b comes after the pivot a');
+  });
+
+  it('when two have one name', () => {
+    const run = () => undefined;
+    expect(problemsOf(defineSaga('s', { version: 1 }).step('a', run), defineSaga('s', { version: 2 }).step('a', run))).toEqual([
+      expect.stringContaining('The saga s cannot be used: the name is taken'),
+    ]);
+  });
+});
+
+describe('the state of a saga', () => {
+  const owner = { saga: 's', id: '1' };
+
+  it('is kept up to 256 KiB of JSON, counted in bytes', () => {
+    const text = 'ä'.repeat((STATE_BYTES - 8) / 2);
+    expect(Buffer.byteLength(encodeState({ t: text }, owner))).toBe(STATE_BYTES);
+    expect(() => encodeState({ t: `${text}x` }, owner)).toThrow(`has ${STATE_BYTES + 1} bytes as JSON, the limit is ${STATE_BYTES}`);
+  });
+
+  it.each([
+    [1n, 'it is no object'],
+    [null, 'it is no object'],
+    [[1], 'it is no object'],
+    [{ deep: { n: 1n } }, 'deep.n: a BigInt'],
+    [new Date(0), 'its JSON is no object'],
+  ])('is refused with the reason: %p', (state, reason) => {
+    expect(() => encodeState(state, owner)).toThrow(reason);
+  });
+});

@@ -1,0 +1,121 @@
+import type { RetryOptions } from '../delivery/policies.js';
+import { retryPolicy } from '../delivery/retry-policy.js';
+import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
+import { problemsOf } from '../errors/problems.js';
+import { unstorable } from '../message/storable.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { SagaContext } from './saga-context.js';
+import type { SagaDefinition, SagaStepDefinition } from './saga-definition.js';
+
+/** Characters of names, which are stored with every instance and every line of its history. */
+const NAME_LENGTH = 255;
+const DEFAULT_STEP_TIMEOUT: Duration = '30s';
+
+/** Options of a saga. */
+export interface SagaOptions {
+  /** Positive integer; processes work on instances of the versions they have. Raise it when steps are added, removed or renamed. */
+  version: number;
+  /** For the whole saga, from its start: then it turns back, or parks behind the pivot; default: none. What is being undone has no such limit. */
+  timeout?: Duration;
+}
+
+/** Calls one method of a saga: a step, or a compensation. */
+export type SagaCall = (saga: SagaContext<never>) => unknown;
+
+/** One step as it was written down, by decorators or by a builder. */
+export interface PlannedStep {
+  readonly name: string;
+  readonly run: SagaCall;
+  /** What undoes it, and under which name. */
+  readonly compensation: { readonly name: string; readonly run: SagaCall } | undefined;
+  readonly isPivot: boolean;
+  readonly timeout: Duration | undefined;
+  readonly retry: number | false | RetryOptions | undefined;
+  readonly compensationRetry: number | false | RetryOptions | undefined;
+}
+
+/** A saga as it was written down. */
+export interface SagaPlan {
+  readonly name: string;
+  readonly options: SagaOptions;
+  readonly steps: readonly PlannedStep[];
+}
+
+/** A saga that can be worked on: the definition as data, and what its steps do. */
+export interface RunnableSaga {
+  readonly definition: SagaDefinition;
+  readonly runs: ReadonlyMap<string, SagaCall>;
+  /** By the name of the step. */
+  readonly compensations: ReadonlyMap<string, SagaCall>;
+}
+
+/**
+ * Checks a plan.
+ *
+ * @param problem takes one sentence per thing that is wrong
+ */
+export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text: string) => void): RunnableSaga {
+  const wrong = (text: string) => problem(hfError('HF_SAGA_DEFINITION', { saga: name, problem: text }).message);
+  const duration = (value: Duration | undefined, option: string): number | undefined => {
+    try {
+      return value === undefined ? undefined : toMs(value, option);
+    } catch (error) {
+      for (const each of problemsOf(error)) wrong(each);
+      return undefined;
+    }
+  };
+  for (const text of problemsOfPlan({ name, options, steps })) wrong(text);
+  const definition: SagaDefinition = {
+    name,
+    version: options.version,
+    timeoutMs: duration(options.timeout, 'timeout'),
+    steps: steps.map((step): SagaStepDefinition => {
+      const where = `the step ${step.name}`;
+      const compensation = step.compensation?.name;
+      return {
+        name: step.name,
+        compensation,
+        isPivot: step.isPivot,
+        timeoutMs: duration(step.timeout ?? DEFAULT_STEP_TIMEOUT, `${where}: timeout`) ?? 0,
+        retry: retryPolicy(step.retry, wrong, where),
+        compensationRetry: retryPolicy(step.compensationRetry, wrong, `the compensation ${compensation ?? ''}`),
+      };
+    }),
+  };
+  const compensations = steps.flatMap(({ name: of, compensation }) =>
+    compensation === undefined ? [] : [[of, compensation.run] as const],
+  );
+  return { definition, runs: new Map(steps.map((step) => [step.name, step.run])), compensations: new Map(compensations) };
+}
+
+function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {
+  const problems: string[] = [];
+  const reason = unstorable(name, NAME_LENGTH);
+  if (reason !== undefined) problems.push(`its name is not usable: ${reason}`);
+  if (!Number.isSafeInteger(options.version) || options.version < 1 || options.version >= 2 ** 31)
+    problems.push(`its version is ${printable(options.version)}; use a whole number from 1`);
+  if (steps.length === 0) problems.push('it has no step');
+  for (const step of steps) {
+    const unusable = unstorable(step.name, NAME_LENGTH);
+    if (unusable !== undefined) problems.push(`the name of a step is not usable: ${unusable}`);
+  }
+  const names = steps.map((step) => step.name);
+  for (const twice of new Set(names.filter((each, at) => names.indexOf(each) !== at))) problems.push(`it has two steps ${twice}`);
+  return [...problems, ...problemsOfPivot(steps)];
+}
+
+function problemsOfPivot(steps: readonly PlannedStep[]): readonly string[] {
+  const pivots = steps.filter(({ isPivot }) => isPivot).map(({ name }) => name);
+  if (pivots.length > 1) return [`it has ${pivots.length} pivots, ${pivots.join(' and ')}; there is one point of no return`];
+  const at = steps.findIndex(({ isPivot }) => isPivot);
+  if (at === -1) return [];
+  return steps
+    .slice(at)
+    .filter(({ compensation }) => compensation !== undefined)
+    .map(({ name, compensation, isPivot }) =>
+      isPivot
+        ? `the pivot ${name} has the compensation ${compensation?.name}, and is never undone: once it is done there is no way back`
+        : `the step ${name} comes after the pivot ${pivots[0]} and has the compensation ${compensation?.name}, which would never run`,
+    );
+}

@@ -1,0 +1,51 @@
+import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
+import type { CallMethod } from './saga-class.js';
+import { planOfInstance } from './saga-class.js';
+import { SagaBuilder } from './saga-builder.js';
+import type { SagaDefinition } from './saga-definition.js';
+import { runnableFrom, type RunnableSaga } from './saga-plan.js';
+import { sagaName } from './saga.decorators.js';
+
+/** The sagas of a process, by their class or builder, and by name and version. */
+export class SagaRegister {
+  private readonly byKey = new Map<object, RunnableSaga>();
+  private readonly byName = new Map<string, RunnableSaga>();
+
+  constructor(private readonly problem: (text: string) => void) {}
+
+  get definitions(): readonly SagaDefinition[] {
+    return [...this.byKey.values()].map(({ definition }) => definition);
+  }
+
+  /** Adds a builder, or an instance of a class with `@Saga`; what is wrong with it goes to the problems. */
+  add(saga: object, call?: CallMethod): void {
+    const key = saga instanceof SagaBuilder ? saga : (Object.getPrototypeOf(saga) as { constructor: object }).constructor;
+    const plan = saga instanceof SagaBuilder ? saga.plan : planOfInstance(saga, this.problem, call);
+    if (plan === undefined) return;
+    if (this.byName.has(plan.name)) {
+      this.problem(
+        hfError('HF_SAGA_DEFINITION', { saga: plan.name, problem: 'the name is taken by another saga of this process' }).message,
+      );
+      return;
+    }
+    const runnable = runnableFrom(plan, this.problem);
+    this.byKey.set(key, runnable);
+    this.byName.set(plan.name, runnable);
+  }
+
+  /** @throws HF_SAGA_NOT_REGISTERED */
+  of(saga: object): RunnableSaga {
+    const found = this.byKey.get(saga);
+    if (found === undefined)
+      throw hfError('HF_SAGA_NOT_REGISTERED', {
+        saga: typeof saga === 'function' || saga instanceof SagaBuilder ? sagaName(saga) : printable(saga),
+      });
+    return found;
+  }
+
+  find(name: string, version: number): RunnableSaga | undefined {
+    const found = this.byName.get(name);
+    return found?.definition.version === version ? found : undefined;
+  }
+}

@@ -1,0 +1,127 @@
+import type { Permits } from '../delivery/permits.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
+import { Loop } from '../outbox/loop.js';
+import { failpoint } from '../testing/failpoints.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { SagaAttempts } from './saga-attempt.js';
+import type { SagaStore, SagaVersion } from './saga.store.port.js';
+
+/** Between two looks for instances that are due: what others left behind is found by them alone. */
+const POLL_MS = 1000;
+
+/** What the runner works with. */
+export interface SagaRunnerParts {
+  readonly store: SagaStore;
+  readonly attempts: SagaAttempts;
+  readonly versions: readonly SagaVersion[];
+  /** Instances in work at once. */
+  readonly concurrency: number;
+  /** The connections that handlers and steps share. */
+  readonly permits: Permits;
+  readonly scheduler: Scheduler;
+  readonly logger: Logger;
+  /** An instance has ended, or waits for a person. */
+  readonly ended: (id: string) => void;
+}
+
+/**
+ * Works on the instances of this process, each one step after another, several at once. What waits (for a retry, for its time) is a row in the
+ * database and nothing here.
+ */
+export class SagaRunner {
+  private readonly working = new Map<string, Promise<void>>();
+  /** Claimed, and not in work: their last attempt could not be made. */
+  private readonly owed = new Set<string>();
+  private readonly loop: Loop;
+  private isMore = false;
+  private phase: 'new' | 'running' | 'stopping' = 'new';
+
+  constructor(private readonly parts: SagaRunnerParts) {
+    const { scheduler, logger } = parts;
+    const failed = (error: unknown) => {
+      emit('poll:failed', () => ({ loop: 'looking for sagas', error, delayMs: POLL_MS }));
+      logger.warn('looking for sagas failed; it is tried again', { error });
+    };
+    this.loop = new Loop({ scheduler, pollMs: POLL_MS, work: () => this.claim(), failed });
+  }
+
+  start(): void {
+    if (this.phase !== 'new') return;
+    this.phase = 'running';
+    this.loop.start();
+  }
+
+  /** True when an instance that begins now can be worked on here. */
+  get canTake(): boolean {
+    return this.phase === 'running' && this.working.size < this.parts.concurrency;
+  }
+
+  get isStopping(): boolean {
+    return this.phase === 'stopping';
+  }
+
+  get isBusy(): boolean {
+    return this.working.size > 0 || this.loop.isBusy;
+  }
+
+  /** An instance was committed that this process has claimed. */
+  offer(id: string): void {
+    if (this.phase === 'running') this.launch(id);
+    else void this.parts.store.release([id]).catch(() => undefined);
+  }
+
+  /** Something may be due. */
+  nudge(): void {
+    this.loop.nudge();
+  }
+
+  /** Nothing is taken on any more; resolves when what is in hand has ended, or was given up, and others may have it. */
+  async stop(): Promise<void> {
+    this.phase = 'stopping';
+    await this.loop.stop();
+    while (this.working.size > 0) await Promise.all(this.working.values());
+    if (this.owed.size > 0) await this.parts.store.release([...this.owed]).catch(() => undefined);
+  }
+
+  private async claim(): Promise<boolean | number> {
+    const { store, versions, concurrency } = this.parts;
+    const limit = concurrency - this.working.size;
+    this.isMore = limit <= 0;
+    if (limit <= 0) return false;
+    const { ids, nextDueMs } = await store.claim({ versions, inHand: [...this.working.keys()], limit });
+    if (ids.length > 0) failpoint('saga:after-claim');
+    this.isMore = ids.length === limit;
+    for (const id of ids) this.launch(id);
+    return nextDueMs ?? false;
+  }
+
+  private launch(id: string): void {
+    if (this.working.has(id)) return;
+    const work = this.work(id).finally(() => {
+      this.working.delete(id);
+      if (this.isMore && this.phase === 'running') this.loop.nudge();
+    });
+    this.working.set(id, work);
+  }
+
+  /** Never rejects. */
+  private async work(id: string): Promise<void> {
+    const { attempts, permits, logger, ended } = this.parts;
+    this.owed.add(id);
+    try {
+      for (;;) {
+        const end = await permits.run(() => attempts.next(id));
+        if (end === 'next') continue;
+        this.owed.delete(id);
+        if (end === 'ended') ended(id);
+        // Its time is known to the database: the next look tells when that is.
+        if (end === 'waits' && this.phase === 'running') this.loop.nudge();
+        return;
+      }
+    } catch (error) {
+      if (!isHoldfastError(error, 'HF_STOPPING')) logger.warn('a step of a saga could not be tried; it is tried again', { id, error });
+    }
+  }
+}

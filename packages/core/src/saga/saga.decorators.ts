@@ -1,0 +1,104 @@
+import { declareMethod } from '../delivery/policy-metadata.js';
+import type { MethodDescriptor } from '../delivery/policies.js';
+import { className } from '../message/message-class.js';
+import type { Duration } from '../time/duration.js';
+import { hfError } from '../errors/catalogue.js';
+import type { SagaContext } from './saga-context.js';
+import type { SagaOptions } from './saga-plan.js';
+
+type StepResult = void | Promise<void>;
+type StepMethod = (saga: never) => StepResult;
+type StateOfMethod<F> = F extends (...args: infer P) => unknown ? (P extends [SagaContext<infer S>, ...unknown[]] ? S : never) : never;
+
+/** The state type of a saga class, found in the parameters of its methods. */
+export type StateOf<Saga> = { [K in keyof Saga]: StateOfMethod<Saga[K]> }[keyof Saga];
+
+/** Options of `@Step`. */
+export interface StepOptions<After extends string = string> {
+  /** The step that must be done first; default: none, so it is the first. Each step has at most one behind it: they run one after another. */
+  after?: After;
+  /** For one attempt, of the step or of its compensation; default '30s'. */
+  timeout?: Duration;
+  /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
+  pivot?: boolean;
+}
+
+/** What `@Saga` says about a class. */
+export interface SagaDescription {
+  readonly name: string;
+  readonly options: SagaOptions;
+}
+
+// In the global symbol registry, so that a class declared with one copy of this package is known to another.
+const DESCRIPTION = Symbol.for('holdfast.saga');
+
+/**
+ * Declares a class as a saga. Its steps are methods with `@Step`, each in a unit of work of its own together with the saga's progress. Writes
+ * metadata only, and is not inherited.
+ *
+ * @param name durable, 1 to 255 characters, unique in the service
+ */
+export function Saga(name: string, options: SagaOptions): (target: abstract new (...args: never[]) => object) => void {
+  return (target) => {
+    if (typeof target !== 'function') throw hfError('HF_DECORATOR_TARGET', { decorator: 'Saga', target, reason: 'it is no class' });
+    Object.defineProperty(target, DESCRIPTION, { value: Object.freeze({ name, options: { ...options } }), configurable: true });
+  };
+}
+
+/** What `@Saga` says about a class; undefined when it does not stand there. */
+export function describeSaga(target: object): SagaDescription | undefined {
+  return Object.hasOwn(target, DESCRIPTION) ? (Reflect.get(target, DESCRIPTION) as SagaDescription) : undefined;
+}
+
+/**
+ * Declares a method as a step of its saga: it is given a `SagaContext`. The name of the method is stored with the instances of the saga: rename it
+ * only under a new version.
+ *
+ * @throws HF_DECORATOR_TARGET where the class is declared, on anything but a method
+ */
+export function Step<const After extends string = never>(
+  options?: StepOptions<After>,
+): (
+  target: { [P in NoInfer<After>]: StepMethod },
+  name: string,
+  descriptor: MethodDescriptor<(saga: SagaContext<never>) => StepResult>,
+) => void {
+  return (target, name, descriptor) =>
+    declareMethod({
+      decorator: 'Step',
+      kind: 'step',
+      value: options ?? {},
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
+}
+
+/**
+ * On a step: names the public method of the same class that undoes it, called with the same kind of context. It has its own `@Retry`; when that is
+ * used up the saga parks.
+ *
+ * @throws HF_DECORATOR_TARGET where the class is declared, on anything but a method
+ */
+export function Compensate<Method extends string>(
+  method: Method,
+): <F extends (...args: never[]) => unknown>(
+  target: { [P in Method]: (...args: Parameters<F>) => unknown },
+  name: string,
+  descriptor: MethodDescriptor<F>,
+) => void {
+  return (target, name, descriptor) =>
+    declareMethod({
+      decorator: 'Compensate',
+      kind: 'compensate',
+      value: method,
+      target,
+      name,
+      descriptor: descriptor as PropertyDescriptor | undefined,
+    });
+}
+
+/** How a class is named in errors. */
+export function sagaName(target: object): string {
+  return describeSaga(target)?.name ?? className(target as { readonly name?: string });
+}

@@ -1,0 +1,115 @@
+import type { OperatorAction, Page, Paged } from '../operations/operators.js';
+import type { Savepoint, Transaction } from '../unit-of-work/transaction.port.js';
+import type { SagaNote, SagaProgress } from './decide.js';
+import type { SagaFilter, SagaInstance } from './sagas.js';
+
+/** A definition by its name and version. */
+export interface SagaVersion {
+  readonly saga: string;
+  readonly version: number;
+}
+
+/** An instance that begins. */
+export interface NewSaga extends SagaVersion {
+  readonly id: string;
+  readonly state: string;
+  readonly progress: SagaProgress;
+  readonly notes: readonly SagaNote[];
+  /** Undefined: as long as it takes. */
+  readonly timeoutMs: number | undefined;
+  /** This process works on it as soon as it is committed; else whoever looks first. */
+  readonly isTaken: boolean;
+}
+
+/** An instance, locked by the transaction that read it. */
+export interface StoredSaga extends SagaVersion {
+  readonly id: string;
+  readonly state: string;
+  readonly progress: SagaProgress;
+  /** One more with every change that is written; attempts that are counted by a claim are not written. */
+  readonly revision: bigint;
+  readonly isOverdue: boolean;
+}
+
+/** What a change leaves behind. */
+export interface SagaChange {
+  readonly id: string;
+  /** Undefined: as it was. */
+  readonly state: string | undefined;
+  readonly progress: SagaProgress;
+  readonly notes: readonly SagaNote[];
+  /** When it is to be worked on next; undefined: not by itself. */
+  readonly afterMs: number | undefined;
+  /** This process goes on with it; else whoever looks first. */
+  readonly isTaken: boolean;
+}
+
+/** What a look for work found. */
+export interface ClaimedSagas {
+  /** Ids, the longest due first; from now on this process works on them. */
+  readonly ids: readonly string[];
+  /** Until the next one is due that is not yet; undefined: none. */
+  readonly nextDueMs: number | undefined;
+}
+
+/** What a look for work goes by. */
+export interface ClaimTerms {
+  /** Definitions this process has. */
+  readonly versions: readonly SagaVersion[];
+  /** Instances it works on already. */
+  readonly inHand: readonly string[];
+  /** At most. */
+  readonly limit: number;
+}
+
+/** Instances of one definition that have not ended. */
+export interface OpenSagas extends SagaVersion {
+  readonly count: number;
+}
+
+/**
+ * Sagas of one service as rows. An instance is worked on by one process at a time: by its claim, which ends with the process (as `NodeStore` knows
+ * it), and under a lock of its row, which holds from the first look of an attempt to its commit.
+ */
+export interface SagaStore {
+  /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
+  start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
+  /**
+   * Takes instances that are due and that nobody alive works on, committed at once. One whose process died with it in hand has an attempt counted: it may
+   * be what the process died of.
+   */
+  claim(terms: ClaimTerms): Promise<ClaimedSagas>;
+  /** Gives claims back: others may take them at once, and no attempt is counted. */
+  release(ids: readonly string[]): Promise<void>;
+  /**
+   * Locks an instance that this process has claimed, and sets a savepoint behind the lock, to go back to when the attempt fails; the savepoint's
+   * release does nothing. Undefined when it has ended, was given to somebody else, or, unless `waits`, somebody has it locked.
+   */
+  lock(tx: Transaction, id: string, options: { readonly waits: boolean }): Promise<LockedSaga | undefined>;
+  /** Writes a change with the COMMIT of `tx`, which has locked the instance. */
+  change(tx: Transaction, change: SagaChange): Promise<void>;
+  readonly operations: SagaOperationStore;
+}
+
+/** An instance under the lock of its transaction. */
+export interface LockedSaga {
+  readonly saga: StoredSaga;
+  readonly savepoint: Savepoint;
+}
+
+/** How an operator's change is decided, once the instance is locked; nothing is written when it throws. */
+export type OperatorChange = (saga: StoredSaga) => SagaChange;
+
+/** Sagas as operators see them. */
+export interface SagaOperationStore {
+  find(id: string): Promise<SagaInstance | undefined>;
+  /** State of an instance as JSON, with how it stands; undefined when there is none. */
+  look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined>;
+  list(filter: SagaFilter & Page): Promise<Paged<SagaInstance>>;
+  /** Waits for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none. */
+  operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
+  /** Instances that have not ended, by definition. */
+  open(): Promise<readonly OpenSagas[]>;
+  /** Deletes what ended completed or compensated longer ago, with its history, a bounded number; how many. */
+  trim(keptMs: number, limit: number): Promise<number>;
+}

@@ -1,0 +1,218 @@
+import type { Outgoing } from '../bus/outgoing.js';
+import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { unstorable } from '../message/storable.js';
+import { emit } from '../monitoring/events.js';
+import type { OperatorAction, Page, Paged } from '../operations/operators.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { Clock } from '../time/clock.js';
+import type { Random } from '../time/random.js';
+import type { Scheduler } from '../time/scheduler.js';
+import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
+import { begin, decide, isPastPivot, type SagaEvent, type SagaProgress } from './decide.js';
+import { dueAfterMs, tellEnd } from './saga-attempt.js';
+import type { SagaRegister } from './saga-register.js';
+import type { SagaRunner } from './saga-runner.js';
+import { encodeState } from './saga-state.js';
+import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
+import { type ResultOptions, type SagaFilter, type SagaInstance, type SagaOutcome, Sagas, type StartOptions } from './sagas.js';
+
+const ID_LENGTH = 255;
+const DEFAULT_RESULT_TIMEOUT: Duration = '30s';
+/** Between two looks for the result of a saga that another process may work on; the first is soon. */
+const FIRST_LOOK_MS = 50;
+const LOOK_MS = 500;
+
+/** What the sagas of a process work with. */
+export interface StoredSagasParts {
+  readonly store: SagaStore;
+  readonly units: UnitEngine<Outgoing>;
+  /** Name of the data source the store is in. */
+  readonly dataSource: string;
+  readonly register: SagaRegister;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  /** True inside any unit of work, a broker's too. */
+  readonly isInUnit: () => boolean;
+  /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
+  readonly assertDatabase: (call: string) => void;
+  /** Undefined before the start. */
+  readonly runner: () => SagaRunner | undefined;
+}
+
+/** Sagas as rows of a store. */
+export class StoredSagas extends Sagas {
+  private readonly waiting = new Map<string, Set<() => void>>();
+
+  constructor(private readonly parts: StoredSagasParts) {
+    super();
+  }
+
+  /** An instance has ended here: whoever waits for it looks at once. */
+  ended(id: string): void {
+    for (const wake of this.waiting.get(id) ?? []) wake();
+  }
+
+  async start(saga: object, state: unknown, { id }: StartOptions): Promise<{ readonly id: string; readonly started: boolean }> {
+    const { register, units, dataSource, assertDatabase } = this.parts;
+    assertDatabase('sagas.start()');
+    const { definition } = register.of(saga);
+    const reason = unstorable(id, ID_LENGTH);
+    if (reason !== undefined) throw hfError('HF_SAGA_ID', { saga: definition.name, reason, limit: ID_LENGTH });
+    const text = encodeState(state, { saga: definition.name, id });
+    const begun = { definition, id, state: text };
+    if (units.current(dataSource) !== undefined) return this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun);
+    return units.run({ dataSource }, () => this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun));
+  }
+
+  private async startIn(
+    unit: UnitInScope<Outgoing>,
+    {
+      definition,
+      id,
+      state,
+    }: { readonly definition: ReturnType<SagaRegister['of']>['definition']; readonly id: string; readonly state: string },
+  ): Promise<{ readonly id: string; readonly started: boolean }> {
+    if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
+    const { name: saga, version, timeoutMs } = definition;
+    let isStarted = false;
+    const isTaken = this.whenCommitted((isOurs) => isStarted && (isOurs ? this.parts.runner()?.offer(id) : this.parts.runner()?.nudge()));
+    const { progress, notes } = begin(definition);
+    const found = await unit.inTurn((tx) => this.parts.store.start(tx, { id, saga, version, state, progress, notes, timeoutMs, isTaken }));
+    if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
+    isStarted = found.isStarted;
+    if (isStarted) emit('saga:started', () => ({ saga, id, version }));
+    return { id, started: isStarted };
+  }
+
+  /** Runs `then` after the commit; whether the instance is to be ours. In a transaction of the user's nobody tells us when that is. */
+  private whenCommitted(then: (isOurs: boolean) => void): boolean {
+    const isOurs = this.parts.runner()?.canTake ?? false;
+    try {
+      this.parts.units.afterCommit(() => then(isOurs));
+      return isOurs;
+    } catch (error) {
+      if (isHoldfastError(error, 'HF_UOW_NOT_OWNED')) return false;
+      throw error;
+    }
+  }
+
+  async result(id: string, { timeout = DEFAULT_RESULT_TIMEOUT }: ResultOptions = {}): Promise<SagaOutcome<never>> {
+    const { clock, store, isInUnit } = this.parts;
+    if (isInUnit()) throw hfError('HF_SAGA_RESULT_IN_TRANSACTION', { id });
+    const timeoutMs = toMs(timeout, 'timeout');
+    const untilMs = clock.monotonicMs() + timeoutMs;
+    for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(LOOK_MS, lookMs * 2)) {
+      const woken = this.wokenBy(id);
+      try {
+        const found = await store.operations.look(id);
+        if (found === undefined) throw hfError('HF_SAGA_UNKNOWN', { id });
+        const outcome = outcomeOf(found);
+        if (outcome !== undefined) return outcome;
+        const leftMs = untilMs - clock.monotonicMs();
+        if (leftMs <= 0) throw hfError('HF_SAGA_RESULT_TIMEOUT', { id, timeoutMs });
+        await this.wokenWithin(woken.promise, Math.min(lookMs, leftMs));
+      } finally {
+        woken.forget();
+      }
+    }
+  }
+
+  list(filter: SagaFilter & Page = {}): Promise<Paged<SagaInstance>> {
+    return this.parts.store.operations.list(filter);
+  }
+
+  get(id: string): Promise<SagaInstance | undefined> {
+    return this.parts.store.operations.find(id);
+  }
+
+  resume(id: string, action: OperatorAction): Promise<void> {
+    return this.repair(id, 'resume', action);
+  }
+
+  retry(id: string, action: OperatorAction): Promise<void> {
+    return this.repair(id, 'retry', action);
+  }
+
+  skip(id: string, action: OperatorAction): Promise<void> {
+    return this.repair(id, 'skip', action);
+  }
+
+  cancel(id: string, action: OperatorAction): Promise<void> {
+    const { by, reason = 'no reason given' } = action;
+    return this.operate(id, { ...action, name: 'cancel' }, ({ progress }, definition) => {
+      const isGoingForward = progress.status === 'running' || progress.parked?.while === 'running';
+      if (!isGoingForward) throw hfError('HF_SAGA_NOT_RUNNING', { id, status: progress.status });
+      if (isPastPivot(definition, progress)) throw hfError('HF_SAGA_PAST_PIVOT', { id });
+      return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by, reason }) };
+    });
+  }
+
+  private repair(id: string, name: 'resume' | 'retry' | 'skip', action: OperatorAction): Promise<void> {
+    const kind = ({ resume: 'resumed', retry: 'retried', skip: 'skipped' } as const)[name];
+    return this.operate(id, { ...action, name }, ({ progress }) => {
+      if (progress.status !== 'parked') throw hfError('HF_SAGA_NOT_PARKED', { action: name, id, status: progress.status });
+      return { kind };
+    });
+  }
+
+  private async operate(
+    id: string,
+    action: OperatorAction & { readonly name: string },
+    eventOf: (saga: StoredSaga, definition: ReturnType<SagaRegister['of']>['definition']) => SagaEvent,
+  ): Promise<void> {
+    const { store, register, random, runner } = this.parts;
+    if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
+    let told: { readonly saga: StoredSaga; readonly progress: SagaProgress } | undefined;
+    const change: OperatorChange = (saga) => {
+      const runnable = register.find(saga.saga, saga.version);
+      if (runnable === undefined) throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version });
+      const { definition } = runnable;
+      const decision = decide(definition, { progress: saga.progress, event: eventOf(saga, definition) }, random);
+      const said = `${action.by}${action.reason === undefined ? '' : `: ${action.reason}`}`;
+      const notes = decision.notes.map((note, at) => (at === 0 && note.detail === undefined ? { ...note, detail: said } : note));
+      told = { saga, progress: decision.progress };
+      return { id, state: undefined, progress: decision.progress, notes, afterMs: dueAfterMs(decision), isTaken: false };
+    };
+    if (!(await store.operations.operate(id, action, change))) throw hfError('HF_SAGA_UNKNOWN', { id });
+    if (told !== undefined) tellEnd({ saga: told.saga.saga, id, version: told.saga.version }, told.progress);
+    this.ended(id);
+    runner()?.nudge();
+  }
+
+  private wokenBy(id: string): { readonly promise: Promise<void>; forget(): void } {
+    let wake: () => void = () => undefined;
+    const promise = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const wakes = this.waiting.get(id) ?? new Set();
+    this.waiting.set(id, wakes.add(wake));
+    return {
+      promise,
+      forget: () => {
+        wakes.delete(wake);
+        if (wakes.size === 0 && this.waiting.get(id) === wakes) this.waiting.delete(id);
+      },
+    };
+  }
+
+  private async wokenWithin(woken: Promise<void>, ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.parts.scheduler.after(ms, resolve);
+      void woken.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+}
+
+function outcomeOf({ state, progress }: { readonly state: string; readonly progress: SagaProgress }): SagaOutcome<never> | undefined {
+  const { status, failure, parked } = progress;
+  const kept = JSON.parse(state) as never;
+  if (status === 'completed') return { status, state: kept };
+  const stopped = parked?.failure ?? failure;
+  const isOver = status === 'compensated' || status === 'parked';
+  return isOver && stopped !== undefined ? { status, state: kept, failure: stopped } : undefined;
+}

@@ -1,0 +1,121 @@
+import {
+  hfError,
+  type OpenSagas,
+  type OperatorAction,
+  type OperatorChange,
+  type Page,
+  type Paged,
+  type SagaChange,
+  type SagaFilter,
+  type SagaInstance,
+  type SagaOperationStore,
+  type SagaProgress,
+} from '@holdfast/core';
+import { audit } from '../audit.js';
+import { Conditions, isRowId, pageLimit } from '../conditions.js';
+import type { PostgresContext } from '../context.js';
+import type { Statement } from '../sql/sql.js';
+import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow } from './saga-rows.js';
+
+const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.step, s.attempts, s.progress, s.state, s.started_at, s.updated_at';
+
+/** Sagas of one service, as operators see and repair them. */
+export class PostgresSagaOperations implements SagaOperationStore {
+  /** @param changing the statement that writes a change */
+  constructor(
+    private readonly context: PostgresContext,
+    private readonly changing: (change: SagaChange) => Statement,
+  ) {}
+
+  async find(id: string): Promise<SagaInstance | undefined> {
+    const { pool, tables, service } = this.context;
+    const { rows } = await pool.run<SagaRow>({
+      text: `select ${COLUMNS} from ${tables.saga} s where s.service = $1 and s.id = $2`,
+      values: [service, id],
+    });
+    const [row] = rows;
+    if (row === undefined) return undefined;
+    const history = await pool.run<HistoryRow>({
+      text: `select step, event, detail, at from ${tables.sagaHistory} where service = $1 and saga_id = $2 order by number`,
+      values: [service, id],
+    });
+    return instanceOf(row, history.rows);
+  }
+
+  async look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined> {
+    const { pool, tables, service } = this.context;
+    const { rows } = await pool.run<SagaRow>({
+      text: `select s.state, s.status, s.step, s.attempts, s.progress from ${tables.saga} s where s.service = $1 and s.id = $2`,
+      values: [service, id],
+    });
+    return rows[0] && { state: rows[0].state, progress: progressOf(rows[0]) };
+  }
+
+  async list({ saga, status, since, limit: asked, cursor }: SagaFilter & Page): Promise<Paged<SagaInstance>> {
+    const { pool, tables, service } = this.context;
+    const limit = pageLimit(asked);
+    if (cursor !== undefined && !isRowId(cursor)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
+    const where = new Conditions(service);
+    if (saga !== undefined) where.and(`s.saga = ${where.bind(saga)}`);
+    // The partial index of what is parked wants to see it.
+    if (status === 'parked') where.and(`s.status = 'parked'`);
+    else if (status !== undefined) where.and(`s.status = ${where.bind(status)}`);
+    if (since !== undefined) where.and(`s.started_at >= ${where.bind(since)}`);
+    if (cursor !== undefined) where.and(`s.number < ${where.bind(cursor)}::bigint`);
+    const { rows } = await pool.run<SagaRow>({
+      text: `select ${COLUMNS} from ${tables.saga} s where s.service = $1 ${where.text} order by s.number desc limit ${limit + 1}`,
+      values: where.values,
+    });
+    const items = rows.slice(0, limit);
+    return { items: items.map((row) => instanceOf(row, [])), next: rows.length > limit ? items.at(-1)?.number : undefined };
+  }
+
+  async operate(id: string, { name, ...action }: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean> {
+    const { context } = this;
+    let refusal: { readonly error: unknown } | undefined;
+    const isThere = await context.pool.transaction(async (sql) => {
+      const { rows } = await sql.run<SagaRow & { revision: string }>({
+        text: `select ${LOCKED_COLUMNS} from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
+        values: [context.service, id],
+      });
+      const [row] = rows;
+      if (row === undefined) return false;
+      const { saga, version, state, revision } = row;
+      try {
+        const progress = progressOf(row);
+        await sql.run(this.changing(change({ id, saga, version, state, progress, revision: BigInt(revision), isOverdue: false })));
+      } catch (error) {
+        refusal = { error };
+        // What the server refused has ended the transaction, and its COMMIT fails by itself.
+        return true;
+      }
+      await audit(sql, context, { action: `saga ${name}`, target: id, ...action });
+      return true;
+    });
+    if (refusal !== undefined) throw refusal.error;
+    return isThere;
+  }
+
+  async open(): Promise<readonly OpenSagas[]> {
+    const { pool, tables, service } = this.context;
+    const { rows } = await pool.run<{ saga: string; version: number; count: string }>({
+      text: `select saga, version, count(*) as count from ${tables.saga} where service = $1 and due_at is not null group by 1, 2 order by 1, 2`,
+      values: [service],
+    });
+    return rows.map(({ saga, version, count }) => ({ saga, version, count: Number(count) }));
+  }
+
+  async trim(keptMs: number, limit: number): Promise<number> {
+    const { pool, tables, service, clock } = this.context;
+    const { rows } = await pool.run<{ count: string }>({
+      text: `with old as (
+               delete from ${tables.saga} where ctid = any(array(
+                 select ctid from ${tables.saga} where service = $1 and ended_at < clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond' limit $4))
+               returning id),
+             gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id)
+             select count(*) as count from old`,
+      values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
+    });
+    return Number(rows[0]?.count ?? 0);
+  }
+}

@@ -1,0 +1,141 @@
+import { defineSaga, type SagaContext, subscribe } from '@holdfast/core';
+import { countingProxy } from './support/counting-proxy.js';
+import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+
+let shop: Shop;
+
+beforeEach(async () => {
+  shop = await openShop();
+});
+
+afterEach(() => shop.close());
+
+const plain = (process: ShopProcess, version = 1) =>
+  ['a', 'b', 'c'].reduce(
+    (saga, name) => saga.step(name, async ({ id }) => process.write(`${id} ${name}`)),
+    defineSaga<Order>('plain', { version }),
+  );
+
+async function opened(version?: number, options?: Parameters<Shop['open']>[1]) {
+  let saga: ReturnType<typeof plain> | undefined;
+  const process = await shop.open((opening) => {
+    saga = plain(opening, version);
+    opening.bus.saga(saga);
+  }, options);
+  return { process, sagas: process.bus.sagas, saga: saga as ReturnType<typeof plain> };
+}
+
+it('a local step is one commit and three round trips, its own statement among them', async () => {
+  const proxy = await countingProxy(shop.url);
+  try {
+    const { sagas, saga, process } = await opened(1, { url: proxy.url });
+    const ids = Array.from({ length: 10 }, (_, n) => `o${n}`);
+    for (const id of ids) await sagas.start(saga, { id }, { id });
+    for (const id of ids) await sagas.result(id);
+    await process.close();
+    // From the round trip with BEGIN and the savepoint to the one with COMMIT.
+    const transactions = proxy.conversations.flatMap(({ sent }) =>
+      sent.flatMap((text, at) =>
+        text.includes('SAVEPOINT hf_') ? [sent.slice(at, at + 1 + sent.slice(at).findIndex((each) => each.includes('COMMIT')))] : [],
+      ),
+    );
+    expect(transactions).toHaveLength(ids.length * 3);
+    expect(transactions.every(([first]) => /begin/i.test(first as string))).toBe(true);
+    expect([...new Set(transactions.map(({ length }) => length))]).toEqual([3]);
+  } finally {
+    await proxy.close();
+  }
+});
+
+it('two processes race for instances, and each step has one effect', async () => {
+  const [one, other] = [await opened(), await opened()];
+  const ids = Array.from({ length: 60 }, (_, n) => `o${n}`);
+  const done: string[] = [];
+  const stop = subscribe('saga:step-done', ({ id, step }) => void done.push(`${id} ${step}`));
+  // Nobody has them: both look at the same moment.
+  await Promise.all(ids.map((id, n) => (n % 2 === 0 ? one : other).sagas.start((n % 2 === 0 ? one : other).saga, { id }, { id })));
+  await shop.look('update holdfast_saga set worker = null');
+  for (const id of ids) await one.sagas.result(id);
+  stop();
+  const expected = ids.flatMap((id) => ['a', 'b', 'c'].map((step) => `${id} ${step}`)).sort();
+  expect((await shop.written()).sort()).toEqual(expected);
+  expect([...done].sort()).toEqual(expected);
+});
+
+it('an instance that somebody alive works on is nobody else’s, also while its row is not locked', async () => {
+  const { sagas, saga } = await opened();
+  await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
+  await sagas.result('o1');
+  const idle = await shop.open(() => undefined);
+  const [node] = await shop.look<{ id: string }>(
+    'select id from holdfast_node where id <> (select id from holdfast_node order by started_at limit 1)',
+  );
+  await shop.look(
+    `insert into holdfast_saga (service, id, saga, version, status, step, progress, state, due_at, worker, started_at, updated_at)
+     select service, 'o2', saga, version, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"o2"}', now(), $1, now(), now() from holdfast_saga where id = 'o1'`,
+    [node?.id],
+  );
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  expect((await sagas.get('o2'))?.status).toBe('running');
+  // Its process goes without a word: an attempt is counted, and another one takes over.
+  await shop.look('delete from holdfast_node where id = $1', [node?.id]);
+  const attempts: number[] = [];
+  const stop = subscribe('saga:step-done', ({ attempt }) => void attempts.push(attempt));
+  expect((await sagas.result('o2')).status).toBe('completed');
+  stop();
+  expect(attempts).toEqual([2, 1, 1]);
+  await idle.close();
+});
+
+it('a process that stops gives its instances to others at once, and no attempt is counted', async () => {
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const attempts: number[] = [];
+  const make = () =>
+    defineSaga<Order>('held', { version: 1 }).step('it', async ({ attempt }: SagaContext<Order>) => {
+      attempts.push(attempt);
+      if (attempts.length === 1) await held;
+    });
+  const saga = make();
+  const one = await shop.open((opening) => void opening.bus.saga(saga));
+  await one.bus.sagas.start(saga, { id: 'o1' }, { id: 'o1' });
+  await until('the step', () => attempts.length === 1);
+  const other = await shop.open((opening) => void opening.bus.saga(make()));
+  await one.bus.stop({ timeout: 100 });
+  expect((await other.bus.sagas.result('o1')).status).toBe('completed');
+  expect(attempts).toEqual([1, 1]);
+  release();
+});
+
+it('an instance of a version that a process does not have is left alone, and the process says so', async () => {
+  const old = await opened(1);
+  const { sagas } = await opened(2);
+  await old.process.bus.unitOfWork.run(async () => {
+    await old.sagas.start(old.saga, { id: 'o1' }, { id: 'o1' });
+    await old.process.dataSource.query(`update holdfast_saga set version = 7`);
+  });
+  const told: unknown[] = [];
+  const stop = subscribe('saga:unserved', (facts) => void told.push({ ...facts }));
+  await opened(3);
+  stop();
+  expect(told).toEqual([{ saga: 'plain', version: 7, count: 1 }]);
+  expect(await sagas.get('o1')).toMatchObject({ status: 'running', step: 'a', attempts: 0 });
+});
+
+it('sagas that sleep cost a look nothing', async () => {
+  const { sagas, saga } = await opened();
+  await sagas.start(saga, { id: 'o0' }, { id: 'o0' });
+  await sagas.result('o0');
+  await shop.look(
+    `insert into holdfast_saga (service, id, saga, version, status, step, progress, state, due_at, started_at, updated_at)
+     select service, 's' || n, saga, version, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"s"}', now() + interval '1 day', now(), now()
+     from holdfast_saga, generate_series(1, 20000) n where id = 'o0'`,
+  );
+  await shop.look('analyze holdfast_saga');
+  const plan = await shop.look<Record<string, string>>(
+    `explain select id from holdfast_saga where service = 'shop' and due_at <= now() order by due_at limit 10`,
+  );
+  expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Index (Only )?Scan using holdfast_saga_service_due_at/);
+});

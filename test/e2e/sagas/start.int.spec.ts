@@ -1,0 +1,158 @@
+import { defineSaga } from '@holdfast/core';
+import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+
+const BY = { by: 'ann', reason: 'the test' };
+const order = defineSaga<Order>('order', { version: 1 });
+const hold = { isClosed: false };
+
+let shop: Shop;
+let process: ShopProcess;
+
+order
+  .step('reserve', async () => {}, { compensate: async () => {} })
+  .step(
+    'wait',
+    async () => {
+      if (hold.isClosed) throw new Error('closed');
+    },
+    { retry: { attempts: 1000, backoff: { delay: 50, factor: 1, jitter: 'none' } } },
+  )
+  .step('pay', async () => {}, { pivot: true })
+  .step(
+    'ship',
+    async (saga) => {
+      if (saga.state.seen?.includes('no van')) throw new Error('no van');
+    },
+    { retry: false },
+  );
+
+beforeEach(async () => {
+  hold.isClosed = false;
+  shop = await openShop();
+  process = await shop.open((opening) => void opening.bus.saga(order));
+});
+
+afterEach(() => shop.close());
+
+const start = (id: string, also: Partial<Order> = {}) => process.bus.sagas.start(order, { id, ...also }, { id });
+
+describe('the start of a saga', () => {
+  it('under an id that is there changes nothing, also while both are under way', async () => {
+    const both = await Promise.all([start('o1'), start('o1'), start('o1')]);
+    expect(both.map(({ started }) => started).sort()).toEqual([false, false, true]);
+    await process.bus.sagas.result('o1');
+    expect((await start('o1')).started).toBe(false);
+    expect(linesOf(await process.bus.sagas.get('o1')).filter((line) => line === 'started')).toHaveLength(1);
+  });
+
+  it('is one with the unit in scope: both are there, or neither', async () => {
+    const { unitOfWork, sagas } = process.bus;
+    const both = unitOfWork.run(async () => {
+      await process.write('o1');
+      await start('o1');
+      throw new Error('no');
+    });
+    await expect(both).rejects.toThrow('no');
+    expect([await shop.written(), await sagas.get('o1')]).toEqual([[], undefined]);
+    await unitOfWork.run(async () => {
+      await process.write('o2');
+      await start('o2');
+    });
+    expect((await sagas.result('o2')).status).toBe('completed');
+    expect(await shop.written()).toEqual(['o2']);
+  });
+
+  it('is undone with the nested part it was made in, and not with a sibling', async () => {
+    const { unitOfWork, sagas } = process.bus;
+    await unitOfWork.run(async () => {
+      const nested = unitOfWork.run({ propagation: 'NESTED' }, async () => {
+        await process.write('gone');
+        await start('gone');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        throw new Error('no');
+      });
+      await Promise.all([nested.catch(() => undefined), start('kept')]);
+    });
+    expect((await sagas.result('kept')).status).toBe('completed');
+    expect(await sagas.get('gone')).toBeUndefined();
+  });
+
+  it('in a transaction of the user begins when he has committed', async () => {
+    const { unitOfWork, sagas } = process.bus;
+    await process.dataSource.transaction((manager) => unitOfWork.join(manager, () => start('o1')));
+    expect((await sagas.result('o1')).status).toBe('completed');
+  });
+
+  it('is refused where the id is of another saga, unusable, or the state is no JSON', async () => {
+    const other = defineSaga<Order>('other', { version: 1 }).step('a', async () => {});
+    const second = await shop.open((opening) => void opening.bus.saga(other));
+    await start('o1');
+    await expect(second.bus.sagas.start(other, { id: 'o1' }, { id: 'o1' })).rejects.toMatchObject({ code: 'HF_SAGA_ID_TAKEN' });
+    await expect(start('')).rejects.toMatchObject({ code: 'HF_SAGA_ID' });
+    await expect(process.bus.sagas.start(order, { id: 1n } as never, { id: 'o2' })).rejects.toMatchObject({ code: 'HF_SAGA_STATE' });
+    await expect(process.bus.sagas.start(other, { id: 'o2' }, { id: 'o2' })).rejects.toMatchObject({ code: 'HF_SAGA_NOT_REGISTERED' });
+  });
+});
+
+describe('the result of a saga', () => {
+  it('is refused inside a unit, where it could never come', async () => {
+    const inside = process.bus.unitOfWork.run(async () => process.bus.sagas.result((await start('o1')).id));
+    await expect(inside).rejects.toMatchObject({ code: 'HF_SAGA_RESULT_IN_TRANSACTION' });
+  });
+
+  it('has a deadline, and of a saga that nobody started there is none', async () => {
+    hold.isClosed = true;
+    await start('o1');
+    await expect(process.bus.sagas.result('o1', { timeout: 100 })).rejects.toMatchObject({ code: 'HF_SAGA_RESULT_TIMEOUT' });
+    await expect(process.bus.sagas.result('o2')).rejects.toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
+  });
+
+  it('is told to another process, which does not have the saga', async () => {
+    const other = await shop.open(() => undefined);
+    const { id } = await start('o1');
+    expect(await other.bus.sagas.result(id)).toEqual({ status: 'completed', state: { id: 'o1' } });
+  });
+});
+
+describe('an operator', () => {
+  it('lists sagas, the last started first, by pages and filters', async () => {
+    for (const id of ['a', 'b', 'c']) await start(id);
+    for (const id of ['a', 'b', 'c']) await process.bus.sagas.result(id);
+    const first = await process.bus.sagas.list({ limit: 2, saga: 'order' });
+    expect(first.items.map(({ id }) => id)).toEqual(['c', 'b']);
+    const second = await process.bus.sagas.list({ limit: 2, cursor: first.next });
+    expect([second.items.map(({ id }) => id), second.next]).toEqual([['a'], undefined]);
+    expect((await process.bus.sagas.list({ status: 'parked' })).items).toEqual([]);
+    expect((await process.bus.sagas.list({ since: new Date(Date.now() + 60_000) })).items).toEqual([]);
+    await expect(process.bus.sagas.list({ cursor: 'x' })).rejects.toMatchObject({ code: 'HF_OPERATOR_PAGE' });
+  });
+
+  it('cancels what goes forward, and not what is behind its pivot, has ended, or is unknown', async () => {
+    const { sagas } = process.bus;
+    hold.isClosed = true;
+    await start('o1');
+    await until('its first step', async () => linesOf(await sagas.get('o1')).includes('reserve done'));
+    await sagas.cancel('o1', BY);
+    const outcome = await sagas.result('o1');
+    expect(outcome).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_CANCELLED' } });
+    expect(outcome.status === 'compensated' && outcome.failure.message).toContain('cancelled by ann: the test');
+    await expect(sagas.cancel('o1', BY)).rejects.toMatchObject({ code: 'HF_SAGA_NOT_RUNNING' });
+    await expect(sagas.cancel('o9', BY)).rejects.toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
+    hold.isClosed = false;
+    await start('o2', { seen: ['no van'] });
+    expect(await sagas.result('o2')).toMatchObject({ status: 'parked', failure: { step: 'ship' } });
+    await expect(sagas.cancel('o2', BY)).rejects.toMatchObject({ code: 'HF_SAGA_PAST_PIVOT' });
+    await expect(sagas.resume('o1', BY)).rejects.toMatchObject({ code: 'HF_SAGA_NOT_PARKED' });
+    await expect(sagas.skip('o2', { by: '' })).rejects.toMatchObject({ code: 'HF_OPERATOR_REASON' });
+    await sagas.skip('o2', BY);
+    expect((await sagas.result('o2')).status).toBe('completed');
+  });
+
+  it('repairs only where the definition is', async () => {
+    await start('o1', { seen: ['no van'] });
+    await process.bus.sagas.result('o1');
+    const other = await shop.open(() => undefined);
+    await expect(other.bus.sagas.resume('o1', BY)).rejects.toMatchObject({ code: 'HF_SAGA_NOT_KEPT' });
+    expect((await other.bus.sagas.get('o1'))?.status).toBe('parked');
+  });
+});
