@@ -101,7 +101,9 @@ export abstract class PgTransaction implements Transaction {
   async savepoint(): Promise<Savepoint> {
     this.savepoints += 1;
     const name = `hf_${this.savepoints}`; // never reused, so that one that was left open cannot be mistaken for another
-    await this.send([`SAVEPOINT ${name}`]);
+    const text = `SAVEPOINT ${name}`;
+    // Under a name it can go out together with what waits for it.
+    await this.send(this.hasWaiting ? [this.named({ name: `hf_savepoint_${this.savepoints}`, text })] : [text]);
     return {
       release: async () => {
         await this.send([`RELEASE SAVEPOINT ${name}`]);

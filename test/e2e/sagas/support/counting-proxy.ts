@@ -1,35 +1,41 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** What one connection sent and was answered, in turns. */
-export interface Conversation {
-  /** Texts of what the client sent before it was answered, one for each round trip. */
-  readonly sent: string[];
+/** What the client sent before it was answered. */
+export interface RoundTrip {
+  sent: string;
+  /** Whether it left the connection within a transaction. */
+  isWithin: boolean;
 }
 
 /** A proxy in front of a database that tells round trips apart: each begins when the client speaks after it was answered. */
 export interface CountingProxy {
   readonly url: string;
-  readonly conversations: readonly Conversation[];
+  /** Round trips of each connection. */
+  readonly conversations: readonly (readonly RoundTrip[])[];
   close(): Promise<void>;
 }
 
 export async function countingProxy(url: string): Promise<CountingProxy> {
-  const target = new URL(url);
-  const conversations: Conversation[] = [];
+  const { hostname, port } = new URL(url);
+  const conversations: RoundTrip[][] = [];
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
-    const upstream = connect(Number(target.port || 5432), target.hostname);
-    const sent: string[] = [];
+    const upstream = connect(Number(port || 5432), hostname);
+    const roundTrips: RoundTrip[] = [];
     let isAnswered = true;
-    conversations.push({ sent });
+    conversations.push(roundTrips);
     client.on('data', (chunk) => {
-      if (isAnswered) sent.push('');
+      if (isAnswered) roundTrips.push({ sent: '', isWithin: false });
       isAnswered = false;
-      sent[sent.length - 1] += chunk.toString('latin1');
+      (roundTrips.at(-1) as RoundTrip).sent += chunk.toString('latin1');
       upstream.write(chunk);
     });
     upstream.on('data', (chunk) => {
       isAnswered = true;
+      const last = roundTrips.at(-1);
+      // ReadyForQuery: its last byte is the state of the transaction.
+      if (last !== undefined && chunk.toString('latin1', chunk.length - 6, chunk.length - 1) === 'Z\0\0\0\x05')
+        last.isWithin = chunk.at(-1) !== 'I'.charCodeAt(0);
       client.write(chunk);
     });
     for (const [one, other] of [
@@ -42,10 +48,11 @@ export async function countingProxy(url: string): Promise<CountingProxy> {
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  target.hostname = '127.0.0.1';
-  target.port = String((server.address() as AddressInfo).port);
+  const here = new URL(url);
+  here.hostname = '127.0.0.1';
+  here.port = String((server.address() as AddressInfo).port);
   return {
-    url: target.toString(),
+    url: here.toString(),
     conversations,
     close: async () => {
       for (const socket of sockets) socket.destroy();
