@@ -1,4 +1,5 @@
 import { type AsyncMethod, Holdfast, hfError, type HoldfastOptions, type MethodPolicies } from '@holdfast/core';
+import { planOfInstance } from '../../../packages/core/src/saga/saga-class.js';
 import { HoldfastModule } from '@holdfast/nest';
 import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
@@ -18,6 +19,7 @@ export class RecordingEngine {
   /** What happened, in order. */
   readonly transcript: string[] = [];
   readonly bus = {};
+  readonly sagas = {};
   readonly unitOfWork = {};
   readonly deadLetters = {};
   readonly outbox = {};
@@ -35,6 +37,12 @@ export class RecordingEngine {
       for (const layer of layers) transcript.push(`${layer}(${JSON.stringify(policies[layer])})`);
       return method.apply(this, args);
     };
+  }
+
+  saga(instance: object): this {
+    planOfInstance(instance, (text) => this.problem(text));
+    this.transcript.push(`saga ${instance.constructor.name}`);
+    return this;
   }
 
   hold(name: string): this {

@@ -1,3 +1,4 @@
+import { describeSaga } from '@holdfast/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.accessor.js';
@@ -25,12 +26,13 @@ export class HoldfastExplorer {
     @Inject(HoldfastMetadataAccessor) private readonly accessor: HoldfastMetadataAccessor,
   ) {}
 
-  /** Classes of providers and controllers that have decorated methods. */
+  /** Classes of providers and controllers that are sagas or have decorated methods. */
   explore(): readonly DiscoveredClass[] {
     const byClass = new Map<object, InstanceWrapper[]>();
     for (const wrapper of [...this.discovery.getControllers(), ...this.discovery.getProviders()]) {
       const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
-      if (prototype && this.accessor.methods(prototype).length > 0) byClass.set(prototype, [...(byClass.get(prototype) ?? []), wrapper]);
+      if (prototype && (describeSaga(prototype.constructor) !== undefined || this.accessor.methods(prototype).length > 0))
+        byClass.set(prototype, [...(byClass.get(prototype) ?? []), wrapper]);
     }
     return [...byClass].map(([prototype, wrappers]) => ({
       prototype,

@@ -9,6 +9,7 @@ import { type DiscoveredClass, HoldfastExplorer } from './holdfast.explorer.js';
 import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.accessor.js';
 import { twinParameter } from './parameter-type.js';
 import { problemsOf } from './problems.js';
+import { SagaRegistrar } from './saga.registrar.js';
 
 /** Says when: brings what the explorer found to the engine, and what is wrong with it to the list of problems. */
 @Injectable()
@@ -20,6 +21,7 @@ export class HoldfastRegistrar {
     @Inject(HoldfastMetadataAccessor) private readonly accessor: HoldfastMetadataAccessor,
     @Inject(HandlerContext) private readonly context: HandlerContext,
     @Inject(PatternRegistrar) private readonly patterns: PatternRegistrar,
+    @Inject(SagaRegistrar) private readonly sagas: SagaRegistrar,
   ) {}
 
   /** Gives instances that Nest did not make (factories, values) the host their decorated methods need. */
@@ -43,6 +45,7 @@ export class HoldfastRegistrar {
     this.report(this.patterns.register(found, names));
     for (const one of found) {
       for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
+      this.report(this.sagas.register(one));
       this.report(this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }

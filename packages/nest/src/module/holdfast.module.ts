@@ -1,4 +1,4 @@
-import { DeadLetters, Holdfast, hfError, type HoldfastOptions, MessageBus, Outbox, Subscriptions, UnitOfWork } from '@holdfast/core';
+import { DeadLetters, Holdfast, hfError, type HoldfastOptions, MessageBus, Outbox, Sagas, Subscriptions, UnitOfWork } from '@holdfast/core';
 import {
   type ConfigurableModuleAsyncOptions,
   ConfigurableModuleBuilder,
@@ -13,6 +13,7 @@ import { HandlerContext } from '../handlers/handler-context.js';
 import { HoldfastExplorer } from '../handlers/holdfast.explorer.js';
 import { HoldfastMetadataAccessor } from '../handlers/holdfast-metadata.accessor.js';
 import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
+import { SagaRegistrar } from '../handlers/saga.registrar.js';
 import { HoldfastClientProxy } from '../microservices/holdfast.client-proxy.js';
 import { HoldfastStrategy } from '../microservices/holdfast.strategy.js';
 import { hasMicroservices } from '../microservices/nest-microservices.js';
@@ -37,6 +38,7 @@ function facade<T>(provide: abstract new () => T, of: (holdfast: Holdfast) => T)
 
 const FACADES = [
   facade(MessageBus, ({ bus }) => bus),
+  facade(Sagas, ({ sagas }) => sagas),
   facade(UnitOfWork, ({ unitOfWork }) => unitOfWork),
   facade(DeadLetters, ({ deadLetters }) => deadLetters),
   facade(Subscriptions, ({ subscriptions }) => subscriptions),
@@ -47,7 +49,7 @@ const FACADES = [
 const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy] : [];
 
 /**
- * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
+ * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `Sagas`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
  * injected everywhere, and decorated methods of all providers and controllers work.
  *
  * In `onModuleInit`, before that of modules that are not global, all decorators are checked, then the tables; `@Transactional` methods work from
@@ -69,6 +71,7 @@ const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy]
     HandlerContext,
     ...MICROSERVICES,
     PatternRegistrar,
+    SagaRegistrar,
     HoldfastRegistrar,
     ClsTransactions,
     HoldfastLifecycle,

@@ -1,0 +1,81 @@
+import { Inject, Injectable, Scope } from '@nestjs/common';
+import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
+import { Compensate, Idempotent, Retry, Saga, SagaContext, Step, Transactional } from '../index.js';
+
+interface State {
+  id: string;
+}
+
+@Injectable()
+class Ledger {
+  readonly lines: string[] = [];
+}
+
+@Saga('order', { version: 1 })
+class OrderSaga {
+  constructor(@Inject(Ledger) private readonly ledger: Ledger) {}
+
+  @Step()
+  @Compensate('release')
+  @Retry(3)
+  async reserve(_saga: SagaContext<State>): Promise<void> {
+    this.ledger.lines.push('reserve');
+  }
+
+  @Retry(3)
+  async release(_saga: SagaContext<State>): Promise<void> {
+    this.ledger.lines.push('release');
+  }
+}
+
+describe('a saga in an application', () => {
+  it('is brought to the engine once, with its instance', async () => {
+    const { engine } = await recordingApp({ providers: [OrderSaga, Ledger] });
+    expect(engine.transcript).toEqual(['saga OrderSaga', 'start']);
+  });
+
+  it('has steps and compensations that a test may call by hand, without their policies', async () => {
+    const { app, engine } = await recordingApp({ providers: [OrderSaga, Ledger] });
+    const context = {} as SagaContext<State>;
+    await app.get(OrderSaga).reserve(context);
+    await app.get(OrderSaga).release(context);
+    expect(app.get(Ledger).lines).toEqual(['reserve', 'release']);
+    expect([engine.guarded, engine.transcript]).toEqual([[], ['saga OrderSaga', 'start']]);
+  });
+});
+
+describe('the start is refused', () => {
+  it('when steps stand in a class that is no saga, or a saga has policies it already keeps', async () => {
+    @Injectable()
+    class NoSaga {
+      @Step()
+      async it(_saga: SagaContext<State>): Promise<void> {}
+    }
+    @Saga('twice', { version: 1 })
+    class Twice {
+      @Step()
+      @Transactional()
+      @Idempotent({ key: () => 'k' })
+      async it(_saga: SagaContext<State>): Promise<void> {}
+    }
+    expect(await problemsOf(recordingApp({ providers: [NoSaga, Twice] }))).toEqual([
+      'NoSaga is no saga: put @Saga on it',
+      'Twice: @Transactional stands on the step it, which has a unit of work already: remove it',
+      "Twice: @Idempotent stands on the step it, whose effect is one commit with the saga's progress: remove it",
+    ]);
+  });
+
+  it('when a saga has no instance of its own for the whole application', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class PerRequest {}
+    @Saga('scoped', { version: 1 })
+    class Scoped {
+      constructor(@Inject(PerRequest) readonly request: PerRequest) {}
+      @Step()
+      async it(_saga: SagaContext<State>): Promise<void> {}
+    }
+    const sentence =
+      'the saga Scoped has one instance per request or per user: its steps run outside any request, so make it and what it injects singletons';
+    expect(await problemsOf(recordingApp({ providers: [PerRequest, Scoped] }))).toEqual([sentence]);
+  });
+});

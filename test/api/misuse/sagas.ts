@@ -1,0 +1,94 @@
+// Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
+import { Compensate, Message, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
+
+interface State {
+  orderId: string;
+  total: number;
+  payment?: { paymentId: string };
+}
+
+@Message('order.placed')
+class OrderPlaced {
+  constructor(
+    readonly orderId: string,
+    readonly total: number,
+  ) {}
+}
+
+declare const sagas: Sagas;
+
+@Saga('place-order', { version: 1 })
+class PlaceOrderSaga {
+  @Step()
+  // @ts-expect-error meant 'releaseStock': a compensation with a typing error
+  @Compensate('relaeseStock')
+  async reserveStock(_saga: SagaContext<State>): Promise<void> {}
+
+  async releaseStock(_saga: SagaContext<State>): Promise<void> {}
+
+  // @ts-expect-error meant 'reserveStock': an unknown step before this one
+  @Step({ after: 'resreveStock' })
+  async charge(_saga: SagaContext<State>): Promise<void> {}
+
+  // @ts-expect-error meant 'charge': steps run one after another
+  @Step({ after: ['reserveStock', 'charge'] })
+  async ship(_saga: SagaContext<State>): Promise<void> {}
+
+  @Step()
+  // @ts-expect-error meant a compensation that works on this saga's state
+  @Compensate('forgetInvoice')
+  async invoice(_saga: SagaContext<State>): Promise<void> {}
+
+  async forgetInvoice(_saga: SagaContext<{ invoiceId: string }>): Promise<void> {}
+
+  @Step()
+  // @ts-expect-error meant a public method: a private one cannot be called
+  @Compensate('hidden')
+  async visible(_saga: SagaContext<State>): Promise<void> {}
+
+  // biome-ignore lint/correctness/noUnusedPrivateClassMembers: it is what must not be named
+  private async hidden(_saga: SagaContext<State>): Promise<void> {}
+
+  // @ts-expect-error meant to keep it in `saga.state`: nobody is given what a step returns
+  @Step()
+  async returning(saga: SagaContext<State>): Promise<{ paymentId: string }> {
+    return { paymentId: saga.id };
+  }
+
+  // @ts-expect-error meant a method: an arrow function in a property is not a step
+  @Step()
+  arrow = async (_saga: SagaContext<State>): Promise<void> => {};
+
+  // @ts-expect-error meant `pivot`: an unknown option
+  @Step({ pivto: true })
+  async pack(_saga: SagaContext<State>): Promise<void> {}
+
+  @Step()
+  async fields(saga: SagaContext<State>): Promise<void> {
+    // @ts-expect-error meant `saga.state.orderId`: no such field
+    saga.state.orderID;
+  }
+}
+
+// @ts-expect-error meant `{ version: 1 }`: without one a deploy cannot tell definitions apart
+@Saga('no-version', {})
+class NoVersionSaga {}
+
+async function startingSagas(): Promise<void> {
+  // @ts-expect-error meant to give `total` too: the first state lacks a required field
+  await sagas.start(PlaceOrderSaga, { orderId: 'o-1' }, { id: 'o-1' });
+  // @ts-expect-error meant `{ id }`: without it a double click is two sagas
+  await sagas.start(PlaceOrderSaga, { orderId: 'o-1', total: 20 });
+  // @ts-expect-error meant PlaceOrderSaga: a class without steps is no saga
+  await sagas.start(OrderPlaced, { orderId: 'o-1', total: 20 }, { id: 'o-1' });
+  const { id } = await sagas.start(PlaceOrderSaga, { orderId: 'o-1', total: 20 }, { id: 'o-1' });
+  const outcome = await sagas.result(id);
+  // @ts-expect-error meant to look at `status` first: a completed saga has no failure
+  outcome.failure.message;
+  // @ts-expect-error meant `outcome.state.payment`: the state's type came with the id
+  outcome.state.pament;
+  // @ts-expect-error meant `sagas.cancel(id, { by })`: the audit wants a name
+  await sagas.cancel(id);
+}
+
+export { NoVersionSaga, PlaceOrderSaga, startingSagas };
