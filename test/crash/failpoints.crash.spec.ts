@@ -4,6 +4,7 @@ import { type Arena, openArena } from './support/arena.js';
 import { type Chain, DEATHS_IN_KAFKA, die, dieInWork, leaveFailed, type Scene } from './support/deaths.js';
 import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
+import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 
 const LOG = {
@@ -170,7 +171,7 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS].map(({ at }) => at);
+    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS].map(({ at }) => at);
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 
@@ -194,6 +195,16 @@ describe('kill -9 at every failpoint', () => {
       await arena.close();
     },
     300_000,
+  );
+
+  it.concurrent.each(SAGA_DEATHS)(
+    'at $at (hit $hit) of a saga each step and each compensation has its effect once, in order, and every saga ends',
+    async (death) => {
+      const arena = await openArena();
+      expect(await endOfSagas(arena, death)).toEqual({ signal: 'SIGKILL', wrong: [], ended: 9 });
+      await arena.close();
+    },
+    120_000,
   );
 
   it.concurrent.each(METHOD_DEATHS)(

@@ -98,6 +98,13 @@ export interface Guarding {
   readonly lockTtlMs: number;
 }
 
+/** Sagas to start: their last step succeeds, is refused, or is refused by its COMMIT. */
+export interface Starting {
+  readonly prefix: string;
+  readonly count: number;
+  readonly how: 'well' | 'refused' | 'refused at commit';
+}
+
 /** What an operator does with dead letters. */
 export interface Repair {
   readonly how: 'redrive' | 'discard';
@@ -120,6 +127,8 @@ export interface ProgramOptions {
   readonly rocketmq?: RocketmqOptions;
   readonly subscriptions: readonly Subscribing[];
   readonly methods?: readonly Guarding[];
+  /** It works on sagas. */
+  readonly hasSagas?: boolean;
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
@@ -141,6 +150,7 @@ export type Line =
   | { readonly e: 'log'; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
   | { readonly e: 'repaired'; readonly count: number }
+  | { readonly e: 'started sagas'; readonly prefix: string }
   /** `by`: the process that did it. */
   | { readonly e: 'returned'; readonly key: string; readonly by: number }
   /** The most it ever had in memory. */
@@ -155,6 +165,7 @@ export type Order =
   | { readonly publish: Publishing }
   | { readonly repair: Repair }
   | { readonly call: { readonly method: string; readonly key: string } }
+  | { readonly startSagas: Starting }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

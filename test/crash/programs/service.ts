@@ -14,6 +14,7 @@ import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
 import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
+import { orderSaga, startSagas } from './sagas.js';
 import { spool } from './spool-transport.js';
 
 type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
@@ -41,12 +42,17 @@ async function main(): Promise<void> {
     );
   }
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
+  const saga = orderSaga(dataSource);
+  if (options.hasSagas) bus.saga(saga);
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
     if ('publish' in order) await publisher.publish(order.publish);
     else if ('repair' in order) await repaired(bus, order.repair);
-    else if ('call' in order)
+    else if ('startSagas' in order) {
+      await startSagas(bus, saga, order.startSagas);
+      say({ e: 'started sagas', prefix: order.startSagas.prefix });
+    } else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
     else await stop(bus, publisher);

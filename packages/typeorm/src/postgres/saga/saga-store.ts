@@ -1,5 +1,6 @@
 import type { ClaimedSagas, ClaimTerms, LockedSaga, NewSaga, SagaChange, SagaOperationStore, SagaStore, Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
+import { sessionName } from '../node-store.js';
 import { IS_DURABLE, prepared, type Statement } from '../sql/sql.js';
 import { sqlOf, type TextRow } from '../sql/transaction-sql.js';
 import { PostgresSagaOperations } from './saga-operations.js';
@@ -31,7 +32,8 @@ export class PostgresSagaStore implements SagaStore {
     this.startStatement = prepared(
       `with made as (
          insert into ${saga} (service, id, saga, version, status, step, progress, state, due_at, deadline_at, worker, started_at, updated_at)
-         select $1, $2, $4, $5::int, $6, $7, $8, $9, ${now('$3')}, ${after('$3', '$10')}, $11::uuid, ${now('$3')}, ${now('$3')} where ${IS_DURABLE}
+         select $1, $2, $4, $5::int, $6, $7, $8, $9, ${now('$3')}, ${after('$3', '$10')}, $11::uuid, ${now('$3')}, ${now('$3')}
+         where ${IS_DURABLE} and set_config('application_name', $13, true) is not null
          on conflict (service, id) do nothing returning id),
        noted as (${noted('made', '$12')})
        select exists (select from made) as is_started, (select s.saga from ${saga} s where s.service = $1 and s.id = $2) as saga`,
@@ -51,7 +53,8 @@ export class PostgresSagaStore implements SagaStore {
        select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
          (select s.due_at from ${saga} s where s.service = $1 and s.due_at > ${now('$2')} order by s.due_at limit 1) l`,
     );
-    const lock = `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue from ${saga} s
+    // Under a name by which others can end the session of a frozen process (nodes).
+    const lock = `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, set_config('application_name', $5, true) from ${saga} s
       where s.service = $1 and s.id = $2 and s.worker = $3::uuid and s.due_at is not null for update of s`;
     this.lockStatement = prepared(`${lock} skip locked`);
     this.waitingLockStatement = prepared(lock);
@@ -87,6 +90,7 @@ export class PostgresSagaStore implements SagaStore {
         timeoutMs ?? null,
         isTaken ? nodeId : null,
         notesText(notes),
+        sessionName(nodeId),
       ),
     );
     if (rows[0]?.is_started) return { isStarted: true, saga };
@@ -125,7 +129,7 @@ export class PostgresSagaStore implements SagaStore {
     let row: TextRow | undefined;
     // Together with BEGIN and the savepoint, in one round trip.
     await sqlOf(tx).runFirst({
-      ...statement(service, id, nodeId, clock.aheadOfDatabaseMs()),
+      ...statement(service, id, nodeId, clock.aheadOfDatabaseMs(), sessionName(nodeId)),
       answered: (answer) => {
         row = answer;
       },
