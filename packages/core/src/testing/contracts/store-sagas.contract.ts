@@ -1,0 +1,260 @@
+import { strict as assert } from 'node:assert';
+import type { SagaProgress } from '../../saga/decide.js';
+import type { NewSaga, SagaChange, SagaVersion } from '../../saga/saga.store.port.js';
+import { assertFields } from './assertions.js';
+import { factsOf } from './store-fact.js';
+import { begin, codeOf, inTransaction, start, type StoreFixture, type StoreProcess } from './store-kit.js';
+
+const VERSION: SagaVersion = { saga: 'contract', version: 1 };
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const BEGUN: SagaProgress = {
+  status: 'running',
+  step: 'a',
+  attempts: 0,
+  isSingle: false,
+  done: [],
+  failure: undefined,
+  parked: undefined,
+};
+const FAILURE = { step: 'b', code: 'E_CONTRACT', message: 'broken' };
+const PARKED: SagaProgress = { ...BEGUN, status: 'parked', parked: { while: 'running', failure: FAILURE } };
+const ENDED: SagaProgress = { ...BEGUN, status: 'completed', step: undefined, done: ['a'] };
+const BY = { by: 'ann', reason: 'the contract', name: 'resume' };
+
+const changeOf = (id: string, also: Partial<SagaChange> = {}): SagaChange => ({
+  id,
+  state: undefined,
+  progress: BEGUN,
+  notes: [],
+  afterMs: 0,
+  isTaken: true,
+  ...also,
+});
+
+/** What each fact begins with. */
+async function scene(fixture: StoreFixture) {
+  const database = await fixture.open();
+  const one = await start(database);
+  const other = await start(database);
+  const starting = (id: string, also: Partial<NewSaga> = {}, process = one) =>
+    inTransaction(process, (tx) =>
+      process.store.sagas.start(tx, {
+        ...VERSION,
+        id,
+        state: '{"n":1}',
+        progress: BEGUN,
+        notes: [{ step: undefined, event: 'started', detail: undefined }],
+        timeoutMs: undefined,
+        isTaken: false,
+        ...also,
+      }),
+    );
+  const claim = async (
+    { store }: StoreProcess = one,
+    also: { inHand?: readonly string[]; limit?: number; versions?: SagaVersion[] } = {},
+  ) => (await store.sagas.claim({ versions: [VERSION], inHand: [], limit: 10, ...also })).ids;
+  /** Locks, changes and commits. */
+  const change = (id: string, also: Partial<SagaChange> = {}, process = one) =>
+    inTransaction(process, async (tx) => {
+      const locked = await process.store.sagas.lock(tx, id, { waits: false });
+      if (locked !== undefined) await process.store.sagas.change(tx, changeOf(id, also));
+      return locked?.saga;
+    });
+  return {
+    database,
+    one,
+    other,
+    starting,
+    claim,
+    change,
+    operations: one.store.sagas.operations,
+    end: async () => {
+      await Promise.all([one.close(), other.close()]);
+      await database.drop();
+    },
+  };
+}
+
+/** Sagas: an instance is worked on by one process at a time, and what is written about it commits together. */
+export const SAGA_FACTS = factsOf('sagas', scene, {
+  'are started once under an id, and a second start is told which saga has it': async ({ starting, operations }) => {
+    assert.deepEqual(await starting('x'), { isStarted: true, saga: 'contract' });
+    assert.deepEqual(await starting('x', { saga: 'another', state: '{}' }), { isStarted: false, saga: 'contract' });
+    assertFields([await operations.look('x')], [{ state: '{"n":1}', progress: BEGUN }]);
+  },
+  'that are started at the same time are started once': async ({ starting, one, other }) => {
+    const both = await Promise.all([starting('x', {}, one), starting('x', { saga: 'another' }, other)]);
+    assert.deepEqual(both.map(({ isStarted }) => isStarted).sort(), [false, true]);
+    assert.equal(new Set(both.map(({ saga }) => saga)).size, 1);
+  },
+  'are not there when the transaction of their start is rolled back': async ({ one, operations, claim }) => {
+    const tx = await begin(one);
+    const saga: NewSaga = { ...VERSION, id: 'x', state: '{}', progress: BEGUN, notes: [], timeoutMs: undefined, isTaken: true };
+    await one.store.sagas.start(tx, saga);
+    await tx.rollback();
+    assert.equal(await operations.find('x'), undefined);
+    assert.deepEqual(await claim(), []);
+  },
+  'are claimed by processes that have their version, the longest due first, and not those in hand': async ({ starting, claim }) => {
+    for (const id of ['a', 'b', 'c']) await starting(id);
+    await starting('d', { version: 2 });
+    assert.deepEqual(await claim(undefined, { limit: 1 }), ['a']);
+    assert.deepEqual(await claim(undefined, { inHand: ['a'] }), ['b', 'c']);
+    assert.deepEqual(await claim(undefined, { versions: [{ saga: 'contract', version: 2 }] }), ['d']);
+  },
+  'are claimed by one of several processes that look at the same time': async ({ starting, claim, one, other }) => {
+    const ids = Array.from({ length: 10 }, (_, n) => `s${n}`);
+    for (const id of ids) await starting(id);
+    const both = await Promise.all([claim(one), claim(other)]);
+    assert.deepEqual(both.flat().sort(), ids);
+  },
+  'that a process works on are left to it as long as it is registered; then an attempt is counted': async ({
+    starting,
+    claim,
+    one,
+    other,
+  }) => {
+    await starting('started', { isTaken: true });
+    await starting('claimed');
+    assert.deepEqual([...(await claim(one))].sort(), ['claimed', 'started']);
+    assert.deepEqual(await claim(other), []);
+    await one.store.nodes.leave(one.nodeId);
+    assert.deepEqual([...(await claim(other))].sort(), ['claimed', 'started']);
+    assertFields([(await other.store.sagas.operations.look('claimed'))?.progress], [{ attempts: 1 }]);
+  },
+  'that are given back are anybody’s, with no attempt counted': async ({ starting, claim, one, other }) => {
+    await starting('x', { isTaken: true });
+    await other.store.sagas.release(['x']);
+    assert.deepEqual(await claim(other), []);
+    await one.store.sagas.release(['x']);
+    assert.deepEqual(await claim(other), ['x']);
+    assertFields([(await other.store.sagas.operations.look('x'))?.progress], [{ attempts: 0 }]);
+  },
+  'can be locked by whoever has claimed them, and by nobody else meanwhile': async ({ starting, one, other }) => {
+    await starting('x', { isTaken: true });
+    const { sagas } = one.store;
+    const tx = await begin(one);
+    assertFields(
+      [(await sagas.lock(tx, 'x', { waits: false }))?.saga],
+      [{ id: 'x', ...VERSION, state: '{"n":1}', revision: 0n, isOverdue: false }],
+    );
+    assert.equal(await inTransaction(one, (second) => sagas.lock(second, 'x', { waits: false })), undefined);
+    assert.equal(await inTransaction(other, (second) => other.store.sagas.lock(second, 'x', { waits: true })), undefined);
+    const waiting = inTransaction(one, (second) => sagas.lock(second, 'x', { waits: true }));
+    await sagas.change(tx, changeOf('x', { state: '{"n":2}' }));
+    await tx.commit();
+    assertFields([(await waiting)?.saga], [{ state: '{"n":2}', revision: 1n }]);
+  },
+  'keep the lock when what an attempt did is undone to its savepoint': async ({ starting, one }) => {
+    await starting('x', { isTaken: true });
+    const { sagas } = one.store;
+    await inTransaction(one, async (tx) => {
+      const locked = await sagas.lock(tx, 'x', { waits: false });
+      await sagas.start(tx, { ...VERSION, id: 'y', state: '{}', progress: BEGUN, notes: [], timeoutMs: undefined, isTaken: false });
+      await locked?.savepoint.rollback();
+      assert.equal(await inTransaction(one, (second) => sagas.lock(second, 'x', { waits: false })), undefined);
+      await sagas.change(tx, changeOf('x', { progress: { ...BEGUN, attempts: 1 } }));
+    });
+    assert.equal(await sagas.operations.find('y'), undefined);
+    assertFields([await sagas.operations.find('x')], [{ attempts: 1 }]);
+  },
+  'are changed with the commit, or not at all': async ({ starting, one, operations }) => {
+    await starting('x', { isTaken: true });
+    const tx = await begin(one);
+    await one.store.sagas.lock(tx, 'x', { waits: false });
+    await one.store.sagas.change(
+      tx,
+      changeOf('x', { state: '{"n":2}', progress: ENDED, notes: [{ step: 'a', event: 'done', detail: undefined }] }),
+    );
+    await tx.rollback();
+    assertFields([await operations.look('x')], [{ state: '{"n":1}', progress: BEGUN }]);
+    assert.equal((await operations.find('x'))?.history.length, 1);
+  },
+  'are due again when they say, and not when they have ended or wait for a person': async ({ starting, claim, change, one }) => {
+    for (const id of ['later', 'ended', 'parked']) await starting(id, { isTaken: true });
+    await change('later', { afterMs: HOUR_MS, isTaken: false });
+    await change('ended', { progress: ENDED, afterMs: undefined, isTaken: false });
+    await change('parked', { progress: PARKED, afterMs: undefined, isTaken: false });
+    const { ids, nextDueMs } = await one.store.sagas.claim({ versions: [VERSION], inHand: [], limit: 10 });
+    assert.deepEqual(ids, []);
+    assert.ok(nextDueMs !== undefined && nextDueMs > HOUR_MS - 60_000 && nextDueMs <= HOUR_MS, `next due in ${nextDueMs} ms`);
+    assert.deepEqual(await claim(), []);
+  },
+  'are due when their time is over, at the latest, and only on their way forward': async ({ starting, change, one }) => {
+    for (const id of ['forward', 'back']) await starting(id, { isTaken: true, timeoutMs: 50 });
+    await change('forward', { afterMs: HOUR_MS });
+    await change('back', { afterMs: HOUR_MS, progress: { ...BEGUN, status: 'compensating', failure: FAILURE } });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const { ids } = await one.store.sagas.claim({ versions: [VERSION], inHand: [], limit: 10 });
+    assert.deepEqual(ids, ['forward']);
+    assertFields([await change('forward')], [{ isOverdue: true }]);
+  },
+  'are changed by operators when nobody has them locked, and written down': async ({ starting, claim, change, one, other, database }) => {
+    await starting('x', { isTaken: true });
+    await change('x', { progress: PARKED, afterMs: undefined, isTaken: false });
+    const { operations } = other.store.sagas;
+    const refused = operations.operate('x', BY, () => {
+      throw new Error('no');
+    });
+    await assert.rejects(refused, /no/);
+    assertFields([await operations.find('x')], [{ status: 'parked', failure: FAILURE }]);
+    const note = { step: 'a', event: 'resumed', detail: 'ann: the contract' } as const;
+    const isThere = await operations.operate('x', BY, ({ id, progress }) => {
+      assert.deepEqual(progress, PARKED);
+      return changeOf(id, { notes: [note], isTaken: false });
+    });
+    assert.equal(isThere, true);
+    assertFields((await operations.find('x'))?.history.slice(-1) ?? [], [note]);
+    assert.deepEqual(await claim(one), ['x']);
+    assert.equal(await operations.operate('y', BY, ({ id }) => changeOf(id)), false);
+    await database.execute(
+      `do $$ begin assert (select count(*) from holdfast_audit where action = 'saga resume' and target = 'x' and actor = 'ann') = 1; end $$`,
+    );
+  },
+  'are listed by pages, the last started first, with the filter': async ({ starting, change, operations }) => {
+    for (const id of ['a', 'b', 'c']) await starting(id, { isTaken: true });
+    await starting('d', { saga: 'another' });
+    await change('b', { progress: PARKED, afterMs: undefined });
+    const idsOf = async (filter: Parameters<typeof operations.list>[0]) => (await operations.list(filter)).items.map(({ id }) => id);
+    const first = await operations.list({ saga: 'contract', limit: 2 });
+    assert.deepEqual(
+      first.items.map(({ id }) => id),
+      ['c', 'b'],
+    );
+    assert.deepEqual(await idsOf({ saga: 'contract', cursor: first.next }), ['a']);
+    assert.deepEqual(await idsOf({ status: 'parked' }), ['b']);
+    assert.deepEqual(await idsOf({ since: new Date(Date.now() + HOUR_MS) }), []);
+    assert.equal(await codeOf(operations.list({ limit: 0 })), 'HF_OPERATOR_PAGE');
+    assert.deepEqual(await operations.open(), [
+      { saga: 'another', version: 1, count: 1 },
+      { saga: 'contract', version: 1, count: 2 },
+    ]);
+  },
+  'of one service are not seen by another': async ({ database, starting }) => {
+    await starting('x');
+    const stranger = await start(database, { service: 'stranger' });
+    try {
+      assert.deepEqual(await starting('x', { state: '{"n":3}' }, stranger), { isStarted: true, saga: 'contract' });
+      assert.equal((await stranger.store.sagas.operations.look('x'))?.state, '{"n":3}');
+      assert.equal((await stranger.store.sagas.operations.list({})).items.length, 1);
+      assert.deepEqual((await stranger.store.sagas.claim({ versions: [VERSION], inHand: [], limit: 10 })).ids, ['x']);
+    } finally {
+      await stranger.close();
+    }
+  },
+  'that ended long ago are deleted with their history, those that did not are kept': async ({ database, starting, change, operations }) => {
+    for (const id of ['old', 'older', 'new', 'parked', 'open']) await starting(id, { isTaken: true });
+    for (const id of ['old', 'older', 'new']) await change(id, { progress: ENDED, afterMs: undefined });
+    await change('parked', { progress: PARKED, afterMs: undefined });
+    await database.execute(
+      `update holdfast_saga set started_at = started_at - interval '9 days', ended_at = ended_at - interval '9 days' where id <> 'new'`,
+    );
+    assert.deepEqual([await operations.trim(8 * DAY_MS, 1), await operations.trim(8 * DAY_MS, 10)], [1, 1]);
+    assert.deepEqual(
+      (await operations.list({})).items.map(({ id }) => id),
+      ['open', 'parked', 'new'],
+    );
+    await database.execute(`do $$ begin assert (select count(distinct saga_id) from holdfast_saga_history) = 3; end $$`);
+  },
+});
