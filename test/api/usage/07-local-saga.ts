@@ -80,7 +80,7 @@ export class Checkout {
   // The order and its saga exist together, or neither; a double click starts one saga.
   @Transactional()
   async place(orderId: string, customer: string, total: number) {
-    await this.orders.upsert({ id: orderId, total, status: 'new' }, ['id']);
+    await this.orders.createQueryBuilder().insert().values({ id: orderId, total, status: 'new' }).orIgnore().execute();
     const { id } = await this.sagas.start(PlaceOrderSaga, { orderId, customer, total }, { id: orderId });
     return id;
   }

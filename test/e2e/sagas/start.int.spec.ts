@@ -1,9 +1,14 @@
-import { defineSaga } from '@holdfast/core';
+import { currentDelivery, defineSaga, type Delivery, Message } from '@holdfast/core';
 import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
 
 const BY = { by: 'ann', reason: 'the test' };
 const order = defineSaga<Order>('order', { version: 1 });
 const hold = { isClosed: false };
+
+@Message('sagas.begin')
+class Begin {
+  constructor(readonly what: string) {}
+}
 
 let shop: Shop;
 let process: ShopProcess;
@@ -92,6 +97,22 @@ describe('the start of a saga', () => {
     await expect(process.bus.sagas.start(order, { id: 1n } as never, { id: 'o2' })).rejects.toMatchObject({ code: 'HF_SAGA_STATE' });
     await expect(process.bus.sagas.start(other, { id: 'o2' }, { id: 'o2' })).rejects.toMatchObject({ code: 'HF_SAGA_NOT_REGISTERED' });
   });
+});
+
+it('a saga that a handler starts runs outside of its delivery', async () => {
+  const causes: (string | undefined)[] = [];
+  const inner = defineSaga<Order>('inner', { version: 1 }).step('it', async () => void causes.push(currentDelivery()?.id));
+  const { bus } = await shop.open(({ bus: opening }) => {
+    opening.saga(inner);
+    const begin = async ({ what }: Begin, { id }: Delivery) => {
+      causes.push(currentDelivery()?.id === id ? 'in its delivery' : undefined);
+      await opening.sagas.start(inner, { id: what }, { id: what });
+    };
+    opening.on(Begin, begin, { name: 'shop.begin', transactional: true });
+  });
+  await bus.bus.publish(new Begin('o1'));
+  await until('the step', () => causes.length === 2);
+  expect(causes).toEqual(['in its delivery', undefined]);
 });
 
 describe('the result of a saga', () => {

@@ -95,7 +95,8 @@ export class SagaAttempts {
     const { progress, id } = saga;
     const step = stepOf(definition, progress.step);
     if (step === undefined) return { kind: 'stuck', error: hfError('HF_SAGA_STEP_UNKNOWN', { step: progress.step }) };
-    if (saga.isOverdue)
+    // What is being undone takes as long as it takes.
+    if (saga.isOverdue && progress.status === 'running')
       return { kind: 'timed-out', error: hfError('HF_SAGA_TIMEOUT', { saga: saga.saga, id, timeoutMs: definition.timeoutMs }) };
     const attempts = attemptsOf(step, progress);
     if (progress.attempts >= attempts)

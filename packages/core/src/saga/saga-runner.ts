@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Permits } from '../delivery/permits.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
@@ -35,6 +36,8 @@ export class SagaRunner {
   /** Claimed, and not in work: their last attempt could not be made. */
   private readonly owed = new Set<string>();
   private readonly loop: Loop;
+  /** Steps run in a context of their own, not in that of the handler or the request that started their saga. */
+  private readonly inOwnContext = AsyncLocalStorage.snapshot();
   private isMore = false;
   private phase: 'new' | 'running' | 'stopping' = 'new';
 
@@ -99,7 +102,7 @@ export class SagaRunner {
 
   private launch(id: string): void {
     if (this.working.has(id)) return;
-    const work = this.work(id).finally(() => {
+    const work = this.inOwnContext(() => this.work(id)).finally(() => {
       this.working.delete(id);
       if (this.isMore && this.phase === 'running') this.loop.nudge();
     });
