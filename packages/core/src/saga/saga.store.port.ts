@@ -108,8 +108,8 @@ export interface SagaOperationStore {
   list(filter: SagaFilter & Page): Promise<Paged<SagaInstance>>;
   /** Waits for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none. */
   operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
-  /** Instances that have not ended, by definition. */
-  open(): Promise<readonly OpenSagas[]>;
+  /** Instances that have not ended, parked ones among them, of other definitions than these. Reads nothing of the instances of these. */
+  openBesides(versions: readonly SagaVersion[]): Promise<readonly OpenSagas[]>;
   /** Deletes what ended completed or compensated longer ago, with its history, a bounded number; how many. */
   trim(keptMs: number, limit: number): Promise<number>;
 }

@@ -3,6 +3,8 @@ import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
 import { longestStepMs, SagaAttempts } from '../saga/saga-attempt.js';
+import type { SagaRegister } from '../saga/saga-register.js';
+import type { SagaVersion } from '../saga/saga.store.port.js';
 import { SagaRunner } from '../saga/saga-runner.js';
 import type { Store } from '../store/store.port.js';
 import type { Assembly } from './assembly.js';
@@ -41,7 +43,7 @@ export function sagaRunnerOf(
   const runner: SagaRunner = new SagaRunner({
     store: store.sagas,
     attempts,
-    versions: definitions.map(({ name, version }) => ({ saga: name, version })),
+    versions: versionsOf(sagaRegister),
     concurrency: shareOf(store.maxConcurrency, CONCURRENCY, sharing + 1),
     permits: connections,
     scheduler,
@@ -51,10 +53,13 @@ export function sagaRunnerOf(
   return runner;
 }
 
+function versionsOf({ definitions }: SagaRegister): readonly SagaVersion[] {
+  return definitions.map(({ name, version }) => ({ saga: name, version }));
+}
+
 /** Says which open instances this process has no definition of: nobody else may have it either. */
 export async function tellUnserved(store: Store, { sagaRegister, runtime }: Assembly): Promise<void> {
-  for (const { saga, version, count } of await store.sagas.operations.open()) {
-    if (sagaRegister.find(saga, version) !== undefined) continue;
+  for (const { saga, version, count } of await store.sagas.operations.openBesides(versionsOf(sagaRegister))) {
     emit('saga:unserved', () => ({ saga, version, count }));
     runtime.logger.warn(
       'sagas that have not ended are of a version this process does not have; keep a process that has it until they have ended',

@@ -226,10 +226,16 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assert.deepEqual(await idsOf({ status: 'parked' }), ['b']);
     assert.deepEqual(await idsOf({ since: new Date(Date.now() + HOUR_MS) }), []);
     assert.equal(await codeOf(operations.list({ limit: 0 })), 'HF_OPERATOR_PAGE');
-    assert.deepEqual(await operations.open(), [
-      { saga: 'another', version: 1, count: 1 },
-      { saga: 'contract', version: 1, count: 2 },
-    ]);
+  },
+  'that have not ended are told by definition, besides those that are known': async ({ starting, change, operations }) => {
+    for (const id of ['a', 'b', 'c']) await starting(id, { isTaken: true });
+    for (const version of [1, 3, 2]) await starting(`d${version}`, { saga: 'another', version });
+    await change('b', { progress: PARKED, afterMs: undefined });
+    await change('c', { progress: ENDED, afterMs: undefined });
+    const contract = { ...VERSION, count: 2 };
+    const others = [1, 2, 3].map((version) => ({ saga: 'another', version, count: 1 }));
+    assert.deepEqual(await operations.openBesides([]), [...others, contract]);
+    assert.deepEqual(await operations.openBesides([VERSION, { saga: 'another', version: 2 }]), [others[0], others[2]]);
   },
   'of one service are not seen by another': async ({ database, starting }) => {
     await starting('x');

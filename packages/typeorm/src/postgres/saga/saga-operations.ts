@@ -10,6 +10,7 @@ import {
   type SagaInstance,
   type SagaOperationStore,
   type SagaProgress,
+  type SagaVersion,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
@@ -96,11 +97,20 @@ export class PostgresSagaOperations implements SagaOperationStore {
     return isThere;
   }
 
-  async open(): Promise<readonly OpenSagas[]> {
+  async openBesides(versions: readonly SagaVersion[]): Promise<readonly OpenSagas[]> {
     const { pool, tables, service } = this.context;
+    const first = (condition: string) =>
+      `select s.saga, s.version from ${tables.saga} s where s.service = $1 and s.ended_at is null ${condition} order by s.saga, s.version limit 1`;
     const { rows } = await pool.run<{ saga: string; version: number; count: string }>({
-      text: `select saga, version, count(*) as count from ${tables.saga} where service = $1 and due_at is not null group by 1, 2 order by 1, 2`,
-      values: [service],
+      // From one definition to the next over the index: however many instances one has, one row of it is read.
+      text: `with recursive v as (
+               (${first('')})
+               union all
+               select n.saga, n.version from v cross join lateral (${first('and (s.saga, s.version) > (v.saga, v.version)')}) n)
+             select v.saga, v.version,
+               (select count(*) from ${tables.saga} s where s.service = $1 and s.saga = v.saga and s.version = v.version and s.ended_at is null) as count
+             from v where (v.saga, v.version) not in (select k.saga, k.version from unnest($2::text[], $3::int[]) k(saga, version)) order by 1, 2`,
+      values: [service, versions.map(({ saga }) => saga), versions.map(({ version }) => version)],
     });
     return rows.map(({ saga, version, count }) => ({ saga, version, count: Number(count) }));
   }

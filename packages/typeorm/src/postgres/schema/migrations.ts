@@ -321,6 +321,7 @@ function sagas(t: Tables): string[] {
     `create index on ${t.saga} (service, due_at) where due_at is not null`,
     `create index on ${t.saga} (service, number)`,
     `create index on ${t.saga} (service, number) where status = 'parked'`,
+    `create index on ${t.saga} (service, saga, version) where ended_at is null`,
     `create index on ${t.saga} (service, ended_at) where ended_at is not null`,
     `create table ${t.sagaHistory} (
       number bigint generated always as identity,
