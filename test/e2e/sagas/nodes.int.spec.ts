@@ -56,6 +56,13 @@ it('a local step is one commit and three round trips, its own statement among th
   }
 });
 
+it('a store that keeps no prepared statements works on sagas too', async () => {
+  const { sagas, saga } = await opened(1, { prepare: false });
+  await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
+  expect((await sagas.result('o1')).status).toBe('completed');
+  expect(await shop.written()).toEqual(['o1 a', 'o1 b', 'o1 c']);
+});
+
 it('two processes race for instances, and each step has one effect', async () => {
   const [one, other] = [await opened(), await opened()];
   const ids = Array.from({ length: 60 }, (_, n) => `o${n}`);

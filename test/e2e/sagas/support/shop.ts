@@ -20,6 +20,8 @@ export class Told {
 export interface OpenOptions {
   readonly service?: string;
   readonly poolSize?: number;
+  /** False for a store behind a pooler that keeps no prepared statements. */
+  readonly prepare?: boolean;
   /** Instead of the shop's own address. */
   readonly url?: string;
 }
@@ -55,9 +57,12 @@ export async function openShop(): Promise<Shop> {
   const open: ShopProcess[] = [];
   return {
     url: borrowed.url,
-    open: async (set, { poolSize = 10, service = 'shop', url = borrowed.url } = {}) => {
+    open: async (set, { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true } = {}) => {
       const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
-      const bus = new Holdfast({ service, transport: database(), store: typeorm({ dataSource, lanes: 4 }) }, { logger: silentLogger });
+      const bus = new Holdfast(
+        { service, transport: database(), store: typeorm({ dataSource, lanes: 4, prepare }) },
+        { logger: silentLogger },
+      );
       const told: string[] = [];
       const write = async (text: string) => void (await dataSource.query('insert into written (text) values ($1)', [text]));
       const writing = (name: string) => async (saga: SagaContext<Order>) => {
