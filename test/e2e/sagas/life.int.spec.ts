@@ -180,6 +180,27 @@ describe('a step of a saga', () => {
     expect(outcome).toMatchObject({ status: 'compensated', failure: { step: 'it', code: '23503' } });
   });
 
+  it('whose connection breaks during COMMIT is tried again, once it is known that it was not committed', async () => {
+    await shop.look('create table fuse (n int)');
+    await shop.look(
+      `create function blow() returns trigger language plpgsql as 'begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); return null; end'`,
+    );
+    await shop.look(
+      'create constraint trigger blow after insert on fuse deferrable initially deferred for each row execute function blow()',
+    );
+    const outcome = await outcomeOf(({ dataSource, write }) =>
+      one(
+        async ({ attempt }) => {
+          await write(`attempt ${attempt}`);
+          if (attempt === 1) await dataSource.query('insert into fuse values (1)');
+        },
+        { retry: { attempts: 2, ...NOW } },
+      ),
+    );
+    expect(outcome.status).toBe('completed');
+    expect(await shop.written()).toEqual(['attempt 2']);
+  });
+
   it('that swallows an error of the database has failed', async () => {
     const outcome = await outcomeOf(({ dataSource, write }) =>
       one(async () => {

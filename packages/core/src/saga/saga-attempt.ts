@@ -156,7 +156,7 @@ export class SagaAttempts {
     return units.runFramework({ timeout: RECORD_TIMEOUT_MS }, async (tx) => {
       const locked = await store.lock(tx, saga.id, { waits: true });
       const isSame = locked?.saga.revision === saga.revision && locked.saga.progress.attempts === saga.progress.attempts;
-      return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error } }) : LEFT;
+      return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error: reasonOf(error) } }) : LEFT;
     });
   }
 
@@ -174,6 +174,11 @@ export class SagaAttempts {
     const end = afterMs === undefined ? 'ended' : isTaken ? 'next' : 'waits';
     return { end, tell: () => tellOf({ saga, event, progress, durationMs, delayMs: commands.length > 0 ? afterMs : undefined }) };
   }
+}
+
+/** A COMMIT whose outcome was unknown: by now it is known that there was none, and what broke the connection passes. */
+function reasonOf(error: unknown): unknown {
+  return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
 /** When an instance is to be worked on next; undefined: not by itself. */
