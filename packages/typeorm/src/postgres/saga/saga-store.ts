@@ -38,11 +38,12 @@ export class PostgresSagaStore implements SagaStore {
        noted as (${noted('made', '$12')})
        select exists (select from made) as is_started, (select s.saga from ${saga} s where s.service = $1 and s.id = $2) as saga`,
     );
+    // The time in a subquery of its own: an index is not searched for what may be another time in each row.
     // Whoever is registered is alive, or its rows are still its own: a process that died is taken out by the others (nodes).
     this.claimStatement = prepared(
       `with due as (
          select s.id, s.worker from ${saga} s
-         where s.service = $1 and s.due_at <= ${now('$2')} and (s.saga, s.version) in (select v.saga, v.version from unnest($3::text[], $4::int[]) v(saga, version))
+         where s.service = $1 and s.due_at <= (select ${now('$2')}) and (s.saga, s.version) in (select v.saga, v.version from unnest($3::text[], $4::int[]) v(saga, version))
            and s.id <> all($5::text[]) and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))
          order by s.due_at limit $7 for update of s skip locked),
        claimed as (
@@ -51,7 +52,7 @@ export class PostgresSagaStore implements SagaStore {
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all
        select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
-         (select s.due_at from ${saga} s where s.service = $1 and s.due_at > ${now('$2')} order by s.due_at limit 1) l`,
+         (select s.due_at from ${saga} s where s.service = $1 and s.due_at > (select ${now('$2')}) order by s.due_at limit 1) l`,
     );
     // Under a name by which others can end the session of a frozen process (nodes).
     const lock = `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, set_config('application_name', $5, true) from ${saga} s
