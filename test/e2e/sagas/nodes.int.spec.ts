@@ -25,6 +25,31 @@ async function opened(version?: number, options?: Parameters<Shop['open']>[1]) {
   return { process, sagas: process.bus.sagas, saga: saga as ReturnType<typeof plain> };
 }
 
+/** Sagas that a process works on at once. */
+const MOST_AT_ONCE = 10;
+
+/** A process that counts its steps, and how many of them are in work. */
+async function counted() {
+  const steps: string[] = [];
+  let [inWork, most] = [0, 0];
+  const saga = defineSaga<Order>('counted', { version: 1 });
+  const process = await shop.open(
+    (opening) => {
+      for (const name of ['a', 'b'])
+        saga.step(name, async ({ id }) => {
+          inWork += 1;
+          most = Math.max(most, inWork);
+          steps.push(`${id} ${name}`);
+          await opening.write(`${id} ${name}`);
+          inWork -= 1;
+        });
+      opening.bus.saga(saga);
+    },
+    { poolSize: 20 },
+  );
+  return { process, sagas: process.bus.sagas, saga, steps, most: () => most };
+}
+
 /** Round trips of each transaction of a connection that has a savepoint, as those of steps do. */
 function roundTripsOfSteps(roundTrips: readonly RoundTrip[]): number[] {
   const counts: number[] = [];
@@ -64,18 +89,49 @@ it('a store that keeps no prepared statements works on sagas too', async () => {
 });
 
 it('two processes race for instances, and each step has one effect', async () => {
-  const [one, other] = [await opened(), await opened()];
+  const [one, other] = [await counted(), await counted()];
   const ids = Array.from({ length: 60 }, (_, n) => `o${n}`);
   const done: string[] = [];
   const stop = subscribe('saga:step-done', ({ id, step }) => void done.push(`${id} ${step}`));
-  // Nobody has them: both look at the same moment.
-  await Promise.all(ids.map((id, n) => (n % 2 === 0 ? one : other).sagas.start((n % 2 === 0 ? one : other).saga, { id }, { id })));
-  await shop.look('update holdfast_saga set worker = null');
+  // In a transaction of the user nobody takes them with the commit: both look for them.
+  await one.process.dataSource.transaction((manager) =>
+    one.process.bus.unitOfWork.join(manager, async () => {
+      for (const id of ids) await one.sagas.start(one.saga, { id }, { id });
+    }),
+  );
   for (const id of ids) await one.sagas.result(id);
   stop();
-  const expected = ids.flatMap((id) => ['a', 'b', 'c'].map((step) => `${id} ${step}`)).sort();
+  const expected = ids.flatMap((id) => ['a', 'b'].map((step) => `${id} ${step}`)).sort();
   expect((await shop.written()).sort()).toEqual(expected);
   expect([...done].sort()).toEqual(expected);
+  expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(0);
+});
+
+it('a unit that starts a thousand sagas takes on no more of them than its process works on at once; the others find theirs', async () => {
+  const [one, other] = [await counted(), await counted()];
+  const ids = Array.from({ length: 1000 }, (_, n) => `o${n}`);
+  await one.process.bus.unitOfWork.run(async () => {
+    for (const id of ids) await one.sagas.start(one.saga, { id }, { id });
+    const [taken] = await one.process.dataSource.query('select count(*) as n from holdfast_saga where worker is not null');
+    expect(Number(taken.n)).toBe(MOST_AT_ONCE);
+  });
+  for (const id of ids) await one.sagas.result(id, { timeout: '60s' });
+  expect(Math.max(one.most(), other.most())).toBe(MOST_AT_ONCE);
+  expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(100);
+  expect(one.steps.length + other.steps.length).toBe(2 * ids.length);
+}, 90_000);
+
+it('a place that was kept for a start is free again when its unit has ended, whichever way', async () => {
+  const { process, sagas, saga } = await counted();
+  const starting = (id: string) => async () => {
+    await sagas.start(saga, { id }, { id });
+    throw new Error('no');
+  };
+  for (let n = 0; n < 2 * MOST_AT_ONCE; n += 1) await expect(process.bus.unitOfWork.run(starting(`o${n}`))).rejects.toThrow('no');
+  await process.bus.unitOfWork.run(async () => {
+    await sagas.start(saga, { id: 'kept' }, { id: 'kept' });
+    expect(await process.dataSource.query('select id from holdfast_saga where worker is not null')).toEqual([{ id: 'kept' }]);
+  });
 });
 
 it('an instance that somebody alive works on is nobody else’s, also while its row is not locked', async () => {

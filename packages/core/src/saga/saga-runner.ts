@@ -38,6 +38,7 @@ export class SagaRunner {
   private readonly loop: Loop;
   /** Steps run in a context of their own, not in that of the handler or the request that started their saga. */
   private readonly inOwnContext = AsyncLocalStorage.snapshot();
+  private reserved = 0;
   private isMore = false;
   private phase: 'new' | 'running' | 'stopping' = 'new';
 
@@ -56,9 +57,16 @@ export class SagaRunner {
     this.loop.start();
   }
 
-  /** True when an instance that begins now can be worked on here. */
-  get canTake(): boolean {
-    return this.phase === 'running' && this.working.size < this.parts.concurrency;
+  /** Keeps a place for an instance that is being started, until `giveBack`; false when all are taken. */
+  reserve(): boolean {
+    if (this.phase !== 'running' || this.working.size + this.reserved >= this.parts.concurrency) return false;
+    this.reserved += 1;
+    return true;
+  }
+
+  /** The unit of the start has ended, whichever way. */
+  giveBack(): void {
+    this.reserved -= 1;
   }
 
   get isStopping(): boolean {
@@ -69,10 +77,13 @@ export class SagaRunner {
     return this.working.size > 0 || this.loop.isBusy;
   }
 
-  /** An instance was committed that this process has claimed. */
+  /** An instance was committed that this process has claimed. Its place may be gone meanwhile: a look does not wait for units that have reserved. */
   offer(id: string): void {
-    if (this.phase === 'running') this.launch(id);
-    else void this.parts.store.release([id]).catch(() => undefined);
+    if (this.phase === 'running' && this.working.size < this.parts.concurrency) this.launch(id);
+    else {
+      this.isMore = true;
+      void this.parts.store.release([id]).catch(() => undefined);
+    }
   }
 
   /** Something may be due. */

@@ -77,7 +77,10 @@ export class StoredSagas extends Sagas {
     if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
     const { name: saga, version, timeoutMs } = definition;
     let isStarted = false;
-    const isTaken = this.whenCommitted((isOurs) => isStarted && (isOurs ? this.parts.runner()?.offer(id) : this.parts.runner()?.nudge()));
+    const isTaken = this.whenCommitted(unit, (isOurs) => {
+      const runner = this.parts.runner();
+      if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
+    });
     const { progress, notes } = begin(definition);
     const found = await unit.inTurn((tx) => this.parts.store.start(tx, { id, saga, version, state, progress, notes, timeoutMs, isTaken }));
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
@@ -87,15 +90,19 @@ export class StoredSagas extends Sagas {
   }
 
   /** Runs `then` after the commit; whether the instance is to be ours. In a transaction of the user's nobody tells us when that is. */
-  private whenCommitted(then: (isOurs: boolean) => void): boolean {
-    const isOurs = this.parts.runner()?.canTake ?? false;
+  private whenCommitted(unit: UnitInScope<Outgoing>, then: (isOurs: boolean) => void): boolean {
+    let isOurs = false;
     try {
       this.parts.units.afterCommit(() => then(isOurs));
-      return isOurs;
     } catch (error) {
       if (isHoldfastError(error, 'HF_UOW_NOT_OWNED')) return false;
       throw error;
     }
+    const runner = this.parts.runner();
+    if (runner?.reserve() !== true) return false;
+    isOurs = true;
+    unit.onEnd(() => runner.giveBack());
+    return true;
   }
 
   async result(id: string, { timeout = DEFAULT_RESULT_TIMEOUT }: ResultOptions = {}): Promise<SagaOutcome<never>> {

@@ -97,6 +97,11 @@ export class Scope<Outgoing = unknown> {
     return statement(this.transaction); // in one step with the look
   }
 
+  /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */
+  onEnd(then: () => void): void {
+    this.unit.onEnd(then);
+  }
+
   /** Ends the whole unit now, as its time-out does, whatever its statements wait for. */
   breakOff(timeoutMs: number): void {
     this.unit.expire?.(timeoutMs);

@@ -168,6 +168,7 @@ export class UnitRun<Outgoing, T> {
   private end(): void {
     this.stage = 'ended';
     this.timer?.cancel();
+    this.unit?.ended();
   }
 
   private facts(): { readonly dataSource: string; readonly durationMs: number } {

@@ -41,6 +41,7 @@ export class Unit<Outgoing = unknown> {
   private readonly after: Left<Outgoing, Hook>[] = [];
   private readonly rolledBack: Left<Outgoing, RollbackHook>[] = [];
   private readonly messages: Left<Outgoing, Outgoing>[] = [];
+  private ending: (() => void)[] = [];
   private waiting: (() => void)[] | undefined;
   private beforeDone = 0;
 
@@ -70,6 +71,18 @@ export class Unit<Outgoing = unknown> {
   end(reason?: Error): void {
     this.root.end(reason);
     this.wake();
+  }
+
+  /** Runs when the outcome is known, or never will be. */
+  onEnd(then: () => void): void {
+    this.ending.push(then);
+  }
+
+  /** The outcome is known, or never will be. */
+  ended(): void {
+    const ending = this.ending;
+    this.ending = [];
+    for (const then of ending) then();
   }
 
   buffer(scope: Scope<Outgoing>, message: Outgoing): void {

@@ -120,7 +120,7 @@ export class PostgresSagaOperations implements SagaOperationStore {
     const { rows } = await pool.run<{ count: string }>({
       text: `with old as (
                delete from ${tables.saga} where ctid = any(array(
-                 select ctid from ${tables.saga} where service = $1 and ended_at < clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond' limit $4))
+                 select ctid from ${tables.saga} where service = $1 and ended_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))
                returning id),
              gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id)
              select count(*) as count from old`,
