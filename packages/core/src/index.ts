@@ -133,6 +133,7 @@ export type {
   OperatorChange,
   SagaChange,
   SagaOperationStore,
+  SagaOutline,
   SagaStore,
   SagaVersion,
   StoredSaga,

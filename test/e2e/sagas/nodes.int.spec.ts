@@ -116,7 +116,7 @@ it('a unit that starts a thousand sagas takes on no more of them than its proces
     expect(Number(taken.n)).toBe(MOST_AT_ONCE);
   });
   for (const id of ids) await one.sagas.result(id, { timeout: '60s' });
-  expect(Math.max(one.most(), other.most())).toBe(MOST_AT_ONCE);
+  expect(Math.max(one.most(), other.most())).toBeLessThanOrEqual(MOST_AT_ONCE);
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(100);
   expect(one.steps.length + other.steps.length).toBe(2 * ids.length);
 }, 90_000);
@@ -143,29 +143,63 @@ it('an instance that somebody alive works on is nobody else’s, also while its 
     'select id from holdfast_node where id <> (select id from holdfast_node order by started_at limit 1)',
   );
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, status, step, progress, state, due_at, worker, started_at, updated_at)
-     select service, 'o2', saga, version, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"o2"}', now(), $1, now(), now() from holdfast_saga where id = 'o1'`,
+    `insert into holdfast_saga (service, id, saga, version, outline, status, step, progress, state, due_at, worker, started_at, updated_at)
+     select service, 'o2', saga, version, outline, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"o2"}', now(), $1, now(), now() from holdfast_saga where id = 'o1'`,
     [node?.id],
   );
   await new Promise((resolve) => setTimeout(resolve, 2500));
   expect((await sagas.get('o2'))?.status).toBe('running');
-  // Its process goes without a word: an attempt is counted, and another one takes over.
+  // Its process goes without a word, and another one takes over.
   await shop.look('delete from holdfast_node where id = $1', [node?.id]);
   const attempts: number[] = [];
   const stop = subscribe('saga:step-done', ({ attempt }) => void attempts.push(attempt));
   expect((await sagas.result('o2')).status).toBe('completed');
   stop();
-  expect(attempts).toEqual([2, 1, 1]);
+  expect(attempts).toEqual([1, 1, 1]);
   await idle.close();
 });
 
-it('a step whose processes died of it as often as it may be tried is given up', async () => {
+it('a saga whose process died is tried by the next one, also where one attempt is all there is', async () => {
+  const once = defineSaga<Order>('once', { version: 1 }).step('a', async () => {}, { retry: false });
+  const { bus } = await shop.open((opening) => void opening.bus.saga(once));
+  await bus.sagas.start(once, { id: 'o1' }, { id: 'o1' });
+  await bus.sagas.result('o1');
+  const left = (id: string, deaths: number) =>
+    shop.look(
+      `insert into holdfast_saga (service, id, saga, version, outline, status, step, deaths, progress, state, due_at, worker, started_at, updated_at)
+       select service, $1, saga, version, outline, 'running', 'a', $2, '{"isSingle":false,"done":[]}', '{"id":"o"}', now(), gen_random_uuid(), now(), now()
+       from holdfast_saga where id = 'o1'`,
+      [id, deaths],
+    );
+  await left('o2', 1);
+  await left('o3', 2);
+  expect((await bus.sagas.result('o2')).status).toBe('completed');
+  expect(await bus.sagas.result('o3')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_STEP_KILLED' } });
+});
+
+it('a saga that was changed under the same version is refused where instances have not ended, and touches none of them', async () => {
+  const held = defineSaga<Order>('plain', { version: 1 })
+    .step('a', async () => {}, { compensate: async () => {} })
+    .step('b', async () => Promise.reject(new Error('never')), { retry: { attempts: 1000, backoff: { delay: 100 } } });
+  const { bus } = await shop.open((opening) => void opening.bus.saga(held));
+  await bus.sagas.start(held, { id: 'o1' }, { id: 'o1' });
+  await until('its second step', async () => (await bus.sagas.get('o1'))?.step === 'b');
+  await expect(opened(1)).rejects.toThrow(
+    'The saga plain version 1 was changed under instances that have not ended: they were started as [a (undone by a:compensate), b], and here it is [a, b, c]',
+  );
+  await opened(2);
+  await shop.look(`update holdfast_saga set outline = 'a, b'`);
+  expect(await bus.sagas.result('o1')).toMatchObject({ status: 'parked', failure: { step: 'b', code: 'HF_SAGA_CHANGED' } });
+  await expect(bus.sagas.resume('o1', { by: 'ann' })).rejects.toMatchObject({ code: 'HF_SAGA_CHANGED' });
+});
+
+it('a step that more processes died of than it may be tried is given up', async () => {
   const { sagas, saga } = await opened();
   await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
   await sagas.result('o1');
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, status, step, attempts, progress, state, due_at, worker, started_at, updated_at)
-     select service, 'o2', saga, version, 'running', 'b', 4, '{"isSingle":false,"done":["a"]}', '{"id":"o2"}', now(), gen_random_uuid(), now(), now() from holdfast_saga`,
+    `insert into holdfast_saga (service, id, saga, version, outline, status, step, deaths, progress, state, due_at, worker, started_at, updated_at)
+     select service, 'o2', saga, version, outline, 'running', 'b', 5, '{"isSingle":false,"done":["a"]}', '{"id":"o2"}', now(), gen_random_uuid(), now(), now() from holdfast_saga`,
   );
   expect(await sagas.result('o2')).toMatchObject({ status: 'compensated', failure: { step: 'b', code: 'HF_SAGA_STEP_KILLED' } });
   expect(await shop.written()).toEqual(['o1 a', 'o1 b', 'o1 c']);
@@ -213,8 +247,8 @@ it('sagas that sleep cost a look nothing', async () => {
   await sagas.start(saga, { id: 'o0' }, { id: 'o0' });
   await sagas.result('o0');
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, status, step, progress, state, due_at, started_at, updated_at)
-     select service, 's' || n, saga, version, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"s"}', now() + interval '1 day', now(), now()
+    `insert into holdfast_saga (service, id, saga, version, outline, status, step, progress, state, due_at, started_at, updated_at)
+     select service, 's' || n, saga, version, outline, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"s"}', now() + interval '1 day', now(), now()
      from holdfast_saga, generate_series(1, 20000) n where id = 'o0'`,
   );
   await shop.look('analyze holdfast_saga');

@@ -1,9 +1,12 @@
 import { hfError } from '../errors/catalogue.js';
+import type { HoldfastError } from '../errors/holdfast-error.js';
 import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
-import { decideRetry } from '../delivery/retry-policy.js';
+import { decideRetry, type FailedAttempt, type RetryDecision, type RetryPolicy, retryPolicy } from '../delivery/retry-policy.js';
 import type { Random } from '../time/random.js';
-import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
+import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
+
+const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
 /** How a saga stands. `running` and `compensating` are worked on; the others wait for nobody, or for a person. */
 export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
@@ -33,11 +36,11 @@ export type SagaEvent =
   /** The step, or its compensation, is done. */
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: unknown }
-  /** Attempts were counted that nobody ended, and there are none left. */
+  /** Too many processes have died with it. */
   | { readonly kind: 'given-up'; readonly error: unknown }
   /** The time of the whole saga is over. */
   | { readonly kind: 'timed-out'; readonly error: unknown }
-  /** It cannot be worked on: its step is not in the definition, or its state cannot be read. */
+  /** It cannot be worked on: the definition is not the one it was started with, or its state cannot be read. */
   | { readonly kind: 'stuck'; readonly error: unknown }
   | { readonly kind: 'resumed' | 'retried' | 'skipped' }
   | { readonly kind: 'cancelled'; readonly error: unknown };
@@ -100,6 +103,22 @@ export function isPastPivot(definition: SagaDefinition, { done }: SagaProgress):
   return done.some((name) => stepOf(definition, name)?.isPivot === true);
 }
 
+/** Why an instance cannot be where it stands: its definition was changed, and going on would run steps twice, leave them out or drop what undoes them. */
+export function misfitOf(definition: SagaDefinition, { status, step, done, parked }: SagaProgress): HoldfastError | undefined {
+  const { name: saga, version, steps } = definition;
+  const isUndoing = (parked?.while ?? status) === 'compensating';
+  const passed = isUndoing ? done : [...done, step];
+  const isOnTheWay = passed.every((name, at) => steps[at]?.name === name);
+  if (isOnTheWay && (!isUndoing || (step === done.at(-1) && stepOf(definition, step)?.compensation !== undefined))) return undefined;
+  return hfError('HF_SAGA_STEP_UNKNOWN', {
+    saga,
+    version,
+    step,
+    done: done.length === 0 ? 'nothing' : done.join(', '),
+    here: outlineOf(definition),
+  });
+}
+
 /** Attempts that may be made at the step, or at its compensation. */
 export function attemptsOf(step: SagaStepDefinition, { status, isSingle }: Pick<SagaProgress, 'status' | 'isSingle'>): number {
   if (isSingle) return 1;
@@ -121,6 +140,8 @@ export function decide(
 ): SagaDecision {
   if (progress.status === 'parked') return decideParked(definition, { progress, event }, random);
   if (progress.status === 'completed' || progress.status === 'compensated') return nothing(progress);
+  const misfit = event.kind === 'stuck' ? undefined : misfitOf(definition, progress);
+  if (misfit !== undefined) return park(progress, failureOf(progress, misfit), []);
   switch (event.kind) {
     case 'done':
       return progress.status === 'running' ? stepDone(definition, progress, 'done') : stepUndone(definition, progress, 'undone');
@@ -145,29 +166,24 @@ function decideParked(
   random: Random,
 ): SagaDecision {
   const { kind } = event;
+  if (kind !== 'resumed' && kind !== 'retried' && kind !== 'skipped' && kind !== 'cancelled') return nothing(progress);
   const status = progress.parked?.while ?? 'running';
   const freed: SagaProgress = { ...progress, status, attempts: 0, isSingle: kind === 'retried', parked: undefined };
-  switch (kind) {
-    case 'resumed':
-    case 'retried':
-      return again(definition, freed, { afterMs: 0, notes: [note(progress.step, kind)] });
-    case 'skipped':
-      return status === 'running' ? stepDone(definition, freed, 'skipped') : stepUndone(definition, freed, 'skipped');
-    case 'cancelled':
-      return decide(definition, { progress: freed, event }, random);
-    default:
-      return nothing(progress);
+  if (kind === 'cancelled') {
+    const decision = decide(definition, { progress: freed, event }, random);
+    return decision.commands.length === 0 ? nothing(progress) : decision;
   }
+  const misfit = misfitOf(definition, freed);
+  if (misfit !== undefined) return park(freed, failureOf(freed, misfit), [note(progress.step, kind)]);
+  if (kind !== 'skipped') return again(definition, freed, { afterMs: 0, notes: [note(progress.step, kind)] });
+  return status === 'running' ? stepDone(definition, freed, 'skipped') : stepUndone(definition, freed, 'skipped');
 }
 
 function stepDone(definition: SagaDefinition, progress: SagaProgress, event: 'done' | 'skipped'): SagaDecision {
   const { steps } = definition;
   const notes = [note(progress.step, event)];
-  const at = steps.findIndex(({ name }) => name === progress.step);
-  // Skipped by a person: nobody knows what comes behind a step that is not there.
-  if (at === -1) return park(progress, unknownStep(progress.step), notes);
   const done = [...progress.done, progress.step as string];
-  const next = steps[at + 1];
+  const next = steps[done.length];
   if (next !== undefined) {
     const on = { ...progress, step: next.name, attempts: 0, isSingle: false, done };
     return { progress: on, commands: [run(next.name)], notes };
@@ -185,10 +201,8 @@ function stepUndone(definition: SagaDefinition, progress: SagaProgress, event: '
 function undoNext(definition: SagaDefinition, progress: SagaProgress, notes: readonly SagaNote[]): SagaDecision {
   const done = [...progress.done];
   for (let last = done.at(-1); last !== undefined; last = done.at(-1)) {
-    const step = stepOf(definition, last);
+    const step = stepOf(definition, last) as SagaStepDefinition;
     const here: SagaProgress = { ...progress, status: 'compensating', step: last, attempts: 0, isSingle: false, done: [...done] };
-    // Nothing is left out without a word.
-    if (step === undefined) return park(here, unknownStep(last), notes);
     if (step.compensation !== undefined) return { progress: here, commands: [undo(step, 0)], notes };
     done.pop();
   }
@@ -201,13 +215,21 @@ function failed(
   { progress, error }: { readonly progress: SagaProgress; readonly error: unknown },
   random: Random,
 ): SagaDecision {
-  const step = stepOf(definition, progress.step);
-  if (step === undefined) return park(progress, unknownStep(progress.step), []);
+  const step = stepOf(definition, progress.step) as SagaStepDefinition;
   const policy = progress.status === 'running' ? step.retry : step.compensationRetry;
   const attempt = progress.attempts + 1;
-  const next = progress.isSingle ? ({ kind: 'dead' } as const) : decideRetry(policy, { error, attempt }, random);
+  const next = progress.isSingle ? ({ kind: 'dead' } as const) : decideSafely(policy, { error, attempt }, random);
   if (next.kind === 'dead') return givenUp(definition, progress, error);
   return again(definition, { ...progress, attempts: attempt }, { afterMs: next.delayMs, notes: [failedNote(progress, error)] });
+}
+
+/** A `backoff` of the user that throws, or gives no duration, may not keep an attempt from being counted. */
+function decideSafely(policy: RetryPolicy, failed: FailedAttempt, random: Random): RetryDecision {
+  try {
+    return decideRetry(policy, failed, random);
+  } catch {
+    return decideRetry({ ...policy, delayMs: DEFAULT_RETRY.delayMs }, failed, random);
+  }
 }
 
 /** No more attempts: back, or where that is not possible, to a person. */
@@ -249,8 +271,7 @@ function again(
   progress: SagaProgress,
   { afterMs, notes }: { readonly afterMs: number; readonly notes: readonly SagaNote[] },
 ): SagaDecision {
-  const step = stepOf(definition, progress.step);
-  if (step === undefined) return park(progress, unknownStep(progress.step), notes);
+  const step = stepOf(definition, progress.step) as SagaStepDefinition;
   const command = progress.status === 'running' ? run(step.name, afterMs) : undo(step, afterMs);
   return { progress, commands: [command], notes };
 }
@@ -277,9 +298,4 @@ function failedNote({ status, step }: SagaProgress, error: unknown): SagaNote {
 
 function failureOf({ step }: SagaProgress, error: unknown): SagaFailure {
   return { step: step ?? '', code: classify(error).code, message: describeFailure(error).message };
-}
-
-function unknownStep(step: string | undefined): SagaFailure {
-  const { code, message } = hfError('HF_SAGA_STEP_UNKNOWN', { step });
-  return { step: step ?? '', code, message };
 }

@@ -139,7 +139,21 @@ describe('a step that fails', () => {
     expect(script.progress.attempts).toBe(0);
   });
 
-  it('counts an attempt that nobody ended as made', () => {
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('in the backoff');
+      },
+    ],
+    ['gives no time', () => undefined as never],
+  ])('is counted, and tried again after the default delay, when its backoff %s', (_what, backoff) => {
+    const script = given(sagaOf({ charge: { retry: { attempts: 3, backoff } } })).when(failed(), failed());
+    expect(script.progress.attempts).toBe(2);
+    script.when(failed()).expect('compensated');
+  });
+
+  it('is given up when too many processes died with it', () => {
     given(THREE)
       .when(done, { kind: 'given-up', error: new Error('killed') })
       .expect('undo reserve');
@@ -225,22 +239,42 @@ describe('a parked saga', () => {
     undoing().when({ kind: 'skipped' }).expect('undo reserve').when(done).expect('compensated');
   });
 
+  it('is still parked when a cancellation changes nothing', () => {
+    undoing().when(cancelled).expect().when({ kind: 'resumed' }).expect('undo charge');
+  });
+
   it('keeps why it turned back when its compensation is resumed', () => {
     expect(undoing().when({ kind: 'resumed' }).progress).toMatchObject({ failure: { message: 'no van' }, parked: undefined });
   });
 });
 
-describe('a saga whose step the definition does not have', () => {
+describe('a saga that stands where its definition has no place', () => {
   const changed = sagaOf({ reserve: UNDONE, wrap: ONCE });
   const stuck: SagaEvent = { kind: 'stuck', error: new Error('no such step') };
+  const forward = given(THREE).when(done).progress;
+  const backward = given(THREE).when(done, done, failed()).progress;
+  const later = (definition: SagaDefinition, progress: SagaProgress, event: SagaEvent) =>
+    decide(definition, { progress, event }, seededRandom(1));
 
-  it('parks, forward and backward, and never passes over anything', () => {
-    const { progress } = given(THREE).when(done);
-    expect(decide(changed, { progress, event: stuck }, seededRandom(1)).progress.status).toBe('parked');
-    const turned = given(THREE).when(done, done).progress;
-    expect(decide(changed, { progress: turned, event: cancelled }, seededRandom(1)).commands.map(described)).toEqual([
-      'park at charge: The step charge is not in the definition that this process has. Deploy a version of the code that has it, then resume the saga; a changed saga needs a new version.',
+  it('parks, and says what it has done and what the definition is', () => {
+    expect(later(changed, forward, stuck).progress.status).toBe('parked');
+    expect(later(changed, forward, cancelled).commands.map(described)).toEqual([
+      'park at charge: An instance of the saga order version 1 is at the step charge with reserve done, which is no place in: reserve (undone by reserve:compensate), wrap. Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
     ]);
+  });
+
+  it.each<[string, SagaDefinition, SagaProgress]>([
+    ['a step was put before it', sagaOf({ weigh: ONCE, reserve: UNDONE, charge: UNDONE, ship: ONCE }), forward],
+    ['steps changed places', sagaOf({ charge: UNDONE, reserve: UNDONE, ship: ONCE }), forward],
+    ['a done step is gone', sagaOf({ charge: UNDONE, ship: ONCE }), forward],
+    ['steps changed places behind it, on its way back', sagaOf({ charge: UNDONE, reserve: UNDONE, ship: ONCE }), backward],
+    ['what undoes it is gone', sagaOf({ reserve: UNDONE, charge: ONCE, ship: ONCE }), backward],
+  ])('parks where %s: nothing is run twice, left out or dropped', (_what, definition, progress) => {
+    for (const event of [done, failed(), declined, late, cancelled])
+      expect(later(definition, progress, event).commands).toMatchObject([{ do: 'park', failure: { code: 'HF_SAGA_STEP_UNKNOWN' } }]);
+    const { progress: parked } = later(definition, progress, done);
+    for (const kind of ['resumed', 'retried', 'skipped'] as const)
+      expect(later(definition, parked, { kind }).progress).toMatchObject({ status: 'parked', done: progress.done });
   });
 
   it('goes on when it is resumed with a definition that has it', () => {

@@ -3,7 +3,7 @@ import type { Outgoing } from '../bus/outgoing.js';
 import { failureFacts } from '../delivery/handler-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
-import { isHoldfastError } from '../errors/holdfast-error.js';
+import { type HoldfastError, isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Clock } from '../time/clock.js';
@@ -11,18 +11,20 @@ import type { Random } from '../time/random.js';
 import type { Scheduler, Timer } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
-import { attemptsOf, decide, type SagaDecision, type SagaEvent, type SagaProgress } from './decide.js';
+import { attemptsOf, decide, misfitOf, type SagaDecision, type SagaEvent, type SagaProgress } from './decide.js';
 import { createSagaContext } from './saga-context.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
-import type { RunnableSaga } from './saga-plan.js';
+import type { RunnableSaga, SagaCall } from './saga-plan.js';
 import { decodeState, encodeState } from './saga-state.js';
 import { StepCall } from './step-call.js';
-import type { LockedSaga, SagaStore, StoredSaga } from './saga.store.port.js';
+import type { LockedSaga, SagaOutline, SagaStore, StoredSaga } from './saga.store.port.js';
 
 /** Beyond the time-out of a step, for its rollback, its failure and the commit: then the unit is broken off, whatever its statements wait for. */
 const GRACE_MS = 5000;
 /** For the unit that records what became of one that is gone; it may wait for the end of somebody else's attempt. */
 const RECORD_TIMEOUT_MS = 60_000;
+/** Deaths of processes that no instance is given up for: each may have had another reason, and they say nothing of the step. */
+const FEW_DEATHS = 3;
 
 /** What attempts work with. */
 export interface SagaAttemptParts {
@@ -91,16 +93,17 @@ export class SagaAttempts {
   }
 
   /** What has happened without anybody trying. */
-  private withoutAttempt({ saga, runnable: { definition } }: Begun): SagaEvent | undefined {
-    const { progress, id } = saga;
-    const step = stepOf(definition, progress.step);
-    if (step === undefined) return { kind: 'stuck', error: hfError('HF_SAGA_STEP_UNKNOWN', { step: progress.step }) };
+  private withoutAttempt({ saga, runnable: { definition, outline } }: Begun): SagaEvent | undefined {
+    const { progress, id, deaths } = saga;
+    if (saga.outline !== outline) return { kind: 'stuck', error: changedError(saga, outline) };
+    const misfit = misfitOf(definition, progress);
+    if (misfit !== undefined) return { kind: 'stuck', error: misfit };
+    const step = stepOf(definition, progress.step) as SagaStepDefinition;
     // What is being undone takes as long as it takes.
     if (saga.isOverdue && progress.status === 'running')
       return { kind: 'timed-out', error: hfError('HF_SAGA_TIMEOUT', { saga: saga.saga, id, timeoutMs: definition.timeoutMs }) };
-    const attempts = attemptsOf(step, progress);
-    if (progress.attempts >= attempts)
-      return { kind: 'given-up', error: hfError('HF_SAGA_STEP_KILLED', { step: step.name, saga: saga.saga, id, attempts }) };
+    if (deaths >= Math.max(attemptsOf(step, progress), FEW_DEATHS))
+      return { kind: 'given-up', error: hfError('HF_SAGA_STEP_KILLED', { step: step.name, saga: saga.saga, id, deaths }) };
     return undefined;
   }
 
@@ -126,7 +129,7 @@ export class SagaAttempts {
     const { progress, id } = saga;
     const step = stepOf(runnable.definition, progress.step) as SagaStepDefinition;
     const isUndoing = progress.status === 'compensating';
-    const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name);
+    const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name) as SagaCall;
     const owner = { saga: saga.saga, id };
     const call = new StepCall(this.parts, { ...owner, step: step.name, timeoutMs: step.timeoutMs });
     const context = createSagaContext<unknown>({
@@ -137,7 +140,7 @@ export class SagaAttempts {
       signal: () => call.signal,
       failure: progress.failure,
     });
-    await call.run(async () => void (await run?.(context as never)));
+    await call.run(async () => void (await run(context as never)));
     return encodeState(context.state, owner);
   }
 
@@ -155,7 +158,7 @@ export class SagaAttempts {
     failpoint('saga:before-record');
     return units.runFramework({ timeout: RECORD_TIMEOUT_MS }, async (tx) => {
       const locked = await store.lock(tx, saga.id, { waits: true });
-      const isSame = locked?.saga.revision === saga.revision && locked.saga.progress.attempts === saga.progress.attempts;
+      const isSame = locked?.saga.revision === saga.revision && locked.saga.deaths === saga.deaths;
       return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error: reasonOf(error) } }) : LEFT;
     });
   }
@@ -179,6 +182,11 @@ export class SagaAttempts {
 /** A COMMIT whose outcome was unknown: by now it is known that there was none, and what broke the connection passes. */
 function reasonOf(error: unknown): unknown {
   return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
+}
+
+/** An instance was started under a definition that was changed under the same version. */
+export function changedError({ saga, version, outline }: SagaOutline, here: string): HoldfastError {
+  return hfError('HF_SAGA_CHANGED', { saga, version, found: outline, here });
 }
 
 /** When an instance is to be worked on next; undefined: not by itself. */

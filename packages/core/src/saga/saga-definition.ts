@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { RetryPolicy } from '../delivery/retry-policy.js';
 
 /** Where and why a saga failed. */
@@ -31,6 +32,21 @@ export interface SagaDefinition {
   readonly timeoutMs: number | undefined;
   /** In the order in which they run; at least one. */
   readonly steps: readonly SagaStepDefinition[];
+}
+
+/** Characters of an outline; the database has it in an index. */
+const OUTLINE_LENGTH = 400;
+
+/** What instances are tied to, for people and for comparing: steps in their order, what undoes them, and the pivot. A long one ends in a hash. */
+export function outlineOf({ steps }: SagaDefinition): string {
+  const text = steps
+    .map(({ name, compensation, isPivot }) => {
+      const undo = compensation === undefined ? '' : ` (undone by ${compensation})`;
+      return `${name}${undo}${isPivot ? ' (pivot)' : ''}`;
+    })
+    .join(', ');
+  if (text.length <= OUTLINE_LENGTH) return text;
+  return `${text.slice(0, OUTLINE_LENGTH - 20)}… ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
 }
 
 /** The step of this name, if the definition has it. */

@@ -6,7 +6,7 @@ import { problemsOf } from '../errors/problems.js';
 import { unstorable } from '../message/storable.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { SagaContext } from './saga-context.js';
-import type { SagaDefinition, SagaStepDefinition } from './saga-definition.js';
+import { outlineOf, type SagaDefinition, type SagaStepDefinition } from './saga-definition.js';
 
 /** Characters of names, which are stored with every instance and every line of its history. */
 const NAME_LENGTH = 255;
@@ -45,6 +45,7 @@ export interface SagaPlan {
 /** A saga that can be worked on: the definition as data, and what its steps do. */
 export interface RunnableSaga {
   readonly definition: SagaDefinition;
+  readonly outline: string;
   readonly runs: ReadonlyMap<string, SagaCall>;
   /** By the name of the step. */
   readonly compensations: ReadonlyMap<string, SagaCall>;
@@ -86,7 +87,8 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
   const compensations = steps.flatMap(({ name: of, compensation }) =>
     compensation === undefined ? [] : [[of, compensation.run] as const],
   );
-  return { definition, runs: new Map(steps.map((step) => [step.name, step.run])), compensations: new Map(compensations) };
+  const runs = new Map(steps.map((step) => [step.name, step.run]));
+  return { definition, outline: outlineOf(definition), runs, compensations: new Map(compensations) };
 }
 
 function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {

@@ -5,6 +5,7 @@ import { planOfInstance } from './saga-class.js';
 import { SagaBuilder } from './saga-builder.js';
 import type { SagaDefinition } from './saga-definition.js';
 import { runnableFrom, type RunnableSaga } from './saga-plan.js';
+import type { SagaOutline } from './saga.store.port.js';
 import { sagaName } from './saga.decorators.js';
 
 /** The sagas of a process, by their class or builder, and by name and version. */
@@ -16,6 +17,10 @@ export class SagaRegister {
 
   get definitions(): readonly SagaDefinition[] {
     return [...this.byKey.values()].map(({ definition }) => definition);
+  }
+
+  get outlines(): readonly SagaOutline[] {
+    return [...this.byKey.values()].map(({ definition: { name, version }, outline }) => ({ saga: name, version, outline }));
   }
 
   /** Adds a builder, or an instance of a class with `@Saga`; what is wrong with it goes to the problems. */

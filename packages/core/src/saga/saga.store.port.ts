@@ -9,8 +9,14 @@ export interface SagaVersion {
   readonly version: number;
 }
 
+/** A definition with what its instances are tied to, as text. */
+export interface SagaOutline extends SagaVersion {
+  /** At most 400 characters. */
+  readonly outline: string;
+}
+
 /** An instance that begins. */
-export interface NewSaga extends SagaVersion {
+export interface NewSaga extends SagaOutline {
   readonly id: string;
   readonly state: string;
   readonly progress: SagaProgress;
@@ -22,12 +28,14 @@ export interface NewSaga extends SagaVersion {
 }
 
 /** An instance, locked by the transaction that read it. */
-export interface StoredSaga extends SagaVersion {
+export interface StoredSaga extends SagaOutline {
   readonly id: string;
   readonly state: string;
   readonly progress: SagaProgress;
-  /** One more with every change that is written; attempts that are counted by a claim are not written. */
+  /** One more with every change that is written. */
   readonly revision: bigint;
+  /** Processes that died with it in hand, since it was changed last; counted by claims. */
+  readonly deaths: number;
   readonly isOverdue: boolean;
 }
 
@@ -63,7 +71,7 @@ export interface ClaimTerms {
 }
 
 /** Instances of one definition that have not ended. */
-export interface OpenSagas extends SagaVersion {
+export interface OpenSagas extends SagaOutline {
   readonly count: number;
 }
 
@@ -75,11 +83,11 @@ export interface SagaStore {
   /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
   start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
   /**
-   * Takes instances that are due and that nobody alive works on, committed at once. One whose process died with it in hand has an attempt counted: it may
-   * be what the process died of.
+   * Takes instances that are due and that nobody alive works on, committed at once. Where the process that had it died, a death is counted: the
+   * instance may be what it died of.
    */
   claim(terms: ClaimTerms): Promise<ClaimedSagas>;
-  /** Gives claims back: others may take them at once, and no attempt is counted. */
+  /** Gives claims back: others may take them at once, and no death is counted. */
   release(ids: readonly string[]): Promise<void>;
   /**
    * Locks an instance that this process has claimed, and sets a savepoint behind the lock, to go back to when the attempt fails; the savepoint's
@@ -109,7 +117,7 @@ export interface SagaOperationStore {
   /** Waits for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none. */
   operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
   /** Instances that have not ended, parked ones among them, of other definitions than these. Reads nothing of the instances of these. */
-  openBesides(versions: readonly SagaVersion[]): Promise<readonly OpenSagas[]>;
+  openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]>;
   /** Deletes what ended completed or compensated longer ago, with its history, a bounded number; how many. */
   trim(keptMs: number, limit: number): Promise<number>;
 }

@@ -9,12 +9,14 @@ import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
+import type { SagaDefinition } from './saga-definition.js';
 import { begin, decide, isPastPivot, type SagaEvent, type SagaProgress } from './decide.js';
-import { dueAfterMs, tellEnd } from './saga-attempt.js';
+import { changedError, dueAfterMs, tellEnd } from './saga-attempt.js';
+import type { RunnableSaga } from './saga-plan.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
 import { encodeState } from './saga-state.js';
-import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
+import type { NewSaga, OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
 import { type ResultOptions, type SagaFilter, type SagaInstance, type SagaOutcome, Sagas, type StartOptions } from './sagas.js';
 
 const ID_LENGTH = 255;
@@ -57,22 +59,18 @@ export class StoredSagas extends Sagas {
   async start(saga: object, state: unknown, { id }: StartOptions): Promise<{ readonly id: string; readonly started: boolean }> {
     const { register, units, dataSource, assertDatabase } = this.parts;
     assertDatabase('sagas.start()');
-    const { definition } = register.of(saga);
+    const { definition, outline } = register.of(saga);
     const reason = unstorable(id, ID_LENGTH);
     if (reason !== undefined) throw hfError('HF_SAGA_ID', { saga: definition.name, reason, limit: ID_LENGTH });
     const text = encodeState(state, { saga: definition.name, id });
-    const begun = { definition, id, state: text };
+    const begun = { definition, outline, id, state: text };
     if (units.current(dataSource) !== undefined) return this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun);
     return units.run({ dataSource }, () => this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun));
   }
 
   private async startIn(
     unit: UnitInScope<Outgoing>,
-    {
-      definition,
-      id,
-      state,
-    }: { readonly definition: ReturnType<SagaRegister['of']>['definition']; readonly id: string; readonly state: string },
+    { definition, outline, id, state }: Pick<RunnableSaga, 'definition' | 'outline'> & Pick<NewSaga, 'id' | 'state'>,
   ): Promise<{ readonly id: string; readonly started: boolean }> {
     if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
     const { name: saga, version, timeoutMs } = definition;
@@ -82,7 +80,9 @@ export class StoredSagas extends Sagas {
       if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
     });
     const { progress, notes } = begin(definition);
-    const found = await unit.inTurn((tx) => this.parts.store.start(tx, { id, saga, version, state, progress, notes, timeoutMs, isTaken }));
+    const found = await unit.inTurn((tx) =>
+      this.parts.store.start(tx, { id, saga, version, outline, state, progress, notes, timeoutMs, isTaken }),
+    );
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
     isStarted = found.isStarted;
     if (isStarted) emit('saga:started', () => ({ saga, id, version }));
@@ -167,7 +167,7 @@ export class StoredSagas extends Sagas {
   private async operate(
     id: string,
     action: OperatorAction & { readonly name: string },
-    eventOf: (saga: StoredSaga, definition: ReturnType<SagaRegister['of']>['definition']) => SagaEvent,
+    eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
     const { store, register, random, runner } = this.parts;
     if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
@@ -175,7 +175,8 @@ export class StoredSagas extends Sagas {
     const change: OperatorChange = (saga) => {
       const runnable = register.find(saga.saga, saga.version);
       if (runnable === undefined) throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version });
-      const { definition } = runnable;
+      const { definition, outline } = runnable;
+      if (saga.outline !== outline) throw changedError(saga, outline);
       const decision = decide(definition, { progress: saga.progress, event: eventOf(saga, definition) }, random);
       const said = `${action.by}${action.reason === undefined ? '' : `: ${action.reason}`}`;
       const notes = decision.notes.map((note, at) => (at === 0 && note.detail === undefined ? { ...note, detail: said } : note));

@@ -346,13 +346,13 @@ export class Node {
   private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
+    await tellUnserved(store, assembly);
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
     const { all, further } = assembly.transports;
     const [main] = all as [NamedTransport];
     const isSending = !main.transport.capabilities.readsLog && !assembly.crossing?.isWaiting;
     for (const each of isSending ? all : further) await this.startRelay(store, each);
     await tellStranded(store, assembly);
-    await tellUnserved(store, assembly);
     this.assertNotStopping();
     this.retries.start();
     assembly.sagaRunner = this.sagas;

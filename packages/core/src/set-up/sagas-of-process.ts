@@ -2,9 +2,7 @@ import { type Permits, shareOf } from '../delivery/permits.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
-import { longestStepMs, SagaAttempts } from '../saga/saga-attempt.js';
-import type { SagaRegister } from '../saga/saga-register.js';
-import type { SagaVersion } from '../saga/saga.store.port.js';
+import { changedError, longestStepMs, SagaAttempts } from '../saga/saga-attempt.js';
 import { SagaRunner } from '../saga/saga-runner.js';
 import type { Store } from '../store/store.port.js';
 import type { Assembly } from './assembly.js';
@@ -43,7 +41,7 @@ export function sagaRunnerOf(
   const runner: SagaRunner = new SagaRunner({
     store: store.sagas,
     attempts,
-    versions: versionsOf(sagaRegister),
+    versions: sagaRegister.outlines,
     concurrency: shareOf(store.maxConcurrency, CONCURRENCY, sharing + 1),
     permits: connections,
     scheduler,
@@ -53,13 +51,16 @@ export function sagaRunnerOf(
   return runner;
 }
 
-function versionsOf({ definitions }: SagaRegister): readonly SagaVersion[] {
-  return definitions.map(({ name, version }) => ({ saga: name, version }));
-}
-
-/** Says which open instances this process has no definition of: nobody else may have it either. */
+/**
+ * Says which open instances this process has no definition of: nobody else may have it either.
+ *
+ * @throws HF_SAGA_CHANGED for instances of a version this process has, with other steps
+ */
 export async function tellUnserved(store: Store, { sagaRegister, runtime }: Assembly): Promise<void> {
-  for (const { saga, version, count } of await store.sagas.operations.openBesides(versionsOf(sagaRegister))) {
+  for (const { count, ...open } of await store.sagas.operations.openBesides(sagaRegister.outlines)) {
+    const { saga, version } = open;
+    const here = sagaRegister.find(saga, version);
+    if (here !== undefined) throw changedError(open, here.outline);
     emit('saga:unserved', () => ({ saga, version, count }));
     runtime.logger.warn(
       'sagas that have not ended are of a version this process does not have; keep a process that has it until they have ended',

@@ -44,13 +44,19 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_STEP_KILLED: {
     category: 'permanent',
-    sentence: 'The process ended while the step {step} of the saga {saga} {id} was in work, and its {attempts} attempts are used up.',
-    fix: 'Find out what ends the process (memory, an exit, an uncaught error); what the step wrote to this database was rolled back.',
+    sentence: '{deaths} processes in a row ended while they had the saga {saga} {id} at the step {step}.',
+    fix: 'Find out what ends them (memory, an exit, an uncaught error), this step or another one they worked on; what was not committed was rolled back.',
   },
   HF_SAGA_STEP_UNKNOWN: {
     category: 'permanent',
-    sentence: 'The step {step} is not in the definition that this process has.',
-    fix: 'Deploy a version of the code that has it, then resume the saga; a changed saga needs a new version.',
+    sentence: 'An instance of the saga {saga} version {version} is at the step {step} with {done} done, which is no place in: {here}.',
+    fix: 'Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
+  },
+  HF_SAGA_CHANGED: {
+    category: 'configuration',
+    sentence:
+      'The saga {saga} version {version} was changed under instances that have not ended: they were started as [{found}], and here it is [{here}].',
+    fix: 'Give the changed saga a new version, and keep a process of the old one until its instances have ended; what is parked for this resumes there.',
   },
   HF_SAGA_TIMEOUT: {
     category: 'permanent',

@@ -1,11 +1,11 @@
 import { strict as assert } from 'node:assert';
 import type { SagaProgress } from '../../saga/decide.js';
-import type { NewSaga, SagaChange, SagaVersion } from '../../saga/saga.store.port.js';
+import type { NewSaga, SagaChange, SagaOutline, SagaVersion } from '../../saga/saga.store.port.js';
 import { assertFields } from './assertions.js';
 import { factsOf } from './store-fact.js';
 import { begin, codeOf, inTransaction, start, type StoreFixture, type StoreProcess } from './store-kit.js';
 
-const VERSION: SagaVersion = { saga: 'contract', version: 1 };
+const VERSION: SagaOutline = { saga: 'contract', version: 1, outline: 'a, b' };
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const BEGUN: SagaProgress = {
@@ -109,9 +109,10 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     const both = await Promise.all([claim(one), claim(other)]);
     assert.deepEqual(both.flat().sort(), ids);
   },
-  'that a process works on are left to it as long as it is registered; then an attempt is counted': async ({
+  'that a process works on are left to it as long as it is registered; then a death is counted, until they are changed': async ({
     starting,
     claim,
+    change,
     one,
     other,
   }) => {
@@ -121,15 +122,16 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assert.deepEqual(await claim(other), []);
     await one.store.nodes.leave(one.nodeId);
     assert.deepEqual([...(await claim(other))].sort(), ['claimed', 'started']);
-    assertFields([(await other.store.sagas.operations.look('claimed'))?.progress], [{ attempts: 1 }]);
+    assertFields([await change('claimed', {}, other)], [{ deaths: 1, progress: BEGUN }]);
+    assertFields([await change('claimed', {}, other)], [{ deaths: 0 }]);
   },
-  'that are given back are anybody’s, with no attempt counted': async ({ starting, claim, one, other }) => {
+  'that are given back are anybody’s, with no death counted': async ({ starting, claim, change, one, other }) => {
     await starting('x', { isTaken: true });
     await other.store.sagas.release(['x']);
     assert.deepEqual(await claim(other), []);
     await one.store.sagas.release(['x']);
     assert.deepEqual(await claim(other), ['x']);
-    assertFields([(await other.store.sagas.operations.look('x'))?.progress], [{ attempts: 0 }]);
+    assertFields([await change('x', {}, other)], [{ deaths: 0 }]);
   },
   'can be locked by whoever has claimed them, and by nobody else meanwhile': async ({ starting, one, other }) => {
     await starting('x', { isTaken: true });
@@ -233,9 +235,13 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     await change('b', { progress: PARKED, afterMs: undefined });
     await change('c', { progress: ENDED, afterMs: undefined });
     const contract = { ...VERSION, count: 2 };
-    const others = [1, 2, 3].map((version) => ({ saga: 'another', version, count: 1 }));
+    const others = [1, 2, 3].map((version) => ({ ...VERSION, saga: 'another', version, count: 1 }));
     assert.deepEqual(await operations.openBesides([]), [...others, contract]);
-    assert.deepEqual(await operations.openBesides([VERSION, { saga: 'another', version: 2 }]), [others[0], others[2]]);
+    assert.deepEqual(await operations.openBesides([VERSION, { ...VERSION, saga: 'another', version: 2 }]), [others[0], others[2]]);
+    await starting('e', { outline: 'b, a' });
+    const changed = { ...VERSION, outline: 'b, a', count: 1 };
+    assert.deepEqual(await operations.openBesides([VERSION, ...others]), [changed]);
+    assert.deepEqual(await operations.openBesides([changed, ...others]), [contract]);
   },
   'of one service are not seen by another': async ({ database, starting }) => {
     await starting('x');

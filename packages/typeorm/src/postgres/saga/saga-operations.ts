@@ -10,7 +10,7 @@ import {
   type SagaInstance,
   type SagaOperationStore,
   type SagaProgress,
-  type SagaVersion,
+  type SagaOutline,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
@@ -75,16 +75,17 @@ export class PostgresSagaOperations implements SagaOperationStore {
     const { context } = this;
     let refusal: { readonly error: unknown } | undefined;
     const isThere = await context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<SagaRow & { revision: string }>({
+      const { rows } = await sql.run<SagaRow & { revision: string; outline: string; deaths: number }>({
         text: `select ${LOCKED_COLUMNS} from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
         values: [context.service, id],
       });
       const [row] = rows;
       if (row === undefined) return false;
-      const { saga, version, state, revision } = row;
+      const { saga, version, outline, state, revision, deaths } = row;
       try {
         const progress = progressOf(row);
-        await sql.run(this.changing(change({ id, saga, version, state, progress, revision: BigInt(revision), isOverdue: false })));
+        const stored = { id, saga, version, outline, state, progress, revision: BigInt(revision), deaths, isOverdue: false };
+        await sql.run(this.changing(change(stored)));
       } catch (error) {
         refusal = { error };
         // What the server refused has ended the transaction, and its COMMIT fails by itself.
@@ -97,22 +98,24 @@ export class PostgresSagaOperations implements SagaOperationStore {
     return isThere;
   }
 
-  async openBesides(versions: readonly SagaVersion[]): Promise<readonly OpenSagas[]> {
+  async openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]> {
     const { pool, tables, service } = this.context;
     const first = (condition: string) =>
-      `select s.saga, s.version from ${tables.saga} s where s.service = $1 and s.ended_at is null ${condition} order by s.saga, s.version limit 1`;
-    const { rows } = await pool.run<{ saga: string; version: number; count: string }>({
+      `select s.saga, s.version, s.outline from ${tables.saga} s where s.service = $1 and s.ended_at is null ${condition} order by s.saga, s.version, s.outline limit 1`;
+    const { rows } = await pool.run<{ saga: string; version: number; outline: string; count: string }>({
       // From one definition to the next over the index: however many instances one has, one row of it is read.
       text: `with recursive v as (
                (${first('')})
                union all
-               select n.saga, n.version from v cross join lateral (${first('and (s.saga, s.version) > (v.saga, v.version)')}) n)
-             select v.saga, v.version,
-               (select count(*) from ${tables.saga} s where s.service = $1 and s.saga = v.saga and s.version = v.version and s.ended_at is null) as count
-             from v where (v.saga, v.version) not in (select k.saga, k.version from unnest($2::text[], $3::int[]) k(saga, version)) order by 1, 2`,
-      values: [service, versions.map(({ saga }) => saga), versions.map(({ version }) => version)],
+               select n.* from v cross join lateral (${first('and (s.saga, s.version, s.outline) > (v.saga, v.version, v.outline)')}) n)
+             select v.*,
+               (select count(*) from ${tables.saga} s
+                where s.service = $1 and s.saga = v.saga and s.version = v.version and s.outline = v.outline and s.ended_at is null) as count
+             from v where (v.saga, v.version, v.outline) not in
+               (select k.saga, k.version, k.outline from unnest($2::text[], $3::int[], $4::text[]) k(saga, version, outline)) order by 1, 2, 3`,
+      values: [service, known.map(({ saga }) => saga), known.map(({ version }) => version), known.map(({ outline }) => outline)],
     });
-    return rows.map(({ saga, version, count }) => ({ saga, version, count: Number(count) }));
+    return rows.map(({ count, ...open }) => ({ ...open, count: Number(count) }));
   }
 
   async trim(keptMs: number, limit: number): Promise<number> {

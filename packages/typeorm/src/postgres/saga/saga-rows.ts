@@ -43,11 +43,14 @@ export function notesText(notes: readonly SagaNote[]): string {
 }
 
 /** Columns that `lock` reads, in the order in which `storedOf` takes them. */
-export const LOCKED_COLUMNS = 's.id, s.saga, s.version, s.state, s.status, s.step, s.attempts, s.progress, s.revision';
+export const LOCKED_COLUMNS = 's.id, s.saga, s.version, s.state, s.status, s.step, s.attempts, s.progress, s.revision, s.outline, s.deaths';
 
 /** A row of `LOCKED_COLUMNS` and `is_overdue`, as the server sends it. */
 export function storedOf(row: readonly (string | null)[]): StoredSaga {
-  const [id, saga, version, state, status, step, attempts, progress, revision, isOverdue] = row as [string, ...(string | null)[]];
+  const [id, saga, version, state, status, step, attempts, progress, revision, outline, deaths, isOverdue] = row as [
+    string,
+    ...(string | null)[],
+  ];
   return {
     id,
     saga: saga as string,
@@ -60,6 +63,8 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
       progress: progress as string,
     }),
     revision: BigInt(revision as string),
+    outline: outline as string,
+    deaths: Number(deaths),
     isOverdue: isOverdue === 't' || isOverdue === 'true',
   };
 }

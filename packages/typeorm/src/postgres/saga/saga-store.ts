@@ -31,8 +31,8 @@ export class PostgresSagaStore implements SagaStore {
        from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
     this.startStatement = prepared(
       `with made as (
-         insert into ${saga} (service, id, saga, version, status, step, progress, state, due_at, deadline_at, worker, started_at, updated_at)
-         select $1, $2, $4, $5::int, $6, $7, $8, $9, ${now('$3')}, ${after('$3', '$10')}, $11::uuid, ${now('$3')}, ${now('$3')}
+         insert into ${saga} (service, id, saga, version, outline, status, step, progress, state, due_at, deadline_at, worker, started_at, updated_at)
+         select $1, $2, $4, $5::int, $14, $6, $7, $8, $9, ${now('$3')}, ${after('$3', '$10')}, $11::uuid, ${now('$3')}, ${now('$3')}
          where ${IS_DURABLE} and set_config('application_name', $13, true) is not null
          on conflict (service, id) do nothing returning id),
        noted as (${noted('made', '$12')})
@@ -47,7 +47,7 @@ export class PostgresSagaStore implements SagaStore {
            and s.id <> all($5::text[]) and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))
          order by s.due_at limit $7 for update of s skip locked),
        claimed as (
-         update ${saga} s set worker = $6::uuid, attempts = s.attempts + case when d.worker <> $6::uuid then 1 else 0 end
+         update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end
          from due d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all
@@ -62,7 +62,7 @@ export class PostgresSagaStore implements SagaStore {
     // Steps that follow each other leave `due_at` as it is: no index has to be written then.
     this.changeStatement = prepared(
       `with changed as (
-         update ${saga} s set status = $4, step = $5, attempts = $6::int, progress = $7, state = coalesce($8, s.state), revision = s.revision + 1,
+         update ${saga} s set status = $4, step = $5, attempts = $6::int, progress = $7, state = coalesce($8, s.state), revision = s.revision + 1, deaths = 0,
            deadline_at = case when $4 = 'running' then s.deadline_at end,
            due_at = case when $9::float8 is null then null when $9::float8 = 0 and s.due_at <= ${now('$3')} then s.due_at
              else least(${after('$3', '$9')}, case when $4 = 'running' then s.deadline_at end) end,
@@ -74,7 +74,7 @@ export class PostgresSagaStore implements SagaStore {
   }
 
   async start(tx: Transaction, begun: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }> {
-    const { id, saga, version, state, progress, notes, timeoutMs, isTaken } = begun;
+    const { id, saga, version, outline, state, progress, notes, timeoutMs, isTaken } = begun;
     const { service, nodeId, clock, tables } = this.context;
     const sql = sqlOf(tx);
     const { rows } = await sql.run<{ is_started: boolean; saga: string | null }>(
@@ -92,6 +92,7 @@ export class PostgresSagaStore implements SagaStore {
         isTaken ? nodeId : null,
         notesText(notes),
         sessionName(nodeId),
+        outline,
       ),
     );
     if (rows[0]?.is_started) return { isStarted: true, saga };
