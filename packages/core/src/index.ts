@@ -98,7 +98,15 @@ export { Scope, ScopeStorage, type SeenWrite } from './unit-of-work/scope.js';
 // sagas
 export { Compensate, describeSaga, Saga, type SagaDescription, type StateOf, Step, type StepOptions } from './saga/saga.decorators.js';
 export { createSagaContext, SagaContext, type SagaContextFields } from './saga/saga-context.js';
-export { defineSaga, SagaBuilder, type SagaStepFunction, type SagaStepOptions } from './saga/saga-builder.js';
+export {
+  defineSaga,
+  type PivotStepOptions,
+  SagaBuilder,
+  type SagaStepBasics,
+  type SagaStepFunction,
+  type SagaStepOptions,
+  type UndoableStepOptions,
+} from './saga/saga-builder.js';
 export type { CallMethod } from './saga/saga-class.js';
 export type { SagaOptions } from './saga/saga-plan.js';
 export type { SagaDefinition, SagaFailure, SagaStepDefinition } from './saga/saga-definition.js';

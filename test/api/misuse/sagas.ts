@@ -1,5 +1,5 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
-import { Compensate, Message, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
+import { Compensate, defineSaga, Message, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
 
 interface State {
   orderId: string;
@@ -35,13 +35,6 @@ class PlaceOrderSaga {
   async ship(_saga: SagaContext<State>): Promise<void> {}
 
   @Step()
-  // @ts-expect-error meant a compensation that works on this saga's state
-  @Compensate('forgetInvoice')
-  async invoice(_saga: SagaContext<State>): Promise<void> {}
-
-  async forgetInvoice(_saga: SagaContext<{ invoiceId: string }>): Promise<void> {}
-
-  @Step()
   // @ts-expect-error meant a public method: a private one cannot be called
   @Compensate('hidden')
   async visible(_saga: SagaContext<State>): Promise<void> {}
@@ -62,6 +55,12 @@ class PlaceOrderSaga {
   // @ts-expect-error meant `pivot`: an unknown option
   @Step({ pivto: true })
   async pack(_saga: SagaContext<State>): Promise<void> {}
+
+  notAStep(_orderId: string): void {}
+
+  // @ts-expect-error meant 'reserveStock': what comes first is a step, and this method is none
+  @Step({ after: 'notAStep' })
+  async afterNoStep(_saga: SagaContext<State>): Promise<void> {}
 
   @Step()
   async fields(saga: SagaContext<State>): Promise<void> {
@@ -91,4 +90,34 @@ async function startingSagas(): Promise<void> {
   await sagas.cancel(id);
 }
 
-export { NoVersionSaga, PlaceOrderSaga, startingSagas };
+@Saga('invoice', { version: 1 })
+class InvoiceSaga {
+  @Step()
+  // @ts-expect-error meant a compensation that works on this saga's state
+  @Compensate('forgetInvoice')
+  async invoice(_saga: SagaContext<State>): Promise<void> {}
+
+  async forgetInvoice(_saga: SagaContext<{ invoiceId: string }>): Promise<void> {}
+}
+
+@Saga('two-states', { version: 1 })
+class TwoStatesSaga {
+  @Step()
+  async one(_saga: SagaContext<{ orderId: string }>): Promise<void> {}
+
+  @Step({ after: 'one' })
+  async two(_saga: SagaContext<{ total: number }>): Promise<void> {}
+}
+
+async function startingTwoStates(): Promise<void> {
+  await sagas.start(TwoStatesSaga, { orderId: 'o-1', total: 20 }, { id: 'o-1' });
+  // @ts-expect-error meant `{ orderId, total }`: the first state is for all steps, not for one of them
+  await sagas.start(TwoStatesSaga, { orderId: 'o-1' }, { id: 'o-1' });
+}
+
+defineSaga<State>('built', { version: 1 })
+  .step('pay', async () => {}, { pivot: true, retry: 3 })
+  // @ts-expect-error meant one of them: a pivot is never undone
+  .step('bill', async () => {}, { pivot: true, compensate: async () => {} });
+
+export { InvoiceSaga, NoVersionSaga, startingTwoStates, TwoStatesSaga, PlaceOrderSaga, startingSagas };

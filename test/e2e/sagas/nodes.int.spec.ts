@@ -1,6 +1,6 @@
 import { defineSaga, type SagaContext, subscribe } from '@holdfast/core';
 import { countingProxy, type RoundTrip } from './support/counting-proxy.js';
-import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
 
 let shop: Shop;
 
@@ -77,6 +77,27 @@ it('a local step is one commit and three round trips, its own statement among th
     const steps = proxy.conversations.flatMap(roundTripsOfSteps);
     expect(steps).toEqual(Array.from({ length: ids.length * 3 }, () => 3));
   } finally {
+    await proxy.close();
+  }
+});
+
+it('a step whose COMMIT was done and never answered is done once, and the saga goes on', async () => {
+  let cuts = 0;
+  const isIt = (sent: string) => cuts === 0 && sent.includes('"step":"b","event":"done"') && /commit/i.test(sent);
+  const proxy = await countingProxy(shop.url, isIt);
+  const stop = subscribe('unit:commit-unknown', () => {
+    cuts += 1;
+  });
+  try {
+    const { sagas, saga, process } = await opened(1, { url: proxy.url });
+    await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
+    expect((await sagas.result('o1')).status).toBe('completed');
+    expect(cuts).toBe(1);
+    expect(await shop.written()).toEqual(['o1 a', 'o1 b', 'o1 c']);
+    expect(linesOf(await sagas.get('o1'))).toEqual(['started', 'a done', 'b done', 'c done', 'completed']);
+    await process.close();
+  } finally {
+    stop();
     await proxy.close();
   }
 });

@@ -135,6 +135,21 @@ describe('the result of a saga', () => {
   });
 });
 
+it('a saga whose stored state is no JSON parks where it stands, and nothing is called with it', async () => {
+  hold.isClosed = true;
+  await start('o1');
+  await until('its second step', async () => (await process.bus.sagas.get('o1'))?.step === 'wait');
+  await shop.look(`update holdfast_saga set state = 'torn'`);
+  await until('a person is asked', async () => (await process.bus.sagas.get('o1'))?.status === 'parked');
+  const parked = await process.bus.sagas.get('o1');
+  expect(parked).toMatchObject({ step: 'wait', failure: { code: 'HF_SAGA_STATE' } });
+  expect(linesOf(parked)).not.toContain('wait turned-back');
+  await shop.look(`update holdfast_saga set state = '{"id":"o1"}'`);
+  hold.isClosed = false;
+  await process.bus.sagas.resume('o1', BY);
+  expect((await process.bus.sagas.result('o1')).status).toBe('completed');
+});
+
 describe('an operator', () => {
   it('lists sagas, the last started first, by pages and filters', async () => {
     for (const id of ['a', 'b', 'c']) await start(id);
@@ -167,6 +182,34 @@ describe('an operator', () => {
     await expect(sagas.skip('o2', { by: '' })).rejects.toMatchObject({ code: 'HF_OPERATOR_REASON' });
     await sagas.skip('o2', BY);
     expect((await sagas.result('o2')).status).toBe('completed');
+  });
+
+  it('is refused inside a unit, which his transaction would not be part of', async () => {
+    const { sagas, unitOfWork } = process.bus;
+    await start('o1', { seen: ['no van'] });
+    await sagas.result('o1');
+    for (const call of ['resume', 'retry', 'skip', 'cancel'] as const)
+      await expect(unitOfWork.run(() => sagas[call]('o1', BY))).rejects.toMatchObject({ code: 'HF_SAGA_REPAIR_IN_TRANSACTION' });
+    expect((await sagas.get('o1'))?.status).toBe('parked');
+  });
+
+  it('waits a few seconds for the attempt in hand, and then is told to come again', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const steps: string[] = [];
+    const long = defineSaga<Order>('long', { version: 1 }).step('a', async () => {
+      steps.push('a');
+      await held;
+    });
+    const { bus } = await shop.open((opening) => void opening.bus.saga(long));
+    await bus.sagas.start(long, { id: 'o1' }, { id: 'o1' });
+    await until('the step', () => steps.length === 1);
+    await expect(bus.sagas.cancel('o1', BY)).rejects.toMatchObject({ code: 'HF_SAGA_IN_WORK', category: 'conflict' });
+    release();
+    expect((await bus.sagas.result('o1')).status).toBe('completed');
+    expect(await shop.look('select 1 from holdfast_audit')).toEqual([]);
   });
 
   it('repairs only where the definition is', async () => {

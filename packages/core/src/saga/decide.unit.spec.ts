@@ -180,7 +180,7 @@ describe('a compensation that fails', () => {
 });
 
 describe('behind the pivot', () => {
-  const definition = sagaOf({ reserve: UNDONE, pay: { ...ONCE, pivot: true }, ship: { retry: PATIENT } });
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: { retry: PATIENT } });
 
   it('a step is tried again and then parks, never undone', () => {
     given(definition)
@@ -214,7 +214,7 @@ describe('before the pivot', () => {
 });
 
 describe('a parked saga', () => {
-  const definition = sagaOf({ reserve: UNDONE, pay: { ...ONCE, pivot: true }, ship: { retry: PATIENT }, bill: ONCE });
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: { retry: PATIENT }, bill: ONCE });
   const parked = () => given(definition).when(done, done, declined);
   const undoing = () => given(THREE).when(done, done, failed('no van'), failed('bank closed')).expect('park at charge: bank closed');
 

@@ -49,6 +49,8 @@ export type AttemptEnd = 'next' | 'waits' | 'ended' | 'left';
 interface Begun {
   readonly saga: StoredSaga;
   readonly runnable: RunnableSaga;
+  /** What the step threw, whatever became of its unit afterwards. */
+  failure?: { readonly error: unknown };
 }
 
 /** What a unit has written, to be told when it is committed. */
@@ -83,7 +85,8 @@ export class SagaAttempts {
         const event = this.withoutAttempt(here);
         return event === undefined ? this.attempt(tx, locked, here) : this.write(tx, here, { event });
       });
-    } catch (error) {
+    } catch (thrown) {
+      const error = begun?.failure === undefined ? reasonOf(thrown) : begun.failure.error;
       if (begun === undefined || isHoldfastError(error, 'HF_STOPPING')) throw error;
       written = await this.record(begun, error);
     }
@@ -98,6 +101,8 @@ export class SagaAttempts {
     if (saga.outline !== outline) return { kind: 'stuck', error: changedError(saga, outline) };
     const misfit = misfitOf(definition, progress);
     if (misfit !== undefined) return { kind: 'stuck', error: misfit };
+    const unreadable = unreadableState(saga);
+    if (unreadable !== undefined) return { kind: 'stuck', error: unreadable };
     const step = stepOf(definition, progress.step) as SagaStepDefinition;
     // What is being undone takes as long as it takes.
     if (saga.isOverdue && progress.status === 'running')
@@ -111,11 +116,12 @@ export class SagaAttempts {
     const { clock, units } = this.parts;
     const startedMs = clock.monotonicMs();
     const breaking = this.breakingOff(begun);
-    let state: string;
+    let state: string | undefined;
     try {
-      state = await units.runBehind(savepoint, () => this.call(begun));
+      state = await units.runBehind(savepoint, () => this.called(begun));
       failpoint('saga:after-call');
-    } catch (error) {
+    } catch (thrown) {
+      const error = begun.failure === undefined ? thrown : begun.failure.error;
       if (isHoldfastError(error, 'HF_STOPPING')) throw error;
       return this.write(tx, begun, { event: { kind: 'failed', error }, durationMs: clock.monotonicMs() - startedMs });
     } finally {
@@ -124,8 +130,17 @@ export class SagaAttempts {
     return this.write(tx, begun, { event: { kind: 'done' }, state, durationMs: clock.monotonicMs() - startedMs });
   }
 
-  /** Runs the step, or its compensation; the state it leaves, as it is stored. */
-  private async call({ saga, runnable }: Begun): Promise<string> {
+  private async called(begun: Begun): Promise<string | undefined> {
+    try {
+      return await this.call(begun);
+    } catch (error) {
+      begun.failure = { error };
+      throw error;
+    }
+  }
+
+  /** Runs the step, or its compensation; the state it leaves, as it is stored, undefined when it is as it was. */
+  private async call({ saga, runnable }: Begun): Promise<string | undefined> {
     const { progress, id } = saga;
     const step = stepOf(runnable.definition, progress.step) as SagaStepDefinition;
     const isUndoing = progress.status === 'compensating';
@@ -141,7 +156,8 @@ export class SagaAttempts {
       failure: progress.failure,
     });
     await call.run(async () => void (await run(context as never)));
-    return encodeState(context.state, owner);
+    const state = encodeState(context.state, owner);
+    return state === saga.state ? undefined : state;
   }
 
   /** A statement that does not answer holds up the rollback to the savepoint too. */
@@ -159,7 +175,7 @@ export class SagaAttempts {
     return units.runFramework({ timeout: RECORD_TIMEOUT_MS }, async (tx) => {
       const locked = await store.lock(tx, saga.id, { waits: true });
       const isSame = locked?.saga.revision === saga.revision && locked.saga.deaths === saga.deaths;
-      return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error: reasonOf(error) } }) : LEFT;
+      return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error } }) : LEFT;
     });
   }
 
@@ -182,6 +198,15 @@ export class SagaAttempts {
 /** A COMMIT whose outcome was unknown: by now it is known that there was none, and what broke the connection passes. */
 function reasonOf(error: unknown): unknown {
   return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
+}
+
+function unreadableState({ saga, id, state }: StoredSaga): unknown {
+  try {
+    decodeState(state, { saga, id });
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** An instance was started under a definition that was changed under the same version. */

@@ -8,19 +8,33 @@ import { hfError } from '../errors/catalogue.js';
 /** A step, or what undoes one, as a function. */
 export type SagaStepFunction<State> = (saga: SagaContext<State>) => void | Promise<void>;
 
-/** Options of a step that is given as a function; as those of `@Step`, `@Compensate` and `@Retry`. */
-export interface SagaStepOptions<State> {
-  /** Undoes the step, when a later one fails; default: there is nothing to undo. */
-  compensate?: SagaStepFunction<State>;
+/** What each step that is given as a function may have; as `@Step` and `@Retry`. */
+export interface SagaStepBasics {
   /** For one attempt, of the step or of its compensation; default '30s'. */
   timeout?: Duration;
-  /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
-  pivot?: boolean;
   /** Attempts of the step; default 5. */
   retry?: number | false | RetryOptions;
+}
+
+/** Options of a step that can be undone. */
+export interface UndoableStepOptions<State> extends SagaStepBasics {
+  /** Undoes the step, when a later one fails; default: there is nothing to undo. */
+  compensate?: SagaStepFunction<State>;
   /** Attempts of `compensate`; default 5. */
   compensateRetry?: number | false | RetryOptions;
+  pivot?: false;
 }
+
+/** Options of the step that is never undone. */
+export interface PivotStepOptions extends SagaStepBasics {
+  /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one. */
+  pivot: true;
+  compensate?: never;
+  compensateRetry?: never;
+}
+
+/** Options of a step that is given as a function; a pivot has no compensation. */
+export type SagaStepOptions<State> = UndoableStepOptions<State> | PivotStepOptions;
 
 /** A saga given as functions, for programs without decorators: add it with `holdfast.saga()`, start it with `holdfast.sagas.start()`. */
 export class SagaBuilder<State> {

@@ -25,7 +25,8 @@ export function planOfInstance(instance: object, problem: (text: string) => void
   }
   const wrong = (text: string) => problem(`${name}: ${text}`);
   const methods = decoratedMethods(prototype).filter(({ isEffective }) => isEffective);
-  for (const text of methods.flatMap(misplaced)) wrong(text);
+  const undoing = new Set(methods.flatMap(({ metadata: { step, compensate } }) => (step === undefined ? [] : (compensate ?? []))));
+  for (const text of methods.flatMap((method) => misplaced(method, undoing.has(method.name)))) wrong(text);
   const ordered = inOrder(
     methods.filter(({ metadata }) => metadata.step !== undefined),
     wrong,
@@ -54,14 +55,18 @@ export function planOfInstance(instance: object, problem: (text: string) => void
 }
 
 /** What stands on a method of a saga and does nothing there, or something else than it seems to. */
-function misplaced({ name, metadata }: DecoratedMethod): readonly string[] {
+function misplaced({ name, metadata }: DecoratedMethod, isUndoing: boolean): readonly string[] {
   const { step, compensate, transactional, idempotent } = metadata;
   const problems: string[] = [];
   if (step === undefined && compensate !== undefined) problems.push(`@Compensate stands on ${name}, which is no step: add @Step()`);
-  if (step !== undefined && transactional !== undefined)
-    problems.push(`@Transactional stands on the step ${name}, which has a unit of work already: remove it`);
-  if (step !== undefined && idempotent !== undefined)
-    problems.push(`@Idempotent stands on the step ${name}, whose effect is one commit with the saga's progress: remove it`);
+  if (step !== undefined && isUndoing)
+    problems.push(`${name} is a step, and @Compensate names it as what undoes one: give that a method of its own`);
+  if (step === undefined && !isUndoing) return problems;
+  const what = step === undefined ? 'compensation' : 'step';
+  if (transactional !== undefined)
+    problems.push(`@Transactional stands on the ${what} ${name}, which has a unit of work already: remove it`);
+  if (idempotent !== undefined)
+    problems.push(`@Idempotent stands on the ${what} ${name}, whose effect is one commit with the saga's progress: remove it`);
   return problems;
 }
 

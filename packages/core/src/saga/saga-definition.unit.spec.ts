@@ -100,7 +100,7 @@ describe('what is wrong with a saga is told all together', () => {
   it('in pivots, names and times', () => {
     const run = () => undefined;
     const saga = defineSaga('', { version: 1.5, timeout: 'soon' as never })
-      .step('a', run, { pivot: true, compensate: run })
+      .step('a', run, { pivot: true, compensate: run as never })
       .step('a', run, { pivot: true, timeout: -1 })
       .step('b', run, { retry: 0 });
     const [said] = [problemsOf(saga).join('\n')];
@@ -130,12 +130,23 @@ describe('the state of a saga', () => {
     expect(() => encodeState({ t: `${text}x` }, owner)).toThrow(`has ${STATE_BYTES + 1} bytes as JSON, the limit is ${STATE_BYTES}`);
   });
 
+  it('is kept with fields that are not set, dates as their text, and what a toJSON says', () => {
+    const state = { a: undefined, at: new Date(0), odd: { toJSON: () => ({ b: 1 }) } };
+    expect(encodeState(state, owner)).toBe('{"at":"1970-01-01T00:00:00.000Z","odd":{"b":1}}');
+  });
+
   it.each([
     [1n, 'it is no object'],
     [null, 'it is no object'],
     [[1], 'it is no object'],
     [{ deep: { n: 1n } }, 'deep.n: a BigInt'],
     [new Date(0), 'its JSON is no object'],
+    [{ seen: new Set([1]) }, 'seen: what is in a Set is not in its JSON'],
+    [{ a: [{ seen: new Map() }] }, 'seen: what is in a Map is not in its JSON'],
+    [new Map(), 'the state: what is in a Map is not in its JSON'],
+    [{ total: Number.NaN }, 'total: NaN becomes null in JSON'],
+    [{ call: () => undefined }, 'call: a function has no form in JSON'],
+    [{ list: [1, undefined] }, '1: undefined in a list becomes null in JSON'],
   ])('is refused with the reason: %p', (state, reason) => {
     expect(() => encodeState(state, owner)).toThrow(reason);
   });

@@ -128,7 +128,8 @@ export class SagaRunner {
       for (;;) {
         const end = await permits.run(() => attempts.next(id));
         if (end === 'next') continue;
-        this.owed.delete(id);
+        // It may be ours all the same, with another step: the next look tells.
+        if (end !== 'left') this.owed.delete(id);
         if (end === 'ended') ended(id);
         // Its time is known to the database: the next look tells when that is.
         if (end === 'waits' && this.phase === 'running') this.loop.nudge();

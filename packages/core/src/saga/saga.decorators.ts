@@ -7,11 +7,16 @@ import type { SagaContext } from './saga-context.js';
 import type { SagaOptions } from './saga-plan.js';
 
 type StepResult = void | Promise<void>;
-type StepMethod = (saga: never) => StepResult;
-type StateOfMethod<F> = F extends (...args: infer P) => unknown ? (P extends [SagaContext<infer S>, ...unknown[]] ? S : never) : never;
+type StepMethod = (saga: SagaContext<never>) => StepResult;
+type TakesState<F> = F extends (...args: infer P) => unknown
+  ? P extends [SagaContext<infer S>, ...unknown[]]
+    ? (state: S) => void
+    : never
+  : never;
+type TakesStateOf<Saga> = { [K in keyof Saga]: TakesState<Saga[K]> }[keyof Saga];
 
-/** The state type of a saga class, found in the parameters of its methods. */
-export type StateOf<Saga> = { [K in keyof Saga]: StateOfMethod<Saga[K]> }[keyof Saga];
+/** The state type of a saga class, found in the parameters of its methods: what all of them want. */
+export type StateOf<Saga> = [TakesStateOf<Saga>] extends [never] ? never : TakesStateOf<Saga> extends (state: infer S) => void ? S : never;
 
 /** Options of `@Step`. */
 export interface StepOptions<After extends string = string> {

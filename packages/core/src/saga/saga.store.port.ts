@@ -114,7 +114,11 @@ export interface SagaOperationStore {
   /** State of an instance as JSON, with how it stands; undefined when there is none. */
   look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined>;
   list(filter: SagaFilter & Page): Promise<Paged<SagaInstance>>;
-  /** Waits for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none. */
+  /**
+   * Waits a few seconds for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none.
+   *
+   * @throws HF_SAGA_IN_WORK
+   */
   operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
   /** Instances that have not ended, parked ones among them, of other definitions than these. Reads nothing of the instances of these. */
   openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]>;

@@ -63,7 +63,8 @@ export interface ResultOptions {
 }
 
 /**
- * Starts, awaits and repairs sagas; inject it by this class.
+ * Starts, awaits and repairs sagas; inject it by this class. `resume`, `retry`, `skip` and `cancel` are transactions of their own, and refused inside
+ * a unit (HF_SAGA_REPAIR_IN_TRANSACTION).
  *
  * **Guarantee:** a saga that was started ends completed, compensated or parked, also when processes and the database server are killed. What a step
  * writes to the database of the store, the saga's progress and the messages it publishes are one commit.
@@ -97,15 +98,15 @@ export abstract class Sagas {
   abstract list(filter?: SagaFilter & Page): Promise<Paged<SagaInstance>>;
   /** One saga with its history; undefined when there is none. */
   abstract get(id: string): Promise<SagaInstance | undefined>;
-  /** Lets a parked saga go on from where it stands, with fresh attempts. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT */
+  /** Lets a parked saga go on from where it stands, with fresh attempts. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK */
   abstract resume(id: string, action: OperatorAction): Promise<void>;
-  /** Runs the failed step or compensation of a parked saga again, once. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT */
+  /** Runs the failed step or compensation of a parked saga again, once. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK */
   abstract retry(id: string, action: OperatorAction): Promise<void>;
-  /** Takes the failed step or compensation of a parked saga as done by hand. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT */
+  /** Takes the failed step or compensation of a parked saga as done by hand. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK */
   abstract skip(id: string, action: OperatorAction): Promise<void>;
   /**
-   * Undoes a saga that goes forward, after the attempt in hand. @throws HF_SAGA_PAST_PIVOT when there is no way back, HF_SAGA_UNKNOWN,
-   * HF_SAGA_NOT_RUNNING, HF_SAGA_NOT_KEPT
+   * Undoes a saga that goes forward, after the attempt in hand, for which it waits three seconds. @throws HF_SAGA_PAST_PIVOT when there is no way
+   * back, HF_SAGA_IN_WORK, HF_SAGA_UNKNOWN, HF_SAGA_NOT_RUNNING, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED
    */
   abstract cancel(id: string, action: OperatorAction): Promise<void>;
 }

@@ -169,7 +169,8 @@ export class StoredSagas extends Sagas {
     action: OperatorAction & { readonly name: string },
     eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
-    const { store, register, random, runner } = this.parts;
+    const { store, register, random, runner, isInUnit } = this.parts;
+    if (isInUnit()) throw hfError('HF_SAGA_REPAIR_IN_TRANSACTION', { action: action.name, id });
     if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
     let told: { readonly saga: StoredSaga; readonly progress: SagaProgress } | undefined;
     const change: OperatorChange = (saga) => {

@@ -56,12 +56,25 @@ describe('the start is refused', () => {
       @Step()
       @Transactional()
       @Idempotent({ key: () => 'k' })
+      @Compensate('undo')
       async it(_saga: SagaContext<State>): Promise<void> {}
+      @Transactional({ isolation: 'SERIALIZABLE' })
+      @Idempotent({ key: () => 'k' })
+      async undo(_saga: SagaContext<State>): Promise<void> {}
     }
-    expect(await problemsOf(recordingApp({ providers: [NoSaga, Twice] }))).toEqual([
+    @Saga('circle', { version: 1 })
+    class Circle {
+      @Step()
+      @Compensate('one')
+      async one(_saga: SagaContext<State>): Promise<void> {}
+    }
+    expect(await problemsOf(recordingApp({ providers: [NoSaga, Twice, Circle] }))).toEqual([
       'NoSaga is no saga: put @Saga on it',
       'Twice: @Transactional stands on the step it, which has a unit of work already: remove it',
       "Twice: @Idempotent stands on the step it, whose effect is one commit with the saga's progress: remove it",
+      'Twice: @Transactional stands on the compensation undo, which has a unit of work already: remove it',
+      "Twice: @Idempotent stands on the compensation undo, whose effect is one commit with the saga's progress: remove it",
+      'Circle: one is a step, and @Compensate names it as what undoes one: give that a method of its own',
     ]);
   });
 

@@ -15,7 +15,8 @@ export interface CountingProxy {
   close(): Promise<void>;
 }
 
-export async function countingProxy(url: string): Promise<CountingProxy> {
+/** @param isCut whether the client is cut off when the server has done what it sent, before it is answered */
+export async function countingProxy(url: string, isCut: (sent: string) => boolean = () => false): Promise<CountingProxy> {
   const { hostname, port } = new URL(url);
   const conversations: RoundTrip[][] = [];
   const sockets = new Set<Socket>();
@@ -36,7 +37,8 @@ export async function countingProxy(url: string): Promise<CountingProxy> {
       // ReadyForQuery: its last byte is the state of the transaction.
       if (last !== undefined && chunk.toString('latin1', chunk.length - 6, chunk.length - 1) === 'Z\0\0\0\x05')
         last.isWithin = chunk.at(-1) !== 'I'.charCodeAt(0);
-      client.write(chunk);
+      if (last === undefined || !isCut(last.sent)) client.write(chunk);
+      else if (chunk.at(-1) === 'I'.charCodeAt(0)) client.destroy();
     });
     for (const [one, other] of [
       [client, upstream],

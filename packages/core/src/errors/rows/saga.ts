@@ -88,6 +88,17 @@ export const SAGA_ERRORS = {
     sentence: 'The saga {id} cannot be changed here: this process has no definition of {saga} version {version}.',
     fix: 'Do it in a process that has it: whatever comes next is decided by the definition.',
   },
+  HF_SAGA_IN_WORK: {
+    category: 'conflict',
+    sentence: 'The saga {id} is in work: its attempt did not end within {waitMs} ms.',
+    fix: 'Nothing was changed; do it again when the attempt has ended.',
+  },
+  HF_SAGA_REPAIR_IN_TRANSACTION: {
+    category: 'permanent',
+    sentence:
+      'sagas.{action}() of the saga {id} cannot be called inside a unit of work: it is a transaction of its own, whatever becomes of the unit.',
+    fix: 'Call it after the transaction.',
+  },
   HF_SAGA_RESULT_TIMEOUT: {
     category: 'transient',
     sentence: 'The saga {id} did not end within {timeoutMs} ms.',

@@ -20,6 +20,11 @@ import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow }
 
 const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.step, s.attempts, s.progress, s.state, s.started_at, s.updated_at';
 
+/** Longest wait of an operator, who has a connection meanwhile, for the end of an attempt. */
+const LOCK_MS = 3000;
+/** SQLSTATE lock_not_available */
+const LOCK_NOT_AVAILABLE = '55P03';
+
 /** Sagas of one service, as operators see and repair them. */
 export class PostgresSagaOperations implements SagaOperationStore {
   /** @param changing the statement that writes a change */
@@ -71,10 +76,24 @@ export class PostgresSagaOperations implements SagaOperationStore {
     return { items: items.map((row) => instanceOf(row, [])), next: rows.length > limit ? items.at(-1)?.number : undefined };
   }
 
-  async operate(id: string, { name, ...action }: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean> {
+  async operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean> {
+    try {
+      return await this.operateNow(id, action, change);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
+      throw hfError('HF_SAGA_IN_WORK', { id, waitMs: LOCK_MS }, { cause: error });
+    }
+  }
+
+  private async operateNow(
+    id: string,
+    { name, ...action }: OperatorAction & { readonly name: string },
+    change: OperatorChange,
+  ): Promise<boolean> {
     const { context } = this;
     let refusal: { readonly error: unknown } | undefined;
     const isThere = await context.pool.transaction(async (sql) => {
+      await sql.run({ text: `set local lock_timeout = ${LOCK_MS}` });
       const { rows } = await sql.run<SagaRow & { revision: string; outline: string; deaths: number }>({
         text: `select ${LOCKED_COLUMNS} from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
         values: [context.service, id],
