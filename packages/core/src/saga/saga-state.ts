@@ -33,29 +33,24 @@ export function decodeState(text: string, owner: StateOwner): unknown {
 
 function stringify(state: object, owner: StateOwner): string {
   let text: string | undefined;
+  let lost: string | undefined;
   try {
-    text = JSON.stringify(state);
+    // What JSON would change without a word: the next step would get something else.
+    text = JSON.stringify(state, function look(this: object, key: string, value: unknown) {
+      const loss = lossOf(value, Array.isArray(this));
+      if (loss !== undefined) lost ??= `${key || 'the state'}: ${loss}`;
+      return value;
+    });
   } catch (error) {
     throw hfError('HF_SAGA_STATE', { ...owner, reason: reasonOf(state) ?? 'JSON cannot hold it' }, { cause: error });
   }
-  const lost = lostIn(state);
   if (lost !== undefined) throw hfError('HF_SAGA_STATE', { ...owner, reason: lost });
   // A toJSON of its own may give anything.
   if (text === undefined || !text.startsWith('{')) throw hfError('HF_SAGA_STATE', { ...owner, reason: 'its JSON is no object' });
   return text;
 }
 
-/** What JSON would change without a word: the next step would get something else. */
-function lostIn(state: object): string | undefined {
-  let lost: string | undefined;
-  JSON.stringify(state, function look(this: object, key: string, value: unknown) {
-    lost ??= lostAs(value, Array.isArray(this)) && `${key || 'the state'}: ${lostAs(value, Array.isArray(this))}`;
-    return value;
-  });
-  return lost;
-}
-
-function lostAs(value: unknown, isInList: boolean): string | undefined {
+function lossOf(value: unknown, isInList: boolean): string | undefined {
   if (typeof value === 'number' && !Number.isFinite(value)) return `${value} becomes null in JSON`;
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value} has no form in JSON`;
   if (value === undefined && isInList) return 'undefined in a list becomes null in JSON';
