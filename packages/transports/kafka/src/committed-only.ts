@@ -1,5 +1,5 @@
-import { hfError } from '@holdfast/core';
 import type { Kafka } from 'kafkajs';
+import { type Broker, eachBroker } from './kafkajs-inside.js';
 
 /** A record as kafkajs has read it from an answer. */
 export interface FetchedRecord {
@@ -17,16 +17,6 @@ export interface FetchedPartition {
   abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[] | null;
 }
 
-interface Broker {
-  fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
-}
-
-interface Cluster {
-  findBroker(place: unknown): Promise<Broker>;
-}
-
-const CREATE_CLUSTER = 'private:Kafka:createCluster';
-
 /**
  * Lets consumers of this client read what is committed, and nothing else. kafkajs 2.2.4 has a filter for that, which takes the aborted transactions of an answer for
  * sorted by their begin, and for one at most between two records: with several producers at work it hands over records that were aborted.
@@ -35,23 +25,11 @@ const CREATE_CLUSTER = 'private:Kafka:createCluster';
  * @source Kafka protocol, Fetch: aborted_transactions
  */
 export function readCommittedOnly(kafka: Kafka): Kafka {
-  const name = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === CREATE_CLUSTER);
-  const inside = kafka as unknown as Record<symbol, (options: unknown) => Cluster>; // what it does not show
-  const create = name && inside[name];
-  if (name === undefined || create === undefined)
-    throw hfError('HF_INVARIANT', { fact: 'kafkajs is not the version that this transport was made for' });
   const known = new WeakSet<Broker>();
-  inside[name] = (options) => {
-    const cluster = create(options);
-    const find = cluster.findBroker.bind(cluster);
-    cluster.findBroker = async (place) => {
-      const broker = await find(place);
-      if (!known.has(broker)) readingCommitted(broker);
-      known.add(broker);
-      return broker;
-    };
-    return cluster;
-  };
+  eachBroker(kafka, (broker) => {
+    if (!known.has(broker)) readingCommitted(broker);
+    known.add(broker);
+  });
   return kafka;
 }
 

@@ -13,7 +13,7 @@ import type {
 import { readCommittedOnly } from './committed-only.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
-import { KafkajsProducer } from './kafkajs-producer.js';
+import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { refusalIn } from './refusal.js';
 import type { Settings } from './settings.js';
@@ -41,18 +41,16 @@ export interface DriverParts {
  */
 export class KafkajsClient implements KafkaClient {
   private readonly kafka: Kafka;
-  private readonly forTransactions: Kafka;
   private readonly sockets = new Sockets();
 
   constructor(private readonly parts: DriverParts) {
     this.kafka = readCommittedOnly(this.kafkaWith(RETRY));
-    this.forTransactions = this.kafkaWith(TRANSACTION_RETRY);
   }
 
   private kafkaWith(retry: RetryOptions): Kafka {
-    const { settings, clientId, logger } = this.parts;
+    const { settings, clientId, logger, clock } = this.parts;
     const { brokers, ssl, sasl, requestTimeoutMs } = settings;
-    return new Kafka({
+    const kafka = new Kafka({
       clientId,
       brokers: [...brokers],
       ssl: ssl as KafkaConfig['ssl'],
@@ -65,6 +63,7 @@ export class KafkajsClient implements KafkaClient {
       socketFactory: this.sockets.make,
       logCreator: () => told(logger),
     } as KafkaConfig);
+    return encodeQuickly(kafka, clock);
   }
 
   /** Lets go of everything: a broker that does not answer must not keep the process. */
@@ -78,7 +77,7 @@ export class KafkajsClient implements KafkaClient {
   }
 
   async openTransactions(options: TransactionOptions): Promise<KafkaTransactions> {
-    const transactions = new KafkajsTransactions(this.forTransactions, options, this.parts);
+    const transactions = new KafkajsTransactions(this.kafkaWith(TRANSACTION_RETRY), options, this.parts);
     return this.opened(`the transactional id ${options.transactionalId}`, transactions, transactions.connect());
   }
 

@@ -1,5 +1,5 @@
 import { hfError, type Timer, within } from '@holdfast/core';
-import type { Batch, Consumer, Kafka } from 'kafkajs';
+import type { Batch, Consumer, IHeaders, Kafka } from 'kafkajs';
 import { assignEvenly } from './assigner.js';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
 import type { DriverParts } from './kafkajs-client.js';
@@ -157,17 +157,24 @@ export class KafkajsConsumer implements KafkaConsumer {
 }
 
 function recordsOf({ topic, partition, messages }: Batch): readonly ReceivedRecord[] {
-  return messages.map(({ offset, key, value, headers = {}, timestamp }) => ({
+  return messages.map(({ offset, key, value, headers, timestamp }) => ({
     topic,
     partition,
     offset: BigInt(offset),
     key,
     value,
-    headers: Object.fromEntries(
-      Object.entries(headers).flatMap(([name, each]) =>
-        each === undefined ? [] : [[name, [each].flat().map((part) => Buffer.from(part))]],
-      ),
-    ),
+    headers: headersOf(headers),
     at: new Date(Number(timestamp)),
   }));
+}
+
+/** Of names that no object could have, too. One without a value, which other clients can send, is none. */
+function headersOf(headers: IHeaders | undefined): ReceivedRecord['headers'] {
+  const read: Record<string, Buffer | readonly Buffer[]> = Object.create(null);
+  for (const name in headers) {
+    const each = headers[name];
+    if (Buffer.isBuffer(each)) read[name] = each;
+    else if (each) read[name] = [each].flat().flatMap((part) => (part === null ? [] : Buffer.from(part)));
+  }
+  return read;
 }

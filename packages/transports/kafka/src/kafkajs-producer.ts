@@ -1,10 +1,16 @@
-import { hfError, within } from '@holdfast/core';
+import { type Clock, hfError, within } from '@holdfast/core';
 import { type IHeaders, type Kafka, type Message, Partitioners, type Producer, type TopicMessages } from 'kafkajs';
 import type { KafkaProducer, OutgoingRecord } from './client.port.js';
 import type { DriverParts } from './kafkajs-client.js';
+import { type Broker, eachBroker, type MadeRequest } from './kafkajs-inside.js';
+import { encodeProduce, type ProduceRequest } from './record-batch.js';
 
 /** All replicas that are in sync. */
 const ALL = -1;
+
+/** Number of the request in Kafka's protocol, and the first version that is encoded here. */
+const PRODUCE = 0;
+const FIRST_VERSION = 3;
 
 /** Partitions that records have been given. */
 const chosen = new WeakMap<Message, number>();
@@ -71,6 +77,31 @@ export async function produce(
   // When the leader of a partition moves to a broker that has already answered, kafkajs sends nothing more and calls it done.
   const isAnswered = ({ topic, messages }: TopicMessages) => messages.every((each) => answered.has(`${topic}/${chosen.get(each)}`));
   if (!topicMessages.every(isAnswered)) throw hfError('HF_BROKER_UNANSWERED', asked);
+}
+
+/** Lets producers of this client encode what they send with less work. */
+export function encodeQuickly(kafka: Kafka, clock: Pick<Clock, 'now'>): Kafka {
+  const known = new WeakSet<Broker['lookupRequest']>();
+  eachBroker(kafka, (broker) => {
+    const make = broker.lookupRequest;
+    if (known.has(make)) return;
+    const quick: typeof make = (apiKey, definition) => {
+      const made = make(apiKey, definition);
+      return apiKey === PRODUCE ? (content) => quickly(made(content), content, clock.now().getTime()) : made;
+    };
+    known.add(quick);
+    broker.lookupRequest = quick;
+  });
+  return kafka;
+}
+
+function quickly(made: MadeRequest, content: ProduceRequest, atMs: number): MadeRequest {
+  if (made.request.apiVersion < FIRST_VERSION) return made;
+  made.request.encode = async () => {
+    const buffer = encodeProduce(content, atMs);
+    return { buf: buffer, buffer };
+  };
+  return made;
 }
 
 /**

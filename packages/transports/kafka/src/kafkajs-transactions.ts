@@ -1,6 +1,7 @@
 import { failpoint, within } from '@holdfast/core';
 import type { Kafka, Offsets, Producer, Transaction } from 'kafkajs';
 import type { KafkaTransactions, OutgoingRecord, Position, TransactionOptions } from './client.port.js';
+import { Coordinators } from './coordinators.js';
 import type { DriverParts } from './kafkajs-client.js';
 import { produce, remembering } from './kafkajs-producer.js';
 import { isStillEnding } from './refusal.js';
@@ -13,8 +14,10 @@ const LONGEST_WAIT_MS = 200;
 export class KafkajsTransactions implements KafkaTransactions {
   readonly lost: Promise<unknown>;
   private readonly producer: Producer;
+  private readonly coordinators: Coordinators;
   private lose: (reason: unknown) => void = () => undefined;
 
+  /** @param kafka of its own */
   constructor(
     kafka: Kafka,
     { transactionalId, timeoutMs }: TransactionOptions,
@@ -23,6 +26,7 @@ export class KafkajsTransactions implements KafkaTransactions {
     this.lost = new Promise((resolve) => {
       this.lose = resolve;
     });
+    this.coordinators = new Coordinators(kafka);
     this.producer = kafka.producer({
       transactionalId,
       transactionTimeout: timeoutMs,
@@ -40,6 +44,7 @@ export class KafkajsTransactions implements KafkaTransactions {
   }
 
   async transact(requests: readonly (readonly OutgoingRecord[])[], group: string, position: Position): Promise<void> {
+    this.coordinators.begin();
     try {
       const transaction = await this.answer('a transaction', this.producer.transaction());
       await this.fill(transaction, requests, () => this.sendOffsets(transaction, group, position));

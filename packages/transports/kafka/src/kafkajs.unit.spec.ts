@@ -1,5 +1,6 @@
 import { silentLogger, VirtualTime } from '@holdfast/core';
 import type { Admin, Kafka, ProducerBatch } from 'kafkajs';
+import type { ReceivedRecord } from './client.port.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { KafkajsProducer, remembering } from './kafkajs-producer.js';
@@ -27,7 +28,7 @@ class Puppet {
   }
 }
 
-async function joined(received: () => void = () => undefined) {
+async function joined(received: (records: readonly ReceivedRecord[]) => void = () => undefined) {
   const time = new VirtualTime();
   const puppet = new Puppet();
   const memberships: unknown[] = [];
@@ -78,6 +79,17 @@ describe('the driver kafkajs', () => {
     await expect(puppet.eachBatch({ batch: { topic: 't', partition: 0, messages: [] } })).resolves.toBeUndefined();
     await time.advance(0);
     expect(lost()).toMatchObject({ message: 'a bug' });
+  });
+
+  it('reads headers that are there twice, or have no value', async () => {
+    const received: ReceivedRecord[] = [];
+    const { puppet, lost } = await joined((records) => void received.push(...records));
+    const headers = { once: Buffer.from('a'), twice: [Buffer.from('b'), Buffer.from('c')], none: null, some: [null, Buffer.from('d')] };
+    const message = { offset: '7', key: null, value: null, timestamp: '0', headers };
+    await puppet.eachBatch({ batch: { topic: 't', partition: 0, messages: [message] } });
+    expect(received).toEqual([expect.objectContaining({ offset: 7n, at: new Date(0) })]);
+    expect({ ...received[0]?.headers }).toEqual({ once: headers.once, twice: headers.twice, some: [Buffer.from('d')] });
+    expect(lost()).toBe('not lost');
   });
 
   it('lets go of a consumer once, also of one that does not end', async () => {

@@ -9,11 +9,15 @@ const STRUCTURED = /^application\/cloudevents/i;
 const ESCAPE = 'holdfast:';
 /** Begin of the headers that say why a message is dead. */
 export const DEAD = 'holdfast-dead-';
+const BEGINS = [ATTRIBUTE, ESCAPE, DEAD];
 /** Where a dead letter was, so that one that is put back is read as it was before. */
 export const DEAD_ADDRESS = `${DEAD}address`;
 /** Characters of a type that are looked at. */
 const TYPE_LENGTH = 250;
 const NONE = new Uint8Array();
+/** Bytes that come on top, at most: of a record, and of each of its headers. */
+const OF_RECORD = 100;
+const OF_HEADER = 10;
 
 type Headers = OutgoingRecord['headers'];
 
@@ -26,9 +30,12 @@ type Headers = OutgoingRecord['headers'];
 export function toRecord(envelope: Envelope, topic: string): OutgoingRecord {
   const { headers: application, datacontenttype, ...attributes } = attributesIn(envelope);
   const headers: Record<string, Buffer> = { [CONTENT_TYPE]: Buffer.from(datacontenttype) };
-  for (const [name, value] of Object.entries(attributes))
+  for (const name in attributes) {
+    const value = attributes[name];
     if (typeof value === 'string') headers[`${ATTRIBUTE}${name}`] = Buffer.from(value);
-  for (const [name, value] of Object.entries(application)) headers[isReserved(name) ? `${ESCAPE}${name}` : name] = Buffer.from(value);
+  }
+  for (const name of Object.keys(application))
+    headers[isReserved(name) ? `${ESCAPE}${name}` : name] = Buffer.from(application[name] as string);
   const { body, key } = envelope;
   const value = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   return { topic, key: key === undefined ? null : Buffer.from(key), value, headers };
@@ -36,8 +43,14 @@ export function toRecord(envelope: Envelope, topic: string): OutgoingRecord {
 
 /** About as many bytes as a record has in a batch. */
 export function bytesOf({ key, value, headers }: OutgoingRecord): number {
-  const ofHeaders = Object.entries(headers).reduce((sum, [name, each]) => sum + name.length + [each].flat().reduce(add, 0) + 10, 0);
-  return (key?.byteLength ?? 0) + (value?.byteLength ?? 0) + ofHeaders + 100;
+  let bytes = (key?.byteLength ?? 0) + (value?.byteLength ?? 0) + OF_RECORD;
+  for (const name in headers) {
+    bytes += name.length + OF_HEADER;
+    const each = headers[name] as Buffer | readonly Buffer[];
+    if (Buffer.isBuffer(each)) bytes += each.byteLength;
+    else for (const one of each) bytes += one.byteLength;
+  }
+  return bytes;
 }
 
 /**
@@ -49,7 +62,8 @@ export function fromRecord(record: ReceivedRecord, isRedelivery: boolean): Incom
   const headers: Record<string, unknown> = Object.create(null);
   const contentType = textOf(record.headers[CONTENT_TYPE]);
   let isForeign = !STRUCTURED.test(contentType ?? '');
-  for (const [name, value] of Object.entries(record.headers)) {
+  for (const name in record.headers) {
+    const value = record.headers[name];
     if (name.startsWith(ATTRIBUTE)) {
       attributes[name.slice(ATTRIBUTE.length)] = textOf(value);
       isForeign = false;
@@ -87,14 +101,11 @@ export function attributeOf({ headers }: ReceivedRecord, name: string): string |
 
 /** `__proto__` is none that an object could have. */
 function isReserved(name: string): boolean {
-  return name === CONTENT_TYPE || name === '__proto__' || [ATTRIBUTE, ESCAPE, DEAD].some((begin) => name.startsWith(begin));
+  return name === CONTENT_TYPE || name === '__proto__' || BEGINS.some((begin) => name.startsWith(begin));
 }
 
 /** Of a header that is there several times, the last one. */
 function textOf(value: Headers[string] | undefined): string | undefined {
-  return value === undefined ? undefined : [value].flat().at(-1)?.toString();
-}
-
-function add(sum: number, { byteLength }: Buffer): number {
-  return sum + byteLength;
+  if (value === undefined) return undefined;
+  return (Buffer.isBuffer(value) ? value : (value as readonly Buffer[]).at(-1))?.toString();
 }

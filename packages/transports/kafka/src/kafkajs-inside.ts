@@ -1,0 +1,71 @@
+import { hfError } from '@holdfast/core';
+import type { Kafka } from 'kafkajs';
+import type { FetchedPartition } from './committed-only.js';
+
+/** A broker, as kafkajs has it inside. */
+export interface Broker {
+  fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
+  /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
+  lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
+}
+
+/** A request, and how its answer is read. */
+export interface MadeRequest {
+  readonly request: { readonly apiVersion: number; encode: () => Promise<Encoded> };
+  readonly response: unknown;
+}
+
+/** What is sent. It is recognised by `buf`. */
+export interface Encoded {
+  readonly buf: Buffer;
+  readonly buffer: Buffer;
+}
+
+/** Which broker looks after something, as a broker says it. */
+export interface CoordinatorAnswer {
+  readonly coordinator: { readonly nodeId: unknown };
+}
+
+/** Whom kafkajs asks about: a group, or a transactional id. */
+export interface CoordinatorQuestion {
+  readonly groupId: string;
+  readonly coordinatorType?: number;
+}
+
+/** The brokers that one producer, consumer or admin knows. */
+export interface Cluster {
+  findBroker(place: unknown): Promise<Broker>;
+  findGroupCoordinatorMetadata(question: CoordinatorQuestion): Promise<CoordinatorAnswer>;
+}
+
+const CREATE_CLUSTER = 'private:Kafka:createCluster';
+
+/**
+ * Shows what each producer, consumer and admin of a kafkajs has inside, when it is made. Only that one is touched, and no other user of kafkajs in the process.
+ *
+ * @throws HF_INVARIANT with a kafkajs that is made otherwise
+ */
+export function eachCluster(kafka: Kafka, visit: (cluster: Cluster) => void): void {
+  const name = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === CREATE_CLUSTER);
+  const inside = kafka as unknown as Record<symbol, (options: unknown) => Cluster>; // what it does not show
+  const create = name && inside[name];
+  if (name === undefined || create === undefined)
+    throw hfError('HF_INVARIANT', { fact: 'kafkajs is not the version that this transport was made for' });
+  inside[name] = (options) => {
+    const cluster = create(options);
+    visit(cluster);
+    return cluster;
+  };
+}
+
+/** Shows a broker each time it is looked for, when it is connected. */
+export function eachBroker(kafka: Kafka, visit: (broker: Broker) => void): void {
+  eachCluster(kafka, (cluster) => {
+    const find = cluster.findBroker.bind(cluster);
+    cluster.findBroker = async (place) => {
+      const broker = await find(place);
+      visit(broker);
+      return broker;
+    };
+  });
+}
