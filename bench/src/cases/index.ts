@@ -5,6 +5,7 @@ import { halfMessage } from './half-message.js';
 import { idleLatency } from './idle-latency.js';
 import { idlePoll } from './idle-poll.js';
 import { kafkaConsume, kafkaPublish } from './kafka-alone.js';
+import { kafkaRecovery } from './kafka-recovery.js';
 import { kafkaTransactions } from './kafka-transactions.js';
 import { largeLog } from './large-log.js';
 import { memory } from './memory.js';
@@ -41,6 +42,7 @@ export const CASES: readonly Case[] = [
   kafkaPublish,
   kafkaConsume,
   kafkaTransactions,
+  kafkaRecovery,
   rocketmqSend,
   rocketmqReceive,
   rocketmqRecovery,

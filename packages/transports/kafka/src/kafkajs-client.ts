@@ -3,7 +3,7 @@ import { type Admin, Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs'
 import type {
   ConsumerOptions,
   KafkaAdmin,
-  KafkaClient,
+  KafkaDriver,
   KafkaConsumer,
   KafkaProducer,
   KafkaTransactions,
@@ -15,6 +15,7 @@ import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
+import { rejoining } from './rejoining.js';
 import { refusalIn } from './refusal.js';
 import type { Settings } from './settings.js';
 import { Sockets } from './sockets.js';
@@ -39,12 +40,12 @@ export interface DriverParts {
  * Kafka through kafkajs 2.2.4. Whatever it does not do, or does otherwise than one would think, ends here: no error of a handler reaches it, it repairs
  * nothing by itself that it cannot repair, and every wait has an end.
  */
-export class KafkajsClient implements KafkaClient {
+export class KafkajsClient implements KafkaDriver {
   private readonly kafka: Kafka;
   private readonly sockets = new Sockets();
 
   constructor(private readonly parts: DriverParts) {
-    this.kafka = readCommittedOnly(this.kafkaWith(RETRY));
+    this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
   }
 
   private kafkaWith(retry: RetryOptions): Kafka {
@@ -66,7 +67,6 @@ export class KafkajsClient implements KafkaClient {
     return encodeQuickly(kafka, clock);
   }
 
-  /** Lets go of everything: a broker that does not answer must not keep the process. */
   drop(): void {
     this.sockets.drop();
   }

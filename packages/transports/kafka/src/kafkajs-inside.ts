@@ -5,8 +5,16 @@ import type { FetchedPartition } from './committed-only.js';
 /** A broker, as kafkajs has it inside. */
 export interface Broker {
   fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
+  joinGroup(request: JoinRequest): Promise<{ readonly memberId: string }>;
+  leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
+}
+
+/** Who wants to be a member of a group; without an id it gets a new one. */
+export interface JoinRequest {
+  readonly groupId: string;
+  readonly memberId: string;
 }
 
 /** A request, and how its answer is read. */

@@ -1,0 +1,56 @@
+import type { Kafka } from 'kafkajs';
+import type { Broker, Cluster, JoinRequest } from './kafkajs-inside.js';
+import { rejoining } from './rejoining.js';
+
+/** A broker with groups, reached through a kafkajs that is made anew for each consumer. */
+async function grouped() {
+  const members = new Set<string>();
+  const joins: string[] = [];
+  let made = 0;
+  const broker = {
+    joinGroup: async ({ groupId, memberId }: JoinRequest) => {
+      joins.push(`${groupId}:${memberId}`);
+      if (memberId !== '' && !members.has(`${groupId}:${memberId}`))
+        throw Object.assign(new Error('unknown'), { type: 'UNKNOWN_MEMBER_ID' });
+      made += memberId === '' ? 1 : 0;
+      const id = memberId === '' ? `m${made}` : memberId;
+      members.add(`${groupId}:${id}`);
+      return { memberId: id };
+    },
+    leaveGroup: async ({ groupId, memberId }: JoinRequest) => members.delete(`${groupId}:${memberId}`),
+  } as unknown as Broker;
+  const kafka = { [Symbol('private:Kafka:createCluster')]: () => ({ findBroker: async () => broker }) as unknown as Cluster };
+  rejoining(kafka as unknown as Kafka);
+  const [name] = Object.getOwnPropertySymbols(kafka);
+  await (kafka as Record<symbol, () => Cluster>)[name as symbol]?.().findBroker({});
+  const join = async (groupId = 'g', memberId = '') => (await broker.joinGroup({ groupId, memberId })).memberId;
+  return { broker, join, joins, members };
+}
+
+describe('a consumer that is made anew', () => {
+  it('comes back as who it was: its group need not wait for the end of a session', async () => {
+    const { join, joins } = await grouped();
+    expect([await join(), await join(), await join('other')]).toEqual(['m1', 'm1', 'm2']);
+    expect(joins).toEqual(['g:', 'g:m1', 'other:']);
+  });
+
+  it('is somebody new where the group has forgotten it', async () => {
+    const { join, members, joins } = await grouped();
+    await join();
+    members.clear();
+    expect([await join(), await join()]).toEqual(['m2', 'm2']);
+    expect(joins).toEqual(['g:', 'g:m1', 'g:', 'g:m2']);
+  });
+
+  it('is somebody new when it has left', async () => {
+    const { broker, join } = await grouped();
+    await broker.leaveGroup({ groupId: 'g', memberId: await join() });
+    expect(await join()).toBe('m2');
+  });
+
+  it('is told as before that it is not known under the name that it gives itself', async () => {
+    const { join } = await grouped();
+    await join();
+    await expect(join('g', 'stranger')).rejects.toMatchObject({ type: 'UNKNOWN_MEMBER_ID' });
+  });
+});
