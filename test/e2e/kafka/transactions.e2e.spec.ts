@@ -57,6 +57,23 @@ describeWithKafka('Kafka transactions', () => {
     expect(await pages.committed()).toBe(6);
   });
 
+  it('a dead letter that its topic does not take is put away without its data, and what comes behind it is handled', async () => {
+    const configEntries = [{ name: 'max.message.bytes', value: '4000' }];
+    await pages.area.as((admin) => admin.createTopics({ topics: [{ topic: pages.deadLetters, numPartitions: 1, configEntries }] }));
+    await pages.counting(async ({ n }, { attempt }, app) => {
+      await pages.count(app, n, attempt);
+      if (n === 2) throw new Error(`cannot count ${n}${'!'.repeat(5000)}`);
+    });
+    await pages.view(3, { key: () => 'one page' });
+    expect(await pages.counted(2)).toEqual([1, 3]);
+    const [dead] = await pages.records(pages.deadLetters, 1);
+    expect(dead?.headers).toMatchObject({
+      'holdfast-dead-attempts': '3',
+      'holdfast-dead-left-out': expect.stringMatching(/^7 bytes of data/),
+    });
+    expect(await pages.committed()).toBe(3);
+  });
+
   it('a batch with one bad message is undone and handled one by one, so that only the bad one pays', async () => {
     pages.partitions = 1;
     const attempts = new Map<number, number>();

@@ -13,7 +13,7 @@ import {
 } from '@holdfast/core';
 import type { KafkaClient, KafkaConsumer, Membership, Place, ReceivedRecord } from './client.port.js';
 import { Commits } from './commits.js';
-import { deadLetterOf } from './dead-letter.js';
+import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
 import type { Names } from './names.js';
 import { PartitionTransactions, TransactionalIntake } from './partition-transactions.js';
 import { PartitionWindow } from './partition-window.js';
@@ -297,7 +297,8 @@ export class Consumer {
   private async putDeadLetter(record: ReceivedRecord, reason: DeadLetterReason): Promise<void> {
     const { names, publisher, spec } = this.parts;
     const topic = names.deadLettersOf(spec);
-    const outcome = await publisher.put(deadLetterOf(record, reason, topic));
+    let outcome = await publisher.put(deadLetterOf(record, reason, topic));
+    if (outcome === 'rejected') outcome = await publisher.put(shortDeadLetterOf(record, reason, topic));
     if (outcome !== 'confirmed') throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome });
   }
 

@@ -19,6 +19,34 @@ function caught(catcher: Catcher, count: number): Promise<readonly string[]> {
   );
 }
 
+/** Why it is given up. */
+const reason = (message: Incoming) => ({
+  deadLetter: {
+    subscription: 'reader',
+    attempts: 3,
+    at: new Date(0),
+    failure: {
+      code: 'E_BAD',
+      category: 'permanent',
+      message: `no ${String(Buffer.from(message.body)).slice(0, 3)}`,
+      fingerprint: 'f',
+      stack: undefined,
+    } as never,
+  },
+});
+
+/** Gives up what is bad. */
+class Refusing extends Catcher {
+  override async handle(intake: Intake): Promise<HandOver> {
+    const { messages } = await intake.take(undefined as never, 1);
+    for (const message of messages) {
+      this.caught.push(message);
+      await intake.settle(messages, Buffer.from(message.body).toString().startsWith('bad') ? reason(message) : 'ack');
+    }
+    return 'worked';
+  }
+}
+
 describeWithKafka('consuming from Kafka', () => {
   jest.setTimeout(90_000);
   let scene: Scene;
@@ -208,30 +236,6 @@ describeWithKafka('consuming from Kafka', () => {
   });
 
   it('puts a dead letter into its topic, as it came and with the reason, and goes on', async () => {
-    const reason = (message: Incoming) => ({
-      deadLetter: {
-        subscription: 'reader',
-        attempts: 3,
-        at: new Date(0),
-        failure: {
-          code: 'E_BAD',
-          category: 'permanent',
-          message: `no ${Buffer.from(message.body)}`,
-          fingerprint: 'f',
-          stack: undefined,
-        } as never,
-      },
-    });
-    class Refusing extends Catcher {
-      override async handle(intake: Intake): Promise<HandOver> {
-        const { messages } = await intake.take(undefined as never, 1);
-        for (const message of messages) {
-          this.caught.push(message);
-          await intake.settle(messages, Buffer.from(message.body).toString() === 'bad' ? reason(message) : 'ack');
-        }
-        return 'worked';
-      }
-    }
     const { catcher } = await scene.consuming({ partitions: 1 }, specOf('reader', { id: undefined, concurrency: 1 }), new Refusing(1));
     await scene.produce([{ key: 'k', value: 'bad', headers: { own: 'yes' } }, { value: 'good' }]);
     expect(await caught(catcher, 2)).toEqual(['bad', 'good']);
@@ -246,6 +250,29 @@ describeWithKafka('consuming from Kafka', () => {
       'holdfast-dead-code': 'E_BAD',
       'holdfast-dead-reason': 'no bad',
     });
+  });
+
+  it('puts a dead letter that its topic does not take away without its data, with the place where it is, and goes on', async () => {
+    const topic = `${scene.prefix}-dead.scene.reader`;
+    const configEntries = [{ name: 'max.message.bytes', value: '4000' }];
+    await scene.area.as((admin) => admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries }] }));
+    const { catcher } = await scene.consuming({ partitions: 1 }, specOf('reader', { id: undefined, concurrency: 1 }), new Refusing(1));
+    await scene.produce([{ key: 'k', value: `bad${'x'.repeat(50_000)}`, headers: { ce_id: '7', own: 'yes' } }, { value: 'good' }]);
+    expect(await caught(catcher, 2)).toHaveLength(2);
+    await eventually(
+      () => scene.committed(),
+      (offset) => offset === 2,
+    );
+    const letters = await scene.records(topic);
+    expect(letters).toHaveLength(1);
+    expect(letters[0]?.headers).toMatchObject({
+      ce_id: '7',
+      'holdfast-dead-topic': scene.topicOf(),
+      'holdfast-dead-offset': '0',
+      'holdfast-dead-reason': 'no bad',
+      'holdfast-dead-left-out': expect.stringMatching(/^50003 bytes of data/),
+    });
+    expect(letters[0]?.headers).not.toHaveProperty('own');
   });
 
   it('passes over the types of a shared topic that it does not take', async () => {

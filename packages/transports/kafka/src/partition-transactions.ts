@@ -1,6 +1,15 @@
-import { type BrokerTransaction, type Envelope, hfError, HeldIntake, type Lease, type TransportContext } from '@holdfast/core';
-import type { KafkaClient, KafkaTransactions, OutgoingRecord, Place, Position } from './client.port.js';
-import { deadLetterOf } from './dead-letter.js';
+import {
+  type BrokerTransaction,
+  type Envelope,
+  hfError,
+  HeldIntake,
+  type Incoming,
+  isHoldfastError,
+  type Lease,
+  type TransportContext,
+} from '@holdfast/core';
+import type { KafkaClient, KafkaTransactions, OutgoingRecord, Place, Position, ReceivedRecord } from './client.port.js';
+import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
 import type { Names } from './names.js';
 import type { HeldRecord, PartitionWindow } from './partition-window.js';
 import type { Closable, ProducerSlots } from './producer-slots.js';
@@ -61,8 +70,23 @@ export class PartitionTransactions implements Closable {
   }
 
   /** Messages of the window are consumed, or given up, and others published, all or nothing. @throws as `Intake.transact` */
-  async transact(records: readonly HeldRecord[], { published, dead }: Omit<BrokerTransaction, 'consumed'>): Promise<void> {
-    const outgoing = [...(await this.withTopic(published)), ...dead.map((each) => this.deadLetter(records, each))];
+  async transact(records: readonly HeldRecord[], content: Omit<BrokerTransaction, 'consumed'>): Promise<void> {
+    try {
+      await this.attempt(records, content, deadLetterOf);
+    } catch (error) {
+      if (content.dead.length === 0 || !isHoldfastError(error, 'HF_PUBLISH_FAILED')) throw error;
+      // It may be the dead letter that is too large, and nothing behind it would ever be handled.
+      await this.attempt(records, content, shortDeadLetterOf);
+    }
+  }
+
+  private async attempt(
+    records: readonly HeldRecord[],
+    { published, dead }: Omit<BrokerTransaction, 'consumed'>,
+    letterOf: typeof deadLetterOf,
+  ): Promise<void> {
+    const letters = dead.map(({ message, reason }) => letterOf(this.recordOf(records, message), reason, this.parts.deadLetters));
+    const outgoing = [...(await this.withTopic(published)), ...letters];
     await this.inUse(async () => {
       const producer = await this.opened();
       if (!records.every(({ isOurs }) => isOurs)) throw hfError('HF_LEASE_LOST', { resource: this.name });
@@ -183,10 +207,10 @@ export class PartitionTransactions implements Closable {
     return there.map((envelope) => toRecord(envelope, names.topicFor(envelope)));
   }
 
-  private deadLetter(records: readonly HeldRecord[], { message, reason }: BrokerTransaction['dead'][number]): OutgoingRecord {
+  private recordOf(records: readonly HeldRecord[], message: Incoming): ReceivedRecord {
     const held = records.find(({ incoming }) => incoming === message);
     if (held === undefined) throw hfError('HF_LEASE_LOST', { resource: this.name });
-    return deadLetterOf(held.record, reason, this.parts.deadLetters);
+    return held.record;
   }
 
   private nextNote(): string {
