@@ -1,4 +1,4 @@
-import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka, kafkaDriver } from '@holdfast-internal/test-support';
 import { breakOver } from './support/over-broker.js';
 import { buildPrograms, killPrograms } from './support/program.js';
 
@@ -15,6 +15,8 @@ describeWithKafka('over Kafka', () => {
 
   breakOver(() => {
     const { address, name, sessionMs } = area as KafkaArea;
-    return { kafka: { brokers: [address], prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 4 } };
+    return {
+      kafka: { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 4 },
+    };
   });
 });

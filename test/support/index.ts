@@ -5,7 +5,16 @@ export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdf
 export { type Eventually, eventuallyWithin, pause } from './eventually.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
-export { KAFKA_START_MS, describeWithKafka, describeWithOwnKafka, type KafkaArea, kafkaAreaAt, openKafka } from './kafka.js';
+export {
+  KAFKA_START_MS,
+  describeWithConfluent,
+  describeWithKafka,
+  describeWithOwnKafka,
+  type KafkaArea,
+  kafkaAreaAt,
+  kafkaDriver,
+  openKafka,
+} from './kafka.js';
 export { EmbeddedKafka } from '@holdfast-internal/embedded-kafka';
 export {
   describeWithOwnRocketmq,

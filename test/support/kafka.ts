@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { missingTools } from '@holdfast-internal/embedded-kafka';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { type FoundBroker, describeUnless, foundBroker, startedBroker } from './started-broker.js';
@@ -44,6 +45,28 @@ export function describeWithOwnKafka(title: string, suite: () => void): void {
   const reason = missing && `no Kafka can be started here: ${missing}`;
   if (reason !== undefined && foundKafka().address !== undefined) describe.skip(`${title} (${reason})`, suite);
   else describeUnless(reason, { broker: 'Kafka', title, suite });
+}
+
+/** A suite that needs a Kafka and `@confluentinc/kafka-javascript`, which nobody has to have: where it is not installed the suite is skipped, also with `CI=true`. */
+export function describeWithConfluent(title: string, suite: () => void): void {
+  const problem = confluentProblem();
+  if (problem !== undefined) describe.skip(`${title} (${problem})`, suite);
+  else describeWithKafka(title, suite);
+}
+
+/** Looked for as the transport does it. */
+function confluentProblem(): string | undefined {
+  try {
+    createRequire(__filename)('@confluentinc/kafka-javascript');
+    return undefined;
+  } catch (error) {
+    return `@confluentinc/kafka-javascript cannot be loaded: ${(error as Error).message.split('\n')[0]}`;
+  }
+}
+
+/** The driver with which suites of Kafka run: `HOLDFAST_TEST_KAFKA_DRIVER` names another one than the default. */
+export function kafkaDriver(): 'kafkajs' | 'confluent' {
+  return process.env.HOLDFAST_TEST_KAFKA_DRIVER === 'confluent' ? 'confluent' : 'kafkajs';
 }
 
 /** Makes an area of the Kafka of this run, which the first one starts. */

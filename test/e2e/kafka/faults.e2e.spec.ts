@@ -6,6 +6,7 @@ import {
   eventuallyWithin,
   KAFKA_START_MS,
   type KafkaArea,
+  kafkaDriver,
   openKafka,
   pause,
 } from '@holdfast-internal/test-support';
@@ -19,7 +20,9 @@ const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
 
 function over(options: KafkaOptions): Promise<Shop> {
-  return Shop.over(() => kafka({ partitions: 3, sessionTimeout: '3s', requestTimeout: '3s', confirmTimeout: '5s', ...options }));
+  return Shop.over(() =>
+    kafka({ driver: kafkaDriver(), partitions: 3, sessionTimeout: '3s', requestTimeout: '3s', confirmTimeout: '5s', ...options }),
+  );
 }
 
 describeWithOwnKafka('over a Kafka that fails', () => {

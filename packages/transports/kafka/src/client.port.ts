@@ -73,6 +73,12 @@ export interface KafkaClient {
   setPositions(group: string, positions: readonly Position[]): Promise<void>;
 }
 
+/** A client with all that it has opened. */
+export interface KafkaDriver extends KafkaClient {
+  /** Lets go of everything: a broker that does not answer must not keep the process. */
+  drop(): void;
+}
+
 /** Appends records, idempotently. */
 export interface KafkaProducer extends Opened {
   /**

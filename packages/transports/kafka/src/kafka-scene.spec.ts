@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Catcher, eventuallyWithin, KAFKA_START_MS, type KafkaArea, openKafka, specOf } from '@holdfast-internal/test-support';
+import { Catcher, eventuallyWithin, KAFKA_START_MS, type KafkaArea, kafkaDriver, openKafka, specOf } from '@holdfast-internal/test-support';
 import {
   type EventName,
   type HoldfastEvents,
@@ -43,6 +43,7 @@ export class Scene {
   transport(options: Partial<KafkaOptions> = {}, { hasStore = true } = {}): Transport {
     const all = {
       brokers: [this.area.address],
+      driver: kafkaDriver(),
       prefix: this.prefix,
       partitions: 2,
       sessionTimeout: Math.max(3000, this.area.sessionMs),

@@ -16,6 +16,9 @@ import {
   type TransportHealth,
 } from '@holdfast/core';
 import { Consumer } from './consumer.js';
+import type { KafkaDriver } from './client.port.js';
+import { ConfluentClient } from './confluent-client.js';
+import { confluentLibrary } from './confluent-library.js';
 import { KafkajsClient } from './kafkajs-client.js';
 import { Names } from './names.js';
 import { setFirst } from './first-positions.js';
@@ -65,7 +68,7 @@ export function kafka(options: KafkaOptions): TransportFactory {
 
 class KafkaTransport implements Transport {
   readonly capabilities = KAFKA_CAPABILITIES;
-  private readonly client: KafkajsClient;
+  private readonly client: KafkaDriver;
   private readonly names: Names;
   private readonly topics: Topics;
   private readonly publisher: Publisher;
@@ -82,7 +85,9 @@ class KafkaTransport implements Transport {
   ) {
     const { service, nodeId, logger, scheduler, clock, store } = context;
     this.names = new Names(settings, service);
-    this.client = new KafkajsClient({ settings, scheduler, clock, logger, clientId: `holdfast ${service} ${nodeId}` });
+    const parts = { settings, scheduler, clock, logger, clientId: `holdfast ${service} ${nodeId}` };
+    this.client =
+      settings.driver === 'confluent' ? new ConfluentClient({ ...parts, library: confluentLibrary() }) : new KafkajsClient(parts);
     this.topics = new Topics({
       client: this.client,
       settings,

@@ -52,7 +52,7 @@ export class KafkajsAdmin implements KafkaAdmin {
     const found = await this.answer('the place of a group', this.admin.fetchOffsets({ groupId: group, topics: [...topics] }));
     return found.flatMap(({ topic, partitions }) =>
       partitions.flatMap(({ partition, offset, metadata }) =>
-        offset.startsWith('-') ? [] : [{ topic, partition, offset: BigInt(offset), note: metadata ?? undefined }],
+        offset.startsWith('-') ? [] : [{ topic, partition, offset: BigInt(offset), note: noteIn(metadata) }],
       ),
     );
   }
@@ -71,4 +71,9 @@ function refusedIn(error: unknown): readonly NotMade[] {
   if (!(error instanceof KafkaJSAggregateError)) return [];
   const notMade: readonly unknown[] = error.errors;
   return (notMade as readonly NotMade[]).filter(({ retriable, type }) => !retriable && type !== 'TOPIC_ALREADY_EXISTS');
+}
+
+/** librdkafka ends a note with a zero. */
+function noteIn(metadata: string | null): string | undefined {
+  return metadata?.replace(/\0$/, '') ?? undefined;
 }

@@ -21,7 +21,7 @@ const NOT_LET_IN = new Set([
 ]);
 
 /** What it says of a producer that is not the last one with its transactional id. */
-const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_TXN_STATE']);
+const FENCED = new Set(['PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_TXN_STATE']);
 
 /** What a produce request came to, which the class of an error does not tell: kafkajs says NonRetriable also of a connection that was refused. */
 export type ProduceFailure = 'refused' | 'no-topic' | 'unknown';
@@ -35,7 +35,7 @@ export function produceFailureOf(error: unknown): ProduceFailure {
   return types.includes('UNKNOWN_TOPIC_OR_PARTITION') ? 'no-topic' : 'unknown';
 }
 
-/** The error of Holdfast that an error of kafkajs is. */
+/** The error of Holdfast that an error of a driver is. */
 export function refusalIn(error: unknown, address: string): Error {
   if (isHoldfastError(error)) return error;
   const causes = causesOf(error);

@@ -10,6 +10,8 @@ const DEFAULT_TRANSACTIONAL_PRODUCERS = 64;
 export const TRANSPORT = 'kafka';
 
 const TOPOLOGIES = ['assert', 'check', 'none'] as const;
+const DRIVERS = ['kafkajs', 'confluent'] as const;
+const GROUP_PROTOCOLS = ['classic', 'consumer'] as const;
 const MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const;
 /** Far above what helps. */
 const MOST_PARTITIONS = 10_000;
@@ -25,6 +27,16 @@ export interface KafkaOptions {
   ssl?: boolean | BrokerTlsOptions;
   /** How this service proves who it is; default: it does not. */
   sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string };
+  /**
+   * The client underneath; default 'kafkajs'. 'confluent' is librdkafka by way of `@confluentinc/kafka-javascript` 1.10.1 or later, which you install yourself: it is built for
+   * the machine. All processes of a service use the same one: their groups do not mix.
+   */
+  driver?: 'kafkajs' | 'confluent';
+  /**
+   * How the members of a group share its partitions; default 'classic'. 'consumer' is that of Kafka 4 (KIP-848): the broker decides, moves partitions one by one, and says
+   * how long a session is. It needs `driver: 'confluent'`.
+   */
+  groupProtocol?: 'classic' | 'consumer';
   /** Begin of the names of all topics and groups; default 'holdfast.'. Services that speak to each other name the same one. */
   prefix?: string;
   /**
@@ -74,6 +86,8 @@ export interface Settings {
   readonly address: string;
   readonly ssl: boolean | BrokerTlsOptions;
   readonly sasl: KafkaOptions['sasl'];
+  readonly driver: (typeof DRIVERS)[number];
+  readonly groupProtocol: (typeof GROUP_PROTOCOLS)[number];
   readonly prefix: string;
   readonly topics: Readonly<Record<string, string>>;
   readonly topology: (typeof TOPOLOGIES)[number];
@@ -93,7 +107,8 @@ export interface Settings {
 export function settingsFrom(options: KafkaOptions): Settings {
   const { brokers, ssl = false, sasl, prefix = 'holdfast.', topics = {}, topology = 'assert', partitions, replicationFactor } = options;
   const { transactionalId, transactionalProducers = DEFAULT_TRANSACTIONAL_PRODUCERS } = options;
-  const problems = [...brokerProblems(brokers), ...saslProblems(sasl), ...nameProblems(prefix, topics)];
+  const { driver = 'kafkajs', groupProtocol = 'classic' } = options;
+  const problems = [...brokerProblems(brokers), ...saslProblems(sasl), ...nameProblems(prefix, topics), ...driverProblems(options)];
   if (typeof ssl !== 'boolean') problems.push(...tlsProblems('kafka({ ssl })', ssl));
   if (!TOPOLOGIES.includes(topology)) problems.push(`kafka({ topology }) is ${printable(topology)}; use 'assert', 'check' or 'none'`);
   if (transactionalId !== undefined && !isTransactionalId(transactionalId))
@@ -130,6 +145,8 @@ export function settingsFrom(options: KafkaOptions): Settings {
     address: brokers.join(', '),
     ssl,
     sasl,
+    driver,
+    groupProtocol,
     prefix,
     topics,
     topology,
@@ -155,6 +172,21 @@ function brokerProblems(brokers: unknown): string[] {
   const isList =
     Array.isArray(brokers) && brokers.length > 0 && brokers.every((broker) => /^(?:[^\s:/]+|\[[\da-f:]+\]):\d+$/i.test(broker));
   return isList ? [] : [`kafka({ brokers }) is ${printable(brokers)}; give a list of addresses such as 'localhost:9092'`];
+}
+
+/** What a driver cannot do is refused, and not left out. */
+function driverProblems({ driver = 'kafkajs', groupProtocol = 'classic', ssl, sessionTimeout }: KafkaOptions): string[] {
+  const problems: string[] = [];
+  if (!DRIVERS.includes(driver)) problems.push(`kafka({ driver }) is ${printable(driver)}; use 'kafkajs' or 'confluent'`);
+  if (!GROUP_PROTOCOLS.includes(groupProtocol))
+    problems.push(`kafka({ groupProtocol }) is ${printable(groupProtocol)}; use 'classic' or 'consumer'`);
+  if (groupProtocol === 'consumer' && driver === 'kafkajs')
+    problems.push("kafka({ groupProtocol }) is 'consumer', which kafkajs does not speak; use driver: 'confluent', or 'classic'");
+  if (groupProtocol === 'consumer' && sessionTimeout !== undefined)
+    problems.push("kafka({ sessionTimeout }) is the broker's to say with groupProtocol: 'consumer'; leave it out, and set it at the group");
+  if (driver === 'confluent' && typeof ssl === 'object' && ssl?.servername !== undefined)
+    problems.push("kafka({ ssl }) has a servername, which driver: 'confluent' cannot check; leave it out, or use 'kafkajs'");
+  return problems;
 }
 
 function saslProblems(sasl: KafkaOptions['sasl']): string[] {

@@ -19,6 +19,8 @@ describe('options of kafka', () => {
       address: 'a:1, [::1]:2',
       ssl: false,
       sasl: undefined,
+      driver: 'kafkajs',
+      groupProtocol: 'classic',
       prefix: 'holdfast.',
       topics: {},
       topology: 'assert',
@@ -52,6 +54,11 @@ describe('options of kafka', () => {
     [{ confirmTimeout: 0 }, /confirmTimeout/],
     [{ sessionTimeout: 'soon' }, /sessionTimeout/],
     [{ sessionTimeout: '30s' }, /sessionTimeout }\) is not below startTimeout/],
+    [{ driver: 'java' }, /driver }\) is java; use 'kafkajs' or 'confluent'/],
+    [{ driver: 'confluent', groupProtocol: 'share' }, /groupProtocol }\) is share; use 'classic' or 'consumer'/],
+    [{ groupProtocol: 'consumer' }, /which kafkajs does not speak; use driver: 'confluent'/],
+    [{ driver: 'confluent', groupProtocol: 'consumer', sessionTimeout: '5s' }, /sessionTimeout }\) is the broker's to say/],
+    [{ driver: 'confluent', ssl: { servername: 'elsewhere' } }, /servername, which driver: 'confluent' cannot check/],
   ])('are refused with what to write instead: %j', (options, problem) => {
     const problems = problemsOf(options);
     expect(problems).toHaveLength(1);

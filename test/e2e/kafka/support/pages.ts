@@ -1,6 +1,6 @@
 // Page views go in, one count for each comes out: in Kafka transactions, and read as a stranger would.
 import { randomUUID } from 'node:crypto';
-import { eventuallyWithin, type KafkaArea } from '@holdfast-internal/test-support';
+import { eventuallyWithin, type KafkaArea, kafkaDriver } from '@holdfast-internal/test-support';
 import { type CommonOptions, type Delivery, Holdfast, type HandlerPolicies, type Logger, Message, type Runtime } from '@holdfast/core';
 import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
 
@@ -42,6 +42,7 @@ export class Pages {
   get transport(): KafkaOptions {
     return {
       brokers: [this.area.address],
+      driver: kafkaDriver(),
       prefix: this.prefix,
       partitions: this.partitions,
       sessionTimeout: Math.max(3000, this.area.sessionMs),

@@ -1,0 +1,127 @@
+import { type Opened, within } from '@holdfast/core';
+import type {
+  ConsumerOptions,
+  KafkaAdmin,
+  KafkaConsumer,
+  KafkaDriver,
+  KafkaProducer,
+  KafkaTransactions,
+  Position,
+  TransactionOptions,
+} from './client.port.js';
+import { ConfluentAdmin } from './confluent-admin.js';
+import { clientConfig, producerConfig } from './confluent-config.js';
+import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
+import { ConfluentConsumer } from './confluent-consumer.js';
+import { FROM_THE_OLDEST, memberConfig } from './confluent-group.js';
+import type { Config, NativeConsumer } from './confluent-library.js';
+import { ConfluentProducer } from './confluent-producer.js';
+import { ConfluentTransactions } from './confluent-transactions.js';
+import { refusalIn } from './refusal.js';
+
+/**
+ * Kafka through librdkafka, by the callbacks that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
+ * known to stop, and time-outs that cannot be set.
+ */
+export class ConfluentClient implements KafkaDriver {
+  private readonly config: Config;
+  /** Of groups whose offsets go into transactions. */
+  private readonly handles = new Map<string, Promise<NativeConsumer>>();
+
+  constructor(private readonly parts: ConfluentParts) {
+    this.config = clientConfig(parts.settings, parts.clientId);
+  }
+
+  /** Lets go of everything, as far as librdkafka does so without an answer. */
+  drop(): void {
+    for (const handle of this.handles.values()) void handle.then((consumer) => disconnected(consumer, this.parts)).catch(() => undefined);
+    this.handles.clear();
+  }
+
+  async openProducer(): Promise<KafkaProducer> {
+    const { library, settings } = this.parts;
+    const native = new library.Producer({ ...this.config, ...producerConfig(settings) }, {});
+    const producer = new ConfluentProducer(native, this.parts);
+    return this.opened('a producer', producer, producer.connect());
+  }
+
+  async openTransactions({ transactionalId, timeoutMs }: TransactionOptions): Promise<KafkaTransactions> {
+    const { library, settings } = this.parts;
+    const ofTransactions = { 'transactional.id': transactionalId, 'transaction.timeout.ms': timeoutMs };
+    const config = { ...this.config, ...producerConfig(settings), ...ofTransactions };
+    const shortest = { 'message.timeout.ms': Math.min(settings.confirmTimeoutMs, timeoutMs) };
+    const native = new library.Producer({ ...config, ...shortest }, {});
+    const transactions = new ConfluentTransactions(native, (group) => this.handleOf(group), this.parts);
+    return this.opened(`the transactional id ${transactionalId}`, transactions, transactions.connect());
+  }
+
+  async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {
+    const { library, settings } = this.parts;
+    const make = (callbacks: object) =>
+      new library.KafkaConsumer({ ...this.config, ...memberConfig(settings, options.group), ...callbacks }, FROM_THE_OLDEST);
+    const consumer = new ConfluentConsumer(make, options, this.parts);
+    return this.opened('a consumer', consumer, consumer.join());
+  }
+
+  async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+    const { library, settings, scheduler } = this.parts;
+    const admin = new library.KafkaJS.Kafka({ ...this.config, log_level: 0 }).admin();
+    const parts = {
+      timeoutMs: settings.requestTimeoutMs,
+      everything: library.IsolationLevel.READ_UNCOMMITTED,
+      sleep: (ms: number) => scheduler.sleep(ms),
+    };
+    try {
+      await admin.connect();
+      return await this.answer('an admin', work(new ConfluentAdmin(admin, parts)));
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+
+  async setPositions(group: string, positions: readonly Position[]): Promise<void> {
+    const topics = [...new Set(positions.map(({ topic }) => topic))];
+    const member = await this.openConsumer({ group, topics, joined: () => undefined, received: () => undefined });
+    try {
+      await this.answer('the place of a group', member.commit(positions));
+    } finally {
+      await member.end();
+    }
+  }
+
+  private handleOf(group: string): Promise<NativeConsumer> {
+    const known = this.handles.get(group) ?? this.openHandle(group);
+    this.handles.set(group, known);
+    known.catch(() => this.handles.delete(group));
+    return known;
+  }
+
+  private async openHandle(group: string): Promise<NativeConsumer> {
+    const { library } = this.parts;
+    const consumer = new library.KafkaConsumer({ ...this.config, 'group.id': group, 'enable.auto.commit': false }, {});
+    await connected(consumer, this.parts);
+    return consumer;
+  }
+
+  /** What cannot be opened is let go of. */
+  private async opened<T extends Opened>(what: string, thing: T, opening: Promise<void>): Promise<T> {
+    try {
+      await this.answer(what, opening);
+      return thing;
+    } catch (error) {
+      await thing.end();
+      throw error;
+    }
+  }
+
+  /** With a group that waits for a member that has died until its session is over. */
+  private async answer<T>(request: string, answer: Promise<T>): Promise<T> {
+    const { requestTimeoutMs, sessionTimeoutMs, confirmTimeoutMs, address } = this.parts.settings;
+    const timeoutMs = Math.max(confirmTimeoutMs, 2 * requestTimeoutMs + 2 * sessionTimeoutMs);
+    try {
+      return await within(this.parts.scheduler, { request, timeoutMs }, answer);
+    } catch (error) {
+      throw refusalIn(error, address);
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import { type Clock, type Logger, type Scheduler, within } from '@holdfast/core';
+import { called } from './confluent-errors.js';
+import type { ConfluentLibrary, NativeClient } from './confluent-library.js';
+import type { Settings } from './settings.js';
+
+/** What this driver works with. */
+export interface ConfluentParts {
+  readonly library: ConfluentLibrary;
+  readonly settings: Settings;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Shown by the broker's tools. */
+  readonly clientId: string;
+}
+
+/** What librdkafka writes into its log. */
+export interface LogEntry {
+  readonly fac: string;
+  readonly message: string;
+}
+
+/** A connection came to nothing. */
+const FAILED = 'FAIL';
+const NOT_LET_IN = /SASL.*(?:error|failed|authentication)/i;
+const OF_TLS = /SSL handshake failed|SSL_HANDSHAKE|certificate/i;
+/** Tries of a start that a connection has time for. */
+const TRIES = 3;
+
+/**
+ * Resolves when it has spoken with a broker. librdkafka tries again by itself, and what it says in the end is that it was in vain; why is in its log alone. When it is not
+ * let in, or TLS comes to nothing, that is told at once.
+ */
+export async function connected(client: NativeClient, { settings }: Pick<ConfluentParts, 'settings'>): Promise<void> {
+  let told: Error | undefined;
+  const refused = new Promise<never>((_, reject) => {
+    const hear = ({ fac, message }: LogEntry) => {
+      if (fac !== FAILED) return;
+      told = failureIn(message);
+      if ('type' in told || 'code' in told) reject(told);
+    };
+    client.on('event.log', hear as (...told: never[]) => void);
+  });
+  refused.catch(() => undefined);
+  const timeout = Math.min(settings.requestTimeoutMs, Math.ceil(settings.startTimeoutMs / TRIES));
+  try {
+    await Promise.race([refused, called((done) => client.connect({ allTopics: false, timeout }, done))]);
+  } catch (error) {
+    throw told ?? error;
+  }
+}
+
+/** With the names by which kafkajs and Node say the same. */
+function failureIn(message: string): Error {
+  const reason = message.replace(/^\[thrd:.*?\]: /, '');
+  if (NOT_LET_IN.test(reason)) return Object.assign(new Error(reason), { type: 'SASL_AUTHENTICATION_FAILED' });
+  if (OF_TLS.test(reason)) return Object.assign(new Error(reason), { code: 'ERR_SSL_HANDSHAKE' });
+  return new Error(reason);
+}
+
+/** A broker that does not answer must not keep us; what goes on behind our back ends by itself. */
+export async function disconnected(
+  client: NativeClient,
+  { scheduler, settings }: Pick<ConfluentParts, 'scheduler' | 'settings'>,
+): Promise<void> {
+  if (!client.isConnected()) return;
+  const gone = called((done) => client.disconnect(done));
+  await within(scheduler, { request: 'the end of a client', timeoutMs: settings.requestTimeoutMs }, gone).catch(() => undefined);
+}

@@ -1,0 +1,183 @@
+import { silentLogger, VirtualTime } from '@holdfast/core';
+import type { Membership, ReceivedRecord } from './client.port.js';
+import { ConfluentAdmin } from './confluent-admin.js';
+import { clientConfig } from './confluent-config.js';
+import { ConfluentConsumer, type ConsumerCallbacks } from './confluent-consumer.js';
+import { GIVEN, memberConfig, TAKEN } from './confluent-group.js';
+import type { ConfluentLibrary, NativeAdmin, NativeConsumer, NativeError, NativeRecord } from './confluent-library.js';
+import { settingsFrom } from './settings.js';
+
+/** A consumer of librdkafka that gives what it is told to give. */
+class Puppet {
+  readonly listeners = new Map<string, ((told: object) => void)[]>();
+  readonly calls: string[] = [];
+  callbacks: ConsumerCallbacks | undefined;
+  fetched: readonly NativeRecord[] = [];
+  isLost = false;
+  isThere = false;
+
+  on(name: string, listener: (told: object) => void): void {
+    this.listeners.set(name, [...(this.listeners.get(name) ?? []), listener]);
+  }
+  connect(_: object, done: (error: null) => void): void {
+    this.isThere = true;
+    done(null);
+  }
+  disconnect(done: (error: null) => void): void {
+    this.isThere = false;
+    done(null);
+  }
+  isConnected = () => this.isThere;
+  setDefaultConsumeTimeout = () => undefined;
+  subscribe = (topics: readonly string[]) => void this.calls.push(`subscribe ${topics}`);
+  consume(_: number, done: (error: null, records: readonly NativeRecord[]) => void): void {
+    const records = this.fetched;
+    this.fetched = [];
+    done(null, records);
+  }
+  incrementalAssign = (places: readonly object[]) => void this.calls.push(`assign ${places.length}`);
+  incrementalUnassign = (places: readonly object[]) => void this.calls.push(`unassign ${places.length}`);
+  assignmentLost = () => this.isLost;
+
+  tell(name: string, told: object): void {
+    for (const listener of this.listeners.get(name) ?? []) listener(told);
+  }
+
+  change(code: number, partitions: readonly number[]): void {
+    this.callbacks?.rebalance_cb({ code } as NativeError, partitions.map(placeOf));
+  }
+}
+
+const placeOf = (partition: number) => ({ topic: 't', partition });
+
+async function joined(received: (records: readonly ReceivedRecord[]) => void = () => undefined) {
+  const time = new VirtualTime();
+  const puppet = new Puppet();
+  const memberships: Membership[] = [];
+  const make = (callbacks: ConsumerCallbacks) => {
+    puppet.callbacks = callbacks;
+    return puppet as unknown as NativeConsumer;
+  };
+  const parts = {
+    library: {} as ConfluentLibrary,
+    settings: settingsFrom({ brokers: ['a:1'], driver: 'confluent' }),
+    scheduler: time,
+    clock: time,
+    logger: silentLogger,
+    clientId: 'c',
+  };
+  const options = { group: 'g', topics: ['t'], joined: (membership: Membership) => void memberships.push(membership), received };
+  const consumer = new ConfluentConsumer(make, options, parts);
+  let lost: unknown = 'not lost';
+  void consumer.lost.then((reason) => {
+    lost = reason;
+  });
+  const joining = consumer.join();
+  await time.advance(0);
+  puppet.change(GIVEN, [0, 2]);
+  await joining;
+  return { time, puppet, memberships, consumer, lost: () => lost };
+}
+
+describe('the driver confluent', () => {
+  it('tells which partitions are given and taken one by one, before they are read and after', async () => {
+    const { puppet, memberships } = await joined();
+    puppet.change(GIVEN, [1]);
+    puppet.change(TAKEN, [0]);
+    expect(memberships.map(({ places }) => places.map(({ partition }) => partition))).toEqual([
+      [0, 2],
+      [0, 2, 1],
+      [2, 1],
+    ]);
+    expect(new Set(memberships.map(({ memberId }) => memberId)).size).toBe(1);
+    expect(puppet.calls).toEqual(['subscribe t', 'assign 2', 'assign 1', 'unassign 1']);
+  });
+
+  it('is another member when the group had forgotten it: what it had may have been handled elsewhere', async () => {
+    const { puppet, memberships } = await joined();
+    puppet.isLost = true;
+    puppet.change(TAKEN, [0, 2]);
+    puppet.change(GIVEN, [0, 2]);
+    expect(memberships[2]?.memberId).not.toBe(memberships[0]?.memberId);
+  });
+
+  it('hands over what was fetched, partition by partition, when it is told that there is something', async () => {
+    const received: string[] = [];
+    const { time, puppet } = await joined(
+      (records) => void received.push(records.map(({ partition, offset }) => `${partition}/${offset}`).join(' ')),
+    );
+    const record = (partition: number, offset: number): NativeRecord => ({
+      ...placeOf(partition),
+      offset,
+      key: null,
+      value: null,
+      timestamp: 0,
+    });
+    puppet.fetched = [record(0, 5), record(2, 1), record(0, 6)];
+    puppet.callbacks?.queue_non_empty_cb();
+    await time.advance(0);
+    expect(received).toEqual(['0/5 0/6', '2/1']);
+  });
+
+  it('is lost when what takes the records throws, and librdkafka never hears of it', async () => {
+    const { time, puppet, lost } = await joined(() => {
+      throw new TypeError('a bug');
+    });
+    puppet.fetched = [{ ...placeOf(0), offset: 1, key: null, value: null, timestamp: 0 }];
+    await time.advance('1s');
+    expect(lost()).toMatchObject({ message: 'a bug' });
+  });
+
+  it('is lost when the coordinator was silent for four sessions and a request, and not while it answers', async () => {
+    const { time, puppet, lost } = await joined();
+    const say = (idleMs: number) =>
+      puppet.tell('event.stats', { message: JSON.stringify({ brokers: { c: { name: 'GroupCoordinator', rxidle: idleMs * 1000 } } }) });
+    await time.advance('2m');
+    say(200);
+    await time.advance('49s');
+    say(49_200);
+    await time.advance(0);
+    expect(lost()).toBe('not lost');
+    await time.advance('2s');
+    say(51_200);
+    await time.advance(0);
+    expect(lost()).toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+  });
+
+  it('is lost when librdkafka says that it is of no use any more, and not for what passes', async () => {
+    const { time, puppet, lost } = await joined();
+    puppet.tell('event.error', { code: -187 });
+    await time.advance(0);
+    expect(lost()).toBe('not lost');
+    puppet.tell('event.error', Object.assign(new Error('fenced'), { code: -150 }));
+    await time.advance(0);
+    expect(lost()).toMatchObject({ message: 'fenced' });
+  });
+
+  it('takes a negative offset for none, and no topic that was not asked for', async () => {
+    const partitions = ['7', '-1', '-1001'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
+    const found = ['t', 'other'].map((topic) => ({ topic, partitions }));
+    const admin = { fetchOffsets: async () => found } as unknown as NativeAdmin;
+    const positions = await new ConfluentAdmin(admin, { timeoutMs: 1, everything: 0, sleep: async () => undefined }).positions('g', ['t']);
+    expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
+  });
+
+  it('leaves to the broker what is its to say with the groups of Kafka 4', () => {
+    const of = (groupProtocol: 'classic' | 'consumer') =>
+      memberConfig(settingsFrom({ brokers: ['a:1'], driver: 'confluent', groupProtocol }), 'g');
+    expect(of('classic')).toMatchObject({ 'session.timeout.ms': 10_000, 'partition.assignment.strategy': 'cooperative-sticky' });
+    for (const name of ['session.timeout.ms', 'heartbeat.interval.ms', 'partition.assignment.strategy'])
+      expect(of('consumer')).not.toHaveProperty(name);
+  });
+
+  it('speaks as it is told, with a name and over TLS', () => {
+    const of = (options: object) => clientConfig(settingsFrom({ brokers: ['a:1', 'b:2'], driver: 'confluent', ...options }), 'c');
+    const sasl = { mechanism: 'scram-sha-512', username: 'u', password: 'p' };
+    expect(of({})).toMatchObject({ 'bootstrap.servers': 'a:1,b:2', 'security.protocol': 'plaintext' });
+    expect(of({ sasl })).toMatchObject({ 'security.protocol': 'sasl_plaintext', 'sasl.mechanisms': 'SCRAM-SHA-512', 'sasl.username': 'u' });
+    expect(of({ sasl, ssl: true })).toMatchObject({
+      'security.protocol': 'sasl_ssl',
+      'ssl.ca.pem': expect.stringContaining('BEGIN CERTIFICATE'),
+    });
+  });
+});
