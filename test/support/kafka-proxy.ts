@@ -65,7 +65,7 @@ export class KafkaProxy {
     });
   }
 
-  /** Addresses are a text with its length and a number, each of the same size for both. */
+  /** Addresses are a text and a number, each of the same size for both; what comes before the text is its length, in one form or another. */
   private renamed(frame: Buffer): Buffer {
     const theirs = addressIn(this.broker);
     const ours = addressIn({ host: '127.0.0.1', port: (this.server.address() as AddressInfo).port });
@@ -75,10 +75,9 @@ export class KafkaProxy {
 }
 
 function addressIn({ host, port }: { readonly host: string; readonly port: number }): Buffer {
-  const bytes = Buffer.alloc(2 + host.length + 4);
-  bytes.writeInt16BE(host.length, 0);
-  bytes.write(host, 2);
-  bytes.writeInt32BE(port, 2 + host.length);
+  const bytes = Buffer.alloc(host.length + 4);
+  bytes.write(host);
+  bytes.writeInt32BE(port, host.length);
   return bytes;
 }
 
