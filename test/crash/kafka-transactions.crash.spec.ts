@@ -86,6 +86,24 @@ describeWithKafka('processes that count in Kafka transactions', () => {
     expect(await pages.committed()).toBe(count);
   });
 
+  it('and end with the same message are counted beside its offset, until one of them has handled it', async () => {
+    pages.partitions = 1;
+    await counter({ batchSize: 4 }).said(isReady);
+    await counters[0]?.kill();
+    await pages.view(10);
+    for (let times = 0; times < 3; times += 1) {
+      const dying = counter({ batchSize: 4, handlerMs: 60_000 });
+      await dying.said(isCalled);
+      expect(await pages.note()).toMatch(`in hand, returned ${times} times`);
+      // A batch, then halves of it.
+      await dying.said(isCalled, Math.max(1, 4 >> times));
+      await dying.kill();
+    }
+    counter({ batchSize: 4 });
+    expect(await pages.counted(10)).toEqual(numbers(10));
+    expect(await pages.note()).not.toMatch('in hand');
+  });
+
   it('cannot commit what they had begun when somebody else has taken over meanwhile', async () => {
     await counter().said(isReady);
     await counters[0]?.kill();

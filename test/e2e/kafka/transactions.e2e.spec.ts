@@ -75,6 +75,36 @@ describeWithKafka('Kafka transactions', () => {
     expect(await pages.committed()).toBe(3);
   });
 
+  it.each([1, 8])(
+    'a message with which too many processes have ended is given up, and what comes behind it is handled (batches of %i)',
+    async (batchSize) => {
+      pages.partitions = 1;
+      await pages.leave(await pages.counting(undefined, { batchSize }));
+      await pages.view(3);
+      // As a process leaves it that has had the first message in hand after twenty others.
+      const consumer = area.client.consumer({ groupId: pages.group });
+      const joined = new Promise((resolve) => consumer.on('consumer.group_join', resolve));
+      await consumer.connect();
+      await consumer.subscribe({ topic: pages.viewed, fromBeginning: true });
+      await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: async () => undefined });
+      await joined;
+      await consumer.commitOffsets([{ topic: pages.viewed, partition: 0, offset: '0', metadata: 'in hand, returned 20 times, n/1' }]);
+      await consumer.disconnect();
+      const called: number[] = [];
+      await pages.counting(
+        async ({ n }, { attempt }, app) => {
+          called.push(n);
+          await pages.count(app, n, attempt);
+        },
+        { batchSize },
+      );
+      expect(await pages.counted(2)).toEqual([2, 3]);
+      expect(called).not.toContain(1);
+      const [dead] = await pages.records(pages.deadLetters, 1);
+      expect(dead?.headers).toMatchObject({ 'holdfast-dead-code': 'HF_HANDLER_UNSETTLED_OFTEN', 'holdfast-dead-offset': '0' });
+    },
+  );
+
   it('a batch with one bad message is undone and handled one by one, so that only the bad one pays', async () => {
     pages.partitions = 1;
     const attempts = new Map<number, number>();

@@ -15,7 +15,7 @@ import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
 
 /** A message that came back so often is what ends its processes, or may be: as many times as RabbitMQ 4 delivers one, unless told otherwise. */
-const MOST_RETURNS = 20;
+export const MOST_RETURNS = 20;
 /** Between two tries to put a dead letter away; doubles. */
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5000;

@@ -9,6 +9,7 @@ import { KAFKA_UNIT, KafkaUnit, type KafkaUnits } from '../unit-of-work/kafka-un
 import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
 import { tellGivenUp } from './given-up.js';
 import { failureFacts, HandlerCall } from './handler-call.js';
+import { MOST_RETURNS } from './in-process-pipeline.js';
 import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { isReadable, nameOf, openMessages, type OpenedMessage, type ReadableMessage } from './opened-message.js';
@@ -40,7 +41,7 @@ type Failed = { readonly error: unknown } | undefined;
 /**
  * Handles messages in Kafka transactions: what handlers publish and how far was consumed are one commit, with the dead letters. A batch that fails is undone and
  * handled one by one, so that only the bad message pays. Retries are in this process, and what comes behind waits; a process that dies leaves the message to
- * the next one, with fresh attempts.
+ * the next one, with fresh attempts; the transport counts how often that was.
  */
 export class KafkaPipeline {
   constructor(
@@ -88,6 +89,11 @@ export class KafkaPipeline {
   /** Stays with one until it has ended. */
   private async alone(hand: Hand, message: OpenedMessage): Promise<void> {
     if (!isReadable(message)) return this.putAway(hand, message, { attempts: 0, error: message.error });
+    const { timesReturned = 0 } = message.incoming;
+    if (timesReturned > MOST_RETURNS) {
+      const error = hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: this.subscription.spec.name, times: timesReturned });
+      return this.putAway(hand, message, { attempts: 0, error });
+    }
     const { random, scheduler, inHand, failures } = this.context;
     const consumed = { consumed: [message.incoming], dead: [] };
     for (let attempt = 1; ; attempt += 1) {

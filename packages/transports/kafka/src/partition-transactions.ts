@@ -43,7 +43,17 @@ interface Tried {
   readonly position: Position;
 }
 
+/** One that is to be made. */
+interface Content extends Tried {
+  /** They must be ours yet. */
+  readonly records: readonly HeldRecord[];
+  readonly outgoing: readonly OutgoingRecord[];
+}
+
 let transactions = 0;
+
+/** Beside an offset: the message there is in hand, after so many processes had ended with it in hand. */
+const IN_HAND = /^in hand, returned (\d+) times/;
 
 /**
  * The Kafka transactions of one partition, with a transactional id of its own.
@@ -57,12 +67,33 @@ export class PartitionTransactions implements Closable {
   private opening: Promise<KafkaTransactions> | undefined;
   /** Where the group stood when it was opened. */
   private found: Position | undefined;
+  /** What whoever had it before had in hand, and how often that had come back: known once it is opened. */
+  private left: { readonly offset: bigint; readonly times: number } | undefined;
+  private hasOpened = false;
+  /** Nothing has been committed here yet: what comes first may be what ended the process before. */
+  isUntried = true;
   private uses = 0;
 
   constructor(
     private readonly window: PartitionWindow,
     private readonly parts: PartitionTransactionsParts,
   ) {}
+
+  /**
+   * Writes beside the offset that this message is in hand, with what is behind it, so that a process that ends with it has left word: nobody else counts it. Resolves with how many
+   * processes had ended with it before.
+   */
+  async mark(held: HeldRecord): Promise<number> {
+    let times = 0;
+    await this.inUse(async () => {
+      const producer = await this.opened();
+      times = this.left?.offset === held.offset ? this.left.times + 1 : 0;
+      const note = `in hand, returned ${times} times, ${this.nextNote()}`;
+      await this.commit(producer, { records: [held], published: [], outgoing: [], position: { ...this.place, offset: held.offset, note } });
+    });
+    if (times > 0) held.hasComeBack(times);
+    return times;
+  }
 
   /** Resolves when nobody else can commit, and the window begins where the group stands. */
   async ready(): Promise<void> {
@@ -89,16 +120,21 @@ export class PartitionTransactions implements Closable {
     const outgoing = [...(await this.withTopic(published)), ...letters];
     await this.inUse(async () => {
       const producer = await this.opened();
-      if (!records.every(({ isOurs }) => isOurs)) throw hfError('HF_LEASE_LOST', { resource: this.name });
-      const position = { ...this.place, offset: this.window.positionBehind(records.map(({ offset }) => offset)), note: this.nextNote() };
-      try {
-        await producer.transact(requestsOf(outgoing), this.parts.group, position);
-      } catch (error) {
-        await this.close();
-        await this.failed({ published, position }, error);
-      }
-      this.window.stand(position.offset);
+      const offset = this.window.positionBehind(records.map((each) => each.offset));
+      await this.commit(producer, { records, published, outgoing, position: { ...this.place, offset, note: this.nextNote() } });
     });
+    this.isUntried = false;
+  }
+
+  private async commit(producer: KafkaTransactions, { records, published, outgoing, position }: Content): Promise<void> {
+    if (!records.every(({ isOurs }) => isOurs)) throw hfError('HF_LEASE_LOST', { resource: this.name });
+    try {
+      await producer.transact(requestsOf(outgoing), this.parts.group, position);
+    } catch (error) {
+      await this.close();
+      await this.failed({ published, position }, error);
+    }
+    this.window.stand(position.offset);
   }
 
   /** The partition is somebody else's: what is being committed may be committed yet. */
@@ -143,8 +179,9 @@ export class PartitionTransactions implements Closable {
       try {
         await this.opened();
         if (this.found?.note === position.note) return;
-        // Somebody else has gone on from here, or has handled these messages himself: which of it is not to be seen.
-        if (this.found !== undefined && this.found.offset >= position.offset) break;
+        // Somebody else has gone on from here, or has handled these messages himself: which of it is not to be seen. A mark leaves the group where it is.
+        const passed = IN_HAND.test(position.note ?? '') ? position.offset + 1n : position.offset;
+        if (this.found !== undefined && this.found.offset >= passed) break;
         throw undone;
       } catch (failed) {
         if (failed === undone) throw undone;
@@ -177,6 +214,8 @@ export class PartitionTransactions implements Closable {
       throw error;
     }
     this.window.begin(this.found?.offset);
+    if (!this.hasOpened) this.left = leftIn(this.found);
+    this.hasOpened = true;
     this.producer = producer;
     await slots.opened(this);
     return producer;
@@ -228,6 +267,11 @@ export class PartitionTransactions implements Closable {
   }
 }
 
+function leftIn(found: Position | undefined): { readonly offset: bigint; readonly times: number } | undefined {
+  const [, times] = IN_HAND.exec(found?.note ?? '') ?? [];
+  return found === undefined || times === undefined ? undefined : { offset: found.offset, times: Number(times) };
+}
+
 /** Messages of a partition that are handled in transactions. */
 export class TransactionalIntake extends HeldIntake {
   constructor(
@@ -242,7 +286,11 @@ export class TransactionalIntake extends HeldIntake {
   override async lease(limit: number): Promise<Lease | undefined> {
     if (this.length === 0) return undefined;
     await this.transactions.ready();
-    return super.lease(limit);
+    const first = this.records.find(({ isOurs }) => isOurs);
+    if (first === undefined || !this.transactions.isUntried) return super.lease(limit);
+    // What ends processes may be any one of a batch: it is looked for in halves.
+    const times = await this.transactions.mark(first);
+    return super.lease(Math.max(1, Math.floor(limit / 2 ** times)));
   }
 
   async transact({ consumed, ...rest }: BrokerTransaction): Promise<void> {

@@ -205,7 +205,7 @@ export class PartitionWindow {
 
 /** A message of a window that was taken. */
 export class HeldRecord implements HeldMessage {
-  readonly incoming: Incoming;
+  incoming: Incoming;
   private isGivenBack = false;
 
   constructor(
@@ -218,6 +218,11 @@ export class HeldRecord implements HeldMessage {
 
   get offset(): bigint {
     return this.record.offset;
+  }
+
+  /** It is handed over once more, after so many processes that had it in hand have ended. */
+  hasComeBack(times: number): void {
+    this.incoming = { ...this.incoming, timesReturned: times, isRedelivery: true };
   }
 
   get isOurs(): boolean {

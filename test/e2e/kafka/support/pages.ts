@@ -102,10 +102,23 @@ export class Pages {
     return `${this.prefix}-dead.analytics.count`;
   }
 
+  get group(): string {
+    return `${this.prefix}analytics/count`;
+  }
+
+  get viewed(): string {
+    return this.topicOf('page.viewed');
+  }
+
+  /** What stands beside the offset of the first partition. */
+  async note(): Promise<string> {
+    const [found] = await this.area.as((admin) => admin.fetchOffsets({ groupId: this.group, topics: [this.viewed] }));
+    return found?.partitions.find(({ partition }) => partition === 0)?.metadata ?? '';
+  }
+
   /** How far the group is, over all partitions. */
   async committed(): Promise<number> {
-    const topics = [this.topicOf('page.viewed')];
-    const found = await this.area.as((admin) => admin.fetchOffsets({ groupId: `${this.prefix}analytics/count`, topics }));
+    const found = await this.area.as((admin) => admin.fetchOffsets({ groupId: this.group, topics: [this.viewed] }));
     return (found[0]?.partitions ?? []).reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
   }
 
