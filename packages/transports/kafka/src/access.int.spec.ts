@@ -1,4 +1,12 @@
-import { Authority, describeWithOwnKafka, EmbeddedKafka, envelopeOf, KAFKA_START_MS, kafkaAreaAt } from '@holdfast-internal/test-support';
+import {
+  Authority,
+  describeWithOwnKafka,
+  EmbeddedKafka,
+  envelopeOf,
+  KAFKA_START_MS,
+  kafkaAreaAt,
+  kafkaDriver,
+} from '@holdfast-internal/test-support';
 import type { BrokerTlsOptions } from '@holdfast/core';
 import { eventually, Scene } from './kafka-scene.spec.js';
 
@@ -81,7 +89,7 @@ describeOverTls('a Kafka over TLS', () => {
     ],
     ['it is shown no certificate', () => ({ ca: authority.cert }), /certificate.*kafka\(\{ ssl \}\)/],
   ])('is not spoken to when %s, which the refused start says', async (_, ssl, sentence) => {
-    const transport = scene.transport({ ssl: ssl(), startTimeout: '3s', sessionTimeout: '2s' });
-    await expect(transport.start({ subscriptions: [] })).rejects.toThrow(sentence);
+    const start = async () => scene.transport({ ssl: ssl(), startTimeout: '3s', sessionTimeout: '2s' }).start({ subscriptions: [] });
+    await expect(start()).rejects.toThrow(sentence);
   });
 });

@@ -20,7 +20,7 @@ import { ConfluentTransactions } from './confluent-transactions.js';
 import { refusalIn } from './refusal.js';
 
 /**
- * Kafka through librdkafka, by the callbacks that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
+ * Kafka through librdkafka, by the listeners that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
  * known to stop, and time-outs that cannot be set.
  */
 export class ConfluentClient implements KafkaDriver {
@@ -57,8 +57,8 @@ export class ConfluentClient implements KafkaDriver {
 
   async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {
     const { library, settings } = this.parts;
-    const make = (callbacks: object) =>
-      new library.KafkaConsumer({ ...this.config, ...memberConfig(settings, options.group), ...callbacks }, FROM_THE_OLDEST);
+    const make = (listeners: object) =>
+      new library.KafkaConsumer({ ...this.config, ...memberConfig(settings, options.group), ...listeners }, FROM_THE_OLDEST);
     const consumer = new ConfluentConsumer(make, options, this.parts);
     return this.opened('a consumer', consumer, consumer.join());
   }

@@ -35,8 +35,8 @@ export class ConfluentConsumer implements KafkaConsumer {
   private memberships = 0;
 
   constructor(
-    /** @param callbacks to be called by librdkafka */
-    make: (callbacks: ConsumerCallbacks) => NativeConsumer,
+    /** @param listeners to be called by librdkafka */
+    make: (listeners: ConsumerListeners) => NativeConsumer,
     private readonly options: ConsumerOptions,
     private readonly parts: ConfluentParts,
   ) {
@@ -201,7 +201,7 @@ export class ConfluentConsumer implements KafkaConsumer {
 const RESET = /([\w.-]+) \[(\d+)\]: offset reset .*out of range/i;
 
 /** What librdkafka calls. */
-export interface ConsumerCallbacks {
+export interface ConsumerListeners {
   readonly rebalance_cb: (told: NativeError, places: readonly NativePlace[]) => void;
   readonly queue_non_empty_cb: () => void;
 }

@@ -46,7 +46,7 @@ export interface NativeProducer extends NativeClient {
   flush(timeoutMs: number, done: Done): void;
   initTransactions(timeoutMs: number, done: Done): void;
   beginTransaction(done: Done): void;
-  sendOffsetsToTransaction(places: readonly NativePlace[], consumer: NativeConsumer, timeoutMs: number, done: Done): void;
+  sendOffsetsToTransaction(...args: readonly [readonly NativePlace[], NativeConsumer, number, Done]): void;
   commitTransaction(timeoutMs: number, done: Done): void;
   abortTransaction(timeoutMs: number, done: Done): void;
 }

@@ -2,7 +2,7 @@ import { silentLogger, VirtualTime } from '@holdfast/core';
 import type { Membership, ReceivedRecord } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
 import { clientConfig } from './confluent-config.js';
-import { ConfluentConsumer, type ConsumerCallbacks } from './confluent-consumer.js';
+import { ConfluentConsumer, type ConsumerListeners } from './confluent-consumer.js';
 import { GIVEN, memberConfig, TAKEN } from './confluent-group.js';
 import type { ConfluentLibrary, NativeAdmin, NativeConsumer, NativeError, NativeRecord } from './confluent-library.js';
 import { settingsFrom } from './settings.js';
@@ -11,7 +11,7 @@ import { settingsFrom } from './settings.js';
 class Puppet {
   readonly listeners = new Map<string, ((told: object) => void)[]>();
   readonly calls: string[] = [];
-  callbacks: ConsumerCallbacks | undefined;
+  asked: ConsumerListeners | undefined;
   fetched: readonly NativeRecord[] = [];
   isLost = false;
   isThere = false;
@@ -44,7 +44,7 @@ class Puppet {
   }
 
   change(code: number, partitions: readonly number[]): void {
-    this.callbacks?.rebalance_cb({ code } as NativeError, partitions.map(placeOf));
+    this.asked?.rebalance_cb({ code } as NativeError, partitions.map(placeOf));
   }
 }
 
@@ -54,8 +54,8 @@ async function joined(received: (records: readonly ReceivedRecord[]) => void = (
   const time = new VirtualTime();
   const puppet = new Puppet();
   const memberships: Membership[] = [];
-  const make = (callbacks: ConsumerCallbacks) => {
-    puppet.callbacks = callbacks;
+  const make = (listeners: ConsumerListeners) => {
+    puppet.asked = listeners;
     return puppet as unknown as NativeConsumer;
   };
   const parts = {
@@ -114,7 +114,7 @@ describe('the driver confluent', () => {
       timestamp: 0,
     });
     puppet.fetched = [record(0, 5), record(2, 1), record(0, 6)];
-    puppet.callbacks?.queue_non_empty_cb();
+    puppet.asked?.queue_non_empty_cb();
     await time.advance(0);
     expect(received).toEqual(['0/5 0/6', '2/1']);
   });

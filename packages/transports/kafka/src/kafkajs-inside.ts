@@ -6,7 +6,6 @@ import type { FetchedPartition } from './committed-only.js';
 export interface Broker {
   fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
   joinGroup(request: JoinRequest): Promise<{ readonly memberId: string }>;
-  leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
 }

@@ -7,12 +7,12 @@ import { type Broker, eachBroker, type JoinRequest } from './kafkajs-inside.js';
  */
 export function rejoining(kafka: Kafka): Kafka {
   const known = new WeakSet<Broker>();
-  /** Ids by group, of members that have not left. */
+  /** Ids by group: the last that were given. A group that was left does not know them any more, and says so. */
   const members = new Map<string, string>();
   eachBroker(kafka, (broker) => {
     if (known.has(broker)) return;
     known.add(broker);
-    const [join, leave] = [broker.joinGroup.bind(broker), broker.leaveGroup.bind(broker)];
+    const join = broker.joinGroup.bind(broker);
     const comeIn = async (request: JoinRequest) => {
       const answer = await join(request);
       members.set(request.groupId, answer.memberId);
@@ -29,11 +29,6 @@ export function rejoining(kafka: Kafka): Kafka {
         members.delete(groupId);
         return comeIn(request);
       }
-    };
-    broker.leaveGroup = async (request) => {
-      const answer = await leave(request);
-      if (members.get(request.groupId) === request.memberId) members.delete(request.groupId);
-      return answer;
     };
   });
   return kafka;
