@@ -27,6 +27,9 @@ const OF_TLS = /SSL handshake failed|SSL_HANDSHAKE|certificate/i;
 /** Tries of a start that a connection has time for. */
 const TRIES = 3;
 
+/** Clients that have spoken with a broker, or are about to. */
+const openings = new WeakMap<NativeClient, { readonly answer: Promise<unknown>; isOpen: boolean }>();
+
 /**
  * Resolves when it has spoken with a broker. librdkafka tries again by itself, and what it says in the end is that it was in vain; why is in its log alone. When it is not
  * let in, or TLS comes to nothing, that is told at once.
@@ -43,8 +46,11 @@ export async function connected(client: NativeClient, { settings }: Pick<Conflue
   });
   refused.catch(() => undefined);
   const timeout = Math.min(settings.requestTimeoutMs, Math.ceil(settings.startTimeoutMs / TRIES));
+  const opening = { answer: called((done) => client.connect({ allTopics: false, timeout }, done)), isOpen: false };
+  openings.set(client, opening);
   try {
-    await Promise.race([refused, called((done) => client.connect({ allTopics: false, timeout }, done))]);
+    await Promise.race([refused, opening.answer]);
+    opening.isOpen = true;
   } catch (error) {
     throw told ?? error;
   }
@@ -58,12 +64,19 @@ function failureIn(message: string): Error {
   return new Error(reason);
 }
 
-/** A broker that does not answer must not keep us; what goes on behind our back ends by itself. */
+/**
+ * A broker that does not answer must not keep us; what goes on behind our back ends by itself. One that is still opening is let go of when it is open: the library lets go
+ * of one that fails by itself, and looks whether it is free already before it takes its lock: two at once could free it twice.
+ */
 export async function disconnected(
   client: NativeClient,
   { scheduler, settings }: Pick<ConfluentParts, 'scheduler' | 'settings'>,
 ): Promise<void> {
-  if (!client.isConnected()) return;
-  const gone = called((done) => client.disconnect(done));
-  await within(scheduler, { request: 'the end of a client', timeoutMs: settings.requestTimeoutMs }, gone).catch(() => undefined);
+  const opening = openings.get(client);
+  if (opening === undefined) return;
+  openings.delete(client);
+  const leave = () => called((done) => client.disconnect(done));
+  if (opening.isOpen)
+    await within(scheduler, { request: 'the end of a client', timeoutMs: settings.requestTimeoutMs }, leave()).catch(() => undefined);
+  else void opening.answer.then(leave).catch(() => undefined);
 }

@@ -2,6 +2,7 @@ import { silentLogger, VirtualTime } from '@holdfast/core';
 import type { Membership, ReceivedRecord } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
 import { clientConfig } from './confluent-config.js';
+import { connected, disconnected } from './confluent-connection.js';
 import { ConfluentConsumer, type ConsumerListeners } from './confluent-consumer.js';
 import { GIVEN, memberConfig, TAKEN } from './confluent-group.js';
 import type { ConfluentLibrary, NativeAdmin, NativeConsumer, NativeError, NativeRecord } from './confluent-library.js';
@@ -152,6 +153,27 @@ describe('the driver confluent', () => {
     puppet.tell('event.error', Object.assign(new Error('fenced'), { code: -150 }));
     await time.advance(0);
     expect(lost()).toMatchObject({ message: 'fenced' });
+  });
+
+  it('is not let go of while it is opening: the library lets go of one that fails', async () => {
+    const puppet = new Puppet();
+    let done: (error: null) => void = () => undefined;
+    puppet.connect = (_, opened) => {
+      done = opened;
+    };
+    const left = jest.spyOn(puppet, 'disconnect');
+    const time = new VirtualTime();
+    const parts = { settings: settingsFrom({ brokers: ['a:1'] }), scheduler: time };
+    const native = puppet as unknown as NativeConsumer;
+    const opening = connected(native, parts);
+    await time.advance(0);
+    puppet.tell('event.log', { fac: 'FAIL', message: '[thrd:x]: a:1: SASL authentication error: no (after 1ms)' });
+    await expect(opening).rejects.toMatchObject({ type: 'SASL_AUTHENTICATION_FAILED' });
+    await disconnected(native, parts);
+    expect(left).not.toHaveBeenCalled();
+    done(null);
+    await time.advance(0);
+    expect(left).toHaveBeenCalledTimes(1);
   });
 
   it('takes a negative offset for none, and no topic that was not asked for', async () => {
