@@ -42,6 +42,7 @@ export interface CoordinatorQuestion {
 /** The brokers that one producer, consumer or admin knows. */
 export interface Cluster {
   findBroker(place: unknown): Promise<Broker>;
+  refreshMetadata(): Promise<unknown>;
   findGroupCoordinatorMetadata(question: CoordinatorQuestion): Promise<CoordinatorAnswer>;
 }
 
