@@ -105,6 +105,21 @@ describeWithKafka('Kafka transactions', () => {
     },
   );
 
+  it('a process that stops in order while a message waits for its next try is not counted', async () => {
+    pages.partitions = 1;
+    const fail = () => Promise.reject(new Error('not yet'));
+    const app = await pages.counting(fail, { retry: { attempts: 3, backoff: { delay: '60s', jitter: 'none' } } });
+    await pages.view(1);
+    await eventually(
+      () => pages.note(),
+      (note) => note.startsWith('in hand'),
+    );
+    await pages.leave(app);
+    expect(await pages.note()).not.toMatch('in hand');
+    await pages.counting();
+    expect(await pages.counted(1)).toEqual([1]);
+  });
+
   it('a batch with one bad message is undone and handled one by one, so that only the bad one pays', async () => {
     pages.partitions = 1;
     const attempts = new Map<number, number>();

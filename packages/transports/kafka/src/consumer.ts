@@ -1,4 +1,5 @@
 import {
+  atMost,
   type DeadLetterReason,
   emit,
   hfError,
@@ -19,6 +20,7 @@ import { PartitionTransactions, TransactionalIntake } from './partition-transact
 import { PartitionWindow } from './partition-window.js';
 import type { ProducerSlots } from './producer-slots.js';
 import type { Publisher } from './publisher.js';
+import { isTooLarge } from './refusal.js';
 import type { Settings } from './settings.js';
 import { NOTHING_IN_HAND, type Topics } from './topics.js';
 import { attributeOf } from './wire.js';
@@ -27,6 +29,8 @@ import { attributeOf } from './wire.js';
 const AGAIN_MS = 300;
 /** Before an engine that took nothing is asked again. */
 const IDLE_MS = 100;
+/** For a word about what is still in hand at the end: whoever leaves has a second for all of it. */
+const UNMARK_MS = 500;
 
 /** What a consumer works with. */
 export interface ConsumerParts {
@@ -103,6 +107,7 @@ export class Consumer {
     this.isStopped = true;
     this.forget();
     await Promise.all(this.tasks);
+    await this.unmark();
     await this.current?.commits?.last(NOTHING_IN_HAND);
   }
 
@@ -110,7 +115,13 @@ export class Consumer {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.forget();
+    await atMost(this.parts.context, UNMARK_MS, this.unmark());
     await this.keeper.stop();
+  }
+
+  /** What a handler still has, or what waits for its next try, has not ended this process. */
+  private async unmark(): Promise<void> {
+    await Promise.all(this.windows().map((window) => this.transactions.get(window)?.unmark()));
   }
 
   private async open(): Promise<KafkaConsumer> {
@@ -297,9 +308,10 @@ export class Consumer {
   private async putDeadLetter(record: ReceivedRecord, reason: DeadLetterReason): Promise<void> {
     const { names, publisher, spec } = this.parts;
     const topic = names.deadLettersOf(spec);
-    let outcome = await publisher.put(deadLetterOf(record, reason, topic));
-    if (outcome === 'rejected') outcome = await publisher.put(shortDeadLetterOf(record, reason, topic));
-    if (outcome !== 'confirmed') throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome });
+    let { outcome, error } = await publisher.put(deadLetterOf(record, reason, topic));
+    if (outcome === 'rejected' && isTooLarge(error)) ({ outcome, error } = await publisher.put(shortDeadLetterOf(record, reason, topic)));
+    if (outcome === 'confirmed') return;
+    throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome }, { cause: error });
   }
 
   private get isTaking(): boolean {

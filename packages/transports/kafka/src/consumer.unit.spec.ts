@@ -1,5 +1,5 @@
 import { Catcher, specOf } from '@holdfast-internal/test-support';
-import { seededRandom, silentLogger, type TransportContext, VirtualTime } from '@holdfast/core';
+import { type DeadLetterReason, seededRandom, silentLogger, type TransportContext, VirtualTime } from '@holdfast/core';
 import type { ConsumerOptions, KafkaAdmin, KafkaClient, Position, ReceivedRecord } from './client.port.js';
 import { Consumer } from './consumer.js';
 import { Names } from './names.js';
@@ -25,6 +25,7 @@ class Bench {
   private partitions: readonly number[] = [];
   commit = async (_positions: readonly Position[]): Promise<void> => undefined;
   lose: (reason: unknown) => void = () => undefined;
+  put: Publisher['put'] = () => Promise.reject(new Error('none'));
 
   constructor(spec = specOf('reader')) {
     this.catcher = new Catcher(spec.batchSize);
@@ -41,7 +42,7 @@ class Bench {
       client: this.client(),
       names: new Names({ prefix: 'holdfast.', topics: {} }, 'scene'),
       topics: { ensure: async (specs) => void this.ensured.push(...specs.map(({ from }) => from)) } as Partial<Topics> as Topics,
-      publisher: {} as Publisher,
+      publisher: { put: (record) => this.put(record) } as Partial<Publisher> as Publisher,
       slots: new ProducerSlots(1),
       spec,
       sink: this.catcher,
@@ -282,6 +283,30 @@ describe('a consumer', () => {
     bench.commit = async () => undefined;
     await bench.time.advance('1s');
     expect(bench.committed.at(-1)).toBe('0:1');
+  });
+
+  it('puts a dead letter away without its data for its size, and for nothing else that is said of it', async () => {
+    const bench = new Bench();
+    const put: number[] = [];
+    const refusals = ['TOPIC_AUTHORIZATION_FAILED', 'MESSAGE_TOO_LARGE'];
+    bench.put = async ({ value }) => {
+      put.push(value?.byteLength ?? 0);
+      const type = refusals.shift();
+      return { outcome: type === undefined ? 'confirmed' : 'rejected', error: Object.assign(new Error(type), { type }) };
+    };
+    const failure = { code: 'X', message: 'no', fingerprint: 'f', stack: undefined } as DeadLetterReason['failure'];
+    const deadLetter = { subscription: 'reader', attempts: 1, failure, at: new Date(0) };
+    const failed: unknown[] = [];
+    bench.catcher.handle = async (intake) => {
+      const { messages } = await intake.take(undefined as never, 1);
+      await intake.settle(messages, { deadLetter }).catch((error) => void failed.push(error.code));
+      return 'worked';
+    };
+    await bench.start(0);
+    await bench.read(0, 0);
+    await bench.time.advance('1s');
+    expect(failed).toEqual(['HF_BROKER_DEAD_LETTER']);
+    expect(put).toEqual([10, 10, 0]);
   });
 
   it('reads a topic that was made anew since the start from its beginning', async () => {

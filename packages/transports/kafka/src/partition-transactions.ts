@@ -4,7 +4,6 @@ import {
   hfError,
   HeldIntake,
   type Incoming,
-  isHoldfastError,
   type Lease,
   type TransportContext,
 } from '@holdfast/core';
@@ -14,7 +13,7 @@ import type { Names } from './names.js';
 import type { HeldRecord, PartitionWindow } from './partition-window.js';
 import type { Closable, ProducerSlots } from './producer-slots.js';
 import { requestsOf } from './publisher.js';
-import { isFenced, produceFailureOf } from './refusal.js';
+import { isFenced, isTooLarge, produceFailureOf } from './refusal.js';
 import type { Settings } from './settings.js';
 import type { Topics } from './topics.js';
 import { toRecord } from './wire.js';
@@ -50,10 +49,17 @@ interface Content extends Tried {
   readonly outgoing: readonly OutgoingRecord[];
 }
 
+/** A message that was in hand when the partition came here. */
+interface Left {
+  readonly offset: bigint;
+  /** How many processes have ended with it. */
+  readonly times: number;
+}
+
 let transactions = 0;
 
 /** Beside an offset: the message there is in hand, after so many processes had ended with it in hand. */
-const IN_HAND = /^in hand, returned (\d+) times/;
+const IN_HAND = /^in hand, returned (\d+) times, (.*)\/\d+$/;
 
 /**
  * The Kafka transactions of one partition, with a transactional id of its own.
@@ -67,8 +73,10 @@ export class PartitionTransactions implements Closable {
   private opening: Promise<KafkaTransactions> | undefined;
   /** Where the group stood when it was opened. */
   private found: Position | undefined;
-  /** What whoever had it before had in hand, and how often that had come back: known once it is opened. */
-  private left: { readonly offset: bigint; readonly times: number } | undefined;
+  /** What whoever had it before had in hand: known once it is opened. */
+  private left: Left | undefined;
+  /** What the group has been told to be in hand here. */
+  private marked: bigint | undefined;
   private hasOpened = false;
   /** Nothing has been committed here yet: what comes first may be what ended the process before. */
   isUntried = true;
@@ -81,18 +89,29 @@ export class PartitionTransactions implements Closable {
 
   /**
    * Writes beside the offset that this message is in hand, with what is behind it, so that a process that ends with it has left word: nobody else counts it. Resolves with how many
-   * processes had ended with it before.
+   * processes had ended with it before; one that goes on, and has only lost its place in the group, is none.
    */
   async mark(held: HeldRecord): Promise<number> {
     let times = 0;
     await this.inUse(async () => {
       const producer = await this.opened();
-      times = this.left?.offset === held.offset ? this.left.times + 1 : 0;
+      times = this.left?.offset === held.offset ? this.left.times : 0;
       const note = `in hand, returned ${times} times, ${this.nextNote()}`;
       await this.commit(producer, { records: [held], published: [], outgoing: [], position: { ...this.place, offset: held.offset, note } });
+      this.marked = held.offset;
     });
     if (times > 0) held.hasComeBack(times);
     return times;
+  }
+
+  /** This process ends in order: what it has in hand has not ended it. In vain it is counted once more, and nothing else comes of it. */
+  async unmark(): Promise<void> {
+    const { marked: offset, producer } = this;
+    // What is being committed takes the mark away by itself.
+    if (offset === undefined || producer === undefined || this.uses > 0 || !this.window.isOurs) return;
+    this.marked = undefined;
+    const position = { ...this.place, offset, note: this.nextNote() };
+    await this.inUse(() => producer.transact([], this.parts.group, position)).catch(() => undefined);
   }
 
   /** Resolves when nobody else can commit, and the window begins where the group stands. */
@@ -105,8 +124,9 @@ export class PartitionTransactions implements Closable {
     try {
       await this.attempt(records, content, deadLetterOf);
     } catch (error) {
-      if (content.dead.length === 0 || !isHoldfastError(error, 'HF_PUBLISH_FAILED')) throw error;
-      // It may be the dead letter that is too large, and nothing behind it would ever be handled.
+      // Several may be too large together, and each by itself is not: they are tried one by one by whoever calls.
+      if (content.dead.length !== 1 || !isTooLarge(error)) throw error;
+      // It may be the dead letter, and nothing behind it would ever be handled.
       await this.attempt(records, content, shortDeadLetterOf);
     }
   }
@@ -124,6 +144,7 @@ export class PartitionTransactions implements Closable {
       await this.commit(producer, { records, published, outgoing, position: { ...this.place, offset, note: this.nextNote() } });
     });
     this.isUntried = false;
+    this.marked = undefined;
   }
 
   private async commit(producer: KafkaTransactions, { records, published, outgoing, position }: Content): Promise<void> {
@@ -214,7 +235,9 @@ export class PartitionTransactions implements Closable {
       throw error;
     }
     this.window.begin(this.found?.offset);
-    if (!this.hasOpened) this.left = leftIn(this.found);
+    // Somebody else has gone on from there meanwhile.
+    if (this.found?.offset !== this.marked) this.marked = undefined;
+    if (!this.hasOpened) this.left = leftIn(this.found, this.parts.context.nodeId);
     this.hasOpened = true;
     this.producer = producer;
     await slots.opened(this);
@@ -267,9 +290,10 @@ export class PartitionTransactions implements Closable {
   }
 }
 
-function leftIn(found: Position | undefined): { readonly offset: bigint; readonly times: number } | undefined {
-  const [, times] = IN_HAND.exec(found?.note ?? '') ?? [];
-  return found === undefined || times === undefined ? undefined : { offset: found.offset, times: Number(times) };
+function leftIn(found: Position | undefined, nodeId: string): Left | undefined {
+  const [, times, by] = IN_HAND.exec(found?.note ?? '') ?? [];
+  if (found === undefined || times === undefined) return undefined;
+  return { offset: found.offset, times: Number(times) + (by === nodeId ? 0 : 1) };
 }
 
 /** Messages of a partition that are handled in transactions. */

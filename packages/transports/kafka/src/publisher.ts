@@ -34,6 +34,8 @@ export interface PublisherParts {
 interface Call {
   readonly outcomes: PublishOutcome[];
   readonly sendings: Set<Sending>;
+  /** Told why one of them is not known to be there. */
+  readonly failed: (error: unknown) => void;
   readonly ended: () => void;
 }
 
@@ -97,10 +99,13 @@ export class Publisher {
     );
   }
 
-  /** Publishes something that is no message of the bus. */
-  async put(record: OutgoingRecord): Promise<PublishOutcome> {
-    const [outcome] = await this.call([{ record, makesTopic: true, envelope: undefined }]);
-    return outcome as PublishOutcome;
+  /** Publishes something that is no message of the bus; with the reason why it is not known to be there. */
+  async put(record: OutgoingRecord): Promise<{ readonly outcome: PublishOutcome; readonly error: unknown }> {
+    let error: unknown;
+    const [outcome] = await this.call([{ record, makesTopic: true, envelope: undefined }], (reason) => {
+      error = reason;
+    });
+    return { outcome: outcome as PublishOutcome, error };
   }
 
   /** Sends nothing new from now on, and waits for what is sent to be answered. */
@@ -139,7 +144,10 @@ export class Publisher {
     logger.warn('there is no producer; it is tried again', told);
   }
 
-  private call(messages: readonly Pick<Sending, 'record' | 'makesTopic' | 'envelope'>[]): Promise<readonly PublishOutcome[]> {
+  private call(
+    messages: readonly Pick<Sending, 'record' | 'makesTopic' | 'envelope'>[],
+    failed: Call['failed'] = () => undefined,
+  ): Promise<readonly PublishOutcome[]> {
     const outcomes = messages.map((): PublishOutcome => 'unknown');
     if (this.isClosing || messages.length === 0) return Promise.resolve(outcomes);
     const { context, settings } = this.parts;
@@ -149,7 +157,7 @@ export class Publisher {
         timer.cancel();
         resolve(outcomes);
       };
-      const call: Call = { outcomes, sendings: new Set(), ended };
+      const call: Call = { outcomes, sendings: new Set(), failed, ended };
       for (const [place, message] of messages.entries()) {
         const sending = { ...message, call, place, bytes: bytesOf(message.record), isAlone: false };
         call.sendings.add(sending);
@@ -218,6 +226,7 @@ export class Publisher {
     if (!isWaitedFor(sending)) return;
     const { call, place, envelope, record } = sending;
     call.outcomes[place] = outcome;
+    if (error !== undefined) call.failed(error);
     if (envelope !== undefined && outcome !== 'confirmed') {
       const { id, source, type, key } = envelope;
       emit('message:unconfirmed', () => ({ id, source, type, key, outcome, error }));

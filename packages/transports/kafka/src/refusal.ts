@@ -59,6 +59,11 @@ function causesOf(error: unknown): readonly Cause[] {
   return causes;
 }
 
+/** It is the size that Kafka does not take: of one record, or of what was sent with it. */
+export function isTooLarge(error: unknown): boolean {
+  return causesOf(error).some(({ type }) => type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE');
+}
+
 /** The broker has not ended the transaction before yet. */
 export function isStillEnding(error: unknown): boolean {
   return causesOf(error).some(({ type }) => type === 'CONCURRENT_TRANSACTIONS');

@@ -1,0 +1,138 @@
+import { type DeadLetterReason, silentLogger, type TransportContext, VirtualTime } from '@holdfast/core';
+import type { KafkaAdmin, KafkaClient, KafkaTransactions, OutgoingRecord, Position, ReceivedRecord } from './client.port.js';
+import { Names } from './names.js';
+import { PartitionTransactions } from './partition-transactions.js';
+import { type HeldRecord, PartitionWindow } from './partition-window.js';
+import { ProducerSlots } from './producer-slots.js';
+import { settingsFrom } from './settings.js';
+import type { Topics } from './topics.js';
+
+const place = { topic: 't', partition: 0 };
+const REASON: DeadLetterReason = {
+  subscription: 's',
+  attempts: 1,
+  failure: { code: 'X', message: 'no', fingerprint: 'f' } as DeadLetterReason['failure'],
+  at: new Date(0),
+};
+
+/** A group at a broker whose partition processes take over, one after another. */
+class Partition {
+  position: Position = { ...place, offset: 0n };
+  readonly appended: (readonly OutgoingRecord[])[] = [];
+  /** What the broker says to a request. */
+  refusal: (records: readonly OutgoingRecord[]) => string | undefined = () => undefined;
+  private readonly time = new VirtualTime();
+
+  /** A process takes it over. */
+  taken(nodeId: string, count = 1): { readonly transactions: PartitionTransactions; readonly held: readonly HeldRecord[] } {
+    const window: PartitionWindow = new PartitionWindow(place, { changed: () => undefined, putDeadLetter: async () => undefined });
+    const transactions = new PartitionTransactions(window, {
+      context: { nodeId, scheduler: this.time, logger: silentLogger } as Partial<TransportContext> as TransportContext,
+      settings: settingsFrom({ brokers: ['a:1'] }),
+      client: this.client(),
+      names: new Names({ prefix: 'holdfast.', topics: {}, transactionalId: 'tx' } as ConstructorParameters<typeof Names>[0], 'scene'),
+      topics: { missing: async () => new Set() } as Partial<Topics> as Topics,
+      slots: new ProducerSlots(1),
+      group: 'g',
+      deadLetters: 'dead',
+      timeoutMs: 1000,
+    });
+    const records = Array.from({ length: count }, (_, n): ReceivedRecord => {
+      return { ...place, offset: this.position.offset + BigInt(n), key: null, value: Buffer.alloc(60), headers: {}, at: new Date(0) };
+    });
+    window.receive(records, () => true);
+    return { transactions, held: window.take(count) };
+  }
+
+  /** How often its first message has come back, for a process that takes it over now. */
+  async returned(nodeId: string): Promise<number> {
+    const { transactions, held } = this.taken(nodeId);
+    return transactions.mark(held[0] as HeldRecord);
+  }
+
+  private client(): KafkaClient {
+    const producer: KafkaTransactions = {
+      lost: new Promise(() => undefined),
+      end: async () => undefined,
+      transact: async (requests, _, position) => {
+        const type = this.refusal(requests.flat());
+        if (type !== undefined) throw Object.assign(new Error(type), { type });
+        this.position = position;
+        this.appended.push(...requests);
+      },
+    };
+    const admin = { positions: async () => [this.position], ends: async () => [{ ...place, first: 0n, next: 100n }] };
+    return {
+      openTransactions: async () => producer,
+      administer: (work: (admin: KafkaAdmin) => Promise<unknown>) => work(admin as Partial<KafkaAdmin> as KafkaAdmin),
+    } as Partial<KafkaClient> as KafkaClient;
+  }
+}
+
+describe('a message that is in hand in Kafka transactions', () => {
+  it('is counted for each process that has ended with it, and not for one that has only taken it once more', async () => {
+    const partition = new Partition();
+    expect(await partition.returned('a')).toBe(0);
+    expect(await partition.returned('a')).toBe(0);
+    expect(await partition.returned('b')).toBe(1);
+    expect(await partition.returned('b')).toBe(1);
+    expect(await partition.returned('c')).toBe(2);
+  });
+
+  it('is not counted when its process has ended in order, and the group stays where it was', async () => {
+    const partition = new Partition();
+    const { transactions, held } = partition.taken('a');
+    await transactions.mark(held[0] as HeldRecord);
+    await transactions.unmark();
+    expect(partition.position).toMatchObject({ offset: 0n, note: expect.stringMatching(/^a\/\d+$/) });
+    expect(await partition.returned('b')).toBe(0);
+  });
+
+  it('leaves no word at the end when it was consumed: somebody else may have gone on', async () => {
+    const partition = new Partition();
+    const { transactions, held } = partition.taken('a');
+    await transactions.mark(held[0] as HeldRecord);
+    await transactions.transact(held, { published: [], dead: [] });
+    const { position } = partition;
+    await transactions.unmark();
+    expect(partition.position).toBe(position);
+  });
+
+  it('leaves no word at the end when somebody else has gone on from there while the id was closed here', async () => {
+    const partition = new Partition();
+    const { transactions, held } = partition.taken('a');
+    await transactions.mark(held[0] as HeldRecord);
+    await transactions.close();
+    partition.position = { ...place, offset: 5n, note: 'b/1' };
+    await transactions.ready();
+    await transactions.unmark();
+    expect(partition.position).toMatchObject({ offset: 5n, note: 'b/1' });
+  });
+});
+
+describe('dead letters in Kafka transactions', () => {
+  const dataOf = (partition: Partition) => partition.appended.flat().map(({ value }) => value?.byteLength ?? 0);
+  const putAway = async (partition: Partition, count: number) => {
+    const { transactions, held } = partition.taken('a', count);
+    await transactions.transact(held, { published: [], dead: held.map(({ incoming }) => ({ message: incoming, reason: REASON })) });
+  };
+
+  it('that are too large together are left to be tried one by one, and keep their data', async () => {
+    const partition = new Partition();
+    const bytes = (records: readonly OutgoingRecord[]) => records.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0);
+    partition.refusal = (records) => (bytes(records) > 500 ? 'RECORD_LIST_TOO_LARGE' : undefined);
+    await expect(putAway(partition, 10)).rejects.toMatchObject({ code: 'HF_PUBLISH_FAILED' });
+    await putAway(partition, 1);
+    expect(dataOf(partition)).toEqual([60]);
+  });
+
+  it('lose their data for their size, and for nothing else that is said of them', async () => {
+    const partition = new Partition();
+    const isWhole = (records: readonly OutgoingRecord[]) => records.some(({ value }) => value !== null);
+    partition.refusal = (records) => (isWhole(records) ? 'TOPIC_AUTHORIZATION_FAILED' : undefined);
+    await expect(putAway(partition, 1)).rejects.toMatchObject({ code: 'HF_PUBLISH_FAILED' });
+    partition.refusal = (records) => (isWhole(records) ? 'MESSAGE_TOO_LARGE' : undefined);
+    await putAway(partition, 1);
+    expect(dataOf(partition)).toEqual([0]);
+  });
+});
