@@ -17,13 +17,21 @@ async function grouped() {
       members.add(`${groupId}:${id}`);
       return { memberId: id };
     },
+    leaveGroup: async ({ groupId, memberId }: JoinRequest) => void members.delete(`${groupId}:${memberId}`),
   } as unknown as Broker;
-  const kafka = { [Symbol('private:Kafka:createCluster')]: () => ({ findBroker: async () => broker }) as unknown as Cluster };
+  const kafka = { [Symbol('private:Kafka:createCluster')]: () => ({ findBroker: async () => ({ ...broker }) }) as unknown as Cluster };
   rejoining(kafka as unknown as Kafka);
   const [name] = Object.getOwnPropertySymbols(kafka);
-  await (kafka as Record<symbol, () => Cluster>)[name as symbol]?.().findBroker({});
-  const join = async (groupId = 'g', memberId = '') => (await broker.joinGroup({ groupId, memberId })).memberId;
-  return { join, joins, members };
+  /** A consumer: each has connections of its own. */
+  const consumer = async () => {
+    const its = (await (kafka as Record<symbol, () => Cluster>)[name as symbol]?.().findBroker({})) as Broker;
+    return {
+      join: async (groupId = 'g', memberId = '') => (await its.joinGroup({ groupId, memberId })).memberId,
+      leave: (memberId: string) => its.leaveGroup({ groupId: 'g', memberId }),
+    };
+  };
+  const { join } = await consumer();
+  return { join, joins, members, consumer };
 }
 
 describe('a consumer that is made anew', () => {
@@ -39,6 +47,19 @@ describe('a consumer that is made anew', () => {
     members.clear();
     expect([await join(), await join()]).toEqual(['m2', 'm2']);
     expect(joins).toEqual(['g:', 'g:m1', 'g:', 'g:m2']);
+  });
+
+  it('is not thrown out by the one before it, which leaves late as the same member', async () => {
+    const { consumer, members } = await grouped();
+    const [lost, next] = [await consumer(), await consumer()];
+    await lost.join();
+    const joining = next.join();
+    await lost.leave('m1');
+    expect(await joining).toBe('m1');
+    await lost.leave('m1');
+    expect([...members]).toEqual(['g:m1']);
+    await next.leave('m1');
+    expect([...members]).toEqual([]);
   });
 
   it('is told as before that it is not known under the name that it gives itself', async () => {
