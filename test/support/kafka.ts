@@ -47,11 +47,18 @@ export function describeWithOwnKafka(title: string, suite: () => void): void {
   else describeUnless(reason, { broker: 'Kafka', title, suite });
 }
 
-/** A suite that needs a Kafka and `@confluentinc/kafka-javascript`, which nobody has to have: where it is not installed the suite is skipped, also with `CI=true`. */
+/**
+ * A suite that needs a Kafka and `@confluentinc/kafka-javascript`, which nobody has to have: where it is not installed the suite is skipped, also with `CI=true`. It fails where
+ * the run asks for that driver.
+ */
 export function describeWithConfluent(title: string, suite: () => void): void {
   const problem = confluentProblem();
-  if (problem !== undefined) describe.skip(`${title} (${problem})`, suite);
-  else describeWithKafka(title, suite);
+  if (problem === undefined) describeWithKafka(title, suite);
+  else if (kafkaDriver() === 'confluent')
+    it(`${title}: has the driver`, () => {
+      throw new Error(`${problem}, and HOLDFAST_TEST_KAFKA_DRIVER asks for it; name the node_modules that has it in NODE_PATH`);
+    });
+  else describe.skip(`${title} (${problem})`, suite);
 }
 
 /** Looked for as the transport does it. */
@@ -64,9 +71,11 @@ function confluentProblem(): string | undefined {
   }
 }
 
-/** The driver with which suites of Kafka run: `HOLDFAST_TEST_KAFKA_DRIVER` names another one than the default. */
-export function kafkaDriver(): 'kafkajs' | 'confluent' {
-  return process.env.HOLDFAST_TEST_KAFKA_DRIVER === 'confluent' ? 'confluent' : 'kafkajs';
+/** The driver with which suites of Kafka run: `HOLDFAST_TEST_KAFKA_DRIVER` names another one than the default. @throws when it names none */
+export function kafkaDriver(named: string | undefined = process.env.HOLDFAST_TEST_KAFKA_DRIVER): 'kafkajs' | 'confluent' {
+  if (!named || named === 'kafkajs') return 'kafkajs';
+  if (named === 'confluent') return named;
+  throw new Error(`HOLDFAST_TEST_KAFKA_DRIVER is ${named}; use 'kafkajs' or 'confluent'`);
 }
 
 /** Makes an area of the Kafka of this run, which the first one starts. */
