@@ -49,8 +49,9 @@ export class ConfluentClient implements KafkaDriver {
     const { library, settings } = this.parts;
     const ofTransactions = { 'transactional.id': transactionalId, 'transaction.timeout.ms': timeoutMs };
     const config = { ...this.config, ...producerConfig(settings), ...ofTransactions };
-    const shortest = { 'message.timeout.ms': Math.min(settings.confirmTimeoutMs, timeoutMs) };
-    const native = new library.Producer({ ...config, ...shortest }, {});
+    // Nothing of one that fails is kept, and after a fatal error it could not be undone at once.
+    const also = { 'message.timeout.ms': Math.min(settings.confirmTimeoutMs, timeoutMs), 'enable.gapless.guarantee': false };
+    const native = new library.Producer({ ...config, ...also }, {});
     const transactions = new ConfluentTransactions(native, (group) => this.handleOf(group), this.parts);
     return this.opened(`the transactional id ${transactionalId}`, transactions, transactions.connect());
   }

@@ -41,10 +41,11 @@ export function clientConfig({ brokers, ssl, sasl, requestTimeoutMs }: Settings,
   };
 }
 
-/** Of a producer: idempotent, and no try of its own after the time in which it is waited for. */
+/** Of a producer: idempotent, no try of its own after the time in which it is waited for, and nothing is appended behind a record that was refused. */
 export function producerConfig({ confirmTimeoutMs }: Settings): Config {
   return {
     'enable.idempotence': true,
+    'enable.gapless.guarantee': true,
     partitioner: 'murmur2_random',
     dr_cb: true,
     'linger.ms': 1,

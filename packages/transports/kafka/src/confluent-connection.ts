@@ -1,4 +1,4 @@
-import { type Clock, type Logger, type Scheduler, within } from '@holdfast/core';
+import { type Clock, type Logger, Permits, type Scheduler, within } from '@holdfast/core';
 import { called } from './confluent-errors.js';
 import type { ConfluentLibrary, NativeClient } from './confluent-library.js';
 import type { Settings } from './settings.js';
@@ -26,6 +26,17 @@ const NOT_LET_IN = /SASL.*(?:error|failed|authentication)/i;
 const OF_TLS = /SSL handshake failed|SSL_HANDSHAKE|certificate/i;
 /** Tries of a start that a connection has time for. */
 const TRIES = 3;
+
+/** Threads that Node has for files and names, and for what librdkafka is waited for in; all of the process have them in common. */
+const THREADS = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '', 10) || 4;
+/** Left to everybody else, and to looks into what was fetched. */
+const FREE_THREADS = 2;
+const waits = new Permits(Math.max(1, THREADS - FREE_THREADS));
+
+/** Waits for something that holds a thread until the broker has answered; those for whom there is none come after one another. */
+export function waited<T>(work: () => Promise<T>): Promise<T> {
+  return waits.run(work);
+}
 
 /** Clients that have spoken with a broker, or are about to. */
 const openings = new WeakMap<NativeClient, { readonly answer: Promise<unknown>; isOpen: boolean }>();

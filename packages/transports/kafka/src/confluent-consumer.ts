@@ -1,6 +1,6 @@
 import { hfError, type Timer, within } from '@holdfast/core';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
-import { type ConfluentParts, connected, disconnected, type LogEntry } from './confluent-connection.js';
+import { type ConfluentParts, connected, disconnected, type LogEntry, waited } from './confluent-connection.js';
 import { called, named } from './confluent-errors.js';
 import type { NativeConsumer, NativeError, NativePlace, NativeRecord } from './confluent-library.js';
 import { GIVEN, SILENT_SESSIONS, TAKEN } from './confluent-group.js';
@@ -28,6 +28,7 @@ export class ConfluentConsumer implements KafkaConsumer {
   private lose: (reason: unknown) => void = () => undefined;
   private joined: () => void = () => undefined;
   private timer: Timer | undefined;
+  private watch: Timer | undefined;
   private looking: Promise<void> | undefined;
   private hasMore = false;
   private ending: Promise<void> | undefined;
@@ -68,6 +69,7 @@ export class ConfluentConsumer implements KafkaConsumer {
     consumer.subscribe(options.topics);
     this.look();
     await Promise.race([isGiven, lost.then((reason) => Promise.reject(reason))]);
+    this.watchOver();
   }
 
   async commit(positions: readonly Position[]): Promise<void> {
@@ -79,10 +81,12 @@ export class ConfluentConsumer implements KafkaConsumer {
     }));
     const { scheduler, settings } = this.parts;
     const timeoutMs = settings.requestTimeoutMs + settings.sessionTimeoutMs;
-    await within(
-      scheduler,
-      { request: 'a commit of offsets', timeoutMs },
-      called((done) => this.consumer.commitCb(places, done)),
+    await waited(() =>
+      within(
+        scheduler,
+        { request: 'a commit of offsets', timeoutMs },
+        called((done) => this.consumer.commitCb(places, done)),
+      ),
     );
   }
 
@@ -102,8 +106,11 @@ export class ConfluentConsumer implements KafkaConsumer {
 
   private async leave(): Promise<void> {
     this.timer?.cancel();
+    this.watch?.cancel();
     this.lose(new Error('the consumer was ended'));
-    await this.looking;
+    const { scheduler, settings } = this.parts;
+    if (this.looking !== undefined)
+      await within(scheduler, { request: 'a look', timeoutMs: settings.requestTimeoutMs }, this.looking).catch(() => undefined);
     await disconnected(this.consumer, this.parts);
   }
 
@@ -186,14 +193,22 @@ export class ConfluentConsumer implements KafkaConsumer {
 
   private told(text: string): void {
     const { cgrp, brokers } = JSON.parse(text) as Statistics;
-    const { clock, settings } = this.parts;
     const coordinator = Object.values(brokers).find(({ name }) => name === 'GroupCoordinator');
-    const nowMs = clock.monotonicMs();
+    const nowMs = this.parts.clock.monotonicMs();
     if (coordinator !== undefined && coordinator.rxidle >= 0) this.heardMs = Math.max(this.heardMs, nowMs - coordinator.rxidle / 1000);
     // The group has more members than partitions, and nothing for this one.
     if (cgrp?.join_state === 'steady') this.joined();
+  }
+
+  /** What librdkafka says of itself comes with its records only: a look that does not end would say nothing either. */
+  private watchOver(): void {
+    if (this.ending !== undefined) return;
+    const { scheduler, clock, settings } = this.parts;
     const timeoutMs = SILENT_SESSIONS * settings.sessionTimeoutMs + settings.requestTimeoutMs;
-    if (nowMs - this.heardMs > timeoutMs) this.lose(hfError('HF_BROKER_UNANSWERED', { request: 'a heartbeat', timeoutMs }));
+    this.watch = scheduler.after(settings.sessionTimeoutMs, () => {
+      if (clock.monotonicMs() - this.heardMs > timeoutMs) this.lose(hfError('HF_BROKER_UNANSWERED', { request: 'a heartbeat', timeoutMs }));
+      else this.watchOver();
+    });
   }
 }
 

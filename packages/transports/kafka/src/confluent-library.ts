@@ -96,10 +96,19 @@ export interface NativeAdmin {
   >;
 }
 
-/** @throws HF_CONFIG_INVALID when it is not there, or was not built for this Node */
-export function confluentLibrary(): ConfluentLibrary {
+/** @throws HF_CONFIG_INVALID when it is not there, was not built for this Node, or is a version that was not tried */
+export function confluentLibrary(load: (name: string) => unknown = createRequire(__filename)): ConfluentLibrary {
+  const { version } = loaded(load, `${NAME}/package.json`) as { readonly version: string };
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  const isKnown = major === 1 && (minor > 10 || (minor === 10 && patch >= 1));
+  if (isKnown) return loaded(load, NAME) as ConfluentLibrary;
+  const problem = `kafka({ driver: 'confluent' }) needs ${NAME} from 1.10.1 on and below 2, and ${version} is installed; install one of those, or use 'kafkajs'`;
+  throw hfError('HF_CONFIG_INVALID', { problems: [problem] });
+}
+
+function loaded(load: (name: string) => unknown, name: string): unknown {
   try {
-    return createRequire(__filename)(NAME);
+    return load(name);
   } catch (error) {
     const [reason] = (error as Error).message.split('\n');
     const problem = `kafka({ driver: 'confluent' }) needs ${NAME}, which cannot be loaded (${reason}); install it, or use 'kafkajs'`;

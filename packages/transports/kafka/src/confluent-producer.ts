@@ -3,6 +3,7 @@ import type { KafkaProducer, OutgoingRecord } from './client.port.js';
 import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
 import { named } from './confluent-errors.js';
 import type { NativeError, NativeProducer } from './confluent-library.js';
+import { produceFailureOf } from './refusal.js';
 
 /** The record goes where its key says. */
 const ANY_PARTITION = -1;
@@ -60,7 +61,10 @@ export function listen(producer: NativeProducer): void {
   }) as (...told: never[]) => void);
 }
 
-/** Resolves when all replicas in sync have all of them; rejects when each of them has ended, one way or the other. */
+/**
+ * Resolves when all replicas in sync have all of them; rejects when each of them has ended, one way or the other, and with the refusal if there was one: those behind it only
+ * say that they were not sent.
+ */
 export async function produce(
   producer: NativeProducer,
   records: readonly OutgoingRecord[],
@@ -77,8 +81,8 @@ export async function produce(
       }),
   );
   const ended = Promise.allSettled(reports).then((outcomes) => {
-    const failed = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-    if (failed !== undefined) throw failed.reason;
+    const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+    if (reasons.length > 0) throw reasons.find((reason) => produceFailureOf(reason) === 'refused') ?? reasons[0];
   });
   // It ends its tries by itself after the time-out, and says so a little later.
   const timeoutMs = settings.confirmTimeoutMs + settings.requestTimeoutMs;

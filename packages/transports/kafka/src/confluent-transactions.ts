@@ -1,6 +1,6 @@
 import { failpoint, within } from '@holdfast/core';
 import type { KafkaTransactions, OutgoingRecord, Position } from './client.port.js';
-import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
+import { type ConfluentParts, connected, disconnected, waited } from './confluent-connection.js';
 import { called } from './confluent-errors.js';
 import type { Done, NativeConsumer, NativeProducer } from './confluent-library.js';
 import { listen, produce } from './confluent-producer.js';
@@ -70,7 +70,13 @@ export class ConfluentTransactions implements KafkaTransactions {
   private answer(request: string, call: (timeoutMs: number, done: Done) => void): Promise<unknown> {
     const { scheduler, settings } = this.parts;
     const { confirmTimeoutMs, requestTimeoutMs } = settings;
-    const answer = called((done) => call(confirmTimeoutMs, done));
-    return within(scheduler, { request, timeoutMs: confirmTimeoutMs + requestTimeoutMs }, answer);
+    const timeoutMs = confirmTimeoutMs + requestTimeoutMs;
+    return waited(() =>
+      within(
+        scheduler,
+        { request, timeoutMs },
+        called((done) => call(confirmTimeoutMs, done)),
+      ),
+    );
   }
 }

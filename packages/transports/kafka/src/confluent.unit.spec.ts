@@ -2,10 +2,19 @@ import { silentLogger, VirtualTime } from '@holdfast/core';
 import type { Membership, ReceivedRecord } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
 import { clientConfig } from './confluent-config.js';
-import { connected, disconnected } from './confluent-connection.js';
+import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
 import { ConfluentConsumer, type ConsumerListeners } from './confluent-consumer.js';
 import { GIVEN, memberConfig, TAKEN } from './confluent-group.js';
-import type { ConfluentLibrary, NativeAdmin, NativeConsumer, NativeError, NativeRecord } from './confluent-library.js';
+import {
+  confluentLibrary,
+  type ConfluentLibrary,
+  type NativeAdmin,
+  type NativeConsumer,
+  type NativeError,
+  type NativeProducer,
+  type NativeRecord,
+} from './confluent-library.js';
+import { listen, produce } from './confluent-producer.js';
 import { settingsFrom } from './settings.js';
 
 /** A consumer of librdkafka that gives what it is told to give. */
@@ -39,6 +48,7 @@ class Puppet {
   incrementalAssign = (places: readonly object[]) => void this.calls.push(`assign ${places.length}`);
   incrementalUnassign = (places: readonly object[]) => void this.calls.push(`unassign ${places.length}`);
   assignmentLost = () => this.isLost;
+  commitCb: (places: readonly object[], done: (error: null) => void) => void = () => undefined;
 
   tell(name: string, told: object): void {
     for (const listener of this.listeners.get(name) ?? []) listener(told);
@@ -133,16 +143,58 @@ describe('the driver confluent', () => {
     const { time, puppet, lost } = await joined();
     const say = (idleMs: number) =>
       puppet.tell('event.stats', { message: JSON.stringify({ brokers: { c: { name: 'GroupCoordinator', rxidle: idleMs * 1000 } } }) });
-    await time.advance('2m');
-    say(200);
+    for (let times = 0; times < 12; times += 1) {
+      await time.advance('10s');
+      say(200);
+    }
     await time.advance('49s');
     say(49_200);
-    await time.advance(0);
     expect(lost()).toBe('not lost');
-    await time.advance('2s');
-    say(51_200);
-    await time.advance(0);
+    await time.advance('12s');
     expect(lost()).toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+  });
+
+  it('is lost, too, when a look into what was fetched does not end, and is let go of all the same', async () => {
+    const { time, puppet, consumer, lost } = await joined();
+    puppet.consume = () => undefined;
+    puppet.asked?.queue_non_empty_cb();
+    await time.advance('61s');
+    expect(lost()).toMatchObject({ code: 'HF_BROKER_UNANSWERED' });
+    const ended = consumer.end();
+    await time.advance('11s');
+    await ended;
+    expect(puppet.isThere).toBe(false);
+  });
+
+  it('holds no more of the threads of Node than leave two to everybody else', async () => {
+    const { consumer, puppet } = await joined();
+    const commits: ((error: null) => void)[] = [];
+    puppet.commitCb = (_, done) => void commits.push(done);
+    const committed = Promise.all([1n, 2n, 3n].map((offset) => consumer.commit([{ ...placeOf(0), offset }])));
+    expect(commits).toHaveLength(Math.min(3, Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 2)));
+    for (let each = commits.shift(); each !== undefined; each = commits.shift()) {
+      each(null);
+      await new Promise(setImmediate);
+    }
+    await committed;
+  });
+
+  it('says of several records why one was refused, and not that those behind it were not sent', async () => {
+    const reports: ((error: object | null, report: object) => void)[] = [];
+    const opaques: object[] = [];
+    const native = {
+      setPollInBackground: () => undefined,
+      on: (_: string, listener: (error: object | null, report: object) => void) => void reports.push(listener),
+      produce: (...args: readonly object[]) => void opaques.push(args[5] as object),
+    } as unknown as NativeProducer;
+    listen(native);
+    const parts = { settings: settingsFrom({ brokers: ['a:1'] }), scheduler: new VirtualTime() } as unknown as ConfluentParts;
+    const record = { topic: 't', key: null, value: null, headers: {} };
+    const produced = produce(native, [record, record, record], parts);
+    const codes = [-150, 10, undefined];
+    for (const [place, opaque] of opaques.entries())
+      reports[0]?.(codes[place] === undefined ? null : Object.assign(new Error('no'), { code: codes[place] }), { opaque });
+    await expect(produced).rejects.toMatchObject({ type: 'MESSAGE_TOO_LARGE' });
   });
 
   it('is lost when librdkafka says that it is of no use any more, and not for what passes', async () => {
@@ -174,6 +226,14 @@ describe('the driver confluent', () => {
     done(null);
     await time.advance(0);
     expect(left).toHaveBeenCalledTimes(1);
+  });
+
+  it('is a version that was tried, or is refused with the one that is there', () => {
+    const library = {};
+    const of = (version: string) => confluentLibrary((name) => (name.endsWith('package.json') ? { version } : library));
+    for (const version of ['1.10.1', '1.11.0', '1.10.2-dev']) expect(of(version)).toBe(library);
+    for (const version of ['0.12.0', '1.9.3', '1.10.0', '2.0.0'])
+      expect(() => of(version)).toThrow(new RegExp(`from 1.10.1 on and below 2, and ${version} is installed`));
   });
 
   it('takes a negative offset for none, and no topic that was not asked for', async () => {

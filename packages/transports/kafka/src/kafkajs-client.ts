@@ -14,6 +14,7 @@ import { readCommittedOnly } from './committed-only.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
+import { checkKafkajs } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { rejoining } from './rejoining.js';
 import { refusalIn } from './refusal.js';
@@ -45,6 +46,7 @@ export class KafkajsClient implements KafkaDriver {
   private readonly sockets = new Sockets();
 
   constructor(private readonly parts: DriverParts) {
+    checkKafkajs();
     this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
   }
 

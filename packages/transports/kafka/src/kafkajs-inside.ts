@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { hfError } from '@holdfast/core';
 import type { Kafka } from 'kafkajs';
 import type { FetchedPartition } from './committed-only.js';
@@ -6,6 +7,7 @@ import type { FetchedPartition } from './committed-only.js';
 export interface Broker {
   fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
   joinGroup(request: JoinRequest): Promise<{ readonly memberId: string }>;
+  leaveGroup(request: JoinRequest): Promise<unknown>;
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
 }
@@ -46,6 +48,16 @@ export interface Cluster {
   findGroupCoordinatorMetadata(question: CoordinatorQuestion): Promise<CoordinatorAnswer>;
 }
 
+/** What is done inside was tried with this one. */
+const VERSION = '2.2.4';
+
+/** @throws HF_INVARIANT when another one is installed */
+export function checkKafkajs(load: (name: string) => unknown = createRequire(__filename)): void {
+  const { version } = load('kafkajs/package.json') as { readonly version: string };
+  if (version !== VERSION)
+    throw hfError('HF_INVARIANT', { fact: `kafkajs is ${version}, and this transport works inside ${VERSION}; install that one` });
+}
+
 const CREATE_CLUSTER = 'private:Kafka:createCluster';
 
 /**
@@ -66,13 +78,13 @@ export function eachCluster(kafka: Kafka, visit: (cluster: Cluster) => void): vo
   };
 }
 
-/** Shows a broker each time it is looked for, when it is connected. */
-export function eachBroker(kafka: Kafka, visit: (broker: Broker) => void): void {
+/** Shows a broker each time it is looked for, when it is connected, and whose it is. */
+export function eachBroker(kafka: Kafka, visit: (broker: Broker, cluster: Cluster) => void): void {
   eachCluster(kafka, (cluster) => {
     const find = cluster.findBroker.bind(cluster);
     cluster.findBroker = async (place) => {
       const broker = await find(place);
-      visit(broker);
+      visit(broker, cluster);
       return broker;
     };
   });

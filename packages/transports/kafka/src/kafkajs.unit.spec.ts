@@ -3,6 +3,7 @@ import type { Admin, Kafka, ProducerBatch } from 'kafkajs';
 import type { ReceivedRecord } from './client.port.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
+import { checkKafkajs } from './kafkajs-inside.js';
 import { KafkajsProducer, remembering } from './kafkajs-producer.js';
 import { settingsFrom } from './settings.js';
 
@@ -144,6 +145,11 @@ describe('the driver kafkajs', () => {
     const first = where();
     expect(new Set(first).size).toBe(4);
     expect(where()).toEqual(first);
+  });
+
+  it('is the version that is worked inside, or refused with the one that is there', () => {
+    checkKafkajs();
+    expect(() => checkKafkajs(() => ({ version: '2.3.0' }))).toThrow(/kafkajs is 2.3.0, and this transport works inside 2.2.4/);
   });
 
   it('takes a negative offset for none', async () => {

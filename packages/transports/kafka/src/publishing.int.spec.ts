@@ -54,6 +54,20 @@ describeWithKafka('publishing to Kafka', () => {
     expect((await scene.records()).map(({ text }) => text)).toEqual(['b']);
   });
 
+  it('appends nothing of a key behind a message that is refused, also when they are sent in several requests', async () => {
+    const configEntries = [{ name: 'max.message.bytes', value: '200000' }];
+    await scene.area.as((admin) => admin.createTopics({ topics: [{ topic: scene.topicOf(), numPartitions: 2, configEntries }] }));
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [] });
+    // What is sent while nobody knows the topic yet goes together.
+    expect(await transport.publish([envelopeOf('first', { key: 'k' })])).toEqual(['confirmed']);
+    const large = envelopeOf('large', { body: Buffer.alloc(300_000, 'x'), key: 'k' });
+    const behind = Array.from({ length: 1900 }, (_, n) => envelopeOf(`behind ${n}`, { key: 'k' }));
+    expect(await transport.publish([large, ...behind])).toEqual(['rejected', ...behind.map(() => 'unknown')]);
+    expect(await transport.publish([envelopeOf('next', { key: 'k' })])).toEqual(['confirmed']);
+    expect((await scene.records()).map(({ text }) => text)).toEqual(['first', 'next']);
+  });
+
   it('rejects the message that is too large, and confirms those that were sent together with it', async () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
