@@ -27,6 +27,9 @@ export class ConfluentClient implements KafkaDriver {
   private readonly config: Config;
   /** Of groups whose offsets go into transactions. */
   private readonly handles = new Map<string, Promise<NativeConsumer>>();
+  /** Of handles: the library looks into them from a thread, without asking whether they are still there. */
+  private readonly uses = new Set<Promise<unknown>>();
+  private isDropped = false;
 
   constructor(private readonly parts: ConfluentParts) {
     this.config = clientConfig(parts.settings, parts.clientId);
@@ -34,7 +37,12 @@ export class ConfluentClient implements KafkaDriver {
 
   /** Lets go of everything, as far as librdkafka does so without an answer. */
   drop(): void {
-    for (const handle of this.handles.values()) void handle.then((consumer) => disconnected(consumer, this.parts)).catch(() => undefined);
+    this.isDropped = true;
+    const unused = Promise.allSettled(this.uses);
+    for (const handle of this.handles.values())
+      void Promise.all([handle, unused])
+        .then(([consumer]) => disconnected(consumer, this.parts))
+        .catch(() => undefined);
     this.handles.clear();
   }
 
@@ -52,7 +60,7 @@ export class ConfluentClient implements KafkaDriver {
     // Nothing of one that fails is kept, and after a fatal error it could not be undone at once.
     const also = { 'message.timeout.ms': Math.min(settings.confirmTimeoutMs, timeoutMs), 'enable.gapless.guarantee': false };
     const native = new library.Producer({ ...config, ...also }, {});
-    const transactions = new ConfluentTransactions(native, (group) => this.handleOf(group), this.parts);
+    const transactions = new ConfluentTransactions(native, (group, use) => this.withHandle(group, use), this.parts);
     return this.opened(`the transactional id ${transactionalId}`, transactions, transactions.connect());
   }
 
@@ -88,6 +96,14 @@ export class ConfluentClient implements KafkaDriver {
     } finally {
       await member.end();
     }
+  }
+
+  private async withHandle(group: string, work: (handle: NativeConsumer) => Promise<unknown>): Promise<void> {
+    const handle = this.isDropped ? undefined : await this.handleOf(group);
+    if (handle === undefined || this.isDropped) throw new Error('the client was let go of');
+    const use = work(handle);
+    this.uses.add(use);
+    await use.finally(() => this.uses.delete(use));
   }
 
   private handleOf(group: string): Promise<NativeConsumer> {

@@ -6,7 +6,7 @@ import type { Done, NativeConsumer, NativeProducer } from './confluent-library.j
 import { listen, produce } from './confluent-producer.js';
 
 /** Who knows the group for whose offsets they are; it reads nothing, and is no member. */
-export type GroupHandle = (group: string) => Promise<NativeConsumer>;
+export type WithGroup = (group: string, use: (handle: NativeConsumer) => Promise<unknown>) => Promise<void>;
 
 /** Transactions of librdkafka. After the first that fails it is given up, as with every driver. */
 export class ConfluentTransactions implements KafkaTransactions {
@@ -16,7 +16,7 @@ export class ConfluentTransactions implements KafkaTransactions {
 
   constructor(
     private readonly producer: NativeProducer,
-    private readonly handleOf: GroupHandle,
+    private readonly withGroup: WithGroup,
     private readonly parts: ConfluentParts,
   ) {
     this.lost = new Promise((resolve) => {
@@ -57,8 +57,9 @@ export class ConfluentTransactions implements KafkaTransactions {
     try {
       for (const records of requests) await produce(producer, records, this.parts);
       failpoint('broker:after-send');
-      const handle = await this.handleOf(group);
-      await this.answer('offsets', (timeoutMs, done) => producer.sendOffsetsToTransaction(places, handle, timeoutMs, done));
+      await this.withGroup(group, (handle) =>
+        this.answer('offsets', (timeoutMs, done) => producer.sendOffsetsToTransaction(places, handle, timeoutMs, done)),
+      );
       failpoint('broker:after-offsets');
     } catch (error) {
       await this.answer('an abort', (timeoutMs, done) => producer.abortTransaction(timeoutMs, done)).catch(() => undefined);
