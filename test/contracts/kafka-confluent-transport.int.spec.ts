@@ -2,7 +2,7 @@ import { describeWithConfluent, KAFKA_START_MS, type KafkaArea, openKafka } from
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { KAFKA_CAPABILITIES, kafka } from '@holdfast/transport-kafka';
 import { onPostgres } from './postgres-system.js';
-import { runContractInTurn } from './run-contract.js';
+import { runContract } from './run-contract.js';
 
 /** Enough to see that they are shared. */
 const PARTITIONS = 3;
@@ -15,7 +15,7 @@ describeWithConfluent('on Kafka with the second driver', () => {
   afterAll(() => area?.clear());
 
   for (const groupProtocol of ['classic', 'consumer'] as const)
-    runContractInTurn(`the transport kafka, driver confluent, groups ${groupProtocol}`, transportContract(KAFKA_CAPABILITIES), {
+    runContract(`the transport kafka, driver confluent, groups ${groupProtocol}`, transportContract(KAFKA_CAPABILITIES), {
       open: async () => {
         const prefix = area.name();
         const options = { brokers: [area.address], prefix, partitions: PARTITIONS, driver: 'confluent', groupProtocol } as const;
