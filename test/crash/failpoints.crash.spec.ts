@@ -134,7 +134,10 @@ const CHAINS: readonly Chain[] = [
 
 /** What it leaves, the next one asks about: and that one dies with the answer. */
 async function dieAfterCommit({ options }: Scene): Promise<Program> {
-  const dead = await new Program(options, { failpoint: 'unit:after-commit=kill@3' }).ready();
+  // Beside one that knows the subscriptions, so that only units that publish count up to its death.
+  const reader = await new Program(options).ready();
+  const dead = await new Program({ ...options, subscriptions: [] }, { failpoint: 'unit:after-commit=kill@3' }).ready();
+  await reader.kill();
   dead.order({ publish: { ...HALF, prefix: 'dead', count: 10 } });
   await dead.end();
   return dead;
