@@ -96,7 +96,7 @@ export const SAGA_ERRORS = {
   HF_SAGA_REPAIR_IN_TRANSACTION: {
     category: 'permanent',
     sentence:
-      'sagas.{action}() of the saga {id} cannot be called inside a unit of work: it is a transaction of its own, whatever becomes of the unit.',
+      'The saga {id} cannot be changed by sagas.{action}() inside a unit of work: that is a transaction of its own, whatever becomes of the unit.',
     fix: 'Call it after the transaction.',
   },
   HF_SAGA_RESULT_TIMEOUT: {
