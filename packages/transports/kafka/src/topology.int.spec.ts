@@ -66,9 +66,8 @@ describeWithKafka('topics of Kafka', () => {
   it('of replies are not read by a process that stops while it begins to, nor afterwards', async () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
-    const opening = transport.openReplies(() => undefined);
+    const ended = transport.openReplies(() => undefined).catch(({ name }: Error) => name);
     await transport.close(4000);
-    const ended = opening.catch(({ name }: Error) => name);
     expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
     await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
