@@ -1,4 +1,4 @@
-import { type Opened, within } from '@holdfast/core';
+import { BaseDriver } from './base-driver.js';
 import type {
   ConsumerOptions,
   KafkaAdmin,
@@ -6,7 +6,6 @@ import type {
   KafkaDriver,
   KafkaProducer,
   KafkaTransactions,
-  Position,
   TransactionOptions,
 } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
@@ -17,13 +16,12 @@ import { FROM_THE_OLDEST, memberConfig } from './confluent-group.js';
 import type { Config, NativeConsumer } from './confluent-library.js';
 import { ConfluentProducer } from './confluent-producer.js';
 import { ConfluentTransactions } from './confluent-transactions.js';
-import { refusalIn } from './refusal.js';
 
 /**
  * Kafka through librdkafka, by the listeners that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
  * known to stop, and time-outs that cannot be set.
  */
-export class ConfluentClient implements KafkaDriver {
+export class ConfluentClient extends BaseDriver<ConfluentParts> implements KafkaDriver {
   private readonly config: Config;
   /** Of groups whose offsets go into transactions. */
   private readonly handles = new Map<string, Promise<NativeConsumer>>();
@@ -31,7 +29,9 @@ export class ConfluentClient implements KafkaDriver {
   private readonly uses = new Set<Promise<unknown>>();
   private isDropped = false;
 
-  constructor(private readonly parts: ConfluentParts) {
+  constructor(parts: ConfluentParts) {
+    const { requestTimeoutMs, sessionTimeoutMs, confirmTimeoutMs } = parts.settings;
+    super(parts, Math.max(confirmTimeoutMs, 2 * requestTimeoutMs + 2 * sessionTimeoutMs));
     this.config = clientConfig(parts.settings, parts.clientId);
   }
 
@@ -88,16 +88,6 @@ export class ConfluentClient implements KafkaDriver {
     }
   }
 
-  async setPositions(group: string, positions: readonly Position[]): Promise<void> {
-    const topics = [...new Set(positions.map(({ topic }) => topic))];
-    const member = await this.openConsumer({ group, topics, joined: () => undefined, received: () => undefined });
-    try {
-      await this.answer('the place of a group', member.commit(positions));
-    } finally {
-      await member.end();
-    }
-  }
-
   private async withHandle(group: string, work: (handle: NativeConsumer) => Promise<unknown>): Promise<void> {
     const handle = this.isDropped ? undefined : await this.handleOf(group);
     if (handle === undefined || this.isDropped) throw new Error('the client was let go of');
@@ -118,27 +108,5 @@ export class ConfluentClient implements KafkaDriver {
     const consumer = new library.KafkaConsumer({ ...this.config, 'group.id': group, 'enable.auto.commit': false }, {});
     await connected(consumer, this.parts);
     return consumer;
-  }
-
-  /** What cannot be opened is let go of. */
-  private async opened<T extends Opened>(what: string, thing: T, opening: Promise<void>): Promise<T> {
-    try {
-      await this.answer(what, opening);
-      return thing;
-    } catch (error) {
-      await thing.end();
-      throw error;
-    }
-  }
-
-  /** With a group that waits for a member that has died until its session is over. */
-  private async answer<T>(request: string, answer: Promise<T>): Promise<T> {
-    const { requestTimeoutMs, sessionTimeoutMs, confirmTimeoutMs, address } = this.parts.settings;
-    const timeoutMs = Math.max(confirmTimeoutMs, 2 * requestTimeoutMs + 2 * sessionTimeoutMs);
-    try {
-      return await within(this.parts.scheduler, { request, timeoutMs }, answer);
-    } catch (error) {
-      throw refusalIn(error, address);
-    }
   }
 }

@@ -1,13 +1,11 @@
-import { type Clock, type Logger, Permits, type Scheduler, within } from '@holdfast/core';
+import { type Clock, type Logger, Permits, within } from '@holdfast/core';
+import type { WaitingParts } from './base-driver.js';
 import { called } from './confluent-errors.js';
 import type { ConfluentLibrary, NativeClient } from './confluent-library.js';
-import type { Settings } from './settings.js';
 
 /** What this driver works with. */
-export interface ConfluentParts {
+export interface ConfluentParts extends WaitingParts {
   readonly library: ConfluentLibrary;
-  readonly settings: Settings;
-  readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Shown by the broker's tools. */

@@ -1,5 +1,6 @@
-import { type Clock, type Logger, type Opened, type Scheduler, within } from '@holdfast/core';
+import type { Clock, Logger } from '@holdfast/core';
 import { type Admin, Kafka, type KafkaConfig, type RetryOptions } from 'kafkajs';
+import { BaseDriver, type WaitingParts } from './base-driver.js';
 import type {
   ConsumerOptions,
   KafkaAdmin,
@@ -7,7 +8,6 @@ import type {
   KafkaConsumer,
   KafkaProducer,
   KafkaTransactions,
-  Position,
   TransactionOptions,
 } from './client.port.js';
 import { readCommittedOnly } from './committed-only.js';
@@ -17,8 +17,6 @@ import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
 import { checkKafkajs } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { rejoining } from './rejoining.js';
-import { refusalIn } from './refusal.js';
-import type { Settings } from './settings.js';
 import { Sockets } from './sockets.js';
 
 /** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
@@ -28,9 +26,7 @@ const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries
 const TRANSACTION_RETRY: RetryOptions = { initialRetryTime: 5, maxRetryTime: 200, retries: 40, factor: 0.2, multiplier: 1.5 };
 
 /** What the driver works with. */
-export interface DriverParts {
-  readonly settings: Settings;
-  readonly scheduler: Scheduler;
+export interface DriverParts extends WaitingParts {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Shown by the broker's tools. */
@@ -41,11 +37,13 @@ export interface DriverParts {
  * Kafka through kafkajs 2.2.4. Whatever it does not do, or does otherwise than one would think, ends here: no error of a handler reaches it, it repairs
  * nothing by itself that it cannot repair, and every wait has an end.
  */
-export class KafkajsClient implements KafkaDriver {
+export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDriver {
   private readonly kafka: Kafka;
   private readonly sockets = new Sockets();
 
-  constructor(private readonly parts: DriverParts) {
+  constructor(parts: DriverParts) {
+    // With the tries that kafkajs makes.
+    super(parts, 2 * parts.settings.requestTimeoutMs + 2 * parts.settings.sessionTimeoutMs);
     checkKafkajs();
     this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
   }
@@ -95,38 +93,6 @@ export class KafkajsClient implements KafkaDriver {
       return await work(new KafkajsAdmin(admin, (request, answer) => this.answer(request, answer)));
     } finally {
       await this.bye(admin);
-    }
-  }
-
-  async setPositions(group: string, positions: readonly Position[]): Promise<void> {
-    const topics = [...new Set(positions.map(({ topic }) => topic))];
-    const member = await this.openConsumer({ group, topics, joined: () => undefined, received: () => undefined });
-    try {
-      await this.answer('the place of a group', member.commit(positions));
-    } finally {
-      await member.end();
-    }
-  }
-
-  /** What cannot be opened is let go of. */
-  private async opened<T extends Opened>(what: string, thing: T, opening: Promise<void>): Promise<T> {
-    try {
-      await this.answer(what, opening);
-      return thing;
-    } catch (error) {
-      await thing.end();
-      throw error;
-    }
-  }
-
-  /** With the tries that kafkajs makes, and a group that waits for a member that has died until its session is over. */
-  private async answer<T>(request: string, answer: Promise<T>): Promise<T> {
-    const { requestTimeoutMs, sessionTimeoutMs } = this.parts.settings;
-    const timeoutMs = 2 * requestTimeoutMs + 2 * sessionTimeoutMs;
-    try {
-      return await within(this.parts.scheduler, { request, timeoutMs }, answer);
-    } catch (error) {
-      throw refusalIn(error, this.parts.settings.address);
     }
   }
 
