@@ -1,11 +1,8 @@
 import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
 import { transportContract } from '@holdfast/core/testing/contracts';
-import { KAFKA_CAPABILITIES, kafka } from '@holdfast/transport-kafka';
-import { onPostgres } from './postgres-system.js';
+import { KAFKA_CAPABILITIES } from '@holdfast/transport-kafka';
+import { onKafka } from './kafka-system.js';
 import { runContract } from './run-contract.js';
-
-/** Enough to see that they are shared. */
-const PARTITIONS = 3;
 
 describeWithKafka('on Kafka', () => {
   let area: KafkaArea;
@@ -14,18 +11,9 @@ describeWithKafka('on Kafka', () => {
   }, KAFKA_START_MS);
   afterAll(() => area?.clear());
 
-  runContract('the transport kafka', transportContract(KAFKA_CAPABILITIES), {
-    open: async () => {
-      const prefix = area.name();
-      const options = { brokers: [area.address], prefix, partitions: PARTITIONS };
-      const system = await onPostgres(() => kafka(options));
-      return {
-        ...system,
-        drop: async () => {
-          await system.drop();
-          await area.clear(prefix);
-        },
-      };
-    },
-  });
+  runContract(
+    'the transport kafka',
+    transportContract(KAFKA_CAPABILITIES),
+    onKafka(() => area),
+  );
 });
