@@ -45,10 +45,17 @@ export interface SagaAttemptParts {
 /** What became of an instance: `next`: it goes on at once; `waits`: it is due later; `ended`: also parked; `left`: it is not ours, or not now. */
 export type AttemptEnd = 'next' | 'waits' | 'ended' | 'left';
 
+/** State as it is stored, read; or why it cannot be. */
+interface ReadState {
+  readonly value?: unknown;
+  readonly error?: unknown;
+}
+
 /** An attempt as it was begun. */
 interface Begun {
   readonly saga: StoredSaga;
   readonly runnable: RunnableSaga;
+  readonly state: ReadState;
   /** What the step threw, whatever became of its unit afterwards. */
   failure?: { readonly error: unknown };
 }
@@ -80,7 +87,7 @@ export class SagaAttempts {
         const runnable = locked && this.parts.sagaOf(locked.saga.saga, locked.saga.version);
         if (locked === undefined || runnable === undefined) return LEFT;
         failpoint('saga:after-lock');
-        const here: Begun = { saga: locked.saga, runnable };
+        const here: Begun = { saga: locked.saga, runnable, state: readState(locked.saga) };
         begun = here;
         const event = this.withoutAttempt(here);
         return event === undefined ? this.attempt(tx, locked, here) : this.write(tx, here, { event });
@@ -96,13 +103,12 @@ export class SagaAttempts {
   }
 
   /** What has happened without anybody trying. */
-  private withoutAttempt({ saga, runnable: { definition, outline } }: Begun): SagaEvent | undefined {
+  private withoutAttempt({ saga, state, runnable: { definition, outline } }: Begun): SagaEvent | undefined {
     const { progress, id, deaths } = saga;
     if (saga.outline !== outline) return { kind: 'stuck', error: changedError(saga, outline) };
     const misfit = misfitOf(definition, progress);
     if (misfit !== undefined) return { kind: 'stuck', error: misfit };
-    const unreadable = unreadableState(saga);
-    if (unreadable !== undefined) return { kind: 'stuck', error: unreadable };
+    if (state.error !== undefined) return { kind: 'stuck', error: state.error };
     const step = stepOf(definition, progress.step) as SagaStepDefinition;
     // What is being undone takes as long as it takes.
     if (saga.isOverdue && progress.status === 'running')
@@ -140,7 +146,7 @@ export class SagaAttempts {
   }
 
   /** Runs the step, or its compensation; the state it leaves, as it is stored, undefined when it is as it was. */
-  private async call({ saga, runnable }: Begun): Promise<string | undefined> {
+  private async call({ saga, runnable, state: { value } }: Begun): Promise<string | undefined> {
     const { progress, id } = saga;
     const step = stepOf(runnable.definition, progress.step) as SagaStepDefinition;
     const isUndoing = progress.status === 'compensating';
@@ -149,7 +155,7 @@ export class SagaAttempts {
     const call = new StepCall(this.parts, { ...owner, step: step.name, timeoutMs: step.timeoutMs });
     const context = createSagaContext<unknown>({
       id,
-      state: decodeState(saga.state, owner),
+      state: value,
       attempt: progress.attempts + 1,
       idempotencyKey: keyOf(saga.saga, id, step.name, isUndoing ? 'undo' : 'run'),
       signal: () => call.signal,
@@ -181,7 +187,7 @@ export class SagaAttempts {
 
   private async write(
     tx: Transaction,
-    { saga, runnable }: Begun,
+    { saga, runnable }: Pick<Begun, 'saga' | 'runnable'>,
     { event, state, durationMs = 0 }: { readonly event: SagaEvent; readonly state?: string; readonly durationMs?: number },
   ): Promise<Written> {
     const { store, random, isStopping } = this.parts;
@@ -200,12 +206,11 @@ function reasonOf(error: unknown): unknown {
   return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
-function unreadableState({ saga, id, state }: StoredSaga): unknown {
+function readState({ saga, id, state }: StoredSaga): ReadState {
   try {
-    decodeState(state, { saga, id });
-    return undefined;
+    return { value: decodeState(state, { saga, id }) };
   } catch (error) {
-    return error;
+    return { error };
   }
 }
 
