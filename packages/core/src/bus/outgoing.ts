@@ -42,10 +42,9 @@ export interface OutgoingContext {
 }
 
 /** What a caller wants of a message. */
-interface Asked {
+interface Asked extends Pick<Envelope, 'sagaId' | 'compensates' | 'hasRun' | 'replyTo'> {
   readonly options: PublishOptions;
   readonly kind: 'event' | 'command';
-  readonly replyTo?: string;
 }
 
 /** A message as it will travel. */
@@ -67,7 +66,7 @@ export function outgoing(context: OutgoingContext, message: object, asked: Asked
 
 function madeOf(
   context: OutgoingContext,
-  { message, description, body, options, kind, replyTo }: Asked & Pick<Outgoing, 'message'> & Encoded,
+  { message, description, body, options, kind, replyTo, sagaId, compensates, hasRun }: Asked & Pick<Outgoing, 'message'> & Encoded,
 ): Outgoing {
   const delivery = currentDelivery();
   const { key, headers } = options;
@@ -92,8 +91,10 @@ function madeOf(
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? id,
     causationId: delivery?.id,
-    sagaId: delivery?.sagaId,
+    sagaId: sagaId ?? delivery?.sagaId,
     replyTo,
+    compensates,
+    hasRun,
     wantsReceipt: wantsReceipt(context, transport, options),
     kind,
     contentType: 'application/json',

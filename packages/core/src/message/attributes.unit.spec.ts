@@ -37,6 +37,10 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record({
   causationId: maybe,
   sagaId: maybe,
   traceparent: maybe,
+  replyTo: maybe,
+  compensates: maybe,
+  hasRun: fc.constantFrom(true as const, undefined),
+  wantsReceipt: fc.constantFrom(true, undefined),
   kind: fc.constantFrom('event' as const, 'command' as const),
   contentType: fc.constant('application/json' as const),
   body: fc.constant(body),
@@ -117,6 +121,10 @@ describe('envelopeFrom', () => {
     expect({}).not.toHaveProperty('polluted');
   });
 
+  it.each(['false', false, 'yes', 1, null, {}])('takes %p for no word that a request was handled', (ran) => {
+    expect(envelopeFrom({ ...minimal, compensates: 'm-0', ran }, body).hasRun).toBeUndefined();
+  });
+
   it('keeps a header called __proto__ as a header', () => {
     const envelope = envelopeFrom(`{"id":"m-1","source":"s","type":"t","time":"2030-01-01T00:00:00Z","headers":{"__proto__":"x"}}`, body);
     expect(Object.keys(envelope.headers)).toEqual(['__proto__']);
@@ -139,6 +147,8 @@ describe('envelopeFrom', () => {
     [{ ...minimal, partitionkey: ['a'] }, 'HF_MESSAGE_ID'],
     [{ ...minimal, partitionkey: 'x'.repeat(256) }, 'HF_MESSAGE_ID'],
     [{ ...minimal, correlationid: {} }, 'HF_MESSAGE_ID'],
+    [{ ...minimal, compensates: 7 }, 'HF_MESSAGE_ID'],
+    [{ ...minimal, compensates: '' }, 'HF_MESSAGE_ID'],
     [{ ...minimal, time: undefined }, 'HF_MESSAGE_UNREADABLE'],
     [{ ...minimal, time: '1' }, 'HF_MESSAGE_UNREADABLE'],
     [{ ...minimal, time: '2030-13-01T00:00:00Z' }, 'HF_MESSAGE_UNREADABLE'],

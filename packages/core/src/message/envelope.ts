@@ -37,6 +37,10 @@ export interface Envelope {
   readonly traceparent?: string;
   /** Where whoever sent it waits for the reply, as its transport understands it; undefined: nobody waits. */
   readonly replyTo?: string;
+  /** Id of the request, of the same source, that this command is to undo. */
+  readonly compensates?: string;
+  /** Of a command that undoes a request: whoever sends it knows that the request was handled, so nobody need find out. */
+  readonly hasRun?: true;
   /** Its publisher wants to know which subscriptions have dealt with it. */
   readonly wantsReceipt?: boolean;
   /** Whether it states a fact to anyone, asks one owner to act, or answers one process that asked. */

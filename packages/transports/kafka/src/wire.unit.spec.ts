@@ -30,6 +30,9 @@ describe('a message over Kafka', () => {
       causationId: 'before',
       kind: 'command',
       replyTo: 'there/1',
+      sagaId: 'saga "1"',
+      compensates: 'before/ü',
+      hasRun: true,
       wantsReceipt: true,
       version: 7,
     });

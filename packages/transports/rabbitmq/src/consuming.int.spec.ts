@@ -25,6 +25,10 @@ describeWithRabbit('consuming', () => {
       key: 'ключ "1"\n🔑',
       headers: { 'x-note': 'grüße', empty: '', CC: 'copy', 'cloudEvents:id': 'fake', 'x-death': 'mine', 'holdfast:x': 'y' },
       causationId: 'before',
+      sagaId: 'saga "1"',
+      replyTo: 'there',
+      compensates: 'before/ü',
+      hasRun: true,
       kind: 'command',
       version: 3,
     });
@@ -38,7 +42,6 @@ describeWithRabbit('consuming', () => {
       ...envelope,
       body: '{"a":"ü🔑"}',
       destination: undefined,
-      sagaId: undefined,
       traceparent: undefined,
     });
     expect(message).toMatchObject({ type: 'scene.happened', isRedelivery: false, attempts: 0, deliveryId: undefined });

@@ -29,6 +29,11 @@ describe('messages on their way over RocketMQ', () => {
     });
   });
 
+  it('that undo a request say which one, and whether it is known to have run', () => {
+    const undoing = { sagaId: 'saga\n1', replyTo: 'there', compensates: 'запрос/1', hasRun: true } as const;
+    expect(readBack(fromMessage(received(toMessage(envelopeOf('{}', undoing), 'topic'))))).toMatchObject(undoing);
+  });
+
   it('have nothing that RocketMQ refuses: control characters, its own names, a long group, no body', () => {
     const headers = { KEYS: 'k', DELAY: '1', __SHARDINGKEY: 's', line: 'a\nb' };
     const { properties, group, body } = toMessage(envelopeOf('x', { key: 'k'.repeat(300), headers, body: new Uint8Array() }), 'topic');
