@@ -96,8 +96,17 @@ export type { BeginOptions, Savepoint, Transaction, TransactionPort } from './un
 export { Scope, ScopeStorage, type SeenWrite } from './unit-of-work/scope.js';
 
 // sagas
-export { Compensate, describeSaga, Saga, type SagaDescription, type StateOf, Step, type StepOptions } from './saga/saga.decorators.js';
-export { createSagaContext, SagaContext, type SagaContextFields } from './saga/saga-context.js';
+export {
+  Compensate,
+  describeSaga,
+  Saga,
+  type SagaDescription,
+  type StateOf,
+  Step,
+  type StepOptions,
+  type StepResult,
+} from './saga/saga.decorators.js';
+export { createSagaContext, type KeysFor, SagaContext, type SagaContextFields } from './saga/saga-context.js';
 export {
   defineSaga,
   type PivotStepOptions,
@@ -110,18 +119,19 @@ export {
 export type { CallMethod } from './saga/saga-class.js';
 export type { SagaOptions } from './saga/saga-plan.js';
 export type { SagaDefinition, SagaFailure, SagaStepDefinition } from './saga/saga-definition.js';
+export { begin as beginSaga, decide as decideSaga } from './saga/decide.js';
+export type { SagaArrival, SagaCommand, SagaDecision, SagaEvent, SagaMoment, SagaNote, SagaNoteEvent } from './saga/saga-event.js';
 export {
-  begin as beginSaga,
-  decide as decideSaga,
-  type SagaCommand,
-  type SagaDecision,
+  type DoneStep,
+  type RequestWait,
   type SagaDirection,
-  type SagaEvent,
-  type SagaNote,
-  type SagaNoteEvent,
   type SagaProgress,
   type SagaStatus,
-} from './saga/decide.js';
+  type SagaWait,
+  type StepAt,
+  waitText,
+} from './saga/saga-progress.js';
+export { type SagaRequestOptions, StepOutcome } from './saga/step-outcome.js';
 export {
   type ResultOptions,
   type SagaFilter,
@@ -133,6 +143,7 @@ export {
   type StartOptions,
 } from './saga/sagas.js';
 export type {
+  ArrivedEvent,
   ClaimedSagas,
   ClaimTerms,
   LockedSaga,
@@ -142,8 +153,11 @@ export type {
   SagaChange,
   SagaOperationStore,
   SagaOutline,
+  SagaReach,
   SagaStore,
+  SagaTelling,
   SagaVersion,
+  SignalKey,
   StoredSaga,
 } from './saga/saga.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';

@@ -1,10 +1,11 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
-import { Compensate, defineSaga, Message, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
+import { Command, Compensate, defineSaga, Message, MessageBus, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
 
 interface State {
   orderId: string;
   total: number;
   payment?: { paymentId: string };
+  shipped?: { parcels: string[] };
 }
 
 @Message('order.placed')
@@ -15,9 +16,23 @@ class OrderPlaced {
   ) {}
 }
 
-declare const sagas: Sagas;
+@Message('order.shipped')
+class OrderShipped {
+  constructor(readonly parcels: string[]) {}
+}
 
-@Saga('place-order', { version: 1 })
+@Message('card.charge')
+class ChargeCard extends Command<{ paymentId: string }> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+declare const sagas: Sagas;
+declare const bus: MessageBus;
+const event = new OrderPlaced('o-1', 20);
+
+@Saga('place-order', { version: 1, signals: [OrderShipped] })
 class PlaceOrderSaga {
   @Step()
   // @ts-expect-error meant 'releaseStock': a compensation with a typing error
@@ -28,10 +43,12 @@ class PlaceOrderSaga {
 
   // @ts-expect-error meant 'reserveStock': an unknown step before this one
   @Step({ after: 'resreveStock' })
-  async charge(_saga: SagaContext<State>): Promise<void> {}
+  async charge(saga: SagaContext<State>) {
+    return saga.request(new ChargeCard(saga.state.orderId), { into: 'payment' });
+  }
 
-  // @ts-expect-error meant 'charge': steps run one after another
-  @Step({ after: ['reserveStock', 'charge'] })
+  // @ts-expect-error meant 'charge': one wrong name among several
+  @Step({ after: ['reserveStock', 'chrage'] })
   async ship(_saga: SagaContext<State>): Promise<void> {}
 
   @Step()
@@ -42,10 +59,18 @@ class PlaceOrderSaga {
   // biome-ignore lint/correctness/noUnusedPrivateClassMembers: it is what must not be named
   private async hidden(_saga: SagaContext<State>): Promise<void> {}
 
-  // @ts-expect-error meant to keep it in `saga.state`: nobody is given what a step returns
+  // @ts-expect-error meant a condition over State
+  @Step({ when: (state: { country: string }) => state.country === 'FR' })
+  async customs(_saga: SagaContext<State>): Promise<void> {}
+
+  // @ts-expect-error meant `state.total`: the condition looks at a field that is not there
+  @Step({ when: (state) => state.sum > 1000 })
+  async large(_saga: SagaContext<State>): Promise<void> {}
+
+  // @ts-expect-error meant `saga.request`: a step must not wait for a reply in memory
   @Step()
-  async returning(saga: SagaContext<State>): Promise<{ paymentId: string }> {
-    return { paymentId: saga.id };
+  async waitInMemory(saga: SagaContext<State>): Promise<{ paymentId: string }> {
+    return bus.request(new ChargeCard(saga.state.orderId));
   }
 
   // @ts-expect-error meant a method: an arrow function in a property is not a step
@@ -62,10 +87,29 @@ class PlaceOrderSaga {
   @Step({ after: 'notAStep' })
   async afterNoStep(_saga: SagaContext<State>): Promise<void> {}
 
+  // @ts-expect-error meant to keep it in `saga.state`: nobody is given what a step returns
   @Step()
-  async fields(saga: SagaContext<State>): Promise<void> {
+  async returning(saga: SagaContext<State>): Promise<{ paymentId: string }> {
+    return { paymentId: saga.id };
+  }
+
+  @Step()
+  async outcomes(saga: SagaContext<State>) {
+    // @ts-expect-error meant 'payment': the reply does not fit this field
+    saga.request(new ChargeCard('o-1'), { into: 'total' });
+    // @ts-expect-error meant 'payment': there is no such field
+    saga.request(new ChargeCard('o-1'), { into: 'paymnet' });
+    // @ts-expect-error meant to return it with `into: 'payment'`: there is no reply to await
+    const { paymentId: _paymentId } = await saga.request(new ChargeCard('o-1'));
+    // @ts-expect-error meant a command: an event has no reply
+    saga.request(event);
+    // @ts-expect-error meant to give a timeout: no saga waits for ever
+    saga.waitFor(OrderShipped, { key: saga.state.orderId });
+    // @ts-expect-error meant 'shipped': the message does not fit this field
+    saga.waitFor(OrderShipped, { key: saga.state.orderId, timeout: '1d', into: 'payment' });
     // @ts-expect-error meant `saga.state.orderId`: no such field
     saga.state.orderID;
+    return saga.sleep('3d');
   }
 }
 

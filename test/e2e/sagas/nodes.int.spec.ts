@@ -25,6 +25,10 @@ async function opened(version?: number, options?: Parameters<Shop['open']>[1]) {
   return { process, sagas: process.bus.sagas, saga: saga as ReturnType<typeof plain> };
 }
 
+/** Progress of an instance that is at a step. */
+const begunAt = (step: string, ...done: readonly string[]) =>
+  JSON.stringify({ at: [{ step, way: 'running', attempts: 0, callMs: 0 }], done: done.map((one) => ({ step: one })), leftOut: [] });
+
 /** Sagas that a process works on at once. */
 const MOST_AT_ONCE = 10;
 
@@ -164,8 +168,8 @@ it('an instance that somebody alive works on is nobody else’s, also while its 
     'select id from holdfast_node where id <> (select id from holdfast_node order by started_at limit 1)',
   );
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, outline, status, step, progress, state, due_at, worker, started_at, updated_at)
-     select service, 'o2', saga, version, outline, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"o2"}', now(), $1, now(), now() from holdfast_saga where id = 'o1'`,
+    `insert into holdfast_saga (service, id, saga, version, outline, status, progress, state, due_at, worker, started_at, updated_at)
+     select service, 'o2', saga, version, outline, 'running', '${begunAt('a')}', '{"id":"o2"}', now(), $1, now(), now() from holdfast_saga where id = 'o1'`,
     [node?.id],
   );
   await new Promise((resolve) => setTimeout(resolve, 2500));
@@ -187,8 +191,8 @@ it('a saga whose process died is tried by the next one, also where one attempt i
   await bus.sagas.result('o1');
   const left = (id: string, deaths: number) =>
     shop.look(
-      `insert into holdfast_saga (service, id, saga, version, outline, status, step, deaths, progress, state, due_at, worker, started_at, updated_at)
-       select service, $1, saga, version, outline, 'running', 'a', $2, '{"isSingle":false,"done":[]}', '{"id":"o"}', now(), gen_random_uuid(), now(), now()
+      `insert into holdfast_saga (service, id, saga, version, outline, status, deaths, progress, state, due_at, worker, started_at, updated_at)
+       select service, $1, saga, version, outline, 'running', $2, '${begunAt('a')}', '{"id":"o"}', now(), gen_random_uuid(), now(), now()
        from holdfast_saga where id = 'o1'`,
       [id, deaths],
     );
@@ -219,8 +223,8 @@ it('a step that more processes died of than it may be tried is given up', async 
   await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
   await sagas.result('o1');
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, outline, status, step, deaths, progress, state, due_at, worker, started_at, updated_at)
-     select service, 'o2', saga, version, outline, 'running', 'b', 5, '{"isSingle":false,"done":["a"]}', '{"id":"o2"}', now(), gen_random_uuid(), now(), now() from holdfast_saga`,
+    `insert into holdfast_saga (service, id, saga, version, outline, status, deaths, progress, state, due_at, worker, started_at, updated_at)
+     select service, 'o2', saga, version, outline, 'running', 5, '${begunAt('b', 'a')}', '{"id":"o2"}', now(), gen_random_uuid(), now(), now() from holdfast_saga`,
   );
   expect(await sagas.result('o2')).toMatchObject({ status: 'compensated', failure: { step: 'b', code: 'HF_SAGA_STEP_KILLED' } });
   expect(await shop.written()).toEqual(['o1 a', 'o1 b', 'o1 c']);
@@ -268,8 +272,8 @@ it('sagas that sleep cost a look nothing', async () => {
   await sagas.start(saga, { id: 'o0' }, { id: 'o0' });
   await sagas.result('o0');
   await shop.look(
-    `insert into holdfast_saga (service, id, saga, version, outline, status, step, progress, state, due_at, started_at, updated_at)
-     select service, 's' || n, saga, version, outline, 'running', 'a', '{"isSingle":false,"done":[]}', '{"id":"s"}', now() + interval '1 day', now(), now()
+    `insert into holdfast_saga (service, id, saga, version, outline, status, progress, state, due_at, started_at, updated_at)
+     select service, 's' || n, saga, version, outline, 'running', '${begunAt('a')}', '{"id":"s"}', now() + interval '1 day', now(), now()
      from holdfast_saga, generate_series(1, 20000) n where id = 'o0'`,
   );
   await shop.look('analyze holdfast_saga');

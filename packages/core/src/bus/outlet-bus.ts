@@ -48,12 +48,16 @@ export class OutletBus extends MessageBus {
 
   private async leave(make: () => Outgoing | Promise<Outgoing>): Promise<MessageRef> {
     const making = make();
-    const made = making instanceof Promise ? await making : making;
-    const accepted = this.outlet.accept(made);
-    if (accepted) await accepted;
-    const { transport } = made;
-    const { id, source, type, key, kind, destination = type, body } = made.envelope;
-    emit('message:published', () => ({ id, source, type, key, kind, transport, destination, bytes: body.byteLength }));
-    return { id, source };
+    return leaveWith(this.outlet, making instanceof Promise ? await making : making);
   }
+}
+
+/** Leaves a message with an outlet, and tells of it. */
+export async function leaveWith(outlet: Outlet, made: Outgoing): Promise<MessageRef> {
+  const accepted = outlet.accept(made);
+  if (accepted) await accepted;
+  const { transport } = made;
+  const { id, source, type, key, kind, destination = type, body } = made.envelope;
+  emit('message:published', () => ({ id, source, type, key, kind, transport, destination, bytes: body.byteLength }));
+  return { id, source };
 }

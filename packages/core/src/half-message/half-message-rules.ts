@@ -4,10 +4,11 @@ import type { HalfMessages } from './half-messages.js';
 import type { WrittenOutgoing } from '../unit-of-work/engine-parts.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { isReceipt } from '../receipt/receipts.js';
+import { isSagaReply } from '../saga/saga-messages.js';
 
 /** True for what the framework itself says in a handler's unit, whatever its protocol: a reply or a receipt is written as ever. */
 export function isOfFramework({ envelope }: Outgoing): boolean {
-  return envelope.kind === 'reply' || isReceipt(envelope);
+  return envelope.kind === 'reply' || isReceipt(envelope) || isSagaReply(envelope);
 }
 
 /**

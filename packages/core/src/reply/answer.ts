@@ -14,6 +14,8 @@ export interface Refusal {
   readonly message: string;
   /** What the handler's NonRetryableError carried; empty for other errors. */
   readonly details: Readonly<Record<string, unknown>>;
+  /** Its handler said that it will never be done (NonRetryableError); else nobody knows what its last attempt has left behind elsewhere. */
+  readonly isDefinite?: boolean;
 }
 
 /** What a request comes to: what its handler returned, as JSON (undefined: nothing), or why it was refused. */
@@ -43,7 +45,10 @@ export function refusalFor(error: unknown, limits: MessageLimits): Answer {
   const details = isNonRetryableError(error) ? readProperty(error, 'details') : undefined;
   const checked = answerWith(details ?? {}, limits);
   // The reason matters more than what came with it.
-  return { refusal: { code, message, details: 'json' in checked ? (JSON.parse(checked.json ?? '{}') as Refusal['details']) : {} } };
+  const isDefinite = isNonRetryableError(error);
+  return {
+    refusal: { code, message, details: 'json' in checked ? (JSON.parse(checked.json ?? '{}') as Refusal['details']) : {}, isDefinite },
+  };
 }
 
 /** The answer as a message: its type, and its body, which is empty when nothing was returned. */

@@ -10,7 +10,8 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
-import { type Answer, answerWith, bodyOf, refusalFor, UNSENDABLE } from './answer.js';
+import { isSagaReplyType } from '../saga/saga-messages.js';
+import { type Answer, answerWith, bodyOf, keptText, refusalFor, UNSENDABLE } from './answer.js';
 
 /** What an answer needs to know of its request. */
 export type Asked = Pick<Envelope, 'id' | 'type' | 'correlationId' | 'sagaId'> & { readonly replyTo: string };
@@ -59,18 +60,20 @@ export class Replies {
 
   private replyTo(request: Asked, answer: Answer): Omit<Outgoing, 'transport'> {
     const { service, clock, random } = this.context;
+    const isForSaga = isSagaReplyType(request.replyTo);
     const envelope: Envelope = {
-      ...bodyOf(answer),
+      ...(isForSaga
+        ? { type: request.replyTo, body: Buffer.from(keptText(answer) ?? '{}') }
+        : { ...bodyOf(answer), destination: request.replyTo }),
       id: uuidv7(clock, random),
       source: service,
       version: 1,
       time: clock.now(),
-      destination: request.replyTo,
       headers: NO_HEADERS,
       correlationId: request.correlationId,
       causationId: request.id,
       sagaId: request.sagaId,
-      kind: 'reply',
+      kind: isForSaga ? 'event' : 'reply',
       contentType: 'application/json',
     };
     return { envelope, due: undefined, message: {}, options: {} };

@@ -1,301 +1,176 @@
 import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
-import { classify } from '../errors/classify.js';
-import { describeFailure } from '../errors/describe-failure.js';
-import { decideRetry, type FailedAttempt, type RetryDecision, type RetryPolicy, retryPolicy } from '../delivery/retry-policy.js';
 import type { Random } from '../time/random.js';
-import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
+import { cancelled, takeBack } from './decide-back.js';
+import { answered, failed, finish, givenUp, openNext, timeIsUp } from './decide-steps.js';
+import { outlineOf, type SagaDefinition, type SagaStepDefinition, stepOf } from './saga-definition.js';
+import { SagaDraft } from './saga-draft.js';
+import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
+import { isPastPivot, requestOf, type SagaProgress, type StepAt, waitText } from './saga-progress.js';
 
-const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
-
-/** How a saga stands. `running` and `compensating` are worked on; the others wait for nobody, or for a person. */
-export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
-
-/** Which way a saga goes. */
-export type SagaDirection = 'running' | 'compensating';
-
-/** Where a saga stands: all that `decide` needs of its past. */
-export interface SagaProgress {
-  readonly status: SagaStatus;
-  /** The step to run, or to undo; undefined at the end. */
-  readonly step: string | undefined;
-  /** Attempts made at it. */
-  readonly attempts: number;
-  /** Set by an operator's `retry`: one attempt, whatever the policy says. */
-  readonly isSingle: boolean;
-  /** Steps that are done and not undone, in the order of their completion. */
-  readonly done: readonly string[];
-  /** Why it turned back. */
-  readonly failure: SagaFailure | undefined;
-  /** While it is parked: which way it was going, and what stopped it. */
-  readonly parked: { readonly while: SagaDirection; readonly failure: SagaFailure } | undefined;
-}
-
-/** What happened to a saga. */
-export type SagaEvent =
-  /** The step, or its compensation, is done. */
-  | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly error: unknown }
-  /** Too many processes have died with it. */
-  | { readonly kind: 'given-up'; readonly error: unknown }
-  /** The time of the whole saga is over. */
-  | { readonly kind: 'timed-out'; readonly error: unknown }
-  /** It cannot be worked on: the definition is not the one it was started with, or its state cannot be read. */
-  | { readonly kind: 'stuck'; readonly error: unknown }
-  | { readonly kind: 'resumed' | 'retried' | 'skipped' }
-  | { readonly kind: 'cancelled'; readonly error: unknown };
-
-/** What is to be done next. */
-export type SagaCommand =
-  | { readonly do: 'run'; readonly step: string; readonly afterMs: number }
-  | { readonly do: 'undo'; readonly step: string; readonly compensation: string; readonly afterMs: number }
-  | { readonly do: 'end'; readonly status: 'completed' | 'compensated' }
-  | { readonly do: 'park'; readonly failure: SagaFailure };
-
-/** One line of a saga's history. */
-export interface SagaNote {
-  readonly step: string | undefined;
-  readonly event: SagaNoteEvent;
-  /** What was thrown, if something was. */
-  readonly detail: string | undefined;
-}
-
-/** What a line of a saga's history tells. */
-export type SagaNoteEvent =
-  | 'started'
-  | 'done'
-  | 'failed'
-  | 'undone'
-  | 'undo-failed'
-  | 'turned-back'
-  | 'parked'
-  | 'resumed'
-  | 'retried'
-  | 'skipped'
-  | 'completed'
-  | 'compensated';
-
-/** What an event leads to. */
-export interface SagaDecision {
-  readonly progress: SagaProgress;
-  /** One, as long as steps run one after another; none when the event changes nothing. */
-  readonly commands: readonly SagaCommand[];
-  readonly notes: readonly SagaNote[];
-}
+const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], failure: undefined, parked: undefined };
 
 /** How a saga begins. */
-export function begin(definition: SagaDefinition): SagaDecision {
-  const first = definition.steps[0] as SagaStepDefinition;
-  const progress: SagaProgress = {
-    status: 'running',
-    step: first.name,
-    attempts: 0,
-    isSingle: false,
-    done: [],
-    failure: undefined,
-    parked: undefined,
-  };
-  return { progress, commands: [run(first.name)], notes: [note(undefined, 'started')] };
-}
-
-/** True when the step that allows no way back is done. */
-export function isPastPivot(definition: SagaDefinition, { done }: SagaProgress): boolean {
-  return done.some((name) => stepOf(definition, name)?.isPivot === true);
+export function begin(
+  definition: SagaDefinition,
+  { state = {}, nowMs = 0, random }: Pick<SagaMoment, 'state' | 'nowMs'> & { readonly random: Random },
+): SagaDecision {
+  const draft = new SagaDraft(definition, NOWHERE, { state, nowMs, random });
+  draft.note(undefined, 'started');
+  openNext(draft);
+  return draft.decision;
 }
 
 /** Why an instance cannot be where it stands: its definition was changed, and going on would run steps twice, leave them out or drop what undoes them. */
-export function misfitOf(definition: SagaDefinition, { status, step, done, parked }: SagaProgress): HoldfastError | undefined {
+export function misfitOf(definition: SagaDefinition, progress: SagaProgress): HoldfastError | undefined {
   const { name: saga, version, steps } = definition;
-  const isUndoing = (parked?.while ?? status) === 'compensating';
-  const passed = isUndoing ? done : [...done, step];
-  const isOnTheWay = passed.every((name, at) => steps[at]?.name === name);
-  if (isOnTheWay && (!isUndoing || (step === done.at(-1) && stepOf(definition, step)?.compensation !== undefined))) return undefined;
+  const done = progress.done.map(({ step }) => step);
+  const passed = new Set([...done, ...progress.leftOut]);
+  const isBehindPassed = (name: string) => stepOf(definition, name)?.after.every((before) => passed.has(before)) === true;
+  const isPlaced = ({ step, way }: StepAt) =>
+    way === 'running' ? isBehindPassed(step) : stepOf(definition, step)?.compensation !== undefined;
+  const isWhole = steps.filter(({ name }) => passed.has(name)).length === passed.size && done.every(isBehindPassed);
+  if (isWhole && progress.at.every(isPlaced)) return undefined;
   return hfError('HF_SAGA_STEP_UNKNOWN', {
     saga,
     version,
-    step,
+    step: progress.at.map(({ step }) => step).join(' and '),
     done: done.length === 0 ? 'nothing' : done.join(', '),
     here: outlineOf(definition),
   });
 }
 
 /** Attempts that may be made at the step, or at its compensation. */
-export function attemptsOf(step: SagaStepDefinition, { status, isSingle }: Pick<SagaProgress, 'status' | 'isSingle'>): number {
+export function attemptsOf(step: SagaStepDefinition, { way, isSingle }: Pick<StepAt, 'way' | 'isSingle'>): number {
   if (isSingle) return 1;
-  return (status === 'compensating' ? step.compensationRetry : step.retry).attempts;
+  return (way === 'compensating' ? step.compensationRetry : step.retry).attempts;
 }
 
 /**
- * Decides what an event means for a saga. Pure: the same definition, progress, event and random numbers give the same answer.
+ * Decides what an event means for a saga. Pure: the same definition, progress, state, event, time and random numbers give the same answer.
  *
- * Forward, a step that fails for good turns the saga back, and what is done is undone in the reverse order of completion; behind the pivot it
- * parks instead. A compensation that fails for good parks. So every saga ends completed, compensated, or parked.
+ * Forward, a step that fails for good turns the saga back, and what is done is undone in the reverse order of completion, with it what may be
+ * done because nobody answered; behind the pivot it parks instead. A compensation that fails for good parks. So every saga ends completed,
+ * compensated, or parked.
  *
  * @source Garcia-Molina and Salem, "Sagas" (SIGMOD 1987): backward recovery, forward recovery behind a save-point
  */
-export function decide(
-  definition: SagaDefinition,
-  { progress, event }: { readonly progress: SagaProgress; readonly event: SagaEvent },
-  random: Random,
-): SagaDecision {
-  if (progress.status === 'parked') return decideParked(definition, { progress, event }, random);
-  if (progress.status === 'completed' || progress.status === 'compensated') return nothing(progress);
+export function decide(definition: SagaDefinition, { progress, event, state = {}, nowMs = 0 }: SagaMoment, random: Random): SagaDecision {
+  const draft = new SagaDraft(definition, progress, { state, nowMs, random });
+  if (progress.status === 'completed' || progress.status === 'compensated') return draft.decision;
   const misfit = event.kind === 'stuck' ? undefined : misfitOf(definition, progress);
-  if (misfit !== undefined) return park(progress, failureOf(progress, misfit), []);
+  if (progress.status === 'parked') whileParked(draft, event, misfit);
+  else if (misfit !== undefined) stuck(draft, misfit);
+  else whileAtWork(draft, event);
+  return draft.decision;
+}
+
+function whileAtWork(draft: SagaDraft, event: SagaEvent): void {
   switch (event.kind) {
     case 'done':
-      return progress.status === 'running' ? stepDone(definition, progress, 'done') : stepUndone(definition, progress, 'undone');
+    case 'waits':
     case 'failed':
-      return failed(definition, { progress, error: event.error }, random);
     case 'given-up':
-      return givenUp(definition, progress, event.error);
+      called(draft, event);
+      break;
+    case 'answered':
+    case 'refused':
+    case 'signalled':
+    case 'ended':
+      answered(draft, event);
+      break;
+    case 'time':
+      timeIsUp(draft);
+      break;
     case 'timed-out':
-      return progress.status === 'running' ? givenUp(definition, progress, event.error) : nothing(progress);
-    case 'stuck':
-      return park(progress, failureOf(progress, event.error), []);
+      timedOut(draft, event.error);
+      break;
     case 'cancelled':
-      return cancelled(definition, progress, event.error);
-    default:
-      return nothing(progress);
+      cancelled(draft, failureAt(draft.at[0], event.error));
+      break;
+    case 'stuck':
+      stuck(draft, event.error);
   }
 }
 
-function decideParked(
-  definition: SagaDefinition,
-  { progress, event }: { readonly progress: SagaProgress; readonly event: SagaEvent },
-  random: Random,
-): SagaDecision {
-  const { kind } = event;
-  if (kind !== 'resumed' && kind !== 'retried' && kind !== 'skipped' && kind !== 'cancelled') return nothing(progress);
-  const status = progress.parked?.while ?? 'running';
-  const freed: SagaProgress = { ...progress, status, attempts: 0, isSingle: kind === 'retried', parked: undefined };
-  if (kind === 'cancelled') {
-    const decision = decide(definition, { progress: freed, event }, random);
-    return decision.commands.length === 0 ? nothing(progress) : decision;
-  }
-  const misfit = misfitOf(definition, freed);
-  if (misfit !== undefined) return park(freed, failureOf(freed, misfit), [note(progress.step, kind)]);
-  if (kind !== 'skipped') return again(definition, freed, { afterMs: 0, notes: [note(progress.step, kind)] });
-  return status === 'running' ? stepDone(definition, freed, 'skipped') : stepUndone(definition, freed, 'skipped');
-}
-
-function stepDone(definition: SagaDefinition, progress: SagaProgress, event: 'done' | 'skipped'): SagaDecision {
-  const { steps } = definition;
-  const notes = [note(progress.step, event)];
-  const done = [...progress.done, progress.step as string];
-  const next = steps[done.length];
-  if (next !== undefined) {
-    const on = { ...progress, step: next.name, attempts: 0, isSingle: false, done };
-    return { progress: on, commands: [run(next.name)], notes };
-  }
-  const ended: SagaProgress = { ...progress, status: 'completed', step: undefined, attempts: 0, isSingle: false, done };
-  return { progress: ended, commands: [{ do: 'end', status: 'completed' }], notes: [...notes, note(undefined, 'completed')] };
-}
-
-function stepUndone(definition: SagaDefinition, progress: SagaProgress, event: 'undone' | 'skipped'): SagaDecision {
-  const done = progress.done.slice(0, -1);
-  return undoNext(definition, { ...progress, done }, [note(progress.step, event)]);
-}
-
-/** The last of the done steps that has something to undo. */
-function undoNext(definition: SagaDefinition, progress: SagaProgress, notes: readonly SagaNote[]): SagaDecision {
-  const done = [...progress.done];
-  for (let last = done.at(-1); last !== undefined; last = done.at(-1)) {
-    const step = stepOf(definition, last) as SagaStepDefinition;
-    const here: SagaProgress = { ...progress, status: 'compensating', step: last, attempts: 0, isSingle: false, done: [...done] };
-    if (step.compensation !== undefined) return { progress: here, commands: [undo(step, 0)], notes };
-    done.pop();
-  }
-  const ended: SagaProgress = { ...progress, status: 'compensated', step: undefined, attempts: 0, isSingle: false, done };
-  return { progress: ended, commands: [{ do: 'end', status: 'compensated' }], notes: [...notes, note(undefined, 'compensated')] };
-}
-
-function failed(
-  definition: SagaDefinition,
-  { progress, error }: { readonly progress: SagaProgress; readonly error: unknown },
-  random: Random,
-): SagaDecision {
-  const step = stepOf(definition, progress.step) as SagaStepDefinition;
-  const policy = progress.status === 'running' ? step.retry : step.compensationRetry;
-  const attempt = progress.attempts + 1;
-  const next = progress.isSingle ? ({ kind: 'dead' } as const) : decideSafely(policy, { error, attempt }, random);
-  if (next.kind === 'dead') return givenUp(definition, progress, error);
-  return again(definition, { ...progress, attempts: attempt }, { afterMs: next.delayMs, notes: [failedNote(progress, error)] });
-}
-
-/** A `backoff` of the user that throws, or gives no duration, may not keep an attempt from being counted. */
-function decideSafely(policy: RetryPolicy, failed: FailedAttempt, random: Random): RetryDecision {
-  try {
-    return decideRetry(policy, failed, random);
-  } catch {
-    return decideRetry({ ...policy, delayMs: DEFAULT_RETRY.delayMs }, failed, random);
+/** What the call of a step, or of its compensation, came to. */
+function called(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'done' | 'waits' | 'failed' | 'given-up' }>): void {
+  const entry = draft.find(event.step);
+  if (entry?.callMs === undefined) return;
+  if (event.kind === 'failed') failed(draft, entry, event.error);
+  else if (event.kind === 'given-up') givenUp(draft, entry, event.error);
+  else if (event.kind === 'done') finish(draft, entry, 'done');
+  else {
+    draft.change(entry, { callMs: undefined, waits: event.waits });
+    draft.note(entry.step, 'waiting', event.waits.map(waitText).join(' or '));
   }
 }
 
-/** No more attempts: back, or where that is not possible, to a person. */
-function givenUp(definition: SagaDefinition, progress: SagaProgress, error: unknown): SagaDecision {
-  const failure = failureOf(progress, error);
-  const notes = [failedNote(progress, error)];
-  if (progress.status === 'running' && !isPastPivot(definition, progress)) return turnBack(definition, progress, { failure, notes });
-  return park(progress, failure, notes);
+/** What is being undone takes as long as it takes. */
+function timedOut(draft: SagaDraft, error: unknown): void {
+  if (draft.status !== 'running') return;
+  const failure = failureAt(draft.at[0], error);
+  if (isPastPivot(draft.definition, draft.decision.progress)) draft.park(undefined, failure);
+  else cancelled(draft, failure);
 }
 
-/** A compensation goes on as it is, and behind the pivot nothing can be undone. */
-function cancelled(definition: SagaDefinition, progress: SagaProgress, error: unknown): SagaDecision {
-  if (progress.status !== 'running' || isPastPivot(definition, progress)) return nothing(progress);
-  return turnBack(definition, progress, { failure: failureOf(progress, error), notes: [] });
+function stuck(draft: SagaDraft, error: unknown): void {
+  draft.park(undefined, failureAt(draft.at[0], error));
 }
 
-function turnBack(
-  definition: SagaDefinition,
-  progress: SagaProgress,
-  { failure, notes }: { readonly failure: SagaFailure; readonly notes: readonly SagaNote[] },
-): SagaDecision {
-  const turned: SagaNote = { step: progress.step, event: 'turned-back', detail: failure.message };
-  return undoNext(definition, { ...progress, status: 'compensating', failure }, [...notes, turned]);
+function whileParked(draft: SagaDraft, event: SagaEvent, misfit: HoldfastError | undefined): void {
+  switch (event.kind) {
+    case 'answered':
+    case 'refused':
+    case 'signalled':
+    case 'ended':
+      if (misfit === undefined) answered(draft, event);
+      break;
+    case 'cancelled':
+      if (isPastPivot(draft.definition, draft.decision.progress) || draft.direction !== 'running') break;
+      draft.free();
+      if (misfit !== undefined) stuck(draft, misfit);
+      else cancelled(draft, failureAt(draft.at[0], event.error));
+      break;
+    case 'resumed':
+    case 'retried':
+    case 'skipped':
+      repaired(draft, event.kind, misfit);
+  }
 }
 
-function park(progress: SagaProgress, failure: SagaFailure, notes: readonly SagaNote[]): SagaDecision {
-  const direction = progress.status === 'compensating' ? 'compensating' : 'running';
-  const parked: SagaProgress = { ...progress, status: 'parked', parked: { while: direction, failure } };
-  return {
-    progress: parked,
-    commands: [{ do: 'park', failure }],
-    notes: [...notes, { step: progress.step, event: 'parked', detail: failure.message }],
-  };
+/** A person lets a parked saga go on. */
+function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', misfit: HoldfastError | undefined): void {
+  const stopped = draft.at.filter(({ isStopped }) => isStopped).map(({ step }) => step);
+  const first = draft.find(stopped[0] ?? '') ?? draft.at[0];
+  draft.free();
+  if (kind !== 'skipped' || misfit !== undefined) draft.note(first?.step, kind);
+  if (misfit !== undefined) stuck(draft, misfit);
+  else if (kind !== 'skipped') {
+    for (const entry of draft.at) {
+      if (stopped.includes(entry.step)) takeUp(draft, entry, kind);
+      else if (entry.callMs !== undefined) draft.call(entry.step, entry.way, Math.max(0, entry.callMs - draft.given.nowMs));
+    }
+  } else if (first !== undefined) skip(draft, first);
 }
 
-/** The same step, or its compensation, once more. */
-function again(
-  definition: SagaDefinition,
-  progress: SagaProgress,
-  { afterMs, notes }: { readonly afterMs: number; readonly notes: readonly SagaNote[] },
-): SagaDecision {
-  const step = stepOf(definition, progress.step) as SagaStepDefinition;
-  const command = progress.status === 'running' ? run(step.name, afterMs) : undo(step, afterMs);
-  return { progress, commands: [command], notes };
+/** Goes on with what stopped a saga, with fresh attempts; what may still be answered is asked for under the same id. */
+function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): void {
+  const request = requestOf(entry);
+  const isSettling = draft.status === 'compensating' && entry.way === 'running';
+  if (isSettling && request !== undefined) {
+    const untilMs = draft.given.nowMs + draft.stepOf(entry).timeoutMs;
+    draft.change(entry, { waits: [{ ...request, untilMs }] });
+    return;
+  }
+  const round = request === undefined ? (entry.round ?? 0) + 1 : entry.round;
+  draft.change(entry, { attempts: 0, isSingle: kind === 'retried' ? true : undefined, callMs: draft.given.nowMs, round });
+  draft.call(entry.step, entry.way, 0);
 }
 
-function nothing(progress: SagaProgress): SagaDecision {
-  return { progress, commands: [], notes: [] };
-}
-
-function run(step: string, afterMs = 0): SagaCommand {
-  return { do: 'run', step, afterMs };
-}
-
-function undo({ name, compensation }: SagaStepDefinition, afterMs: number): SagaCommand {
-  return { do: 'undo', step: name, compensation: compensation as string, afterMs };
-}
-
-function note(step: string | undefined, event: SagaNoteEvent): SagaNote {
-  return { step, event, detail: undefined };
-}
-
-function failedNote({ status, step }: SagaProgress, error: unknown): SagaNote {
-  return { step, event: status === 'compensating' ? 'undo-failed' : 'failed', detail: describeFailure(error).message };
-}
-
-function failureOf({ step }: SagaProgress, error: unknown): SagaFailure {
-  return { step: step ?? '', code: classify(error).code, message: describeFailure(error).message };
+/** A person has done what the step, or its compensation, should have done, or has seen that it was not done. */
+function skip(draft: SagaDraft, { step }: StepAt): void {
+  const entry = draft.find(step) as StepAt;
+  if (draft.status === 'compensating' && entry.way === 'running') takeBack(draft, entry, 'skipped');
+  else finish(draft, entry, 'skipped');
 }

@@ -1,30 +1,29 @@
 import { createHash } from 'node:crypto';
 import type { Outgoing } from '../bus/outgoing.js';
-import { failureFacts } from '../delivery/handler-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
-import { type HoldfastError, isHoldfastError } from '../errors/holdfast-error.js';
-import { emit } from '../monitoring/events.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler, Timer } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
-import { attemptsOf, decide, misfitOf, type SagaDecision, type SagaEvent, type SagaProgress } from './decide.js';
-import { createSagaContext } from './saga-context.js';
-import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
+import { createSagaContext, hasDropped } from './saga-context.js';
+import { type CallFacts, SagaCourse } from './saga-course.js';
+import { stepOf, type SagaStepDefinition } from './saga-definition.js';
+import type { SagaEvent } from './saga-event.js';
 import type { RunnableSaga, SagaCall } from './saga-plan.js';
+import type { SagaWait, StepAt } from './saga-progress.js';
 import { decodeState, encodeState } from './saga-state.js';
 import { StepCall } from './step-call.js';
-import type { LockedSaga, SagaOutline, SagaStore, StoredSaga } from './saga.store.port.js';
+import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
+import type { LockedSaga, SagaStore, StoredSaga } from './saga.store.port.js';
 
 /** Beyond the time-out of a step, for its rollback, its failure and the commit: then the unit is broken off, whatever its statements wait for. */
 const GRACE_MS = 5000;
 /** For the unit that records what became of one that is gone; it may wait for the end of somebody else's attempt. */
 const RECORD_TIMEOUT_MS = 60_000;
-/** Deaths of processes that no instance is given up for: each may have had another reason, and they say nothing of the step. */
-const FEW_DEATHS = 3;
 
 /** What attempts work with. */
 export interface SagaAttemptParts {
@@ -36,28 +35,56 @@ export interface SagaAttemptParts {
   readonly inHand: WorkInHand;
   /** Undefined for a definition this process does not have. */
   readonly sagaOf: (saga: string, version: number) => RunnableSaga | undefined;
+  readonly asking: SagaAsking;
+  /** Other instances may have something to do. */
+  readonly nudge: () => void;
   /** The longest of all steps. */
   readonly longestStepMs: number;
   /** True when this process is to take on nothing more. */
   readonly isStopping: () => boolean;
 }
 
+/** How a step reaches beyond its process, in its unit of work. */
+export interface SagaAsking {
+  /** Leaves a request with the unit in scope; the CloudEvents type of its command. */
+  request(asked: SagaRequest): Promise<string>;
+  /** Starts a child in the unit in scope, unless it is there already. */
+  start(asked: SagaChild): Promise<void>;
+}
+
+/** A request of a step. */
+export interface SagaRequest extends Pick<Extract<AskedFor, { kind: 'request' }>, 'command' | 'options'> {
+  /** The same each time it is sent. */
+  readonly id: string;
+  readonly sagaId: string;
+  /** The request that it undoes. */
+  readonly compensates: { readonly id: string; readonly hasAnswered: boolean } | undefined;
+}
+
+/** A child of a step. */
+export interface SagaChild extends Pick<Extract<AskedFor, { kind: 'saga' }>, 'saga' | 'state'> {
+  readonly id: string;
+  readonly parent: string;
+}
+
 /** What became of an instance: `next`: it goes on at once; `waits`: it is due later; `ended`: also parked; `left`: it is not ours, or not now. */
 export type AttemptEnd = 'next' | 'waits' | 'ended' | 'left';
-
-/** State as it is stored, read; or why it cannot be. */
-interface ReadState {
-  readonly value?: unknown;
-  readonly error?: unknown;
-}
 
 /** An attempt as it was begun. */
 interface Begun {
   readonly saga: StoredSaga;
   readonly runnable: RunnableSaga;
-  readonly state: ReadState;
+  readonly startedMs: number;
+  /** The step that is called. */
+  entry?: StepAt;
   /** What the step threw, whatever became of its unit afterwards. */
   failure?: { readonly error: unknown };
+}
+
+/** What the call of a step has left: the state as it is stored, and what it waits for. */
+interface Left {
+  readonly state: string;
+  readonly waits: readonly SagaWait[] | undefined;
 }
 
 /** What a unit has written, to be told when it is committed. */
@@ -69,16 +96,16 @@ interface Written {
 const LEFT: Written = { end: 'left', tell: () => undefined };
 
 /**
- * One attempt at one step of one instance: its row is locked, the step runs behind a savepoint, and what it wrote, the progress of the saga and the
- * messages it published are one COMMIT. A failed attempt is undone to the savepoint and counted in the same transaction, so that no other process
- * can make one in between.
+ * One attempt at one step of one instance: its row is locked, what has come for it is taken in, the step runs behind a savepoint, and what it wrote,
+ * the progress of the saga and the messages it published are one COMMIT. A failed attempt is undone to the savepoint and counted in the same
+ * transaction, so that no other process can make one in between.
  */
 export class SagaAttempts {
   constructor(private readonly parts: SagaAttemptParts) {}
 
   /** Makes the next attempt at an instance this process has claimed. Throws what is no failure of a step: the database is away, this process stops. */
   async next(id: string): Promise<AttemptEnd> {
-    const { store, units, longestStepMs } = this.parts;
+    const { store, units, longestStepMs, clock } = this.parts;
     let begun: Begun | undefined;
     let written: Written;
     try {
@@ -87,14 +114,15 @@ export class SagaAttempts {
         const runnable = locked && this.parts.sagaOf(locked.saga.saga, locked.saga.version);
         if (locked === undefined || runnable === undefined) return LEFT;
         failpoint('saga:after-lock');
-        const here: Begun = { saga: locked.saga, runnable, state: readState(locked.saga) };
-        begun = here;
-        const event = this.withoutAttempt(here);
-        return event === undefined ? this.attempt(tx, locked, here) : this.write(tx, here, { event });
+        begun = { saga: locked.saga, runnable, startedMs: clock.monotonicMs() };
+        const course = new SagaCourse(locked.saga, runnable, this.parts.random);
+        const entry = course.catchUp() ? course.callable() : undefined;
+        if (entry === undefined) return this.write(tx, course);
+        return this.attempt(tx, locked, { course, begun: Object.assign(begun, { entry }) });
       });
     } catch (thrown) {
       const error = begun?.failure === undefined ? reasonOf(thrown) : begun.failure.error;
-      if (begun === undefined || isHoldfastError(error, 'HF_STOPPING')) throw error;
+      if (begun?.entry === undefined || isHoldfastError(error, 'HF_STOPPING')) throw error;
       written = await this.record(begun, error);
     }
     written.tell();
@@ -102,102 +130,129 @@ export class SagaAttempts {
     return written.end;
   }
 
-  /** What has happened without anybody trying. */
-  private withoutAttempt({ saga, state, runnable: { definition, outline } }: Begun): SagaEvent | undefined {
-    const { progress, id, deaths } = saga;
-    if (saga.outline !== outline) return { kind: 'stuck', error: changedError(saga, outline) };
-    const misfit = misfitOf(definition, progress);
-    if (misfit !== undefined) return { kind: 'stuck', error: misfit };
-    if (state.error !== undefined) return { kind: 'stuck', error: state.error };
-    const step = stepOf(definition, progress.step) as SagaStepDefinition;
-    // What is being undone takes as long as it takes.
-    if (saga.isOverdue && progress.status === 'running')
-      return { kind: 'timed-out', error: hfError('HF_SAGA_TIMEOUT', { saga: saga.saga, id, timeoutMs: definition.timeoutMs }) };
-    if (deaths >= Math.max(attemptsOf(step, progress), FEW_DEATHS))
-      return { kind: 'given-up', error: hfError('HF_SAGA_STEP_KILLED', { step: step.name, saga: saga.saga, id, deaths }) };
-    return undefined;
-  }
-
-  private async attempt(tx: Transaction, { savepoint }: LockedSaga, begun: Begun): Promise<Written> {
+  private async attempt(
+    tx: Transaction,
+    { savepoint }: LockedSaga,
+    { course, begun }: { readonly course: SagaCourse; readonly begun: Begun },
+  ): Promise<Written> {
     const { clock, units } = this.parts;
+    const entry = begun.entry as StepAt;
     const startedMs = clock.monotonicMs();
     const breaking = this.breakingOff(begun);
-    let state: string | undefined;
+    const call = (event: SagaEvent): CallFacts => ({ entry, event, durationMs: clock.monotonicMs() - startedMs });
+    const { step } = entry;
+    let left: Left;
     try {
-      state = await units.runBehind(savepoint, () => this.called(begun));
+      left = await units.runBehind(savepoint, () => this.called(begun, course));
       failpoint('saga:after-call');
     } catch (thrown) {
       const error = begun.failure === undefined ? thrown : begun.failure.error;
       if (isHoldfastError(error, 'HF_STOPPING')) throw error;
-      return this.write(tx, begun, { event: { kind: 'failed', error }, durationMs: clock.monotonicMs() - startedMs });
+      return this.write(tx, course, call({ kind: 'failed', step, error }));
     } finally {
       breaking.cancel();
     }
-    return this.write(tx, begun, { event: { kind: 'done' }, state, durationMs: clock.monotonicMs() - startedMs });
+    course.left(left.state);
+    return this.write(tx, course, call(left.waits === undefined ? { kind: 'done', step } : { kind: 'waits', step, waits: left.waits }));
   }
 
-  private async called(begun: Begun): Promise<string | undefined> {
+  private async called(begun: Begun, course: SagaCourse): Promise<Left> {
     try {
-      return await this.call(begun);
+      return await this.call(begun, course);
     } catch (error) {
       begun.failure = { error };
       throw error;
     }
   }
 
-  /** Runs the step, or its compensation; the state it leaves, as it is stored, undefined when it is as it was. */
-  private async call({ saga, runnable, state: { value } }: Begun): Promise<string | undefined> {
-    const { progress, id } = saga;
-    const step = stepOf(runnable.definition, progress.step) as SagaStepDefinition;
-    const isUndoing = progress.status === 'compensating';
+  /** Runs the step, or its compensation, and does what it asks for; the state it leaves, as it is stored, and what it waits for. */
+  private async call(begun: Begun, course: SagaCourse): Promise<Left> {
+    const { saga, runnable } = begun;
+    const entry = begun.entry as StepAt;
+    const step = stepOf(runnable.definition, entry.step) as SagaStepDefinition;
+    const isUndoing = entry.way === 'compensating';
     const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name) as SagaCall;
-    const owner = { saga: saga.saga, id };
+    const owner = { saga: saga.saga, id: saga.id };
     const call = new StepCall(this.parts, { ...owner, step: step.name, timeoutMs: step.timeoutMs });
     const context = createSagaContext<unknown>({
-      id,
-      state: value,
-      attempt: progress.attempts + 1,
-      idempotencyKey: keyOf(saga.saga, id, step.name, isUndoing ? 'undo' : 'run'),
+      id: saga.id,
+      state: decodeState(course.state, owner),
+      attempt: entry.attempts + 1,
+      idempotencyKey: keyOf(saga.saga, saga.id, step.name, isUndoing ? 'undo' : 'run'),
       signal: () => call.signal,
-      failure: progress.failure,
+      failure: course.progress.failure,
+      signals: runnable.definition.signals,
     });
-    await call.run(async () => void (await run(context as never)));
-    const state = encodeState(context.state, owner);
-    return state === saga.state ? undefined : state;
+    let waits: readonly SagaWait[] | undefined;
+    await call.run(async () => {
+      const returned = await run(context as never);
+      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: step.name });
+      if (returned instanceof StepOutcome) waits = await this.ask(begun, course, askedBy(returned));
+    });
+    return { state: encodeState(context.state, owner), waits };
+  }
+
+  /** Does what a step asks for, in its unit; what it waits for from now on. */
+  private async ask(begun: Begun, course: SagaCourse, asked: readonly AskedFor[]): Promise<readonly SagaWait[]> {
+    const { saga, runnable, startedMs } = begun;
+    const entry = begun.entry as StepAt;
+    const nowMs = saga.nowMs + this.parts.clock.monotonicMs() - startedMs;
+    const waits: SagaWait[] = [];
+    for (const one of asked) {
+      if (one.kind === 'time')
+        waits.push({ kind: 'time', untilMs: 'at' in one.until ? one.until.at.getTime() : nowMs + one.until.afterMs });
+      else if (one.kind === 'signal')
+        waits.push({ kind: 'signal', type: one.type, key: one.key, into: one.into, untilMs: nowMs + one.forMs });
+      else if (one.kind === 'saga') {
+        const id = `${saga.id}/${entry.step}${entry.round === undefined ? '' : `#${entry.round}`}`;
+        await this.parts.asking.start({ saga: one.saga, state: one.state, id, parent: saga.id });
+        waits.push({ kind: 'saga', id, into: one.into });
+      } else {
+        const { timeoutMs } = stepOf(runnable.definition, entry.step) as SagaStepDefinition;
+        const { into, foreign } = one.options;
+        const id = keyOf(saga.saga, saga.id, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
+        const compensates = entry.way === 'running' ? undefined : course.progress.done.find(({ step }) => step === entry.step)?.request;
+        const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, compensates });
+        waits.push({ kind: 'request', id, type, into, isForeign: foreign === true ? true : undefined, untilMs: nowMs + timeoutMs });
+      }
+    }
+    return waits;
   }
 
   /** A statement that does not answer holds up the rollback to the savepoint too. */
-  private breakingOff({ saga, runnable }: Begun): Timer {
+  private breakingOff({ runnable, entry }: Begun): Timer {
     const { units, scheduler } = this.parts;
     const unit = units.current();
-    const timeoutMs = stepOf(runnable.definition, saga.progress.step)?.timeoutMs ?? 0;
+    const timeoutMs = stepOf(runnable.definition, entry?.step)?.timeoutMs ?? 0;
     return scheduler.after(timeoutMs + GRACE_MS, () => unit?.breakOff(timeoutMs));
   }
 
   /** The unit of the attempt is gone, or nobody knows: what is stored tells whether it was committed. Waits for whoever has it by now. */
-  private record({ saga, runnable }: Begun, error: unknown): Promise<Written> {
-    const { store, units } = this.parts;
+  private record({ saga, runnable, entry }: Begun, error: unknown): Promise<Written> {
+    const { store, units, random } = this.parts;
     failpoint('saga:before-record');
     return units.runFramework({ timeout: RECORD_TIMEOUT_MS }, async (tx) => {
       const locked = await store.lock(tx, saga.id, { waits: true });
-      const isSame = locked?.saga.revision === saga.revision && locked.saga.deaths === saga.deaths;
-      return isSame ? this.write(tx, { saga, runnable }, { event: { kind: 'failed', error } }) : LEFT;
+      if (locked?.saga.revision !== saga.revision || locked.saga.deaths !== saga.deaths) return LEFT;
+      const course = new SagaCourse(locked.saga, runnable, random);
+      // What had come for it comes again, and opens the step again that was tried.
+      if (!course.catchUp() || entry === undefined || course.callable()?.step !== entry.step) return this.write(tx, course);
+      return this.write(tx, course, { entry, event: { kind: 'failed', step: entry.step, error }, durationMs: 0 });
     });
   }
 
-  private async write(
-    tx: Transaction,
-    { saga, runnable }: Pick<Begun, 'saga' | 'runnable'>,
-    { event, state, durationMs = 0 }: { readonly event: SagaEvent; readonly state?: string; readonly durationMs?: number },
-  ): Promise<Written> {
-    const { store, random, isStopping } = this.parts;
-    const decision = decide(runnable.definition, { progress: saga.progress, event }, random);
-    const { progress, notes, commands } = decision;
-    const afterMs = dueAfterMs(decision);
-    const isTaken = afterMs === 0 && !isStopping();
-    await store.change(tx, { id: saga.id, state, progress, notes, afterMs, isTaken });
-    const end = afterMs === undefined ? 'ended' : isTaken ? 'next' : 'waits';
-    return { end, tell: () => tellOf({ saga, event, progress, durationMs, delayMs: commands.length > 0 ? afterMs : undefined }) };
+  private async write(tx: Transaction, course: SagaCourse, call?: CallFacts): Promise<Written> {
+    const { store, isStopping, nudge } = this.parts;
+    if (call !== undefined) course.happen(call.event, call.durationMs);
+    const change = course.change((afterMs) => afterMs === 0 && !isStopping());
+    await store.change(tx, change);
+    const end =
+      course.progress.status === 'running' || course.progress.status === 'compensating' ? (change.isTaken ? 'next' : 'waits') : 'ended';
+    const tell = () => {
+      course.tell(call, end === 'ended' ? undefined : change.afterMs);
+      if (change.reach !== undefined && change.reach.tells.length > 0) nudge();
+    };
+    return { end, tell };
   }
 }
 
@@ -206,60 +261,7 @@ function reasonOf(error: unknown): unknown {
   return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
-function readState({ saga, id, state }: StoredSaga): ReadState {
-  try {
-    return { value: decodeState(state, { saga, id }) };
-  } catch (error) {
-    return { error };
-  }
-}
-
-/** An instance was started under a definition that was changed under the same version. */
-export function changedError({ saga, version, outline }: SagaOutline, here: string): HoldfastError {
-  return hfError('HF_SAGA_CHANGED', { saga, version, found: outline, here });
-}
-
-/** When an instance is to be worked on next; undefined: not by itself. */
-export function dueAfterMs({ commands }: SagaDecision): number | undefined {
-  const [command] = commands;
-  return command?.do === 'run' || command?.do === 'undo' ? command.afterMs : undefined;
-}
-
-/** Tells of a change that is committed. */
-function tellOf({
-  saga,
-  event,
-  progress,
-  durationMs,
-  delayMs,
-}: {
-  readonly saga: StoredSaga;
-  readonly event: SagaEvent;
-  readonly progress: SagaProgress;
-  readonly durationMs: number;
-  readonly delayMs: number | undefined;
-}): void {
-  const { status, step, attempts } = saga.progress;
-  const facts = { saga: saga.saga, id: saga.id, version: saga.version };
-  const ofStep = { ...facts, step: step ?? '', attempt: attempts + 1, isUndoing: status === 'compensating', durationMs };
-  if (event.kind === 'done') emit('saga:step-done', () => ofStep);
-  else if ('error' in event) emit('saga:step-failed', () => ({ ...ofStep, ...failureFacts(event.error), delayMs }));
-  tellEnd(facts, progress);
-}
-
-/** Tells that a saga has ended, or waits for a person. */
-export function tellEnd(facts: { readonly saga: string; readonly id: string; readonly version: number }, progress: SagaProgress): void {
-  const { status, parked } = progress;
-  if (parked !== undefined) emit('saga:parked', () => ({ ...facts, failure: parked.failure }));
-  if (status === 'completed' || status === 'compensated') emit('saga:ended', () => ({ ...facts, status }));
-}
-
 /** Hashed, because a foreign API limits the length and the characters of its header. */
 function keyOf(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
-}
-
-/** Longest time-out of all steps. */
-export function longestStepMs(definitions: readonly SagaDefinition[]): number {
-  return Math.max(0, ...definitions.flatMap(({ steps }) => steps.map(({ timeoutMs }) => timeoutMs)));
 }

@@ -1,15 +1,20 @@
 import type { RetryOptions } from '../delivery/policies.js';
 import type { Duration } from '../time/duration.js';
 import type { SagaContext } from './saga-context.js';
+import type { StepResult } from './saga.decorators.js';
 import { type PlannedStep, runnableFrom, type SagaCall, type SagaOptions, type SagaPlan } from './saga-plan.js';
 import type { SagaDefinition } from './saga-definition.js';
 import { hfError } from '../errors/catalogue.js';
 
 /** A step, or what undoes one, as a function. */
-export type SagaStepFunction<State> = (saga: SagaContext<State>) => void | Promise<void>;
+export type SagaStepFunction<State> = (saga: SagaContext<State>) => StepResult;
 
 /** What each step that is given as a function may have; as `@Step` and `@Retry`. */
-export interface SagaStepBasics {
+export interface SagaStepBasics<State = never> {
+  /** Steps that must be done, or left out, first; default: the one that was added before it. */
+  after?: string | readonly string[];
+  /** False leaves the step out; looks at the state only. */
+  when?: (state: State) => boolean;
   /** For one attempt, of the step or of its compensation; default '30s'. */
   timeout?: Duration;
   /** Attempts of the step; default 5. */
@@ -17,7 +22,7 @@ export interface SagaStepBasics {
 }
 
 /** Options of a step that can be undone. */
-export interface UndoableStepOptions<State> extends SagaStepBasics {
+export interface UndoableStepOptions<State> extends SagaStepBasics<State> {
   /** Undoes the step, when a later one fails; default: there is nothing to undo. */
   compensate?: SagaStepFunction<State>;
   /** Attempts of `compensate`; default 5. */
@@ -26,7 +31,7 @@ export interface UndoableStepOptions<State> extends SagaStepBasics {
 }
 
 /** Options of the step that is never undone. */
-export interface PivotStepOptions extends SagaStepBasics {
+export interface PivotStepOptions<State = never> extends SagaStepBasics<State> {
   /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one. */
   pivot: true;
   compensate?: never;
@@ -34,7 +39,7 @@ export interface PivotStepOptions extends SagaStepBasics {
 }
 
 /** Options of a step that is given as a function; a pivot has no compensation. */
-export type SagaStepOptions<State> = UndoableStepOptions<State> | PivotStepOptions;
+export type SagaStepOptions<State> = UndoableStepOptions<State> | PivotStepOptions<State>;
 
 /** A saga given as functions, for programs without decorators: add it with `holdfast.saga()`, start it with `holdfast.sagas.start()`. */
 export class SagaBuilder<State> {
@@ -46,11 +51,21 @@ export class SagaBuilder<State> {
     private readonly options: SagaOptions,
   ) {}
 
-  /** Adds a step, which runs when those before it are done. */
+  /** Adds a step, which runs when the one before it is done, or those that `after` names, which must be there already. */
   step(name: string, run: SagaStepFunction<State>, options: SagaStepOptions<State> = {}): this {
-    const { compensate, timeout, pivot = false, retry, compensateRetry } = options;
+    const {
+      after = this.steps.slice(-1).map((step) => step.name),
+      when,
+      compensate,
+      timeout,
+      pivot = false,
+      retry,
+      compensateRetry,
+    } = options;
     this.steps.push({
       name,
+      after: [after].flat(),
+      when,
       run: run as SagaCall,
       compensation: compensate && { name: `${name}:compensate`, run: compensate as SagaCall },
       isPivot: pivot,

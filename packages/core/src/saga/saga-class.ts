@@ -43,6 +43,8 @@ export function planOfInstance(instance: object, problem: (text: string) => void
       wrong(`@Compensate('${compensate}') on ${step} names no method of the class`);
     return {
       name: step,
+      after: afterOf(metadata),
+      when: metadata.step?.when,
       run: calling(step),
       compensation: compensate === undefined ? undefined : { name: compensate, run: calling(compensate) },
       isPivot: metadata.step?.pivot === true,
@@ -70,34 +72,27 @@ function misplaced({ name, metadata }: DecoratedMethod, isUndoing: boolean): rea
   return problems;
 }
 
-/** The steps one behind the other, as `after` says. */
+/** Each step behind those it waits for, else in the order in which they are written. */
 function inOrder(steps: readonly DecoratedMethod[], wrong: (text: string) => void): readonly DecoratedMethod[] | undefined {
   const names = new Set(steps.map(({ name }) => name));
-  const behind = new Map<string | undefined, DecoratedMethod[]>();
-  let isKnown = true;
-  for (const step of steps) {
-    const after = step.metadata.step?.after;
-    if (after !== undefined && !names.has(after)) {
-      wrong(`the step ${step.name} comes after ${after}, which is no step of it`);
-      isKnown = false;
-    }
-    behind.set(after, [...(behind.get(after) ?? []), step]);
-  }
-  for (const [after, several] of behind) {
-    if (several.length < 2) continue;
-    const which = several.map(({ name }) => name).join(' and ');
-    wrong(
-      after === undefined
-        ? `${which} both come first: say with after what each waits for`
-        : `${which} both come after ${after}: steps run one after another`,
-    );
-    isKnown = false;
-  }
-  if (!isKnown) return undefined;
+  const unknown = steps.flatMap(({ name, metadata }) =>
+    afterOf(metadata).flatMap((after) => (names.has(after) ? [] : [[name, after] as const])),
+  );
+  for (const [name, after] of unknown) wrong(`the step ${name} comes after ${after}, which is no step of it`);
+  if (unknown.length > 0) return undefined;
   const ordered: DecoratedMethod[] = [];
-  for (let next = behind.get(undefined)?.[0]; next !== undefined; next = behind.get(next.name)?.[0]) ordered.push(next);
-  const left = steps.filter((step) => !ordered.includes(step)).map(({ name }) => name);
-  if (left.length === 0) return ordered;
-  wrong(`the steps ${left.join(' and ')} wait for each other: one step has no after`);
-  return undefined;
+  const isOpen = ({ metadata }: DecoratedMethod) => afterOf(metadata).every((after) => ordered.some(({ name }) => name === after));
+  for (let left = steps; left.length > 0; left = steps.filter((step) => !ordered.includes(step))) {
+    const next = left.find(isOpen);
+    if (next === undefined) {
+      wrong(`the steps ${left.map(({ name }) => name).join(' and ')} wait for each other: one step has no after`);
+      return undefined;
+    }
+    ordered.push(next);
+  }
+  return ordered;
+}
+
+function afterOf({ step }: DecoratedMethod['metadata']): readonly string[] {
+  return step?.after === undefined ? [] : [step.after].flat();
 }

@@ -1,4 +1,19 @@
+import { hfError } from '../errors/catalogue.js';
+import { printable } from '../errors/printable.js';
+import type { Command, DataOf, MessageClass } from '../message/message.js';
+import { describeMessages } from '../message/message-class.js';
+import { unstorable } from '../message/storable.js';
+import { type Duration, toMs } from '../time/duration.js';
+import type { SagaBuilder } from './saga-builder.js';
 import type { SagaFailure } from './saga-definition.js';
+import type { StateOf } from './saga.decorators.js';
+import { type AskedFor, askedBy, outcomeOf, type SagaRequestOptions, type StepOutcome } from './step-outcome.js';
+
+/** Characters of the key of a signal: that of a message. */
+const KEY_LENGTH = 255;
+
+/** The fields of a state that can hold a value of type V. */
+export type KeysFor<State, V> = { [K in keyof State & string]-?: [V] extends [State[K]] ? K : never }[keyof State & string];
 
 /** What a context is made of. */
 export interface SagaContextFields<State> {
@@ -8,9 +23,12 @@ export interface SagaContextFields<State> {
   readonly idempotencyKey: string;
   readonly signal: () => AbortSignal;
   readonly failure: SagaFailure | undefined;
+  /** CloudEvents types that may be waited for; default: all. */
+  readonly signals?: readonly string[];
 }
 
 let construct: <State>(fields: SagaContextFields<State>) => SagaContext<State>;
+let dropped: (saga: SagaContext<unknown>, returned: unknown) => boolean;
 
 /** What a step or a compensation works with. */
 export class SagaContext<State> {
@@ -25,14 +43,18 @@ export class SagaContext<State> {
   /** What made the saga turn back; set while compensating. */
   readonly failure: SagaFailure | undefined;
   private readonly makeSignal: () => AbortSignal;
+  private readonly signals: readonly string[] | undefined;
+  /** Outcomes that nobody has returned, or put into another one. */
+  private readonly open = new Set<StepOutcome>();
 
-  private constructor({ id, state, attempt, idempotencyKey, failure, signal }: SagaContextFields<State>) {
+  private constructor({ id, state, attempt, idempotencyKey, failure, signal, signals }: SagaContextFields<State>) {
     this.id = id;
     this.state = state;
     this.attempt = attempt;
     this.idempotencyKey = idempotencyKey;
     this.failure = failure;
     this.makeSignal = signal;
+    this.signals = signals;
   }
 
   /** Aborted at the step's time-out, and when stopping cannot wait any longer. */
@@ -40,12 +62,86 @@ export class SagaContext<State> {
     return this.makeSignal();
   }
 
+  /**
+   * Sends a command to another service; the step is done when the reply came, which is stored in the field `into`. When none comes within the step's
+   * time-out, the attempt has failed, and the next one sends the same request again, under the same id. A refusal is final.
+   */
+  request<Reply>(command: Command<Reply>, options: SagaRequestOptions<KeysFor<State, Reply>> = {}): StepOutcome {
+    return this.asking({ kind: 'request', command, options });
+  }
+
+  /** The step is done after a time, or at a moment on the clock of the database. @throws HF_CONFIG_DURATION */
+  sleep(until: Duration | Date): StepOutcome {
+    return this.asking({ kind: 'time', until: until instanceof Date ? { at: until } : { afterMs: toMs(until, 'until') } });
+  }
+
+  /**
+   * The step is done when a message of a class listed in `@Saga({ signals })` arrives with this key, also when it arrived earlier: one that nobody
+   * waited for is kept for 30 days, the last of several. Fails with HF_SAGA_WAIT_TIMEOUT, and is not tried again then.
+   *
+   * @throws HF_SAGA_SIGNAL for a class that is not listed, or a key that cannot be one
+   */
+  waitFor<M extends object>(
+    signal: MessageClass<M>,
+    { key, timeout, into }: { key: string; timeout: Duration; into?: KeysFor<State, DataOf<M>> },
+  ): StepOutcome {
+    const [{ type } = { type: '' }] = describeMessages(signal);
+    const reason = unstorable(key, KEY_LENGTH);
+    if (reason !== undefined) throw hfError('HF_SAGA_SIGNAL', { type, problem: `its key ${printable(key)} is not usable: ${reason}` });
+    if (this.signals?.includes(type) === false)
+      throw hfError('HF_SAGA_SIGNAL', { type, problem: 'it is not listed in the signals of the saga' });
+    return this.asking({ kind: 'signal', type, key, into, forMs: toMs(timeout, 'timeout') });
+  }
+
+  /**
+   * Starts another saga of this service, with the step's commit; the step is done when it is completed, and its last state is stored in the field
+   * `into`. When it was compensated, the step has failed for good. When this saga turns back meanwhile, the other one is cancelled first.
+   */
+  start<S extends object>(
+    saga: abstract new (...args: never[]) => S,
+    state: StateOf<S>,
+    options?: { into?: KeysFor<State, StateOf<S>> },
+  ): StepOutcome;
+  start<S extends object>(saga: SagaBuilder<S>, state: S, options?: { into?: KeysFor<State, S> }): StepOutcome;
+  start(saga: never, state: object, { into }: { into?: string } = {}): StepOutcome {
+    return this.asking({ kind: 'saga', saga, state, into });
+  }
+
+  /**
+   * The step is done with the first of several that comes; of a `waitFor` that times out it fails.
+   *
+   * @param outcomes of `sleep` and `waitFor`
+   * @throws HF_SAGA_FIRST_OF for others: a request, or a saga, that nobody waits for any more would still be done
+   */
+  firstOf(...outcomes: readonly StepOutcome[]): StepOutcome {
+    const asked = outcomes.flatMap(askedBy);
+    const other = asked.find(({ kind }) => kind === 'request' || kind === 'saga');
+    if (asked.length === 0 || other !== undefined) throw hfError('HF_SAGA_FIRST_OF', { found: other?.kind ?? 'nothing' });
+    for (const outcome of outcomes) this.open.delete(outcome);
+    return this.asking(...asked);
+  }
+
+  private asking(...asked: readonly AskedFor[]): StepOutcome {
+    const outcome = outcomeOf(...asked);
+    this.open.add(outcome);
+    return outcome;
+  }
+
   static {
     construct = (fields) => new SagaContext(fields);
+    dropped = ({ open }, returned) => {
+      open.delete(returned as StepOutcome);
+      return open.size > 0;
+    };
   }
 }
 
 /** Makes a context; for the engine and for tests of single steps, steps are given theirs. */
 export function createSagaContext<State>(fields: SagaContextFields<State>): SagaContext<State> {
   return construct(fields);
+}
+
+/** True when a step asked for something that it has not returned. */
+export function hasDropped(saga: SagaContext<unknown>, returned: unknown): boolean {
+  return dropped(saga, returned);
 }

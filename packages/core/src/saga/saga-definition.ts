@@ -13,11 +13,15 @@ export interface SagaFailure {
 /** One step of a saga, as data. */
 export interface SagaStepDefinition {
   readonly name: string;
+  /** Steps that are done, or left out, before it runs; several run side by side when they wait for the same. */
+  readonly after: readonly string[];
+  /** False leaves the step out. */
+  readonly when: ((state: never) => boolean) | undefined;
   /** Name of what undoes it; undefined: there is nothing to undo. */
   readonly compensation: string | undefined;
   /** Once it is done there is no way back. */
   readonly isPivot: boolean;
-  /** For one attempt, of the step or of its compensation. */
+  /** For one attempt, of the step or of its compensation, with the reply it asked for. */
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
   readonly compensationRetry: RetryPolicy;
@@ -30,7 +34,9 @@ export interface SagaDefinition {
   readonly version: number;
   /** For the whole saga; undefined: as long as it takes. */
   readonly timeoutMs: number | undefined;
-  /** In the order in which they run; at least one. */
+  /** CloudEvents types of the messages that steps may wait for. */
+  readonly signals: readonly string[];
+  /** At least one, each behind those it runs after. */
   readonly steps: readonly SagaStepDefinition[];
 }
 
@@ -40,9 +46,11 @@ const OUTLINE_LENGTH = 400;
 /** What instances are tied to, for people and for comparing: steps in their order, what undoes them, and the pivot. A long one ends in a hash. */
 export function outlineOf({ steps }: SagaDefinition): string {
   const text = steps
-    .map(({ name, compensation, isPivot }) => {
+    .map(({ name, after, when, compensation, isPivot }, at) => {
+      const isNext = after.length === 1 && after[0] === steps[at - 1]?.name;
+      const place = isNext || (at === 0 && after.length === 0) ? '' : ` after ${after.join(' and ') || 'nothing'}`;
       const undo = compensation === undefined ? '' : ` (undone by ${compensation})`;
-      return `${name}${undo}${isPivot ? ' (pivot)' : ''}`;
+      return `${name}${place}${when === undefined ? '' : ' (conditional)'}${undo}${isPivot ? ' (pivot)' : ''}`;
     })
     .join(', ');
   if (text.length <= OUTLINE_LENGTH) return text;

@@ -56,6 +56,25 @@ it('a saga is read from a builder', () => {
   });
 });
 
+it('steps that wait for the same run side by side, each behind what it waits for', () => {
+  @Saga('a', { version: 1 })
+  class Branches {
+    @Step({ after: ['two', 'three'] }) async four(_saga: Context): Promise<void> {}
+    @Step() async one(_saga: Context): Promise<void> {}
+    @Step({ after: 'one' }) async two(_saga: Context): Promise<void> {}
+    @Step({ after: 'one', when: ({ id }: Order) => id > 'b' }) async three(_saga: Context): Promise<void> {}
+  }
+  const register = new SagaRegister((text) => expect(text).toBeUndefined());
+  register.add(new Branches());
+  expect(register.definitions[0]?.steps.map(({ name, after }) => `${name} < ${after.join(' ')}`)).toEqual([
+    'one < ',
+    'two < one',
+    'three < one',
+    'four < two three',
+  ]);
+  expect(register.outlines[0]?.outline).toBe('one, two, three after one (conditional), four after two and three');
+});
+
 describe('what is wrong with a saga is told all together', () => {
   it('in decorators', () => {
     @Saga('a', { version: 0, timeout: 'soon' as never })
@@ -69,18 +88,13 @@ describe('what is wrong with a saga is told all together', () => {
     }
     expect(problemsOf(new Wrong(), new NoSaga())).toEqual([
       'Wrong: @Compensate stands on three, which is no step: add @Step()',
-      'Wrong: one and two both come first: say with after what each waits for',
+      expect.stringContaining('its version is 0; use a whole number from 1'),
+      expect.stringContaining('timeout is not a length of time: soon'),
       'NoSaga is no saga: put @Saga on it',
     ]);
   });
 
   it('in the order of steps', () => {
-    @Saga('a', { version: 1 })
-    class Parallel {
-      @Step() async one(_saga: Context): Promise<void> {}
-      @Step({ after: 'one' }) async two(_saga: Context): Promise<void> {}
-      @Step({ after: 'one' }) async three(_saga: Context): Promise<void> {}
-    }
     @Saga('b', { version: 1 })
     class Circle {
       @Step() async start(_saga: Context): Promise<void> {}
@@ -89,11 +103,13 @@ describe('what is wrong with a saga is told all together', () => {
     }
     @Saga('c', { version: 1 })
     class Nothing {}
-    const problems = problemsOf(new Parallel(), new Circle(), new Nothing());
+    const run = () => undefined;
+    const ahead = defineSaga('d', { version: 1 }).step('one', run, { after: 'two' }).step('two', run);
+    const problems = problemsOf(new Circle(), new Nothing(), ahead);
     expect(problems).toEqual([
-      'Parallel: two and three both come after one: steps run one after another',
       'Circle: the steps one and two wait for each other: one step has no after',
       expect.stringContaining('The saga c cannot be used: it has no step.'),
+      expect.stringContaining('the step one comes after two, which is no step before it'),
     ]);
   });
 
@@ -111,6 +127,8 @@ describe('what is wrong with a saga is told all together', () => {
       expect.stringContaining('the step b comes after the pivot a and has the compensation b:compensate'),
     ]);
     expect(() => after.definition).toThrow('the step b comes after the pivot a');
+    const beside = defineSaga('s', { version: 1 }).step('a', run).step('b', run, { pivot: true }).step('c', run, { after: 'a' });
+    expect(problemsOf(beside)).toEqual([expect.stringContaining('the step c runs beside the pivot b')]);
   });
 
   it('when two have one name', () => {

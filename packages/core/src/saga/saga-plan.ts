@@ -3,9 +3,10 @@ import { retryPolicy } from '../delivery/retry-policy.js';
 import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import { problemsOf } from '../errors/problems.js';
+import type { MessageClass } from '../message/message.js';
+import { describeMessages } from '../message/message-class.js';
 import { unstorable } from '../message/storable.js';
 import { type Duration, toMs } from '../time/duration.js';
-import type { SagaContext } from './saga-context.js';
 import { outlineOf, type SagaDefinition, type SagaStepDefinition } from './saga-definition.js';
 
 /** Characters of names, which are stored with every instance and every line of its history. */
@@ -18,14 +19,18 @@ export interface SagaOptions {
   version: number;
   /** For the whole saga, from its start: then it turns back, or parks behind the pivot; default: none. What is being undone has no such limit. */
   timeout?: Duration;
+  /** Messages that `saga.waitFor` may wait for; known at the start, so that none is lost. */
+  signals?: readonly MessageClass[];
 }
 
 /** Calls one method of a saga: a step, or a compensation. */
-export type SagaCall = (saga: SagaContext<never>) => unknown;
+export type SagaCall = (saga: never) => unknown;
 
 /** One step as it was written down, by decorators or by a builder. */
 export interface PlannedStep {
   readonly name: string;
+  readonly after: readonly string[];
+  readonly when: ((state: never) => boolean) | undefined;
   readonly run: SagaCall;
   /** What undoes it, and under which name. */
   readonly compensation: { readonly name: string; readonly run: SagaCall } | undefined;
@@ -46,6 +51,8 @@ export interface SagaPlan {
 export interface RunnableSaga {
   readonly definition: SagaDefinition;
   readonly outline: string;
+  /** What its steps may wait for. */
+  readonly signals: readonly MessageClass[];
   readonly runs: ReadonlyMap<string, SagaCall>;
   /** By the name of the step. */
   readonly compensations: ReadonlyMap<string, SagaCall>;
@@ -71,11 +78,14 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
     name,
     version: options.version,
     timeoutMs: duration(options.timeout, 'timeout'),
+    signals: signalsOf(options.signals ?? [], wrong),
     steps: steps.map((step): SagaStepDefinition => {
       const where = `the step ${step.name}`;
       const compensation = step.compensation?.name;
       return {
         name: step.name,
+        after: step.after,
+        when: step.when,
         compensation,
         isPivot: step.isPivot,
         timeoutMs: duration(step.timeout ?? DEFAULT_STEP_TIMEOUT, `${where}: timeout`) ?? 0,
@@ -88,7 +98,16 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
     compensation === undefined ? [] : [[of, compensation.run] as const],
   );
   const runs = new Map(steps.map((step) => [step.name, step.run]));
-  return { definition, outline: outlineOf(definition), runs, compensations: new Map(compensations) };
+  return { definition, outline: outlineOf(definition), signals: options.signals ?? [], runs, compensations: new Map(compensations) };
+}
+
+function signalsOf(signals: readonly MessageClass[], wrong: (text: string) => void): readonly string[] {
+  try {
+    return signals.length === 0 ? [] : describeMessages(signals).map(({ type }) => type);
+  } catch (error) {
+    for (const each of problemsOf(error)) wrong(each);
+    return [];
+  }
 }
 
 function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {
@@ -104,20 +123,41 @@ function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {
   }
   const names = steps.map((step) => step.name);
   for (const twice of new Set(names.filter((each, at) => names.indexOf(each) !== at))) problems.push(`it has two steps ${twice}`);
+  steps.forEach((step, at) => {
+    for (const after of step.after)
+      if (!names.slice(0, at).includes(after)) problems.push(`the step ${step.name} comes after ${after}, which is no step before it`);
+  });
   return [...problems, ...problemsOfPivot(steps)];
 }
 
 function problemsOfPivot(steps: readonly PlannedStep[]): readonly string[] {
-  const pivots = steps.filter(({ isPivot }) => isPivot).map(({ name }) => name);
-  if (pivots.length > 1) return [`it has ${pivots.length} pivots, ${pivots.join(' and ')}; there is one point of no return`];
-  const at = steps.findIndex(({ isPivot }) => isPivot);
-  if (at === -1) return [];
-  return steps
-    .slice(at)
-    .filter(({ compensation }) => compensation !== undefined)
-    .map(({ name, compensation, isPivot }) =>
-      isPivot
-        ? `the pivot ${name} has the compensation ${compensation?.name}, and is never undone: once it is done there is no way back`
-        : `the step ${name} comes after the pivot ${pivots[0]} and has the compensation ${compensation?.name}, which would never run`,
-    );
+  const pivots = steps.filter(({ isPivot }) => isPivot);
+  const [pivot] = pivots;
+  if (pivot === undefined) return [];
+  if (pivots.length > 1)
+    return [`it has ${pivots.length} pivots, ${pivots.map(({ name }) => name).join(' and ')}; there is one point of no return`];
+  const before = reachable(pivot.name, (name) => steps.find((step) => step.name === name)?.after ?? []);
+  const behind = reachable(pivot.name, (name) => steps.filter(({ after }) => after.includes(name)).map((step) => step.name));
+  return steps.flatMap(({ name, compensation }): readonly string[] => {
+    if (name !== pivot.name && !before.has(name) && !behind.has(name))
+      return [
+        `the step ${name} runs beside the pivot ${pivot.name}, and nobody could say whether there is a way back: let one of them wait for the other`,
+      ];
+    if (compensation === undefined || before.has(name)) return [];
+    return name === pivot.name
+      ? [`the pivot ${name} has the compensation ${compensation.name}, and is never undone: once it is done there is no way back`]
+      : [`the step ${name} comes after the pivot ${pivot.name} and has the compensation ${compensation.name}, which would never run`];
+  });
+}
+
+/** All that lies that way. */
+function reachable(from: string, next: (name: string) => readonly string[]): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const open = [...next(from)]; open.length > 0; ) {
+    const name = open.pop() as string;
+    if (found.has(name)) continue;
+    found.add(name);
+    open.push(...next(name));
+  }
+  return found;
 }

@@ -1,5 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
+import type { MessageClass } from '../message/message.js';
 import type { CallMethod } from './saga-class.js';
 import { planOfInstance } from './saga-class.js';
 import { SagaBuilder } from './saga-builder.js';
@@ -17,6 +18,11 @@ export class SagaRegister {
 
   get definitions(): readonly SagaDefinition[] {
     return [...this.byKey.values()].map(({ definition }) => definition);
+  }
+
+  /** Classes of the messages that steps may wait for. */
+  get signals(): readonly MessageClass[] {
+    return [...new Set([...this.byKey.values()].flatMap(({ signals }) => signals))];
   }
 
   get outlines(): readonly SagaOutline[] {

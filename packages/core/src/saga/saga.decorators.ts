@@ -5,9 +5,12 @@ import type { Duration } from '../time/duration.js';
 import { hfError } from '../errors/catalogue.js';
 import type { SagaContext } from './saga-context.js';
 import type { SagaOptions } from './saga-plan.js';
+import type { StepOutcome } from './step-outcome.js';
 
-type StepResult = void | Promise<void>;
-type StepMethod = (saga: SagaContext<never>) => StepResult;
+/** What a step, or a compensation, may return: nothing when it is done, or what it is to be continued with. */
+export type StepResult = void | StepOutcome | Promise<void | StepOutcome>;
+// biome-ignore lint/suspicious/noExplicitAny: of whatever state, and nothing but a context
+type StepMethod = (saga: SagaContext<any>) => StepResult;
 type TakesState<F> = F extends (...args: infer P) => unknown
   ? P extends [SagaContext<infer S>, ...unknown[]]
     ? (state: S) => void
@@ -19,10 +22,12 @@ type TakesStateOf<Saga> = { [K in keyof Saga]: TakesState<Saga[K]> }[keyof Saga]
 export type StateOf<Saga> = [TakesStateOf<Saga>] extends [never] ? never : TakesStateOf<Saga> extends (state: infer S) => void ? S : never;
 
 /** Options of `@Step`. */
-export interface StepOptions<After extends string = string> {
-  /** The step that must be done first; default: none, so it is the first. Each step has at most one behind it: they run one after another. */
-  after?: After;
-  /** For one attempt, of the step or of its compensation; default '30s'. */
+export interface StepOptions<After extends string = string, State = never> {
+  /** Steps that must be done, or left out, first; default: none, so it runs at the start. Steps behind the same one run side by side. */
+  after?: After | readonly After[];
+  /** False leaves the step out; looks at the state only. */
+  when?: (state: State) => boolean;
+  /** For one attempt, of the step or of its compensation, and the reply it asked for, not for `sleep` and `waitFor`; default '30s'. */
   timeout?: Duration;
   /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
   pivot?: boolean;
@@ -61,12 +66,12 @@ export function describeSaga(target: object): SagaDescription | undefined {
  *
  * @throws HF_DECORATOR_TARGET where the class is declared, on anything but a method
  */
-export function Step<const After extends string = never>(
-  options?: StepOptions<After>,
+export function Step<const After extends string = never, State = unknown>(
+  options?: StepOptions<After, State>,
 ): (
   target: { [P in NoInfer<After>]: StepMethod },
   name: string,
-  descriptor: MethodDescriptor<(saga: SagaContext<never>) => StepResult>,
+  descriptor: MethodDescriptor<(saga: SagaContext<State>) => StepResult>,
 ) => void {
   return (target, name, descriptor) =>
     declareMethod({

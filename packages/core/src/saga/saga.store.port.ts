@@ -1,6 +1,7 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Savepoint, Transaction } from '../unit-of-work/transaction.port.js';
-import type { SagaNote, SagaProgress } from './decide.js';
+import type { SagaArrival, SagaNote } from './saga-event.js';
+import type { SagaProgress } from './saga-progress.js';
 import type { SagaFilter, SagaInstance } from './sagas.js';
 
 /** A definition by its name and version. */
@@ -23,6 +24,8 @@ export interface NewSaga extends SagaOutline {
   readonly notes: readonly SagaNote[];
   /** Undefined: as long as it takes. */
   readonly timeoutMs: number | undefined;
+  /** Id of the saga that is told of its end. */
+  readonly parent?: string | undefined;
   /** This process works on it as soon as it is committed; else whoever looks first. */
   readonly isTaken: boolean;
 }
@@ -37,6 +40,41 @@ export interface StoredSaga extends SagaOutline {
   /** Processes that died with it in hand, since it was changed last; counted by claims. */
   readonly deaths: number;
   readonly isOverdue: boolean;
+  readonly parent: string | undefined;
+  /** The time on the clock of the database, in milliseconds. */
+  readonly nowMs: number;
+  /** What has come for it from elsewhere, the oldest first. */
+  readonly arrived: readonly ArrivedEvent[];
+}
+
+/** Something that came for an instance, and waits to be seen by its next attempt. */
+export interface ArrivedEvent {
+  /** As text: a number of 64 bits. */
+  readonly number: string;
+  readonly event: SagaArrival;
+}
+
+/** A message that an instance waits for, by its type and key. */
+export interface SignalKey {
+  readonly type: string;
+  readonly key: string;
+}
+
+/** What a change means beyond the instance itself. */
+export interface SagaReach {
+  /** Numbers of what had arrived, and is dealt with. */
+  readonly seen: readonly string[];
+  /** From now on it waits for these: what has come already arrives at once. */
+  readonly awaits: readonly SignalKey[];
+  readonly awaitsNoMore: readonly SignalKey[];
+  /** What other instances are told: a parent, or children. */
+  readonly tells: readonly SagaTelling[];
+}
+
+/** Something for an instance of this service. */
+export interface SagaTelling {
+  readonly id: string;
+  readonly event: SagaArrival;
 }
 
 /** What a change leaves behind. */
@@ -50,6 +88,10 @@ export interface SagaChange {
   readonly afterMs: number | undefined;
   /** This process goes on with it; else whoever looks first. */
   readonly isTaken: boolean;
+  /** What arrives waits until a person has looked: there is nobody who could deal with it. */
+  readonly isDeaf?: boolean | undefined;
+  /** Undefined: nothing. */
+  readonly reach?: SagaReach | undefined;
 }
 
 /** What a look for work found. */
@@ -83,7 +125,7 @@ export interface SagaStore {
   /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
   start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
   /**
-   * Takes instances that are due and that nobody alive works on, committed at once. Where the process that had it died, a death is counted: the
+   * Takes instances that are due, or for which something has arrived, and that nobody alive works on, committed at once. Where the process that had it died, a death is counted: the
    * instance may be what it died of.
    */
   claim(terms: ClaimTerms): Promise<ClaimedSagas>;
@@ -96,6 +138,13 @@ export interface SagaStore {
   lock(tx: Transaction, id: string, options: { readonly waits: boolean }): Promise<LockedSaga | undefined>;
   /** Writes a change with the COMMIT of `tx`, which has locked the instance. */
   change(tx: Transaction, change: SagaChange): Promise<void>;
+  /** Leaves something for instances, in `tx`; for those that have ended, or never were, nothing. Waits for nobody. */
+  tell(tx: Transaction, tellings: readonly SagaTelling[]): Promise<void>;
+  /**
+   * A message has come that instances may wait for: it arrives at those that do, or waits for the first that will, in `tx`. Of several that wait, the
+   * last one is kept.
+   */
+  signal(tx: Transaction, signal: SignalKey & { readonly value: unknown }): Promise<void>;
   readonly operations: SagaOperationStore;
 }
 
@@ -122,6 +171,6 @@ export interface SagaOperationStore {
   operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
   /** Instances that have not ended, parked ones among them, of other definitions than these. Reads nothing of the instances of these. */
   openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]>;
-  /** Deletes what ended completed or compensated longer ago, with its history, a bounded number; how many. */
+  /** Deletes what ended completed or compensated longer ago, with its history, and signals that nobody waited for, a bounded number; how many instances. */
   trim(keptMs: number, limit: number): Promise<number>;
 }

@@ -1,6 +1,7 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Duration } from '../time/duration.js';
-import type { SagaNoteEvent, SagaStatus } from './decide.js';
+import type { SagaNoteEvent } from './saga-event.js';
+import type { SagaStatus } from './saga-progress.js';
 import type { SagaBuilder } from './saga-builder.js';
 import type { SagaFailure } from './saga-definition.js';
 import type { StateOf } from './saga.decorators.js';
@@ -19,10 +20,12 @@ export interface SagaInstance {
   readonly saga: string;
   readonly version: number;
   readonly status: SagaStatus;
-  /** The step that runs next, or is undone next; undefined at the end. */
+  /** The step that runs next, is undone next, or waits; the first of several that are at work; undefined at the end. */
   readonly step: string | undefined;
   /** Attempts made at it. */
   readonly attempts: number;
+  /** What its steps wait for, as in `charge: the reply to card.charge`. */
+  readonly waitsFor: readonly string[];
   /** What it is parked for; else why it turned back. */
   readonly failure: SagaFailure | undefined;
   readonly startedAt: Date;

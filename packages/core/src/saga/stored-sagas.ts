@@ -10,8 +10,10 @@ import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { SagaDefinition } from './saga-definition.js';
-import { begin, decide, isPastPivot, type SagaEvent, type SagaProgress } from './decide.js';
-import { changedError, dueAfterMs, tellEnd } from './saga-attempt.js';
+import { begin } from './decide.js';
+import { changedError, SagaCourse } from './saga-course.js';
+import type { SagaEvent } from './saga-event.js';
+import { isPastPivot, type SagaProgress } from './saga-progress.js';
 import type { RunnableSaga } from './saga-plan.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
@@ -79,7 +81,7 @@ export class StoredSagas extends Sagas {
       const runner = this.parts.runner();
       if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
     });
-    const { progress, notes } = begin(definition);
+    const { progress, notes } = begin(definition, { state: JSON.parse(state) as object, random: this.parts.random });
     const found = await unit.inTurn((tx) =>
       this.parts.store.start(tx, { id, saga, version, outline, state, progress, notes, timeoutMs, isTaken }),
     );
@@ -172,20 +174,22 @@ export class StoredSagas extends Sagas {
     const { store, register, random, runner, isInUnit } = this.parts;
     if (isInUnit()) throw hfError('HF_SAGA_REPAIR_IN_TRANSACTION', { action: action.name, id });
     if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
-    let told: { readonly saga: StoredSaga; readonly progress: SagaProgress } | undefined;
+    let told: SagaCourse | undefined;
     const change: OperatorChange = (saga) => {
       const runnable = register.find(saga.saga, saga.version);
       if (runnable === undefined) throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version });
       const { definition, outline } = runnable;
       if (saga.outline !== outline) throw changedError(saga, outline);
-      const decision = decide(definition, { progress: saga.progress, event: eventOf(saga, definition) }, random);
+      const course = new SagaCourse(saga, runnable, random);
+      course.happen(eventOf(saga, definition));
+      told = course;
       const said = `${action.by}${action.reason === undefined ? '' : `: ${action.reason}`}`;
-      const notes = decision.notes.map((note, at) => (at === 0 && note.detail === undefined ? { ...note, detail: said } : note));
-      told = { saga, progress: decision.progress };
-      return { id, state: undefined, progress: decision.progress, notes, afterMs: dueAfterMs(decision), isTaken: false };
+      const change = course.change(() => false);
+      const notes = change.notes.map((note, at) => (at === 0 && note.detail === undefined ? { ...note, detail: said } : note));
+      return { ...change, notes };
     };
     if (!(await store.operations.operate(id, action, change))) throw hfError('HF_SAGA_UNKNOWN', { id });
-    if (told !== undefined) tellEnd({ saga: told.saga.saga, id, version: told.saga.version }, told.progress);
+    told?.tell(undefined, undefined);
     this.ended(id);
     runner()?.nudge();
   }

@@ -3,7 +3,7 @@ import type { MessageBus } from '../bus/message-bus.js';
 import { KafkaUnitOutlet } from '../bus/kafka-unit-outlet.js';
 import { type Outlet, OutletBus } from '../bus/outlet-bus.js';
 import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.js';
-import type { Outgoing } from '../bus/outgoing.js';
+import type { Outgoing, OutgoingContext } from '../bus/outgoing.js';
 import { OutsideTransaction } from '../bus/outside-transaction.js';
 import { TransportOutlet, TransportOutlets } from '../bus/transport-outlet.js';
 import { GuardedMethod, type MethodPolicies } from '../delivery/guarded-method.js';
@@ -12,18 +12,20 @@ import { idempotencyOf, type Registration } from '../delivery/subscription-build
 import { hfError } from '../errors/catalogue.js';
 import { problemsOf } from '../errors/problems.js';
 import { HalfMessages } from '../half-message/half-messages.js';
-import { writeHalfMessages } from '../half-message/half-message-rules.js';
+import { isOfFramework, writeHalfMessages } from '../half-message/half-message-rules.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import type { DeadLetters, Outbox, Subscriptions } from '../operations/operators.js';
 import { StoredDeadLetters, StoredOutbox, StoredSubscriptions } from '../operations/stored-operators.js';
 import type { HoldfastOptions } from '../options.js';
 import { Replies } from '../reply/replies.js';
 import { Requests } from '../reply/requests.js';
-import { isReceipt, Receipts, receiptsRegistration } from '../receipt/receipts.js';
+import { Receipts, receiptsRegistration } from '../receipt/receipts.js';
 import type { CallMethod } from '../saga/saga-class.js';
+import { sagaRegistrations } from '../saga/saga-messages.js';
 import { SagaRegister } from '../saga/saga-register.js';
 import type { SagaRunner } from '../saga/saga-runner.js';
 import type { Sagas } from '../saga/sagas.js';
+import { StepAsking } from '../saga/step-asking.js';
 import { StoredSagas } from '../saga/stored-sagas.js';
 import type { Store } from '../store/store.port.js';
 import { CrossingTransport } from '../transport/crossing-transport.js';
@@ -79,6 +81,8 @@ export class Assembly {
   /** Undefined where there is no store. */
   readonly storedSagas: StoredSagas | undefined;
   readonly sagas: Sagas;
+  /** How the steps of sagas reach beyond their process; undefined where there is no store. */
+  readonly stepAsking: StepAsking | undefined;
   readonly registrations: Registration[] = [];
   /** Names of the subscriptions whose deliveries are kept back. */
   readonly held = new Set<string>();
@@ -119,6 +123,7 @@ export class Assembly {
     this.bus = outlet === undefined ? absent<MessageBus>('a bus') : this.busOf(outlet);
     this.storedSagas = this.store && this.units && this.sagasOf(this.store, this.units, isInUnit);
     this.sagas = this.storedSagas ?? absent<Sagas>('sagas');
+    this.stepAsking = this.store && this.units && outlet && this.askingOf(this.store, this.units, outlet);
     const changed = () => this.events.changed();
     this.deadLetters = this.store ? new StoredDeadLetters(this.store, changed) : absent<DeadLetters>('a list of dead letters');
     this.subscriptions = this.store ? new StoredSubscriptions(this.store, changed) : absent<Subscriptions>('a list of subscriptions');
@@ -236,11 +241,35 @@ export class Assembly {
   }
 
   private busOf(outlet: Outlet): MessageBus {
+    return new OutletBus(this.outgoingContext(), outlet, this.requests);
+  }
+
+  private askingOf(store: Store, units: UnitEngine<Outgoing>, outlet: Outlet): StepAsking {
+    const { runtime, sagaRegister: register } = this;
+    return new StepAsking({ context: this.outgoingContext(), outlet, units, store: store.sagas, register, random: runtime.random });
+  }
+
+  private outgoingContext(): OutgoingContext {
     const { service, limits, transports } = this.settings;
     const { clock, random } = this.runtime;
     const reasons = new Map([...transports.keys()].map((name) => [name, this.noReceipts(name)]));
-    const context = { service, limits, clock, random, transports, noReceipts: (transport: string) => reasons.get(transport) };
-    return new OutletBus(context, outlet, this.requests);
+    return { service, limits, clock, random, transports, noReceipts: (transport: string) => reasons.get(transport) };
+  }
+
+  /** What takes the messages for the sagas that were added; called once, before the start. */
+  addSagaIntake(): void {
+    const { store, units, settings, sagaRegister } = this;
+    if (store === undefined || units === undefined || sagaRegister.definitions.length === 0) return;
+    this.registrations.push(
+      ...sagaRegistrations({
+        service: settings.service,
+        store: store.sagas,
+        transports: [...settings.transports.keys()],
+        signals: sagaRegister.signals,
+        currentTransaction: () => units.current()?.transaction,
+        arrived: () => units.afterCommit(() => this.sagaRunner?.nudge()),
+      }),
+    );
   }
 
   /** Other services may have a database of their own. */
@@ -290,7 +319,7 @@ export class Assembly {
 
   /** Replies and receipts are nobody's business but of whoever asked. */
   told(messages: readonly Outgoing[]): void {
-    const own = messages.filter(({ envelope }) => envelope.kind !== 'reply' && !isReceipt(envelope));
+    const own = messages.filter((message) => !isOfFramework(message));
     if (own.length > 0) this.runtime.onCommitted?.(own);
   }
 

@@ -278,6 +278,7 @@ export class Node {
       defaults: settings.defaults,
       problem,
     };
+    assembly.addSagaIntake();
     const names = new Map<string, number>();
     for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
     for (const [name, count] of names)

@@ -2,7 +2,8 @@ import { type Permits, shareOf } from '../delivery/permits.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
-import { changedError, longestStepMs, SagaAttempts } from '../saga/saga-attempt.js';
+import { SagaAttempts } from '../saga/saga-attempt.js';
+import { changedError, longestStepMs } from '../saga/saga-course.js';
 import { SagaRunner } from '../saga/saga-runner.js';
 import type { Store } from '../store/store.port.js';
 import type { Assembly } from './assembly.js';
@@ -21,11 +22,11 @@ export interface SagaRunnerShare {
 
 /** What works on the sagas of this process; undefined when it has none. */
 export function sagaRunnerOf(
-  { store, units, runtime, sagaRegister, storedSagas }: Assembly,
+  { store, units, runtime, sagaRegister, storedSagas, stepAsking }: Assembly,
   { inHand, connections, sharing }: SagaRunnerShare,
 ): SagaRunner | undefined {
   const { definitions } = sagaRegister;
-  if (store === undefined || units === undefined || definitions.length === 0) return undefined;
+  if (store === undefined || units === undefined || stepAsking === undefined || definitions.length === 0) return undefined;
   const { clock, random, scheduler } = runtime;
   const attempts = new SagaAttempts({
     store: store.sagas,
@@ -34,6 +35,8 @@ export function sagaRunnerOf(
     random,
     scheduler,
     inHand,
+    asking: stepAsking,
+    nudge: () => runner.nudge(),
     sagaOf: (name, version) => sagaRegister.find(name, version),
     longestStepMs: longestStepMs(definitions),
     isStopping: () => runner.isStopping,

@@ -42,6 +42,37 @@ export const SAGA_ERRORS = {
     sentence: 'The step {step} of the saga {saga} {id} took longer than {timeoutMs} ms.',
     fix: 'Pass saga.signal to slow calls, or give the step a longer timeout.',
   },
+  HF_SAGA_REPLY_TIMEOUT: {
+    category: 'transient',
+    sentence: 'The step {step} of the saga {saga} got no reply to its request {id} of {type} in time.',
+    fix: 'Look whether the service that handles it is at work, or give the step a longer timeout; the same request is sent again with each attempt.',
+  },
+  HF_SAGA_WAIT_TIMEOUT: {
+    category: 'permanent',
+    sentence: 'The step {step} of the saga {saga} waited for {type} with the key {key}, and none came in time.',
+    fix: 'Publish it with that key, or give waitFor a longer timeout.',
+  },
+  HF_SAGA_SIGNAL: {
+    category: 'permanent',
+    sentence: 'No saga can wait for {type}: {problem}.',
+    fix: 'List its class under signals in @Saga, and publish it with the key that the saga waits for.',
+  },
+  HF_SAGA_FIRST_OF: {
+    category: 'permanent',
+    sentence: 'The first of several was asked for with {found} among them.',
+    fix: 'Give firstOf what sleep and waitFor return; a request, or another saga, needs a step of its own.',
+  },
+  HF_SAGA_OUTCOME_DROPPED: {
+    category: 'permanent',
+    sentence:
+      'The step {step} of the saga {saga} {id} asked for something with saga.request, sleep, waitFor, start or firstOf, and did not return it.',
+    fix: 'Return it from the step, once: return saga.request(…).',
+  },
+  HF_SAGA_CHILD_COMPENSATED: {
+    category: 'permanent',
+    sentence: 'The saga {id} was undone: {reason}.',
+    fix: 'Look at its history for the step that failed.',
+  },
   HF_SAGA_STEP_KILLED: {
     category: 'permanent',
     sentence: '{deaths} processes in a row ended while they had the saga {saga} {id} at the step {step}.',

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
-import type { SagaProgress } from '../../saga/decide.js';
-import type { NewSaga, SagaChange, SagaOutline, SagaVersion } from '../../saga/saga.store.port.js';
+import type { SagaProgress } from '../../saga/saga-progress.js';
+import type { NewSaga, SagaChange, SagaOutline, SagaReach, SagaVersion, StoredSaga } from '../../saga/saga.store.port.js';
 import { assertFields } from './assertions.js';
 import { factsOf } from './store-fact.js';
 import { begin, codeOf, inTransaction, start, type StoreFixture, type StoreProcess } from './store-kit.js';
@@ -10,17 +10,21 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const BEGUN: SagaProgress = {
   status: 'running',
-  step: 'a',
-  attempts: 0,
-  isSingle: false,
+  at: [{ step: 'a', way: 'running', attempts: 0, callMs: 0 }],
   done: [],
+  leftOut: [],
   failure: undefined,
   parked: undefined,
 };
 const FAILURE = { step: 'b', code: 'E_CONTRACT', message: 'broken' };
 const PARKED: SagaProgress = { ...BEGUN, status: 'parked', parked: { while: 'running', failure: FAILURE } };
-const ENDED: SagaProgress = { ...BEGUN, status: 'completed', step: undefined, done: ['a'] };
+const ENDED: SagaProgress = { ...BEGUN, status: 'completed', at: [], done: [{ step: 'a' }] };
 const BY = { by: 'ann', reason: 'the contract', name: 'resume' };
+
+/** It waits for others. */
+const WAITS = { afterMs: undefined, isTaken: false };
+const NO_REACH: SagaReach = { seen: [], awaits: [], awaitsNoMore: [], tells: [] };
+const arrivedAt = (saga: StoredSaga | undefined) => saga?.arrived.map(({ event }) => event) ?? [];
 
 const changeOf = (id: string, also: Partial<SagaChange> = {}): SagaChange => ({
   id,
@@ -156,7 +160,7 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
       await sagas.start(tx, { ...VERSION, id: 'y', state: '{}', progress: BEGUN, notes: [], timeoutMs: undefined, isTaken: false });
       await locked?.savepoint.rollback();
       assert.equal(await inTransaction(one, (second) => sagas.lock(second, 'x', { waits: false })), undefined);
-      await sagas.change(tx, changeOf('x', { progress: { ...BEGUN, attempts: 1 } }));
+      await sagas.change(tx, changeOf('x', { progress: { ...BEGUN, at: [{ step: 'a', way: 'running', attempts: 1, callMs: 0 }] } }));
     });
     assert.equal(await sagas.operations.find('y'), undefined);
     assertFields([await sagas.operations.find('x')], [{ attempts: 1 }]);
@@ -242,6 +246,78 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     const changed = { ...VERSION, outline: 'b, a', count: 1 };
     assert.deepEqual(await operations.openBesides([VERSION, ...others]), [changed]);
     assert.deepEqual(await operations.openBesides([changed, ...others]), [contract]);
+  },
+  'are told what comes from elsewhere, due at once, until it is seen, and those that have ended are not': async ({
+    starting,
+    claim,
+    change,
+    other,
+  }) => {
+    for (const id of ['x', 'ended']) await starting(id, { isTaken: true });
+    await change('x', { afterMs: HOUR_MS, isTaken: false });
+    await change('ended', { progress: ENDED, afterMs: undefined, isTaken: false });
+    const events = [1, 2].map((value) => ({ kind: 'answered', id: 'r', value }) as const);
+    const tellings = ['x', 'ended', 'nobody'].flatMap((id) => events.map((event) => ({ id, event })));
+    await inTransaction(other, (tx) => other.store.sagas.tell(tx, tellings));
+    assert.deepEqual(await claim(), ['x']);
+    const stored = await change('x', WAITS);
+    assert.deepEqual(arrivedAt(stored), events);
+    assert.deepEqual(await claim(), ['x']);
+    const seen = stored?.arrived.slice(0, 1).map(({ number }) => number) ?? [];
+    assert.deepEqual(arrivedAt(await change('x', { ...WAITS, reach: { ...NO_REACH, seen } })), events);
+    assert.deepEqual(await claim(), ['x']);
+    assert.deepEqual(arrivedAt(await change('x', { ...WAITS, isDeaf: true })), events.slice(1));
+    assert.deepEqual(await claim(), []);
+  },
+  'are not told what was rolled back': async ({ starting, claim, change, one }) => {
+    await starting('x', { isTaken: true });
+    await change('x', WAITS);
+    const tx = await begin(one);
+    await one.store.sagas.tell(tx, [{ id: 'x', event: { kind: 'answered', id: 'r' } }]);
+    await tx.rollback();
+    assert.deepEqual(await claim(), []);
+  },
+  'tell each other with their commits': async ({ starting, change, claim }) => {
+    for (const id of ['parent', 'child']) await starting(id, { isTaken: true });
+    await change('parent', WAITS);
+    const tells = [{ id: 'parent', event: { kind: 'ended', id: 'child', state: { n: 2 } } } as const];
+    await change('child', { progress: ENDED, afterMs: undefined, reach: { ...NO_REACH, tells } });
+    assert.deepEqual(await claim(), ['parent']);
+    assert.deepEqual(arrivedAt(await change('parent')), [tells[0]?.event]);
+  },
+  'meet what they wait for, whoever comes first, once': async ({ starting, change, claim, one }) => {
+    const awaits = [{ type: 'paid', key: 'k' }];
+    const awaiting = async (id: string) => {
+      await starting(id, { isTaken: true });
+      await change(id, { ...WAITS, reach: { ...NO_REACH, awaits } });
+    };
+    const signal = (value: unknown, key = 'k') => inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key, value }));
+    const seenBy = async (id: string) => {
+      assert.deepEqual(await claim(), [id]);
+      const stored = await change(id);
+      await change(id, { ...WAITS, reach: { ...NO_REACH, seen: stored?.arrived.map(({ number }) => number) ?? [] } });
+      return arrivedAt(stored).map((event) => (event.kind === 'signalled' ? event.value : event));
+    };
+    await awaiting('early');
+    await signal({ n: 1 }, 'another');
+    assert.deepEqual(await claim(), []);
+    await signal({ n: 2 });
+    assert.deepEqual(await seenBy('early'), [{ n: 2 }]);
+    await signal({ n: 3 });
+    await signal({ n: 4 });
+    await awaiting('late');
+    assert.deepEqual(await seenBy('late'), [{ n: 4 }]);
+    await awaiting('third');
+    assert.deepEqual(await claim(), []);
+  },
+  'that wait for a message no more leave it to others': async ({ starting, change, claim, one }) => {
+    for (const id of ['gone', 'other']) await starting(id, { isTaken: true });
+    const paid = [{ type: 'paid', key: 'k' }];
+    await change('gone', { reach: { ...NO_REACH, awaits: paid } });
+    await change('gone', { ...WAITS, reach: { ...NO_REACH, awaitsNoMore: paid } });
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key: 'k', value: 1 }));
+    await change('other', { ...WAITS, reach: { ...NO_REACH, awaits: paid } });
+    assert.deepEqual(await claim(), ['other']);
   },
   'of one service are not seen by another': async ({ database, starting }) => {
     await starting('x');

@@ -18,7 +18,7 @@ import type { PostgresContext } from '../context.js';
 import type { Statement } from '../sql/sql.js';
 import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow } from './saga-rows.js';
 
-const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.step, s.attempts, s.progress, s.state, s.started_at, s.updated_at';
+const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.progress, s.state, s.started_at, s.updated_at';
 
 /** Longest wait of an operator, who has a connection meanwhile, for the end of an attempt. */
 const LOCK_MS = 3000;
@@ -51,7 +51,7 @@ export class PostgresSagaOperations implements SagaOperationStore {
   async look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined> {
     const { pool, tables, service } = this.context;
     const { rows } = await pool.run<SagaRow>({
-      text: `select s.state, s.status, s.step, s.attempts, s.progress from ${tables.saga} s where s.service = $1 and s.id = $2`,
+      text: `select s.state, s.status, s.progress from ${tables.saga} s where s.service = $1 and s.id = $2`,
       values: [service, id],
     });
     return rows[0] && { state: rows[0].state, progress: progressOf(rows[0]) };
@@ -94,16 +94,19 @@ export class PostgresSagaOperations implements SagaOperationStore {
     let refusal: { readonly error: unknown } | undefined;
     const isThere = await context.pool.transaction(async (sql) => {
       await sql.run({ text: `set local lock_timeout = ${LOCK_MS}` });
-      const { rows } = await sql.run<SagaRow & { revision: string; outline: string; deaths: number }>({
-        text: `select ${LOCKED_COLUMNS} from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
-        values: [context.service, id],
+      const { rows } = await sql.run<
+        SagaRow & { revision: string; outline: string; deaths: number; parent: string | null; now_ms: string }
+      >({
+        text: `select ${LOCKED_COLUMNS}, extract(epoch from clock_timestamp() + $3 * interval '1 millisecond') * 1000 as now_ms
+               from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
+        values: [context.service, id, context.clock.aheadOfDatabaseMs()],
       });
       const [row] = rows;
       if (row === undefined) return false;
-      const { saga, version, outline, state, revision, deaths } = row;
+      const { saga, version, outline, state, revision, deaths, parent } = row;
       try {
-        const progress = progressOf(row);
-        const stored = { id, saga, version, outline, state, progress, revision: BigInt(revision), deaths, isOverdue: false };
+        const about = { id, saga, version, outline, state, deaths, parent: parent ?? undefined, isOverdue: false, arrived: [] };
+        const stored = { ...about, progress: progressOf(row), revision: BigInt(revision), nowMs: Number(row.now_ms) };
         await sql.run(this.changing(change(stored)));
       } catch (error) {
         refusal = { error };
@@ -144,7 +147,11 @@ export class PostgresSagaOperations implements SagaOperationStore {
                delete from ${tables.saga} where ctid = any(array(
                  select ctid from ${tables.saga} where service = $1 and ended_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))
                returning id),
-             gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id)
+             gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id),
+             late as (delete from ${tables.sagaEvent} e using old where e.service = $1 and e.saga_id = old.id),
+             unheard as (delete from ${tables.sagaSignal} where ctid = any(array(
+               select ctid from ${tables.sagaSignal} where service = $1 and waiting = '{}'
+                 and at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4)))
              select count(*) as count from old`,
       values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
     });

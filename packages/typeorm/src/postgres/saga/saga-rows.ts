@@ -1,7 +1,7 @@
-import type { SagaInstance, SagaNote, SagaProgress, StoredSaga } from '@holdfast/core';
+import { type ArrivedEvent, type SagaInstance, type SagaNote, type SagaProgress, type StoredSaga, waitText } from '@holdfast/core';
 
-/** What a saga's row keeps of its progress in one column; the rest has columns of its own. */
-type Folded = Pick<SagaProgress, 'isSingle' | 'done' | 'failure' | 'parked'>;
+/** What a saga's row keeps of its progress in one column; the status has a column of its own. */
+type Folded = Omit<SagaProgress, 'status'>;
 
 /** The columns of an instance as an operator's question reads them. */
 export interface SagaRow {
@@ -10,8 +10,6 @@ export interface SagaRow {
   readonly saga: string;
   readonly version: number;
   readonly status: SagaProgress['status'];
-  readonly step: string | null;
-  readonly attempts: number;
   readonly progress: string;
   readonly state: string;
   readonly started_at: Date;
@@ -27,27 +25,27 @@ export interface HistoryRow {
 }
 
 /** The column `progress`. */
-export function folded({ isSingle, done, failure, parked }: SagaProgress): string {
-  return JSON.stringify({ isSingle, done, failure, parked } satisfies Folded);
+export function folded({ at, done, leftOut, failure, parked }: SagaProgress): string {
+  return JSON.stringify({ at, done, leftOut, failure, parked } satisfies Folded);
 }
 
 /** Progress from the columns of a row. */
-export function progressOf({ status, step, attempts, progress }: Pick<SagaRow, 'status' | 'step' | 'attempts' | 'progress'>): SagaProgress {
-  const { isSingle, done, failure, parked } = JSON.parse(progress) as Folded;
-  return { status, step: step ?? undefined, attempts, isSingle, done, failure, parked };
+export function progressOf({ status, progress }: Pick<SagaRow, 'status' | 'progress'>): SagaProgress {
+  const { at, done, leftOut, failure, parked } = JSON.parse(progress) as Folded;
+  return { status, at, done, leftOut, failure, parked };
 }
 
-/** Lines of history as one value: statements that travel with COMMIT carry no arrays. */
-export function notesText(notes: readonly SagaNote[]): string {
-  return JSON.stringify(notes);
+/** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
+export function listText(list: readonly unknown[]): string {
+  return JSON.stringify(list);
 }
 
 /** Columns that `lock` reads, in the order in which `storedOf` takes them. */
-export const LOCKED_COLUMNS = 's.id, s.saga, s.version, s.state, s.status, s.step, s.attempts, s.progress, s.revision, s.outline, s.deaths';
+export const LOCKED_COLUMNS = 's.id, s.saga, s.version, s.state, s.status, s.progress, s.revision, s.outline, s.deaths, s.parent';
 
-/** A row of `LOCKED_COLUMNS` and `is_overdue`, as the server sends it. */
+/** A row of `LOCKED_COLUMNS`, `is_overdue`, the time in milliseconds and what has arrived, as the server sends it. */
 export function storedOf(row: readonly (string | null)[]): StoredSaga {
-  const [id, saga, version, state, status, step, attempts, progress, revision, outline, deaths, isOverdue] = row as [
+  const [id, saga, version, state, status, progress, revision, outline, deaths, parent, isOverdue, nowMs, arrived] = row as [
     string,
     ...(string | null)[],
   ];
@@ -56,29 +54,29 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
     saga: saga as string,
     version: Number(version),
     state: state as string,
-    progress: progressOf({
-      status: status as SagaProgress['status'],
-      step: step ?? null,
-      attempts: Number(attempts),
-      progress: progress as string,
-    }),
+    progress: progressOf({ status: status as SagaProgress['status'], progress: progress as string }),
     revision: BigInt(revision as string),
     outline: outline as string,
     deaths: Number(deaths),
+    parent: parent ?? undefined,
     isOverdue: isOverdue === 't' || isOverdue === 'true',
+    nowMs: Number(nowMs),
+    arrived: arrived ? (JSON.parse(arrived) as ArrivedEvent[]) : [],
   };
 }
 
 /** An instance as operators see it. */
 export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
-  const { status, step, attempts, failure, parked } = progressOf(row);
+  const { status, at, failure, parked } = progressOf(row);
+  const [first] = at;
   return {
     id: row.id,
     saga: row.saga,
     version: row.version,
     status,
-    step,
-    attempts,
+    step: first?.step,
+    attempts: first?.attempts ?? 0,
+    waitsFor: at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),
     failure: parked?.failure ?? failure,
     startedAt: row.started_at,
     updatedAt: row.updated_at,

@@ -19,6 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, name: 'lanes of further transports', statements: furtherTransports },
   { version: 8, name: 'half messages and guard rows', statements: (t) => [...halfMessages(t), ...guards(t)] },
   { version: 9, name: 'sagas', statements: sagas },
+  { version: 10, name: 'what comes for sagas from elsewhere', statements: sagaArrivals },
 ];
 
 /** Version this code reads and writes. */
@@ -335,5 +336,33 @@ function sagas(t: Tables): string[] {
       at timestamptz not null,
       primary key (service, saga_id, number)
     )`,
+  ];
+}
+
+function sagaArrivals(t: Tables): string[] {
+  return [
+    `alter table ${t.saga} add column parent text, add column is_deaf boolean not null default false`,
+    // Written by whoever has something for an instance, and deleted by its next attempt: nobody waits for its lock.
+    `create table ${t.sagaEvent} (
+      number bigint generated always as identity,
+      service text not null,
+      saga_id text not null,
+      event text not null,
+      at timestamptz not null,
+      primary key (service, saga_id, number)
+    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
+    // Where a message and those who wait for it meet, whoever comes first.
+    `create table ${t.sagaSignal} (
+      service text not null,
+      type text not null,
+      key text not null,
+      value text,
+      waiting text[] not null default '{}',
+      handed text,
+      handed_to text[] not null default '{}',
+      at timestamptz not null,
+      primary key (service, type, key)
+    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
+    `create index on ${t.sagaSignal} (service, at)`,
   ];
 }

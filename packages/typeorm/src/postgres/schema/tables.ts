@@ -26,6 +26,8 @@ export class Tables {
   readonly guard: string;
   readonly saga: string;
   readonly sagaHistory: string;
+  readonly sagaEvent: string;
+  readonly sagaSignal: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -57,6 +59,8 @@ export class Tables {
     this.guard = at('guard');
     this.saga = at('saga');
     this.sagaHistory = at('saga_history');
+    this.sagaEvent = at('saga_event');
+    this.sagaSignal = at('saga_signal');
     this.probe = at('probe');
   }
 

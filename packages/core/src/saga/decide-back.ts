@@ -1,0 +1,80 @@
+import type { SagaFailure } from './saga-definition.js';
+import type { SagaDraft } from './saga-draft.js';
+import { isPastPivot, requestOf, type StepAt } from './saga-progress.js';
+
+/** Somebody wants it undone, or its time is over. A compensation goes on as it is, and behind the pivot nothing can be undone. */
+export function cancelled(draft: SagaDraft, failure: SagaFailure): void {
+  if (draft.status !== 'running' || isPastPivot(draft.definition, draft.decision.progress)) return;
+  turnBack(draft, failure);
+}
+
+/**
+ * The saga turns back. What was asked for elsewhere and not answered may have been done, and is undone as if it were: the other end knows. Where the
+ * other end does not know of that, and where a child is at work, their answer is waited for.
+ */
+export function turnBack(draft: SagaDraft, failure: SagaFailure): void {
+  draft.free();
+  draft.status = 'compensating';
+  draft.failure = failure;
+  draft.note(failure.step, 'turned-back', failure.message);
+  // The one that failed comes last, so that it is the first to be undone.
+  const inFlight = [...draft.at].sort((a, b) => Number(a.step === failure.step) - Number(b.step === failure.step));
+  for (const entry of inFlight) turnBackAt(draft, entry);
+  goBack(draft);
+}
+
+function turnBackAt(draft: SagaDraft, entry: StepAt): void {
+  const child = entry.waits?.find((wait) => wait.kind === 'saga');
+  const request = requestOf(entry);
+  if (child?.kind === 'saga') draft.command({ do: 'cancel', id: child.id });
+  else if (request?.isForeign) {
+    const untilMs = request.untilMs ?? draft.given.nowMs + draft.stepOf(entry).timeoutMs;
+    draft.change(entry, { callMs: undefined, waits: [{ ...request, untilMs }] });
+  } else {
+    draft.remove(entry);
+    if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: { id: request.id, hasAnswered: false } }];
+  }
+}
+
+/** Undoes what is done, once nothing of the way forward is waited for any more. */
+export function goBack(draft: SagaDraft): void {
+  if (draft.at.length === 0) undoLast(draft);
+}
+
+/** A step of the way forward that is known not to be done, or not to matter. */
+export function takeBack(draft: SagaDraft, entry: StepAt, how: 'skipped' | undefined): void {
+  draft.remove(entry);
+  if (how !== undefined) draft.note(entry.step, how);
+  goBack(draft);
+}
+
+/** A compensation is done. */
+export function undone(draft: SagaDraft, entry: StepAt, how: 'undone' | 'skipped'): void {
+  draft.remove(entry);
+  draft.note(entry.step, how);
+  draft.done = draft.done.filter(({ step }) => step !== entry.step);
+  undoLast(draft);
+}
+
+/** A late answer to what may have been done: now it is known. */
+export function settled(draft: SagaDraft, requestId: string, how: 'answered' | 'refused'): void {
+  const found = draft.done.find(({ request }) => request?.id === requestId && !request.hasAnswered);
+  // What is being undone already asks the other end, which knows.
+  if (found === undefined || draft.find(found.step) !== undefined) return;
+  draft.done =
+    how === 'refused'
+      ? draft.done.filter((one) => one !== found)
+      : draft.done.map((one) => (one === found ? { ...one, request: { id: requestId, hasAnswered: true } } : one));
+}
+
+/** The last of the done steps that has something to undo. */
+function undoLast(draft: SagaDraft): void {
+  for (let last = draft.done.at(-1); last !== undefined; last = draft.done.at(-1)) {
+    if (draft.stepOf(last).compensation !== undefined) {
+      draft.begin(last.step, 'compensating');
+      return;
+    }
+    draft.done = draft.done.slice(0, -1);
+  }
+  draft.end('compensated');
+}

@@ -1,0 +1,280 @@
+import { asks, declined, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
+import type { SagaEvent, SagaMoment } from './saga-event.js';
+
+const UNDONE = { ...ONCE, compensate: nothing };
+const DIAMOND = sagaOf({
+  reserve: UNDONE,
+  charge: { ...UNDONE, after: 'reserve' },
+  check: { ...UNDONE, after: 'reserve' },
+  ship: { ...ONCE, after: ['charge', 'check'] },
+});
+
+describe('steps that wait for the same', () => {
+  it('run side by side, and those behind all of them when all are done', () => {
+    given(DIAMOND)
+      .when(done)
+      .expect('run charge', 'run check')
+      .when(of('check', done))
+      .expect()
+      .when(of('charge', done))
+      .expect('run ship')
+      .when(done)
+      .ends('completed', 'reserve done', 'check done', 'charge done', 'ship done', 'completed');
+  });
+
+  it('are undone in the reverse order of their completion', () => {
+    given(DIAMOND)
+      .when(done, of('check', done), of('charge', done), failed())
+      .expect('undo charge')
+      .when(done)
+      .expect('undo check')
+      .when(done)
+      .expect('undo reserve');
+  });
+
+  it('turn back together when one of them fails, and what is tried again is left', () => {
+    const patient = sagaOf({
+      reserve: UNDONE,
+      charge: { retry: PATIENT, after: 'reserve', compensate: nothing },
+      check: { ...ONCE, after: 'reserve' },
+    });
+    given(patient)
+      .when(done, of('charge', failed()))
+      .isAt('charge', 'check')
+      .when(of('check', declined))
+      .expect('undo reserve')
+      .isAt('reserve');
+  });
+
+  it('may all be the first', () => {
+    const both = sagaOf({ a: { ...UNDONE, after: [] }, b: { ...UNDONE, after: [] } });
+    given(both).expect('run a', 'run b').when(of('b', done), of('a', failed())).expect('undo b').when(done).expect('compensated');
+  });
+});
+
+describe('a step with a condition', () => {
+  const large = ({ total }: { total: number }) => total > 1000;
+  const definition = sagaOf({
+    reserve: UNDONE,
+    check: { ...UNDONE, when: large as never },
+    approve: { ...UNDONE },
+    ship: { ...ONCE, when: large as never },
+  });
+
+  it('runs when it is true, and is left out when not, and there is nothing of it to undo', () => {
+    given(definition, { total: 2000 }).when(done).expect('run check');
+    const script = given(definition, { total: 20 }).when(done).expect('run approve');
+    script.when(failed()).expect('undo reserve').when(done).expect('compensated');
+  });
+
+  it('may be the last, and the saga is completed without it', () => {
+    given(definition, { total: 20 })
+      .when(done, done)
+      .ends('completed', 'reserve done', 'check left-out', 'approve done', 'ship left-out', 'completed');
+  });
+
+  it('sees what the step before it was answered', () => {
+    const checked = sagaOf({ check: ONCE, refuse: { ...ONCE, when: (({ fraud }: { fraud: string }) => fraud === 'suspicious') as never } });
+    const answer = (value: string): SagaEvent => ({ kind: 'answered', id: 'r', value });
+    given(checked)
+      .when(asks('r', { into: 'fraud' }), answer('clear'))
+      .expect('completed');
+    given(checked)
+      .when(asks('r', { into: 'fraud' }), answer('suspicious'))
+      .expect('run refuse');
+  });
+
+  it('that throws fails its step for good', () => {
+    const torn = sagaOf({
+      reserve: UNDONE,
+      check: {
+        retry: PATIENT,
+        when: () => {
+          throw new Error('no field');
+        },
+      },
+    });
+    given(torn).when(done).expect('run check', 'undo reserve').ends('compensating', 'reserve done', 'check failed', 'check turned-back');
+  });
+});
+
+describe('a step that asks another service', () => {
+  const definition = sagaOf({
+    reserve: UNDONE,
+    charge: { retry: { attempts: 2, backoff: { delay: 100, jitter: 'none' } }, compensate: nothing },
+    ship: ONCE,
+  });
+  const asked = () => given(definition).when(done, asks('r-1', { into: 'payment' }));
+  const answered: SagaEvent = { kind: 'answered', id: 'r-1', value: { paymentId: 'p-1' } };
+  const refused = (isDefinite: boolean): SagaEvent => ({ kind: 'refused', id: 'r-1', error: new Error('declined'), isDefinite });
+
+  it('is done with the reply, which is kept in the state', () => {
+    const script = asked().expect().when(answered).expect('run ship');
+    expect(script.state).toEqual({ payment: { paymentId: 'p-1' } });
+    expect(script.progress.done.at(-1)).toEqual({ step: 'charge', request: { id: 'r-1', hasAnswered: true } });
+  });
+
+  it('is not moved by the reply to something else, nor by one that comes twice', () => {
+    asked()
+      .when({ ...answered, id: 'r-0' })
+      .isAt('charge')
+      .when(answered)
+      .isAt('ship')
+      .when(answered)
+      .isAt('ship');
+  });
+
+  it('asks again when no reply comes in time, and takes a late one as long as it waits', () => {
+    asked().after(999).expect().after(1).expect('run charge after 100').when(answered).expect('run ship');
+    asked()
+      .after(1000)
+      .when(asks('r-1', { untilMs: 2000 }))
+      .after(1000)
+      .expect('undo charge');
+  });
+
+  it('is undone when it was never answered, because it may have been done', () => {
+    const script = asked().after(1000).when(failed()).expect('undo charge');
+    expect(script.progress.done).toEqual([{ step: 'reserve' }, { step: 'charge', request: { id: 'r-1', hasAnswered: false } }]);
+    script.when(asks('r-2'), { kind: 'answered', id: 'r-2', value: undefined }).expect('undo reserve').when(done).expect('compensated');
+  });
+
+  it('is not undone when it was refused and certainly not done, and undone when nobody knows', () => {
+    asked().when(refused(true)).expect('undo reserve');
+    asked().when(refused(false)).expect('undo charge');
+  });
+
+  it('is undone when the saga turns back meanwhile, and a late reply says that it was done, or a refusal that it was not', () => {
+    const branches = sagaOf({ charge: { ...UNDONE, after: [] }, book: { ...UNDONE, after: [] }, check: { ...ONCE, after: [] } });
+    const turned = () =>
+      given(branches)
+        .when(of('charge', asks('r-1')), of('book', asks('r-2')), of('check', failed()))
+        .expect('undo book');
+    expect(turned().when(answered).progress.done[0]).toEqual({ step: 'charge', request: { id: 'r-1', hasAnswered: true } });
+    turned().when(refused(true), of('book', done)).expect('compensated');
+    turned()
+      .when({ kind: 'refused', id: 'r-2', error: new Error('late'), isDefinite: true })
+      .isAt('book')
+      .when(of('book', done))
+      .expect('undo charge');
+  });
+
+  it('is asked under another id after a definite end, and under the same while it may still be answered', () => {
+    const refusing = sagaOf({ pay: { retry: false, pivot: true }, ship: { retry: false } });
+    const parked = given(refusing).when(done, asks('r-1'), refused(true)).expect('park at ship: declined').when({ kind: 'resumed' });
+    expect(parked.expect('run ship').progress.at[0]).toMatchObject({ round: 1 });
+    const silent = given(refusing).when(done, asks('r-1')).after(1000).when({ kind: 'resumed' }).expect('run ship');
+    expect(silent.progress.at[0]?.round).toBeUndefined();
+  });
+});
+
+describe('a participant that does not know of undoing', () => {
+  const definition = sagaOf({
+    charge: { ...UNDONE, after: [] },
+    check: { ...ONCE, after: [] },
+    ship: { ...ONCE, after: ['charge', 'check'] },
+  });
+  const asked = () => given(definition).when(of('charge', asks('r-1', { isForeign: true })));
+  const answered: SagaEvent = { kind: 'answered', id: 'r-1', value: 1 };
+
+  it('is never undone on a guess: without its answer the saga parks, and goes on when it comes', () => {
+    asked().when(of('check', done)).after(1000).expect(expect.stringContaining('park at charge')).when(answered).expect('run ship');
+  });
+
+  it('is waited for when the saga turns back, and undone, or not, by what it says', () => {
+    const turned = () => asked().when(of('check', failed())).expect().isAt('charge');
+    turned().when(answered).expect('undo charge').when(done).expect('compensated');
+    turned()
+      .when({ kind: 'refused', id: 'r-1', error: new Error('no'), isDefinite: true })
+      .expect('compensated');
+  });
+
+  it('that stays silent on the way back parks the saga; a person waits again, or has seen that nothing was done', () => {
+    const parked = () => asked().when(of('check', failed())).after(1000).expect(expect.stringContaining('park at charge'));
+    parked().when({ kind: 'resumed' }).expect().when(answered).expect('undo charge');
+    parked().when({ kind: 'resumed' }).after(30_000).expect(expect.stringContaining('park at charge'));
+    parked().when({ kind: 'skipped' }).expect('compensated');
+  });
+});
+
+describe('a pivot that asks another service', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
+  const asked = () => given(definition).when(done, asks('r-1'));
+
+  it('parks when nobody answers, because nobody knows whether there is a way back, and goes on with a late answer', () => {
+    const late = { kind: 'timed-out', error: new Error('too late') } as const;
+    asked().after(1000).expect(expect.stringContaining('park at pay')).when({ kind: 'answered', id: 'r-1', value: 1 }).expect('run ship');
+    asked()
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .expect()
+      .when(late)
+      .expect(expect.stringContaining('park at pay'));
+  });
+
+  it('turns the saga back when it is refused', () => {
+    asked()
+      .when({ kind: 'refused', id: 'r-1', error: new Error('no'), isDefinite: true })
+      .expect('undo reserve');
+  });
+});
+
+describe('a step that waits', () => {
+  const definition = sagaOf({ reserve: UNDONE, wait: ONCE, ship: ONCE });
+  const waiting = (...waits: Extract<SagaEvent, { kind: 'waits' }>['waits']) =>
+    given(definition).when(done, (step) => ({ kind: 'waits', step, waits }));
+  const signal = { kind: 'signal', type: 'paid', key: 'o-1', into: 'paid', untilMs: 500 } as const;
+
+  it('for a time is done when it is over', () => {
+    waiting({ kind: 'time', untilMs: 100 }).after(99).isAt('wait').after(1).expect('run ship');
+  });
+
+  it('for a message is done when it comes with the key, and fails for good when it does not', () => {
+    const value = { n: 1 };
+    const script = waiting(signal).when({ kind: 'signalled', type: 'paid', key: 'o-2', value }).isAt('wait');
+    script.when({ kind: 'signalled', type: 'paid', key: 'o-1', value }).expect('run ship');
+    expect(script.state).toEqual({ paid: value });
+    waiting(signal).after(500).expect('undo reserve');
+  });
+
+  it('for the first of several is done with it', () => {
+    const both = () => waiting({ ...signal, untilMs: undefined }, { kind: 'time', untilMs: 300 });
+    both().when({ kind: 'signalled', type: 'paid', key: 'o-1', value: 1 }).expect('run ship');
+    both().after(300).expect('run ship');
+  });
+
+  it('is left when the saga is cancelled', () => {
+    waiting({ kind: 'time', untilMs: 100 })
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .expect('undo reserve');
+  });
+});
+
+describe('a step that starts another saga', () => {
+  const definition = sagaOf({ pack: { ...UNDONE, after: [] }, check: { ...ONCE, after: [] }, ship: { ...ONCE, after: ['pack', 'check'] } });
+  const waits = [{ kind: 'saga', id: 'x/pack', into: 'packed' }] as const;
+  const started = () => given(definition).when(of('pack', (step) => ({ kind: 'waits', step, waits })));
+  const ended = (also: object = {}): SagaEvent => ({ kind: 'ended', id: 'x/pack', state: { boxes: 2 }, failure: undefined, ...also });
+
+  it('is done when that is completed, with its last state', () => {
+    expect(started().when(of('check', done), ended()).expect('run ship').state).toEqual({ packed: { boxes: 2 } });
+  });
+
+  it('fails for good when that was undone', () => {
+    started()
+      .when(of('check', done), ended({ failure: { step: 'tape', code: 'E', message: 'no tape' } }))
+      .expect('compensated');
+  });
+
+  it('cancels it when the saga turns back, and undoes it only if it was completed all the same', () => {
+    const turned = () => started().when(of('check', failed())).expect('cancel x/pack').isAt('pack');
+    turned().when(ended()).expect('undo pack');
+    turned()
+      .when(ended({ failure: { step: 'tape', code: 'E', message: 'cancelled' } }))
+      .expect('compensated');
+  });
+});
+
+it('the same moment decides the same, whatever was decided before', () => {
+  const moment = { progress: given(DIAMOND).when(done).progress, event: { kind: 'time' } } satisfies SagaMoment;
+  expect(given(DIAMOND).when(done).progress).toEqual(moment.progress);
+});

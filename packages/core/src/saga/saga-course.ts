@@ -1,0 +1,248 @@
+import { hfError } from '../errors/catalogue.js';
+import type { HoldfastError } from '../errors/holdfast-error.js';
+import { failureFacts } from '../delivery/handler-call.js';
+import { emit } from '../monitoring/events.js';
+import type { Random } from '../time/random.js';
+import type { Refusal } from '../reply/answer.js';
+import { attemptsOf, decide, misfitOf } from './decide.js';
+import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
+import type { SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
+import type { RunnableSaga } from './saga-plan.js';
+import { callable, nextMs, requestOf, type SagaProgress, type SagaWait, type StepAt } from './saga-progress.js';
+import { decodeState, encodeState } from './saga-state.js';
+import type { SagaChange, SagaOutline, SagaReach, SagaTelling, SignalKey, StoredSaga } from './saga.store.port.js';
+
+/** Deaths of processes that no instance is given up for: each may have had another reason, and they say nothing of the step. */
+const FEW_DEATHS = 3;
+
+/** What a call of a step came to, for whoever is told. */
+export interface CallFacts {
+  readonly entry: StepAt;
+  readonly event: SagaEvent;
+  readonly durationMs: number;
+}
+
+/** What becomes of an instance in one unit of work: from what is stored, by one event after another, to one change. */
+export class SagaCourse {
+  private at: SagaProgress;
+  private readonly notes: SagaNote[] = [];
+  private readonly commands: SagaCommand[] = [];
+  private readonly failures: { readonly step: string; readonly error: unknown }[] = [];
+  private stateText: string;
+  private stateValue: object | undefined;
+  private isDeaf = false;
+  /** The time of the last event. */
+  private nowMs: number;
+  private seen: readonly string[] = [];
+
+  constructor(
+    readonly saga: StoredSaga,
+    private readonly runnable: RunnableSaga,
+    private readonly random: Random,
+  ) {
+    this.at = saga.progress;
+    this.nowMs = saga.nowMs;
+    this.stateText = saga.state;
+  }
+
+  get progress(): SagaProgress {
+    return this.at;
+  }
+
+  /** As it is stored, with all that has happened. */
+  get state(): string {
+    return this.stateText;
+  }
+
+  /** False when nothing has happened. */
+  get isMoved(): boolean {
+    return this.notes.length > 0 || this.seen.length > 0;
+  }
+
+  /** What has happened without anybody trying a step: an end of time, what came from elsewhere, deaths. False when nobody can go on with it. */
+  catchUp(): boolean {
+    const { saga } = this;
+    const trouble = this.trouble();
+    if (trouble !== undefined) {
+      this.isDeaf = true;
+      if (saga.progress.status !== 'parked') this.happen({ kind: 'stuck', error: trouble });
+      return false;
+    }
+    for (const { event } of saga.arrived) this.happen(this.eventOf(event));
+    this.seen = saga.arrived.map(({ number }) => number);
+    // What is being undone takes as long as it takes.
+    if (saga.isOverdue && this.at.status === 'running') this.happen({ kind: 'timed-out', error: this.overdue() });
+    const next = nextMs(this.at);
+    if (next !== undefined && next <= saga.nowMs) this.happen({ kind: 'time' });
+    const entry = this.callable();
+    if (entry === undefined) return true;
+    const step = stepOf(this.runnable.definition, entry.step) as SagaStepDefinition;
+    if (saga.deaths >= Math.max(attemptsOf(step, entry), FEW_DEATHS)) {
+      const { id, deaths } = saga;
+      this.happen({
+        kind: 'given-up',
+        step: step.name,
+        error: hfError('HF_SAGA_STEP_KILLED', { step: step.name, saga: saga.saga, id, deaths }),
+      });
+      return false;
+    }
+    return true;
+  }
+
+  /** The step to be called now. */
+  callable(): StepAt | undefined {
+    return callable(this.at, this.saga.nowMs);
+  }
+
+  /** Moves on by one event, `sinceMs` after the instance was locked. */
+  happen(event: SagaEvent, sinceMs = 0): void {
+    const state = this.isDeaf ? {} : this.value;
+    const nowMs = this.saga.nowMs + sinceMs;
+    this.nowMs = nowMs;
+    const { progress, notes, commands, set } = decide(this.runnable.definition, { progress: this.at, event, state, nowMs }, this.random);
+    this.at = progress;
+    this.notes.push(...notes);
+    this.commands.push(...commands);
+    if ('error' in event) this.failures.push({ step: notes[0]?.step ?? '', error: event.error });
+    if (Object.keys(set).length > 0) this.keep({ ...state, ...set });
+  }
+
+  /** The state that a step has left, as it is stored. */
+  left(state: string): void {
+    if (state === this.stateText) return;
+    this.stateText = state;
+    this.stateValue = undefined;
+  }
+
+  /** The change that all this comes to. */
+  change(isTaken: (afterMs: number | undefined) => boolean): SagaChange {
+    const { saga, at: progress, notes, isDeaf } = this;
+    const next = nextMs(progress);
+    const afterMs = next === undefined ? undefined : Math.max(0, next - this.nowMs);
+    const state = this.stateText === saga.state ? undefined : this.stateText;
+    return { id: saga.id, state, progress, notes, afterMs, isTaken: isTaken(afterMs), isDeaf, reach: this.reach() };
+  }
+
+  /** Tells what has happened, once it is committed. */
+  tell(call: CallFacts | undefined, delayMs: number | undefined): void {
+    const { saga: name, id, version } = this.saga;
+    const facts = { saga: name, id, version };
+    for (const { step, event } of this.notes) {
+      if (step === undefined) continue;
+      const isCall = call?.entry.step === step;
+      const attempt = (isCall ? call.entry.attempts : (this.saga.progress.at.find((one) => one.step === step)?.attempts ?? 0)) + 1;
+      const isUndoing = event === 'undone' || event === 'undo-failed';
+      const ofStep = { ...facts, step, attempt, isUndoing, durationMs: isCall ? call.durationMs : 0 };
+      if (event === 'done' || event === 'undone') emit('saga:step-done', () => ofStep);
+      else if (event === 'failed' || event === 'undo-failed') {
+        const error = this.failures.find((failure) => failure.step === step)?.error;
+        emit('saga:step-failed', () => ({ ...ofStep, ...failureFacts(error), delayMs }));
+      }
+    }
+    if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated')) tellEnd(facts, this.at);
+  }
+
+  private eventOf(arrival: SagaArrival): SagaEvent {
+    const { id } = this.saga;
+    switch (arrival.kind) {
+      case 'answered':
+      case 'signalled':
+        return { ...arrival, value: arrival.value };
+      case 'refused': {
+        const { refusal } = arrival;
+        return { kind: 'refused', id: arrival.id, error: this.refused(arrival.id, refusal), isDefinite: refusal.isDefinite === true };
+      }
+      case 'ended':
+        return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
+      case 'cancelled':
+        return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by: arrival.by, reason: arrival.reason }) };
+    }
+  }
+
+  private refused(id: string, { code, message: reason, details }: Refusal): HoldfastError {
+    const asked = this.at.at.map(requestOf).find((request) => request?.id === id);
+    return hfError('HF_REQUEST_REJECTED', { type: asked?.type ?? 'a command', id, reason, code, details });
+  }
+
+  private keep(state: object): void {
+    const { saga, id } = this.saga;
+    try {
+      this.left(encodeState(state, { saga, id }));
+    } catch (error) {
+      // What came is too large to be kept: a person has to say how it goes on without.
+      this.happen({ kind: 'stuck', error });
+    }
+  }
+
+  /** Why nobody here can go on with it. */
+  private trouble(): unknown {
+    const { saga, runnable } = this;
+    if (saga.outline !== runnable.outline) return changedError(saga, runnable.outline);
+    try {
+      void this.value;
+    } catch (error) {
+      return error;
+    }
+    return misfitOf(runnable.definition, this.at);
+  }
+
+  /** The state, read; not to be changed. */
+  private get value(): object {
+    const { saga, id } = this.saga;
+    this.stateValue ??= decodeState(this.stateText, { saga, id }) as object;
+    return this.stateValue;
+  }
+
+  private overdue(): HoldfastError {
+    const { saga, id } = this.saga;
+    return hfError('HF_SAGA_TIMEOUT', { saga, id, timeoutMs: this.runnable.definition.timeoutMs });
+  }
+
+  private reach(): SagaReach | undefined {
+    const before = signalsOf(this.saga.progress);
+    const after = signalsOf(this.at);
+    const tells = this.tells();
+    if (this.seen.length === 0 && before.length === 0 && after.length === 0 && tells.length === 0) return undefined;
+    return { seen: this.seen, awaits: without(after, before), awaitsNoMore: without(before, after), tells };
+  }
+
+  private tells(): readonly SagaTelling[] {
+    const { id, parent } = this.saga;
+    const cancelled = this.commands.flatMap((command): readonly SagaTelling[] =>
+      command.do === 'cancel'
+        ? [{ id: command.id, event: { kind: 'cancelled', by: `the saga ${id}`, reason: this.at.failure?.message ?? 'it turns back' } }]
+        : [],
+    );
+    const hasEnded = this.at.status === 'completed' || this.at.status === 'compensated';
+    if (parent === undefined || !hasEnded) return cancelled;
+    const state = JSON.parse(this.stateText) as unknown;
+    const failure = this.at.status === 'compensated' ? this.at.failure : undefined;
+    return [...cancelled, { id: parent, event: { kind: 'ended', id, state, failure } }];
+  }
+}
+
+/** An instance was started under a definition that was changed under the same version. */
+export function changedError({ saga, version, outline }: SagaOutline, here: string): HoldfastError {
+  return hfError('HF_SAGA_CHANGED', { saga, version, found: outline, here });
+}
+
+/** Tells that a saga has ended, or waits for a person. */
+export function tellEnd(facts: { readonly saga: string; readonly id: string; readonly version: number }, progress: SagaProgress): void {
+  const { status, parked } = progress;
+  if (parked !== undefined) emit('saga:parked', () => ({ ...facts, failure: parked.failure }));
+  if (status === 'completed' || status === 'compensated') emit('saga:ended', () => ({ ...facts, status }));
+}
+
+/** Longest time-out of all steps. */
+export function longestStepMs(definitions: readonly SagaDefinition[]): number {
+  return Math.max(0, ...definitions.flatMap(({ steps }) => steps.map(({ timeoutMs }) => timeoutMs)));
+}
+
+function signalsOf({ at }: SagaProgress): readonly SignalKey[] {
+  const waits = at.flatMap(({ waits: each = [] }): readonly SagaWait[] => each);
+  return waits.flatMap((wait) => (wait.kind === 'signal' ? [{ type: wait.type, key: wait.key }] : []));
+}
+
+function without(signals: readonly SignalKey[], others: readonly SignalKey[]): readonly SignalKey[] {
+  return signals.filter(({ type, key }) => !others.some((other) => other.type === type && other.key === key));
+}

@@ -1,0 +1,119 @@
+import type { Random } from '../time/random.js';
+import type { SagaCommand, SagaDecision, SagaNote, SagaNoteEvent } from './saga-event.js';
+import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
+import type { DoneStep, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
+
+/** What a decision is made with besides the progress. */
+export interface SagaGiven {
+  readonly state: object;
+  readonly nowMs: number;
+  readonly random: Random;
+}
+
+/** A decision in the making: where a saga stands, moved on by one event. */
+export class SagaDraft {
+  status: SagaStatus;
+  at: readonly StepAt[];
+  done: readonly DoneStep[];
+  leftOut: readonly string[];
+  failure: SagaFailure | undefined;
+  parked: SagaProgress['parked'];
+  readonly set: Record<string, unknown> = {};
+  private readonly commands: SagaCommand[] = [];
+  private readonly notes: SagaNote[] = [];
+
+  constructor(
+    readonly definition: SagaDefinition,
+    progress: SagaProgress,
+    readonly given: SagaGiven,
+  ) {
+    this.status = progress.status;
+    this.at = progress.at;
+    this.done = progress.done;
+    this.leftOut = progress.leftOut;
+    this.failure = progress.failure;
+    this.parked = progress.parked;
+  }
+
+  /** The state with what this event brought. */
+  get state(): object {
+    return { ...this.given.state, ...this.set };
+  }
+
+  get direction(): SagaDirection {
+    return this.parked?.while ?? (this.status === 'compensating' ? 'compensating' : 'running');
+  }
+
+  stepOf({ step }: Pick<StepAt, 'step'>): SagaStepDefinition {
+    return stepOf(this.definition, step) as SagaStepDefinition;
+  }
+
+  find(step: string): StepAt | undefined {
+    return this.at.find((one) => one.step === step);
+  }
+
+  /** A step, or its compensation, is to be called. */
+  begin(step: string, way: SagaDirection): void {
+    this.at = [...this.at, { step, way, attempts: 0, callMs: this.given.nowMs }];
+    this.call(step, way, 0);
+  }
+
+  /** Says that the method of a step, or of its compensation, is to be called. */
+  call(step: string, way: SagaDirection, afterMs: number): void {
+    const compensation = this.stepOf({ step }).compensation;
+    this.command(way === 'running' ? { do: 'run', step, afterMs } : { do: 'undo', step, compensation: compensation as string, afterMs });
+  }
+
+  command(command: SagaCommand): void {
+    this.commands.push(command);
+  }
+
+  /** Gives a step at work other fields; the one it has become. */
+  change(entry: StepAt, fields: Partial<StepAt>): StepAt {
+    const changed = { ...entry, ...fields };
+    this.at = this.at.map((one) => (one.step === entry.step ? changed : one));
+    return changed;
+  }
+
+  remove({ step }: StepAt): void {
+    this.at = this.at.filter((one) => one.step !== step);
+  }
+
+  note(step: string | undefined, event: SagaNoteEvent, detail?: string): void {
+    this.notes.push({ step, event, detail });
+  }
+
+  /** Keeps what came in a field of the state. */
+  keep(into: string | undefined, value: unknown): void {
+    if (into !== undefined) this.set[into] = value;
+  }
+
+  /** It waits for a person. */
+  park(entry: StepAt | undefined, failure: SagaFailure): void {
+    if (entry !== undefined) this.change(entry, { isStopped: true, callMs: undefined });
+    this.parked = { while: this.direction, failure };
+    this.status = 'parked';
+    this.command({ do: 'park', failure });
+    this.note(entry?.step, 'parked', failure.message);
+  }
+
+  /** It waits for nobody any more. */
+  free(): void {
+    this.status = this.direction;
+    this.parked = undefined;
+    this.at = this.at.map(({ isStopped: _, ...entry }) => entry);
+  }
+
+  end(status: 'completed' | 'compensated'): void {
+    this.status = status;
+    this.parked = undefined;
+    this.at = [];
+    this.command({ do: 'end', status });
+    this.note(undefined, status);
+  }
+
+  get decision(): SagaDecision {
+    const { status, at, done, leftOut, failure, parked, set, commands, notes } = this;
+    return { progress: { status, at, done, leftOut, failure, parked }, commands, notes, set };
+  }
+}

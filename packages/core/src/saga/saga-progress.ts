@@ -1,0 +1,115 @@
+import { type SagaDefinition, type SagaFailure, stepOf } from './saga-definition.js';
+
+/** How a saga stands. `running` and `compensating` are worked on, or wait; the others wait for nobody, or for a person. */
+export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
+
+/** Which way a saga goes. */
+export type SagaDirection = 'running' | 'compensating';
+
+/** What a step waits for once its method has returned. `untilMs`: then it is over; undefined: as long as it takes. */
+export type SagaWait = (
+  | {
+      readonly kind: 'request';
+      /** Of the message that asked, the same each time it is sent. */
+      readonly id: string;
+      /** CloudEvents type of the command. */
+      readonly type: string;
+      /** Field of the state for the reply. */
+      readonly into?: string | undefined;
+      /** Whoever is asked does not know of undoing what may never come. */
+      readonly isForeign?: boolean | undefined;
+    }
+  | { readonly kind: 'signal'; readonly type: string; readonly key: string; readonly into?: string | undefined }
+  | { readonly kind: 'saga'; readonly id: string; readonly into?: string | undefined }
+  | { readonly kind: 'time' }
+) & { readonly untilMs?: number | undefined };
+
+/** A request that a step has sent. */
+export type RequestWait = Extract<SagaWait, { kind: 'request' }>;
+
+/** A step that is begun and not done, or what undoes it. Moments are milliseconds on the clock of the database. */
+export interface StepAt {
+  readonly step: string;
+  /** `compensating`: it is being undone. */
+  readonly way: SagaDirection;
+  /** Attempts made. */
+  readonly attempts: number;
+  /** Set by an operator's `retry`: one attempt, whatever the policy says. */
+  readonly isSingle?: boolean | undefined;
+  /** How often it was begun anew after a definite end: what it asks for then is asked for under another id. */
+  readonly round?: number | undefined;
+  /** When its method is called next; undefined: it waits. */
+  readonly callMs?: number | undefined;
+  /** What it waits for; also while it is to be called again, because a late reply is a reply. */
+  readonly waits?: readonly SagaWait[] | undefined;
+  /** It is what the saga is parked for. */
+  readonly isStopped?: boolean | undefined;
+}
+
+/** A step that is done, or may be, and is not undone. */
+export interface DoneStep {
+  readonly step: string;
+  /** What it has asked for elsewhere; `hasAnswered`: so it certainly ran. */
+  readonly request?: { readonly id: string; readonly hasAnswered: boolean } | undefined;
+}
+
+/** Where a saga stands: all that `decide` needs of its past. */
+export interface SagaProgress {
+  readonly status: SagaStatus;
+  /** Several where branches run side by side; empty at the end. */
+  readonly at: readonly StepAt[];
+  /** In the order of their completion. */
+  readonly done: readonly DoneStep[];
+  /** Steps whose condition was false: passed over. */
+  readonly leftOut: readonly string[];
+  /** Why it turned back. */
+  readonly failure: SagaFailure | undefined;
+  /** While it is parked: which way it was going, and what stopped it. */
+  readonly parked: { readonly while: SagaDirection; readonly failure: SagaFailure } | undefined;
+}
+
+/** The request among what a step waits for. */
+export function requestOf({ waits }: StepAt): RequestWait | undefined {
+  return waits?.find((wait): wait is RequestWait => wait.kind === 'request');
+}
+
+/** True when the step that allows no way back is done, or nobody knows whether it is. */
+export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgress): boolean {
+  const isPivot = ({ step }: { readonly step: string }) => stepOf(definition, step)?.isPivot === true;
+  return done.some(isPivot) || at.some((one) => isPivot(one) && requestOf(one) !== undefined);
+}
+
+/** The step to be called now, the longest due first; undefined: none. */
+export function callable({ status, at }: SagaProgress, nowMs: number): StepAt | undefined {
+  if (status !== 'running' && status !== 'compensating') return undefined;
+  const due = at.filter(({ callMs }) => callMs !== undefined && callMs <= nowMs);
+  return due.reduce<StepAt | undefined>((first, one) => (first === undefined || momentOf(one) < momentOf(first) ? one : first), undefined);
+}
+
+/** When a saga is to be worked on next; undefined: not by itself. */
+export function nextMs({ status, at }: SagaProgress): number | undefined {
+  if (status !== 'running' && status !== 'compensating') return undefined;
+  const moments = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
+  return moments.reduce<number | undefined>(
+    (first, one) => (one !== undefined && (first === undefined || one < first) ? one : first),
+    undefined,
+  );
+}
+
+/** What a step waits for, for a person. */
+export function waitText(wait: SagaWait): string {
+  switch (wait.kind) {
+    case 'request':
+      return `the reply to ${wait.type}`;
+    case 'signal':
+      return `${wait.type} with the key ${wait.key}`;
+    case 'saga':
+      return `the saga ${wait.id}`;
+    case 'time':
+      return `${new Date(wait.untilMs ?? 0).toISOString()}`;
+  }
+}
+
+function momentOf({ callMs }: StepAt): number {
+  return callMs ?? 0;
+}

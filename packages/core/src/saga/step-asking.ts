@@ -1,0 +1,56 @@
+import { leaveWith, type Outlet } from '../bus/outlet-bus.js';
+import { type Outgoing, outgoing, type OutgoingContext } from '../bus/outgoing.js';
+import type { Random } from '../time/random.js';
+import type { UnitEngine } from '../unit-of-work/unit-engine.js';
+import { begin } from './decide.js';
+import type { SagaAsking, SagaChild, SagaRequest } from './saga-attempt.js';
+import { sagaReplyType } from './saga-messages.js';
+import type { SagaRegister } from './saga-register.js';
+import { encodeState } from './saga-state.js';
+import type { SagaStore } from './saga.store.port.js';
+
+/** What steps ask with. */
+export interface StepAskingParts {
+  readonly context: OutgoingContext;
+  readonly outlet: Outlet;
+  readonly units: UnitEngine<Outgoing>;
+  readonly store: SagaStore;
+  readonly register: SagaRegister;
+  readonly random: Random;
+}
+
+/** How steps reach beyond their process: with messages, and with rows, which are gone when the attempt fails. */
+export class StepAsking implements SagaAsking {
+  constructor(private readonly parts: StepAskingParts) {}
+
+  async request({ command, options, id, sagaId, compensates }: SagaRequest): Promise<string> {
+    const { context, outlet } = this.parts;
+    const { key, destination } = options;
+    const made = await outgoing(context, command, {
+      options: { id, correlationId: sagaId, ...(key === undefined ? {} : { key }), ...(destination === undefined ? {} : { destination }) },
+      kind: 'command',
+      replyTo: sagaReplyType(context.service),
+      sagaId,
+      ...(compensates === undefined ? {} : { compensates: compensates.id }),
+      ...(compensates?.hasAnswered ? { hasRun: true } : {}),
+    });
+    await leaveWith(outlet, made);
+    return made.envelope.type;
+  }
+
+  /** Once: an attempt after this one finds it there. @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */
+  async start({ saga, state, id, parent }: SagaChild): Promise<void> {
+    const { units, store, register, random } = this.parts;
+    const { definition, outline } = register.of(saga);
+    const { name, version, timeoutMs } = definition;
+    const text = encodeState(state, { saga: name, id });
+    const { progress, notes } = begin(definition, { state: JSON.parse(text) as object, random });
+    const begun = { id, saga: name, version, outline, state: text, progress, notes, timeoutMs, isTaken: false, parent };
+    await units.current()?.inTurn(async (tx) => {
+      const { isStarted } = await store.start(tx, begun);
+      // None of its steps was wanted.
+      if (isStarted && progress.status === 'completed')
+        await store.tell(tx, [{ id: parent, event: { kind: 'ended', id, state: JSON.parse(text) as unknown } }]);
+    });
+  }
+}

@@ -1,0 +1,137 @@
+import type { PostgresContext } from '../context.js';
+import { IS_DURABLE, prepared } from '../sql/sql.js';
+import type { Tables } from '../schema/tables.js';
+import { LOCKED_COLUMNS } from './saga-rows.js';
+
+/** The time of the database, ahead by what a parameter says: clocks of tests may be. */
+const now = (parameter: string) => `(clock_timestamp() + ${parameter}::float8 * interval '1 millisecond')`;
+const after = (parameter: string, ms: string) => `(clock_timestamp() + (${parameter}::float8 + ${ms}::float8) * interval '1 millisecond')`;
+
+/** Lines of history from JSON, in their order. */
+const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
+  `insert into ${sagaHistory} (service, saga_id, step, event, detail, at)
+   select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
+   from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
+
+const isOpen = ({ saga }: Tables, id: string) =>
+  `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and o.ended_at is null)`;
+
+/** The statements about sagas that are prepared. $1 is the service in each. */
+export class SagaStatements {
+  /** id, ahead, saga, version, status, progress, state, timeout, worker, notes, session, outline, parent. */
+  readonly start;
+  /** ahead, sagas, versions, in hand, worker, limit. */
+  readonly claim;
+  /** id, worker, ahead, session. */
+  readonly lock;
+  readonly waitingLock;
+  /** id, ahead, status, progress, state, after, worker, is deaf, notes. */
+  readonly change;
+  /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited. */
+  readonly changeWithReach;
+  /** ahead, tellings. */
+  readonly tell;
+  /** ahead, type, key, value. */
+  readonly signal;
+
+  constructor({ tables }: Pick<PostgresContext, 'tables'>) {
+    this.start = prepared(startText(tables));
+    this.claim = prepared(claimText(tables));
+    this.lock = prepared(`${lockText(tables)} skip locked`);
+    this.waitingLock = prepared(lockText(tables));
+    this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
+    this.changeWithReach = prepared(changeWithReachText(tables));
+    this.tell = prepared(
+      `insert into ${tables.sagaEvent} (service, saga_id, event, at)
+       select $1, t->>'id', (t->'event')::text, ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
+       where ${isOpen(tables, `t->>'id'`)} and ${IS_DURABLE} order by place`,
+    );
+    this.signal = prepared(signalText(tables));
+  }
+}
+
+function startText(tables: Tables): string {
+  const { saga } = tables;
+  return `with made as (
+       insert into ${saga} (service, id, saga, version, outline, status, progress, state, due_at, deadline_at, worker, started_at, updated_at, parent, ended_at)
+       select $1, $2, $4, $5::int, $13, $6, $7, $8, case when $6 = 'running' then ${now('$3')} end, ${after('$3', '$9')}, $10::uuid, ${now('$3')}, ${now('$3')}, $14,
+         case when $6 in ('completed', 'compensated') then ${now('$3')} end
+       where ${IS_DURABLE} and set_config('application_name', $12, true) is not null
+       on conflict (service, id) do nothing returning id),
+     noted as (${noted(tables, 'made', '$11')})
+     select exists (select from made) as is_started, (select s.saga from ${saga} s where s.service = $1 and s.id = $2) as saga`;
+}
+
+function claimText({ saga, sagaEvent, node }: Tables): string {
+  // Whoever is registered is alive, or its rows are still its own: a process that died is taken out by the others (nodes).
+  const isOurs = `(s.saga, s.version) in (select v.saga, v.version from unnest($3::text[], $4::int[]) v(saga, version)) and s.id <> all($5::text[])
+         and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))`;
+  // The time in a subquery of its own: an index is not searched for what may be another time in each row.
+  return `with due as (
+       select s.id, s.worker from ${saga} s where s.service = $1 and s.due_at <= (select ${now('$2')}) and ${isOurs}
+       order by s.due_at limit $7 for update of s skip locked),
+     reached as (
+       select s.id, s.worker from ${saga} s where s.service = $1 and s.id = any(array(select distinct e.saga_id from ${sagaEvent} e where e.service = $1))
+         and s.ended_at is null and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
+       limit $7 for update of s skip locked),
+     claimed as (
+       update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = least(s.due_at, ${now('$2')})
+       from (select * from due union all select * from reached limit $7) d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
+     select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
+     union all
+     select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
+       (select s.due_at from ${saga} s where s.service = $1 and s.due_at > (select ${now('$2')}) order by s.due_at limit 1) l`;
+}
+
+/** Under a name by which others can end the session of a frozen process (nodes). */
+function lockText({ saga, sagaEvent }: Tables): string {
+  return `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, extract(epoch from ${now('$4')}) * 1000 as now_ms,
+      (select json_agg(json_build_object('number', e.number::text, 'event', e.event::json) order by e.number) from ${sagaEvent} e where e.service = $1 and e.saga_id = $2) as arrived,
+      set_config('application_name', $5, true)
+    from ${saga} s where s.service = $1 and s.id = $2 and s.worker = $3::uuid and s.due_at is not null for update of s`;
+}
+
+/** Steps that follow each other leave `due_at` as it is: no index has to be written then. */
+function changed({ saga }: Tables): string {
+  return `changed as (
+     update ${saga} s set status = $4, progress = $5, state = coalesce($6, s.state), revision = s.revision + 1, deaths = 0, is_deaf = $9::boolean,
+       deadline_at = case when $4 = 'running' then s.deadline_at end,
+       due_at = case when $4 not in ('running', 'compensating') then null when $7::float8 = 0 and s.due_at <= ${now('$3')} then s.due_at
+         else least(${after('$3', '$7')}, case when $4 = 'running' then s.deadline_at end) end,
+       worker = $8::uuid, updated_at = ${now('$3')}, ended_at = case when $4 in ('completed', 'compensated') then ${now('$3')} end
+     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id)`;
+}
+
+function changeWithReachText(tables: Tables): string {
+  const { sagaEvent, sagaSignal } = tables;
+  const arrives = (id: string, event: string, from: string) =>
+    `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
+  const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
+  return `with ${changed(tables)},
+     noted as (${noted(tables, 'changed', '$10')}),
+     seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
+       and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),
+     told as (${arrives(`t->>'id'`, `(t->'event')::text`, `changed, json_array_elements($12::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
+     left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, changed.id) from changed, json_array_elements($13::json) l
+       where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
+     awaited as (
+       insert into ${sagaSignal} as g (service, type, key, waiting, at)
+       select $1, a->>'type', a->>'key', array[changed.id], ${now('$3')} from changed, json_array_elements($14::json) a order by 2, 3
+       on conflict (service, type, key) do update set handed = g.value, value = null, at = excluded.at,
+         waiting = case when g.value is null then array_remove(g.waiting, $2) || $2::text else g.waiting end
+       returning type, key, handed)
+     ${arrives('$2', met, 'awaited a where a.handed is not null')}`;
+}
+
+/** Under the lock of the row where they meet, so that one of the two sees the other. */
+function signalText(tables: Tables): string {
+  const { sagaEvent, sagaSignal } = tables;
+  return `with met as (
+       insert into ${sagaSignal} as g (service, type, key, value, at) select $1, $3, $4, $5, ${now('$2')} where ${IS_DURABLE}
+       on conflict (service, type, key) do update set value = case when cardinality(g.waiting) = 0 then excluded.value end,
+         handed_to = g.waiting, waiting = '{}', at = excluded.at
+       returning handed_to)
+     insert into ${sagaEvent} (service, saga_id, event, at)
+     select $1, w, json_build_object('kind', 'signalled', 'type', $3::text, 'key', $4::text, 'value', $5::json)::text, ${now('$2')} from met, unnest(met.handed_to) w
+     where ${isOpen(tables, 'w')}`;
+}

@@ -1,0 +1,314 @@
+import { Command, defineSaga, Message, NonRetryableError, type SagaBuilder, type SagaContext } from '@holdfast/core';
+import { linesOf, openShop, type Shop, type ShopProcess, until } from './support/shop.js';
+
+interface Trip {
+  id: string;
+  total?: number;
+  payment?: { paymentId: string };
+  fraud?: string;
+  confirmed?: { orderId: string; address: string };
+  packed?: { id: string; boxes?: number };
+}
+
+@Message('elsewhere.charge')
+class Charge extends Command<{ paymentId: string }> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@Message('elsewhere.check')
+class Check extends Command<string> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@Message('elsewhere.refund')
+class Refund extends Command {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@Message('elsewhere.confirmed')
+class Confirmed {
+  constructor(
+    readonly orderId: string,
+    readonly address: string,
+  ) {}
+}
+
+let shop: Shop;
+
+beforeEach(async () => {
+  shop = await openShop();
+});
+
+afterEach(() => shop.close());
+
+/** The service that charges cards, on the same log. */
+function bank(
+  handle: { charge?: (command: Charge, attempt: number) => Promise<{ paymentId: string }>; check?: () => Promise<string> } = {},
+) {
+  return shop.open(
+    (process) => {
+      process.bus.on(
+        Charge,
+        async (command, { attempt }) => {
+          await process.write(`${command.orderId} charged`);
+          return (await handle.charge?.(command, attempt)) ?? { paymentId: `p-${command.orderId}` };
+        },
+        { name: 'charge', transactional: true, idempotent: true, retry: { attempts: 2, backoff: { delay: 10 } } },
+      );
+      process.bus.on(Check, async () => (await handle.check?.()) ?? 'clear', { name: 'check', transactional: true, idempotent: true });
+      process.bus.on(Refund, ({ orderId }) => process.write(`${orderId} refunded`), {
+        name: 'refund',
+        transactional: true,
+        idempotent: true,
+      });
+    },
+    { service: 'bank' },
+  );
+}
+
+const trip = (options: Partial<Parameters<typeof defineSaga>[1]> = {}) => defineSaga<Trip>('trip', { version: 1, ...options });
+const noting = (process: ShopProcess, name: string) => async (saga: SagaContext<Trip>) => process.write(`${saga.id} ${name}`);
+
+async function seller(build: (process: ShopProcess) => SagaBuilder<Trip>) {
+  let saga = trip();
+  const process = await shop.open((opening) => {
+    saga = build(opening);
+    opening.bus.saga(saga);
+  });
+  return {
+    process,
+    sagas: process.bus.sagas,
+    start: (id: string, state: Partial<Trip> = {}) => process.bus.sagas.start(saga, { id, ...state }, { id }),
+  };
+}
+
+/** Reserves, charges elsewhere, and ships. */
+const buying = (process: ShopProcess, ship = noting(process, 'shipped'), timeout: '30s' | '500ms' = '30s') =>
+  trip()
+    .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
+    .step('charge', async (saga) => saga.request(new Charge(saga.id), { into: 'payment' }), {
+      timeout,
+      retry: { attempts: 2, backoff: { delay: 100 } },
+      compensate: async (saga) => saga.request(new Refund(saga.id)),
+    })
+    .step('ship', ship, { retry: false });
+
+const sold = ['started', 'reserve done', 'charge waiting', 'charge done', 'ship done', 'completed'];
+const undone = ['ship turned-back', 'charge waiting', 'charge undone', 'reserve undone', 'compensated'];
+
+it('a step in another service is done with its reply, which is kept in the state', async () => {
+  await bank();
+  const { sagas, start } = await seller(buying);
+  await start('o1');
+  expect(await sagas.result('o1')).toEqual({ status: 'completed', state: { id: 'o1', payment: { paymentId: 'p-o1' } } });
+  expect(linesOf(await sagas.get('o1'))).toEqual(sold);
+  expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
+});
+
+it('a step in another service is undone there, and the saga waits until it is', async () => {
+  await bank();
+  const { sagas, start } = await seller((process) => buying(process, () => Promise.reject(new NonRetryableError('no van'))));
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'ship', message: 'no van' } });
+  expect(linesOf(await sagas.get('o1'))).toEqual([...sold.slice(0, 4), 'ship failed', ...undone]);
+  expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 refunded', 'o1 released']);
+});
+
+it('a refusal that is final turns the saga back, and nothing of the step is undone', async () => {
+  await bank({ charge: () => Promise.reject(new NonRetryableError('card declined')) });
+  const { sagas, start } = await seller(buying);
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({
+    status: 'compensated',
+    failure: { step: 'charge', code: 'HF_REQUEST_REJECTED', message: expect.stringContaining('card declined') },
+  });
+  expect(await shop.written()).toEqual(['o1 reserved', 'o1 released']);
+});
+
+it('the same request is sent again when no reply comes, and one late reply is enough', async () => {
+  let free: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  await bank({
+    charge: async ({ orderId }) => {
+      await held;
+      return { paymentId: `p-${orderId}` };
+    },
+  });
+  const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
+  await start('o1');
+  await until('a second request', async () => (await sagas.get('o1'))?.history.filter(({ event }) => event === 'waiting').length === 2);
+  const sent = await shop.look<{ id: string }>(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
+  expect(sent).toHaveLength(2);
+  expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
+  free();
+  expect((await sagas.result('o1')).status).toBe('completed');
+  expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
+});
+
+it('a compensation says which request it undoes, and whether it was answered', async () => {
+  const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
+  await start('o1');
+  await until('a refund', async () => (await shop.look(`select from holdfast_outbox where type = 'elsewhere.refund'`)).length > 0);
+  const [refund] = await shop.look(
+    `select attributes::json->>'compensates' as of, attributes::json->>'ran' as ran from holdfast_outbox where type = 'elsewhere.refund'`,
+  );
+  const [charge] = await shop.look(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
+  expect(refund).toEqual({ of: charge?.id, ran: null });
+  expect((await sagas.get('o1'))?.waitsFor).toEqual(['charge: the reply to elsewhere.refund']);
+});
+
+it('branches in other services run side by side, and one that is not wanted is left out', async () => {
+  await bank({ check: async () => 'suspicious' });
+  const { sagas, start } = await seller((process) =>
+    trip()
+      .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
+      .step('charge', async (saga) => saga.request(new Charge(saga.id), { into: 'payment' }), {
+        compensate: async (saga) => saga.request(new Refund(saga.id)),
+      })
+      .step('check', async (saga) => saga.request(new Check(saga.id), { into: 'fraud' }), {
+        after: 'reserve',
+        when: ({ total = 0 }) => total > 1000,
+      })
+      .step(
+        'refuse',
+        async ({ state }) => {
+          if (state.fraud === 'suspicious') throw new NonRetryableError('looks like fraud');
+        },
+        { after: ['charge', 'check'] },
+      )
+      .step('ship', noting(process, 'shipped')),
+  );
+  await start('small', { total: 20 });
+  await start('large', { total: 2000 });
+  expect(await sagas.result('small')).toMatchObject({ status: 'completed', state: { payment: { paymentId: 'p-small' } } });
+  expect(await sagas.result('large')).toMatchObject({ status: 'compensated', failure: { step: 'refuse', message: 'looks like fraud' } });
+  expect((await shop.written()).filter((text) => text.startsWith('large')).sort()).toEqual([
+    'large charged',
+    'large refunded',
+    'large released',
+    'large reserved',
+  ]);
+});
+
+describe('a step that waits for a message', () => {
+  const waiting = (process: ShopProcess, timeout: '1m' | '300ms' = '1m') =>
+    trip({ signals: [Confirmed] })
+      .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
+      .step('wait', async (saga) => saga.waitFor(Confirmed, { key: saga.id, timeout, into: 'confirmed' }))
+      .step('ship', noting(process, 'shipped'));
+
+  it('is done when it comes with the key, before or after', async () => {
+    const { process, sagas, start } = await seller(waiting);
+    await process.bus.bus.publish(new Confirmed('early', 'Oak Street'), { key: 'early' });
+    await until('the message', async () => (await shop.look('select from holdfast_saga_signal where value is not null')).length > 0);
+    await start('early');
+    await start('late');
+    await until('its turn', async () => (await sagas.get('late'))?.step === 'wait');
+    expect((await sagas.get('late'))?.waitsFor).toEqual(['wait: elsewhere.confirmed with the key late']);
+    await process.bus.bus.publish(new Confirmed('late', 'Elm Street'), { key: 'late' });
+    for (const [id, address] of [
+      ['early', 'Oak Street'],
+      ['late', 'Elm Street'],
+    ] as const)
+      expect(await sagas.result(id)).toMatchObject({ status: 'completed', state: { confirmed: { orderId: id, address } } });
+  });
+
+  it('turns the saga back when none comes in time', async () => {
+    const { sagas, start } = await seller((process) => waiting(process, '300ms'));
+    await start('o1');
+    expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'wait', code: 'HF_SAGA_WAIT_TIMEOUT' } });
+    expect(await shop.written()).toEqual(['o1 reserved', 'o1 released']);
+  });
+
+  it('or for a time is done with whatever is first', async () => {
+    const { process, sagas, start } = await seller((process) =>
+      trip({ signals: [Confirmed] })
+        .step('wait', async (saga) =>
+          saga.firstOf(saga.waitFor(Confirmed, { key: saga.id, timeout: '1m', into: 'confirmed' }), saga.sleep('1s')),
+        )
+        .step('ship', noting(process, 'shipped')),
+    );
+    await start('asleep');
+    await start('woken');
+    await process.bus.bus.publish(new Confirmed('woken', 'Elm Street'), { key: 'woken' });
+    expect(await sagas.result('woken')).toMatchObject({ state: { confirmed: { address: 'Elm Street' } } });
+    expect(await sagas.result('asleep')).toEqual({ status: 'completed', state: { id: 'asleep' } });
+    expect((await shop.look(`select from holdfast_saga_signal where waiting <> '{}'`)).length).toBe(0);
+  });
+});
+
+it('a step that asks for something and does not return it fails, and nothing was asked', async () => {
+  const { sagas, start } = await seller(() =>
+    trip().step('charge', async (saga) => void saga.request(new Charge(saga.id)), { retry: false }),
+  );
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_OUTCOME_DROPPED' } });
+  expect(await shop.look(`select from holdfast_outbox where type = 'elsewhere.charge'`)).toEqual([]);
+});
+
+describe('a step that starts another saga', () => {
+  async function packers(
+    pack: (saga: SagaContext<{ id: string; boxes?: number }>) => Promise<void>,
+    ship: (process: ShopProcess) => (saga: SagaContext<Trip>) => Promise<void>,
+  ) {
+    const packing = defineSaga<{ id: string; boxes?: number }>('packing', { version: 1 }).step('pack', pack, { retry: false });
+    return seller((process) => {
+      process.bus.saga(packing);
+      return trip()
+        .step('pack', async (saga) => saga.start(packing, { id: saga.id }, { into: 'packed' }), { compensate: noting(process, 'unpacked') })
+        .step('ship', ship(process), { retry: false });
+    });
+  }
+
+  it('is done with its last state when it is completed, and is undone like any other', async () => {
+    const { sagas, start } = await packers(
+      async (saga) => {
+        saga.state.boxes = 2;
+      },
+      () => () => Promise.reject(new NonRetryableError('no van')),
+    );
+    await start('o1');
+    expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', state: { packed: { id: 'o1', boxes: 2 } } });
+    expect(await shop.written()).toEqual(['o1 unpacked']);
+    expect((await sagas.get('o1/pack'))?.status).toBe('completed');
+  });
+
+  it('fails when it was undone', async () => {
+    const { sagas, start } = await packers(
+      () => Promise.reject(new NonRetryableError('no tape')),
+      (process) => noting(process, 'shipped'),
+    );
+    await start('o1');
+    expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
+    expect(await shop.written()).toEqual([]);
+  });
+});
+
+it('a parked saga goes on when the reply that it was parked for comes after all', async () => {
+  const { sagas, start } = await seller((process) =>
+    trip()
+      .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
+      .step('charge', async (saga) => saga.request(new Charge(saga.id), { into: 'payment' }), {
+        pivot: true,
+        timeout: '300ms',
+        retry: false,
+      })
+      .step('ship', noting(process, 'shipped')),
+  );
+  // The subscription is there, and nobody serves it for a while.
+  const before = await bank();
+  await before.close();
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({ status: 'parked', failure: { step: 'charge', code: 'HF_SAGA_REPLY_TIMEOUT' } });
+  await bank();
+  await until('its end', async () => (await sagas.get('o1'))?.status === 'completed');
+  expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
+});
