@@ -1,4 +1,4 @@
-// The program of usage 07 as an application: what it promises its reader is what happens.
+// A saga of local steps as an application: what it promises its reader is what happens.
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { HoldfastModule, Sagas } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
@@ -8,7 +8,7 @@ import { typeorm } from '@holdfast/typeorm';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
-import { Account, Checkout, CheckoutModule, Order, PlaceOrderSaga } from '../api/usage/07-local-saga.js';
+import { Account, Checkout, CheckoutModule, Order, PlaceOrderSaga } from './support/local-saga.js';
 import { silent } from './support/recording-engine.js';
 
 let database: TestDatabase;

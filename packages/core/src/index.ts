@@ -123,6 +123,7 @@ export { begin as beginSaga, decide as decideSaga } from './saga/decide.js';
 export type { SagaArrival, SagaCommand, SagaDecision, SagaEvent, SagaMoment, SagaNote, SagaNoteEvent } from './saga/saga-event.js';
 export {
   type DoneStep,
+  nextMs as nextSagaMs,
   type RequestWait,
   type SagaDirection,
   type SagaProgress,
@@ -154,10 +155,13 @@ export type {
   SagaOperationStore,
   SagaOutline,
   SagaReach,
+  SagaArrivalStore,
+  SagaStartStore,
   SagaStore,
   SagaTelling,
   SagaVersion,
   SignalKey,
+  WantedLock,
   StoredSaga,
 } from './saga/saga.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';

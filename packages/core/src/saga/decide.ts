@@ -8,7 +8,7 @@ import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
 import { isPastPivot, requestOf, type SagaProgress, type StepAt, waitText } from './saga-progress.js';
 
-const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], failure: undefined, parked: undefined };
+const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined };
 
 /** How a saga begins. */
 export function begin(
@@ -79,6 +79,9 @@ function whileAtWork(draft: SagaDraft, event: SagaEvent): void {
     case 'ended':
       answered(draft, event);
       break;
+    case 'unlocked':
+      unlocked(draft);
+      break;
     case 'time':
       timeIsUp(draft);
       break;
@@ -106,6 +109,10 @@ function called(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'done' | 'wa
   }
 }
 
+function unlocked(draft: SagaDraft): void {
+  if (draft.lock?.isHeld === false) draft.lock = { ...draft.lock, isHeld: true };
+}
+
 /** What is being undone takes as long as it takes. */
 function timedOut(draft: SagaDraft, error: unknown): void {
   if (draft.status !== 'running') return;
@@ -125,6 +132,9 @@ function whileParked(draft: SagaDraft, event: SagaEvent, misfit: HoldfastError |
     case 'signalled':
     case 'ended':
       if (misfit === undefined) answered(draft, event);
+      break;
+    case 'unlocked':
+      unlocked(draft);
       break;
     case 'cancelled':
       if (isPastPivot(draft.definition, draft.decision.progress) || draft.direction !== 'running') break;

@@ -250,7 +250,7 @@ export class SagaAttempts {
       course.progress.status === 'running' || course.progress.status === 'compensating' ? (change.isTaken ? 'next' : 'waits') : 'ended';
     const tell = () => {
       course.tell(call, end === 'ended' ? undefined : change.afterMs);
-      if (change.reach !== undefined && change.reach.tells.length > 0) nudge();
+      if (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined)) nudge();
     };
     return { end, tell };
   }

@@ -48,7 +48,7 @@ export class SagaBuilder<State> {
   /** @param name durable, unique in the service */
   constructor(
     readonly name: string,
-    private readonly options: SagaOptions,
+    private readonly options: SagaOptions<State>,
   ) {}
 
   /** Adds a step, which runs when the one before it is done, or those that `after` names, which must be there already. */
@@ -78,7 +78,7 @@ export class SagaBuilder<State> {
 
   /** What it has become so far, to be checked. */
   get plan(): SagaPlan {
-    return { name: this.name, options: this.options, steps: [...this.steps] };
+    return { name: this.name, options: this.options as SagaOptions, steps: [...this.steps] };
   }
 
   /** The definition as a value, for `decide`. @throws HF_CONFIG_INVALID with everything that is wrong */
@@ -95,6 +95,6 @@ export class SagaBuilder<State> {
  *
  * @param name durable, 1 to 255 characters, unique in the service
  */
-export function defineSaga<State extends object>(name: string, options: SagaOptions): SagaBuilder<State> {
+export function defineSaga<State extends object>(name: string, options: SagaOptions<State>): SagaBuilder<State> {
   return new SagaBuilder<State>(name, options);
 }

@@ -152,6 +152,8 @@ export class SagaCourse {
         const { refusal } = arrival;
         return { kind: 'refused', id: arrival.id, error: this.refused(arrival.id, refusal), isDefinite: refusal.isDefinite === true };
       }
+      case 'unlocked':
+        return arrival;
       case 'ended':
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':
@@ -202,8 +204,10 @@ export class SagaCourse {
     const before = signalsOf(this.saga.progress);
     const after = signalsOf(this.at);
     const tells = this.tells();
-    if (this.seen.length === 0 && before.length === 0 && after.length === 0 && tells.length === 0) return undefined;
-    return { seen: this.seen, awaits: without(after, before), awaitsNoMore: without(before, after), tells };
+    const hasEnded = this.at.status === 'completed' || this.at.status === 'compensated';
+    const frees = hasEnded ? this.at.lock?.key : undefined;
+    if (this.seen.length === 0 && before.length === 0 && after.length === 0 && tells.length === 0 && frees === undefined) return undefined;
+    return { seen: this.seen, awaits: without(after, before), awaitsNoMore: without(before, after), tells, frees };
   }
 
   private tells(): readonly SagaTelling[] {

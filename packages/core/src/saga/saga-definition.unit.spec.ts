@@ -131,10 +131,11 @@ describe('what is wrong with a saga is told all together', () => {
     expect(problemsOf(beside)).toEqual([expect.stringContaining('the step c runs beside the pivot b')]);
   });
 
-  it('when two have one name', () => {
-    const run = () => undefined;
-    expect(problemsOf(defineSaga('s', { version: 1 }).step('a', run), defineSaga('s', { version: 2 }).step('a', run))).toEqual([
-      expect.stringContaining('The saga s cannot be used: the name is taken'),
+  it('when two have one name and one version', () => {
+    const saga = (version: number) => defineSaga('s', { version }).step('a', () => undefined);
+    expect(problemsOf(saga(1), saga(2))).toEqual([]);
+    expect(problemsOf(saga(1), saga(1))).toEqual([
+      expect.stringContaining('The saga s cannot be used: its name and the version 1 are taken'),
     ]);
   });
 });

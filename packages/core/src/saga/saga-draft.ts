@@ -16,6 +16,7 @@ export class SagaDraft {
   at: readonly StepAt[];
   done: readonly DoneStep[];
   leftOut: readonly string[];
+  lock: SagaProgress['lock'];
   failure: SagaFailure | undefined;
   parked: SagaProgress['parked'];
   readonly set: Record<string, unknown> = {};
@@ -31,6 +32,7 @@ export class SagaDraft {
     this.at = progress.at;
     this.done = progress.done;
     this.leftOut = progress.leftOut;
+    this.lock = progress.lock;
     this.failure = progress.failure;
     this.parked = progress.parked;
   }
@@ -113,7 +115,7 @@ export class SagaDraft {
   }
 
   get decision(): SagaDecision {
-    const { status, at, done, leftOut, failure, parked, set, commands, notes } = this;
-    return { progress: { status, at, done, leftOut, failure, parked }, commands, notes, set };
+    const { status, at, done, leftOut, lock, failure, parked, set, commands, notes } = this;
+    return { progress: { status, at, done, leftOut, lock, failure, parked }, commands, notes, set };
   }
 }

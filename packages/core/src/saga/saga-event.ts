@@ -20,6 +20,8 @@ export type SagaEvent =
   | { readonly kind: 'signalled'; readonly type: string; readonly key: string; readonly value: unknown }
   /** A child has ended. */
   | { readonly kind: 'ended'; readonly id: string; readonly state: unknown; readonly failure: SagaFailure | undefined }
+  /** The business key is its own from now on. */
+  | { readonly kind: 'unlocked' }
   /** Time has passed: what waited until now waits no longer. */
   | { readonly kind: 'time' }
   /** The time of the whole saga is over. */
@@ -35,6 +37,7 @@ export type SagaArrival =
   | { readonly kind: 'refused'; readonly id: string; readonly refusal: Refusal }
   | { readonly kind: 'signalled'; readonly type: string; readonly key: string; readonly value?: unknown }
   | { readonly kind: 'ended'; readonly id: string; readonly state?: unknown; readonly failure?: SagaFailure | undefined }
+  | { readonly kind: 'unlocked' }
   /** The saga that has started it turns back. */
   | { readonly kind: 'cancelled'; readonly by: string; readonly reason: string };
 

@@ -7,7 +7,7 @@ import { describeMessages, type MessageDescription } from '../message/message-cl
 import type { Refusal } from '../reply/answer.js';
 import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { SagaStore, SagaTelling } from './saga.store.port.js';
+import type { SagaArrivalStore, SagaTelling } from './saga.store.port.js';
 
 /** The subscription that takes replies to the sagas of a service over the default transport; those over others have their names behind it. */
 const REPLIES_SUBSCRIPTION = 'holdfast.saga-replies';
@@ -35,7 +35,7 @@ export function isSagaReply({ type }: Pick<Envelope, 'type'>): boolean {
 /** What takes the messages for the sagas of a service. */
 export interface SagaIntake {
   readonly service: string;
-  readonly store: SagaStore;
+  readonly store: SagaArrivalStore;
   /** Names of the transports. */
   readonly transports: readonly string[];
   readonly signals: readonly MessageClass[];

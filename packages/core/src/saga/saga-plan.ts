@@ -14,13 +14,20 @@ const NAME_LENGTH = 255;
 const DEFAULT_STEP_TIMEOUT: Duration = '30s';
 
 /** Options of a saga. */
-export interface SagaOptions {
+export interface SagaOptions<State = never> {
   /** Positive integer; processes work on instances of the versions they have. Raise it when steps are added, removed or renamed. */
   version: number;
   /** For the whole saga, from its start: then it turns back, or parks behind the pivot; default: none. What is being undone has no such limit. */
   timeout?: Duration;
   /** Messages that `saga.waitFor` may wait for; known at the start, so that none is lost. */
   signals?: readonly MessageClass[];
+  /**
+   * The business key that an instance holds from its start to its end, also while it is parked, such as `account:42`: of all sagas of the service that
+   * name the same one, one is at work. Looks at the first state only; 1 to 255 characters; default: none.
+   */
+  lock?: (state: State) => string;
+  /** What a start does whose key is held: it begins when the others before it have ended, or throws HF_SAGA_LOCKED; default 'wait'. */
+  whenLocked?: 'wait' | 'refuse';
 }
 
 /** Calls one method of a saga: a step, or a compensation. */
@@ -47,12 +54,19 @@ export interface SagaPlan {
   readonly steps: readonly PlannedStep[];
 }
 
+/** Which business key an instance holds. */
+export interface SagaLockRule {
+  readonly keyOf: (state: never) => string;
+  readonly whenLocked: 'wait' | 'refuse';
+}
+
 /** A saga that can be worked on: the definition as data, and what its steps do. */
 export interface RunnableSaga {
   readonly definition: SagaDefinition;
   readonly outline: string;
   /** What its steps may wait for. */
   readonly signals: readonly MessageClass[];
+  readonly lock: SagaLockRule | undefined;
   readonly runs: ReadonlyMap<string, SagaCall>;
   /** By the name of the step. */
   readonly compensations: ReadonlyMap<string, SagaCall>;
@@ -98,7 +112,18 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
     compensation === undefined ? [] : [[of, compensation.run] as const],
   );
   const runs = new Map(steps.map((step) => [step.name, step.run]));
-  return { definition, outline: outlineOf(definition), signals: options.signals ?? [], runs, compensations: new Map(compensations) };
+  return {
+    definition,
+    outline: outlineOf(definition),
+    signals: options.signals ?? [],
+    lock: lockOf(options),
+    runs,
+    compensations: new Map(compensations),
+  };
+}
+
+function lockOf({ lock: keyOf, whenLocked = 'wait' }: SagaOptions): SagaLockRule | undefined {
+  return keyOf && { keyOf, whenLocked };
 }
 
 function signalsOf(signals: readonly MessageClass[], wrong: (text: string) => void): readonly string[] {
@@ -116,6 +141,10 @@ function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {
   if (reason !== undefined) problems.push(`its name is not usable: ${reason}`);
   if (!Number.isSafeInteger(options.version) || options.version < 1 || options.version >= 2 ** 31)
     problems.push(`its version is ${printable(options.version)}; use a whole number from 1`);
+  const { lock, whenLocked }: { readonly lock?: unknown; readonly whenLocked?: unknown } = options;
+  if (lock !== undefined && typeof lock !== 'function') problems.push(`its lock is ${printable(lock)}; give a function of the state`);
+  if (whenLocked !== undefined && whenLocked !== 'wait' && whenLocked !== 'refuse')
+    problems.push(`whenLocked is ${printable(whenLocked)}; use 'wait' or 'refuse'`);
   if (steps.length === 0) problems.push('it has no step');
   for (const step of steps) {
     const unusable = unstorable(step.name, NAME_LENGTH);

@@ -62,6 +62,8 @@ export interface SagaProgress {
   readonly done: readonly DoneStep[];
   /** Steps whose condition was false: passed over. */
   readonly leftOut: readonly string[];
+  /** The business key that it holds, or waits for: nothing of it runs before. */
+  readonly lock?: { readonly key: string; readonly isHeld: boolean } | undefined;
   /** Why it turned back. */
   readonly failure: SagaFailure | undefined;
   /** While it is parked: which way it was going, and what stopped it. */
@@ -80,15 +82,15 @@ export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgre
 }
 
 /** The step to be called now, the longest due first; undefined: none. */
-export function callable({ status, at }: SagaProgress, nowMs: number): StepAt | undefined {
-  if (status !== 'running' && status !== 'compensating') return undefined;
+export function callable({ status, at, lock }: SagaProgress, nowMs: number): StepAt | undefined {
+  if ((status !== 'running' && status !== 'compensating') || lock?.isHeld === false) return undefined;
   const due = at.filter(({ callMs }) => callMs !== undefined && callMs <= nowMs);
   return due.reduce<StepAt | undefined>((first, one) => (first === undefined || momentOf(one) < momentOf(first) ? one : first), undefined);
 }
 
 /** When a saga is to be worked on next; undefined: not by itself. */
-export function nextMs({ status, at }: SagaProgress): number | undefined {
-  if (status !== 'running' && status !== 'compensating') return undefined;
+export function nextMs({ status, at, lock }: SagaProgress): number | undefined {
+  if ((status !== 'running' && status !== 'compensating') || lock?.isHeld === false) return undefined;
   const moments = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
   return moments.reduce<number | undefined>(
     (first, one) => (one !== undefined && (first === undefined || one < first) ? one : first),

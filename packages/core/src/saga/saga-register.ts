@@ -9,10 +9,10 @@ import { runnableFrom, type RunnableSaga } from './saga-plan.js';
 import type { SagaOutline } from './saga.store.port.js';
 import { sagaName } from './saga.decorators.js';
 
-/** The sagas of a process, by their class or builder, and by name and version. */
+/** The sagas of a process, by their class or builder, and by name and version: several versions of one are at work side by side. */
 export class SagaRegister {
   private readonly byKey = new Map<object, RunnableSaga>();
-  private readonly byName = new Map<string, RunnableSaga>();
+  private readonly byVersion = new Map<string, RunnableSaga>();
 
   constructor(private readonly problem: (text: string) => void) {}
 
@@ -34,15 +34,15 @@ export class SagaRegister {
     const key = saga instanceof SagaBuilder ? saga : (Object.getPrototypeOf(saga) as { constructor: object }).constructor;
     const plan = saga instanceof SagaBuilder ? saga.plan : planOfInstance(saga, this.problem, call);
     if (plan === undefined) return;
-    if (this.byName.has(plan.name)) {
-      this.problem(
-        hfError('HF_SAGA_DEFINITION', { saga: plan.name, problem: 'the name is taken by another saga of this process' }).message,
-      );
+    const runnable = runnableFrom(plan, this.problem);
+    const { name, version } = runnable.definition;
+    if (this.find(name, version) !== undefined) {
+      const problem = `its name and the version ${version} are taken by another saga of this process`;
+      this.problem(hfError('HF_SAGA_DEFINITION', { saga: name, problem }).message);
       return;
     }
-    const runnable = runnableFrom(plan, this.problem);
     this.byKey.set(key, runnable);
-    this.byName.set(plan.name, runnable);
+    this.byVersion.set(keyOf(name, version), runnable);
   }
 
   /** @throws HF_SAGA_NOT_REGISTERED */
@@ -56,7 +56,10 @@ export class SagaRegister {
   }
 
   find(name: string, version: number): RunnableSaga | undefined {
-    const found = this.byName.get(name);
-    return found?.definition.version === version ? found : undefined;
+    return this.byVersion.get(keyOf(name, version));
   }
+}
+
+function keyOf(name: string, version: number): string {
+  return `${version} ${name}`;
 }

@@ -1,7 +1,7 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Savepoint, Transaction } from '../unit-of-work/transaction.port.js';
 import type { SagaArrival, SagaNote } from './saga-event.js';
-import type { SagaProgress } from './saga-progress.js';
+import type { SagaProgress, SagaStatus } from './saga-progress.js';
 import type { SagaFilter, SagaInstance } from './sagas.js';
 
 /** A definition by its name and version. */
@@ -28,6 +28,14 @@ export interface NewSaga extends SagaOutline {
   readonly parent?: string | undefined;
   /** This process works on it as soon as it is committed; else whoever looks first. */
   readonly isTaken: boolean;
+}
+
+/** A business key, and the instance that wants to hold it. */
+export interface WantedLock {
+  readonly key: string;
+  readonly id: string;
+  /** It waits for its turn; else it does not. */
+  readonly waits: boolean;
 }
 
 /** An instance, locked by the transaction that read it. */
@@ -69,6 +77,8 @@ export interface SagaReach {
   readonly awaitsNoMore: readonly SignalKey[];
   /** What other instances are told: a parent, or children. */
   readonly tells: readonly SagaTelling[];
+  /** The business key that the next one may have. */
+  readonly frees?: string | undefined;
 }
 
 /** Something for an instance of this service. */
@@ -117,13 +127,33 @@ export interface OpenSagas extends SagaOutline {
   readonly count: number;
 }
 
+/** Instances that begin. */
+export interface SagaStartStore {
+  /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
+  start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
+  /**
+   * Gives a business key to an instance that begins in `tx`, or its place behind those that wait; the instance that has it, undefined where one of this
+   * id is there already. Waits for the transaction of another one that begins with the same key.
+   */
+  claimKey(tx: Transaction, wanted: WantedLock): Promise<string | undefined>;
+}
+
+/** What comes for instances from elsewhere. */
+export interface SagaArrivalStore {
+  /** Leaves something for instances, in `tx`; for those that have ended, or never were, nothing. Waits for nobody. */
+  tell(tx: Transaction, tellings: readonly SagaTelling[]): Promise<void>;
+  /**
+   * A message has come that instances may wait for: it arrives at those that do, or waits for the first that will, in `tx`. Of several that wait, the
+   * last one is kept.
+   */
+  signal(tx: Transaction, signal: SignalKey & { readonly value: unknown }): Promise<void>;
+}
+
 /**
  * Sagas of one service as rows. An instance is worked on by one process at a time: by its claim, which ends with the process (as `NodeStore` knows
  * it), and under a lock of its row, which holds from the first look of an attempt to its commit.
  */
-export interface SagaStore {
-  /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
-  start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
+export interface SagaStore extends SagaStartStore, SagaArrivalStore {
   /**
    * Takes instances that are due, or for which something has arrived, and that nobody alive works on, committed at once. Where the process that had it died, a death is counted: the
    * instance may be what it died of.
@@ -138,13 +168,6 @@ export interface SagaStore {
   lock(tx: Transaction, id: string, options: { readonly waits: boolean }): Promise<LockedSaga | undefined>;
   /** Writes a change with the COMMIT of `tx`, which has locked the instance. */
   change(tx: Transaction, change: SagaChange): Promise<void>;
-  /** Leaves something for instances, in `tx`; for those that have ended, or never were, nothing. Waits for nobody. */
-  tell(tx: Transaction, tellings: readonly SagaTelling[]): Promise<void>;
-  /**
-   * A message has come that instances may wait for: it arrives at those that do, or waits for the first that will, in `tx`. Of several that wait, the
-   * last one is kept.
-   */
-  signal(tx: Transaction, signal: SignalKey & { readonly value: unknown }): Promise<void>;
   readonly operations: SagaOperationStore;
 }
 
@@ -169,6 +192,8 @@ export interface SagaOperationStore {
    * @throws HF_SAGA_IN_WORK
    */
   operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean>;
+  /** Deletes an instance that has ended, with its history, and writes down who did it, in one transaction; how it stood, undefined when there is none. */
+  purge(id: string, action: OperatorAction): Promise<SagaStatus | undefined>;
   /** Instances that have not ended, parked ones among them, of other definitions than these. Reads nothing of the instances of these. */
   openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]>;
   /** Deletes what ended completed or compensated longer ago, with its history, and signals that nobody waited for, a bounded number; how many instances. */

@@ -66,7 +66,7 @@ export interface ResultOptions {
 }
 
 /**
- * Starts, awaits and repairs sagas; inject it by this class. `resume`, `retry`, `skip` and `cancel` are transactions of their own, and refused inside
+ * Starts, awaits and repairs sagas; inject it by this class. `resume`, `retry`, `skip`, `cancel` and `purge` are transactions of their own, and refused inside
  * a unit (HF_SAGA_REPAIR_IN_TRANSACTION).
  *
  * **Guarantee:** a saga that was started ends completed, compensated or parked, also when processes and the database server are killed. What a step
@@ -78,7 +78,7 @@ export abstract class Sagas {
    * Starts a saga with its first state, with the commit of the unit in scope, or in a unit of its own. A second start under the same id changes
    * nothing, up to 30 days after the first one ended.
    *
-   * @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_ID, HF_SAGA_ID_TAKEN, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE
+   * @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_ID, HF_SAGA_ID_TAKEN, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE, HF_SAGA_LOCKED, HF_SAGA_LOCK_KEY
    */
   abstract start<S extends object>(
     saga: abstract new (...args: never[]) => S,
@@ -112,4 +112,6 @@ export abstract class Sagas {
    * back, HF_SAGA_IN_WORK, HF_SAGA_UNKNOWN, HF_SAGA_NOT_RUNNING, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED
    */
   abstract cancel(id: string, action: OperatorAction): Promise<void>;
+  /** Deletes a saga that is completed or compensated, with its history; its id may be used again. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_ENDED */
+  abstract purge(id: string, action: OperatorAction): Promise<void>;
 }

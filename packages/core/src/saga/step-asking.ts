@@ -2,19 +2,19 @@ import { leaveWith, type Outlet } from '../bus/outlet-bus.js';
 import { type Outgoing, outgoing, type OutgoingContext } from '../bus/outgoing.js';
 import type { Random } from '../time/random.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
-import { begin } from './decide.js';
 import type { SagaAsking, SagaChild, SagaRequest } from './saga-attempt.js';
 import { sagaReplyType } from './saga-messages.js';
 import type { SagaRegister } from './saga-register.js';
+import { startSaga } from './saga-start.js';
 import { encodeState } from './saga-state.js';
-import type { SagaStore } from './saga.store.port.js';
+import type { SagaArrivalStore, SagaStartStore } from './saga.store.port.js';
 
 /** What steps ask with. */
 export interface StepAskingParts {
   readonly context: OutgoingContext;
   readonly outlet: Outlet;
   readonly units: UnitEngine<Outgoing>;
-  readonly store: SagaStore;
+  readonly store: SagaStartStore & SagaArrivalStore;
   readonly register: SagaRegister;
   readonly random: Random;
 }
@@ -41,13 +41,10 @@ export class StepAsking implements SagaAsking {
   /** Once: an attempt after this one finds it there. @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */
   async start({ saga, state, id, parent }: SagaChild): Promise<void> {
     const { units, store, register, random } = this.parts;
-    const { definition, outline } = register.of(saga);
-    const { name, version, timeoutMs } = definition;
-    const text = encodeState(state, { saga: name, id });
-    const { progress, notes } = begin(definition, { state: JSON.parse(text) as object, random });
-    const begun = { id, saga: name, version, outline, state: text, progress, notes, timeoutMs, isTaken: false, parent };
+    const runnable = register.of(saga);
+    const text = encodeState(state, { saga: runnable.definition.name, id });
     await units.current()?.inTurn(async (tx) => {
-      const { isStarted } = await store.start(tx, begun);
+      const { isStarted, progress } = await startSaga({ store, random }, tx, { runnable, id, state: text, isTaken: false, parent });
       // None of its steps was wanted.
       if (isStarted && progress.status === 'completed')
         await store.tell(tx, [{ id: parent, event: { kind: 'ended', id, state: JSON.parse(text) as unknown } }]);

@@ -10,15 +10,14 @@ import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { SagaDefinition } from './saga-definition.js';
-import { begin } from './decide.js';
 import { changedError, SagaCourse } from './saga-course.js';
 import type { SagaEvent } from './saga-event.js';
 import { isPastPivot, type SagaProgress } from './saga-progress.js';
-import type { RunnableSaga } from './saga-plan.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
+import { type BeginningSaga, startSaga } from './saga-start.js';
 import { encodeState } from './saga-state.js';
-import type { NewSaga, OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
+import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
 import { type ResultOptions, type SagaFilter, type SagaInstance, type SagaOutcome, Sagas, type StartOptions } from './sagas.js';
 
 const ID_LENGTH = 255;
@@ -61,30 +60,28 @@ export class StoredSagas extends Sagas {
   async start(saga: object, state: unknown, { id }: StartOptions): Promise<{ readonly id: string; readonly started: boolean }> {
     const { register, units, dataSource, assertDatabase } = this.parts;
     assertDatabase('sagas.start()');
-    const { definition, outline } = register.of(saga);
+    const runnable = register.of(saga);
+    const { definition } = runnable;
     const reason = unstorable(id, ID_LENGTH);
     if (reason !== undefined) throw hfError('HF_SAGA_ID', { saga: definition.name, reason, limit: ID_LENGTH });
     const text = encodeState(state, { saga: definition.name, id });
-    const begun = { definition, outline, id, state: text };
+    const begun = { runnable, id, state: text };
     if (units.current(dataSource) !== undefined) return this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun);
     return units.run({ dataSource }, () => this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun));
   }
 
   private async startIn(
     unit: UnitInScope<Outgoing>,
-    { definition, outline, id, state }: Pick<RunnableSaga, 'definition' | 'outline'> & Pick<NewSaga, 'id' | 'state'>,
+    { runnable, id, state }: Omit<BeginningSaga, 'isTaken'>,
   ): Promise<{ readonly id: string; readonly started: boolean }> {
     if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
-    const { name: saga, version, timeoutMs } = definition;
+    const { name: saga, version } = runnable.definition;
     let isStarted = false;
     const isTaken = this.whenCommitted(unit, (isOurs) => {
       const runner = this.parts.runner();
       if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
     });
-    const { progress, notes } = begin(definition, { state: JSON.parse(state) as object, random: this.parts.random });
-    const found = await unit.inTurn((tx) =>
-      this.parts.store.start(tx, { id, saga, version, outline, state, progress, notes, timeoutMs, isTaken }),
-    );
+    const found = await unit.inTurn((tx) => startSaga(this.parts, tx, { runnable, id, state, isTaken }));
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
     isStarted = found.isStarted;
     if (isStarted) emit('saga:started', () => ({ saga, id, version }));
@@ -158,6 +155,13 @@ export class StoredSagas extends Sagas {
     });
   }
 
+  async purge(id: string, action: OperatorAction): Promise<void> {
+    this.assertOperator(id, { ...action, name: 'purge' });
+    const status = await this.parts.store.operations.purge(id, action);
+    if (status === undefined) throw hfError('HF_SAGA_UNKNOWN', { id });
+    if (status !== 'completed' && status !== 'compensated') throw hfError('HF_SAGA_NOT_ENDED', { id, status });
+  }
+
   private repair(id: string, name: 'resume' | 'retry' | 'skip', action: OperatorAction): Promise<void> {
     const kind = ({ resume: 'resumed', retry: 'retried', skip: 'skipped' } as const)[name];
     return this.operate(id, { ...action, name }, ({ progress }) => {
@@ -171,9 +175,8 @@ export class StoredSagas extends Sagas {
     action: OperatorAction & { readonly name: string },
     eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
-    const { store, register, random, runner, isInUnit } = this.parts;
-    if (isInUnit()) throw hfError('HF_SAGA_REPAIR_IN_TRANSACTION', { action: action.name, id });
-    if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
+    const { store, register, random, runner } = this.parts;
+    this.assertOperator(id, action);
     let told: SagaCourse | undefined;
     const change: OperatorChange = (saga) => {
       const runnable = register.find(saga.saga, saga.version);
@@ -192,6 +195,11 @@ export class StoredSagas extends Sagas {
     told?.tell(undefined, undefined);
     this.ended(id);
     runner()?.nudge();
+  }
+
+  private assertOperator(id: string, { name, by }: OperatorAction & { readonly name: string }): void {
+    if (this.parts.isInUnit()) throw hfError('HF_SAGA_REPAIR_IN_TRANSACTION', { action: name, id });
+    if (!by) throw hfError('HF_OPERATOR_REASON', { action: name, field: 'by' });
   }
 
   private wokenBy(id: string): { readonly promise: Promise<void>; forget(): void } {

@@ -73,6 +73,21 @@ export const SAGA_ERRORS = {
     sentence: 'The saga {id} was undone: {reason}.',
     fix: 'Look at its history for the step that failed.',
   },
+  HF_SAGA_LOCK_KEY: {
+    category: 'permanent',
+    sentence: 'The lock of the saga {saga} {id} cannot be used: {reason}.',
+    fix: 'Let the lock of the saga give a text of 1 to {limit} characters, such as account:42.',
+  },
+  HF_SAGA_LOCKED: {
+    category: 'permanent',
+    sentence: 'The saga {saga} {id} was not started: {key} is held by the saga {holder}.',
+    fix: "Start it when that one has ended, or let it wait with whenLocked: 'wait'.",
+  },
+  HF_SAGA_NOT_ENDED: {
+    category: 'permanent',
+    sentence: 'The saga {id} cannot be purged: it is {status}.',
+    fix: 'Let it end, or repair or cancel it first.',
+  },
   HF_SAGA_STEP_KILLED: {
     category: 'permanent',
     sentence: '{deaths} processes in a row ended while they had the saga {saga} {id} at the step {step}.',

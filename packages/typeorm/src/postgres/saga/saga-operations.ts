@@ -10,6 +10,7 @@ import {
   type SagaInstance,
   type SagaOperationStore,
   type SagaProgress,
+  type SagaStatus,
   type SagaOutline,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
@@ -120,6 +121,25 @@ export class PostgresSagaOperations implements SagaOperationStore {
     return isThere;
   }
 
+  purge(id: string, action: OperatorAction): Promise<SagaStatus | undefined> {
+    const { context } = this;
+    const { saga, sagaHistory, sagaEvent } = context.tables;
+    return context.pool.transaction(async (sql) => {
+      const values = [context.service, id];
+      const { rows } = await sql.run<{ status: SagaStatus; ended_at: Date | null }>({
+        text: `select status, ended_at from ${saga} where service = $1 and id = $2 for update`,
+        values,
+      });
+      const [row] = rows;
+      if (!row?.ended_at) return row?.status;
+      await sql.run({ text: `delete from ${saga} where service = $1 and id = $2`, values });
+      for (const table of [sagaHistory, sagaEvent])
+        await sql.run({ text: `delete from ${table} where service = $1 and saga_id = $2`, values });
+      await audit(sql, context, { action: 'saga purge', target: id, ...action });
+      return row.status;
+    });
+  }
+
   async openBesides(known: readonly SagaOutline[]): Promise<readonly OpenSagas[]> {
     const { pool, tables, service } = this.context;
     const first = (condition: string) =>
@@ -149,6 +169,7 @@ export class PostgresSagaOperations implements SagaOperationStore {
                returning id),
              gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id),
              late as (delete from ${tables.sagaEvent} e using old where e.service = $1 and e.saga_id = old.id),
+             unused as (delete from ${tables.sagaLock} where service = $1 and holder is null),
              unheard as (delete from ${tables.sagaSignal} where ctid = any(array(
                select ctid from ${tables.sagaSignal} where service = $1 and waiting = '{}'
                  and at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4)))

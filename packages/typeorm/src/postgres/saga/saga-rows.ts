@@ -25,14 +25,14 @@ export interface HistoryRow {
 }
 
 /** The column `progress`. */
-export function folded({ at, done, leftOut, failure, parked }: SagaProgress): string {
-  return JSON.stringify({ at, done, leftOut, failure, parked } satisfies Folded);
+export function folded({ at, done, leftOut, lock, failure, parked }: SagaProgress): string {
+  return JSON.stringify({ at, done, leftOut, lock, failure, parked } satisfies Folded);
 }
 
 /** Progress from the columns of a row. */
 export function progressOf({ status, progress }: Pick<SagaRow, 'status' | 'progress'>): SagaProgress {
-  const { at, done, leftOut, failure, parked } = JSON.parse(progress) as Folded;
-  return { status, at, done, leftOut, failure, parked };
+  const { at, done, leftOut, lock, failure, parked } = JSON.parse(progress) as Folded;
+  return { status, at, done, leftOut, lock, failure, parked };
 }
 
 /** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
@@ -67,7 +67,7 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
 
 /** An instance as operators see it. */
 export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
-  const { status, at, failure, parked } = progressOf(row);
+  const { status, at, lock, failure, parked } = progressOf(row);
   const [first] = at;
   return {
     id: row.id,
@@ -76,7 +76,10 @@ export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaIn
     status,
     step: first?.step,
     attempts: first?.attempts ?? 0,
-    waitsFor: at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),
+    waitsFor:
+      lock?.isHeld === false
+        ? [`the lock ${lock.key}`]
+        : at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),
     failure: parked?.failure ?? failure,
     startedAt: row.started_at,
     updatedAt: row.updated_at,

@@ -18,7 +18,7 @@ const isOpen = ({ saga }: Tables, id: string) =>
 
 /** The statements about sagas that are prepared. $1 is the service in each. */
 export class SagaStatements {
-  /** id, ahead, saga, version, status, progress, state, timeout, worker, notes, session, outline, parent. */
+  /** id, ahead, saga, version, status, progress, state, timeout, worker, notes, session, outline, parent, is due. */
   readonly start;
   /** ahead, sagas, versions, in hand, worker, limit. */
   readonly claim;
@@ -27,8 +27,10 @@ export class SagaStatements {
   readonly waitingLock;
   /** id, ahead, status, progress, state, after, worker, is deaf, notes. */
   readonly change;
-  /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited. */
+  /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited, key freed. */
   readonly changeWithReach;
+  /** key, id, waits. */
+  readonly claimKey;
   /** ahead, tellings. */
   readonly tell;
   /** ahead, type, key, value. */
@@ -41,6 +43,14 @@ export class SagaStatements {
     this.waitingLock = prepared(lockText(tables));
     this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
     this.changeWithReach = prepared(changeWithReachText(tables));
+    this.claimKey = prepared(
+      `insert into ${tables.sagaLock} as l (service, key, holder)
+       select $1, $2, $3 where not exists (select from ${tables.saga} s where s.service = $1 and s.id = $3)
+       on conflict (service, key) do update set holder = coalesce(l.holder, excluded.holder),
+         waiting = case when not $4::boolean or coalesce(l.holder, excluded.holder) = excluded.holder then l.waiting
+           else array_remove(l.waiting, excluded.holder) || excluded.holder end
+       returning holder`,
+    );
     this.tell = prepared(
       `insert into ${tables.sagaEvent} (service, saga_id, event, at)
        select $1, t->>'id', (t->'event')::text, ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
@@ -54,7 +64,7 @@ function startText(tables: Tables): string {
   const { saga } = tables;
   return `with made as (
        insert into ${saga} (service, id, saga, version, outline, status, progress, state, due_at, deadline_at, worker, started_at, updated_at, parent, ended_at)
-       select $1, $2, $4, $5::int, $13, $6, $7, $8, case when $6 = 'running' then ${now('$3')} end, ${after('$3', '$9')}, $10::uuid, ${now('$3')}, ${now('$3')}, $14,
+       select $1, $2, $4, $5::int, $13, $6, $7, $8, case when $15::boolean then ${now('$3')} else ${after('$3', '$9')} end, ${after('$3', '$9')}, $10::uuid, ${now('$3')}, ${now('$3')}, $14,
          case when $6 in ('completed', 'compensated') then ${now('$3')} end
        where ${IS_DURABLE} and set_config('application_name', $12, true) is not null
        on conflict (service, id) do nothing returning id),
@@ -103,7 +113,7 @@ function changed({ saga }: Tables): string {
 }
 
 function changeWithReachText(tables: Tables): string {
-  const { sagaEvent, sagaSignal } = tables;
+  const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
@@ -119,8 +129,18 @@ function changeWithReachText(tables: Tables): string {
        select $1, a->>'type', a->>'key', array[changed.id], ${now('$3')} from changed, json_array_elements($14::json) a order by 2, 3
        on conflict (service, type, key) do update set handed = g.value, value = null, at = excluded.at,
          waiting = case when g.value is null then array_remove(g.waiting, $2) || $2::text else g.waiting end
-       returning type, key, handed)
-     ${arrives('$2', met, 'awaited a where a.handed is not null')}`;
+       returning type, key, handed),
+     freed as (
+       update ${sagaLock} l set holder = case when l.holder = changed.id then l.waiting[1] else l.holder end,
+         waiting = case when l.holder = changed.id then l.waiting[2:] else array_remove(l.waiting, changed.id) end
+       from changed where l.service = $1 and l.key = $15 returning l.holder)
+     ${arrives(
+       'x.id',
+       'x.event',
+       `(
+       select $2 as id, ${met} as event from awaited a where a.handed is not null
+       union all select f.holder, '{"kind":"unlocked"}' from freed f where f.holder is not null) x`,
+     )}`;
 }
 
 /** Under the lock of the row where they meet, so that one of the two sees the other. */

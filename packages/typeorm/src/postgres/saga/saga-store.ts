@@ -1,14 +1,16 @@
-import type {
-  ClaimedSagas,
-  ClaimTerms,
-  LockedSaga,
-  NewSaga,
-  SagaChange,
-  SagaOperationStore,
-  SagaStore,
-  SagaTelling,
-  SignalKey,
-  Transaction,
+import {
+  type ClaimedSagas,
+  type ClaimTerms,
+  type LockedSaga,
+  type NewSaga,
+  nextSagaMs,
+  type SagaChange,
+  type SagaOperationStore,
+  type SagaStore,
+  type SagaTelling,
+  type SignalKey,
+  type Transaction,
+  type WantedLock,
 } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { sessionName } from '../node-store.js';
@@ -53,6 +55,7 @@ export class PostgresSagaStore implements SagaStore {
         sessionName(nodeId),
         outline,
         parent ?? null,
+        nextSagaMs(progress) !== undefined,
       ),
     );
     if (rows[0]?.is_started) return { isStarted: true, saga };
@@ -63,6 +66,11 @@ export class PostgresSagaStore implements SagaStore {
       values: [service, id],
     });
     return { isStarted: false, saga: later.rows[0]?.saga };
+  }
+
+  async claimKey(tx: Transaction, { key, id, waits }: WantedLock): Promise<string | undefined> {
+    const { rows } = await sqlOf(tx).run<{ holder: string }>(this.statements.claimKey(this.context.service, key, id, waits));
+    return rows[0]?.holder;
   }
 
   async claim({ versions, inHand, limit }: ClaimTerms): Promise<ClaimedSagas> {
@@ -131,7 +139,7 @@ export class PostgresSagaStore implements SagaStore {
       listText(notes),
     ];
     if (reach === undefined) return this.statements.change(...change);
-    const { seen, tells, awaitsNoMore, awaits } = reach;
-    return this.statements.changeWithReach(...change, ...[seen, tells, awaitsNoMore, awaits].map(listText));
+    const { seen, tells, awaitsNoMore, awaits, frees } = reach;
+    return this.statements.changeWithReach(...change, ...[seen, tells, awaitsNoMore, awaits].map(listText), frees ?? null);
   }
 }

@@ -19,7 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, name: 'lanes of further transports', statements: furtherTransports },
   { version: 8, name: 'half messages and guard rows', statements: (t) => [...halfMessages(t), ...guards(t)] },
   { version: 9, name: 'sagas', statements: sagas },
-  { version: 10, name: 'what comes for sagas from elsewhere', statements: sagaArrivals },
+  { version: 10, name: 'what comes for sagas from elsewhere, business keys that they hold', statements: sagaArrivals },
 ];
 
 /** Version this code reads and writes. */
@@ -364,5 +364,12 @@ function sagaArrivals(t: Tables): string[] {
       primary key (service, type, key)
     ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
     `create index on ${t.sagaSignal} (service, at)`,
+    `create table ${t.sagaLock} (
+      service text not null,
+      key text not null,
+      holder text,
+      waiting text[] not null default '{}',
+      primary key (service, key)
+    )`,
   ];
 }

@@ -28,6 +28,7 @@ export class Tables {
   readonly sagaHistory: string;
   readonly sagaEvent: string;
   readonly sagaSignal: string;
+  readonly sagaLock: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -61,6 +62,7 @@ export class Tables {
     this.sagaHistory = at('saga_history');
     this.sagaEvent = at('saga_event');
     this.sagaSignal = at('saga_signal');
+    this.sagaLock = at('saga_lock');
     this.probe = at('probe');
   }
 

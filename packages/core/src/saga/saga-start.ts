@@ -1,0 +1,54 @@
+import { hfError } from '../errors/catalogue.js';
+import { unstorable } from '../message/storable.js';
+import type { Random } from '../time/random.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import { begin } from './decide.js';
+import type { RunnableSaga } from './saga-plan.js';
+import type { SagaProgress } from './saga-progress.js';
+import type { NewSaga, SagaStartStore } from './saga.store.port.js';
+
+/** Characters of a business key. */
+const KEY_LENGTH = 255;
+
+/** An instance that is to begin. */
+export interface BeginningSaga extends Pick<NewSaga, 'id' | 'state' | 'isTaken' | 'parent'> {
+  readonly runnable: RunnableSaga;
+}
+
+/**
+ * Starts an instance in a transaction, with its business key if it has one. Gives the name of the saga that has its id: when it was there before,
+ * nothing was written.
+ *
+ * @throws HF_SAGA_LOCKED where it does not wait for its key
+ */
+export async function startSaga(
+  { store, random }: { readonly store: SagaStartStore; readonly random: Random },
+  tx: Transaction,
+  { runnable, ...begun }: BeginningSaga,
+): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined; readonly progress: SagaProgress }> {
+  const { definition, outline } = runnable;
+  const { name: saga, version, timeoutMs } = definition;
+  const state = JSON.parse(begun.state) as object;
+  const decision = begin(definition, { state, random });
+  const lock = await lockOf(store, tx, { runnable, id: begun.id, state });
+  const progress: SagaProgress = { ...decision.progress, lock };
+  const found = await store.start(tx, { ...begun, saga, version, outline, timeoutMs, progress, notes: decision.notes });
+  return { ...found, progress };
+}
+
+async function lockOf(
+  store: SagaStartStore,
+  tx: Transaction,
+  { runnable: { definition, lock }, id, state }: { readonly runnable: RunnableSaga; readonly id: string; readonly state: object },
+): Promise<SagaProgress['lock']> {
+  if (lock === undefined) return undefined;
+  const { name: saga } = definition;
+  const key: unknown = lock.keyOf(state as never);
+  const reason = unstorable(key, KEY_LENGTH);
+  if (reason !== undefined) throw hfError('HF_SAGA_LOCK_KEY', { saga, id, reason, limit: KEY_LENGTH });
+  const wanted = { key: key as string, id, waits: lock.whenLocked === 'wait' };
+  const holder = await store.claimKey(tx, wanted);
+  const isHeld = holder === id || holder === undefined;
+  if (!isHeld && !wanted.waits) throw hfError('HF_SAGA_LOCKED', { saga, id, key: wanted.key, holder });
+  return { key: wanted.key, isHeld };
+}
