@@ -256,20 +256,19 @@ export class Assembly {
     return { service, limits, clock, random, transports, noReceipts: (transport: string) => reasons.get(transport) };
   }
 
-  /** What takes the messages for the sagas that were added; called once, before the start. */
-  addSagaIntake(): void {
-    const { store, units, settings, sagaRegister } = this;
-    if (store === undefined || units === undefined || sagaRegister.definitions.length === 0) return;
-    this.registrations.push(
-      ...sagaRegistrations({
-        service: settings.service,
-        store: store.sagas,
-        transports: [...settings.transports.keys()],
-        signals: sagaRegister.signals,
-        currentTransaction: () => units.current()?.transaction,
-        arrived: () => units.afterCommit(() => this.sagaRunner?.nudge()),
-      }),
-    );
+  /** All handlers: those that were added, and those that take messages for the sagas that were. */
+  get handlers(): readonly Registration[] {
+    const { store, units, settings, sagaRegister, registrations } = this;
+    if (store === undefined || units === undefined || sagaRegister.definitions.length === 0) return registrations;
+    const ofSagas = sagaRegistrations({
+      service: settings.service,
+      store: store.sagas,
+      transports: [...settings.transports.keys()],
+      signals: sagaRegister.signals,
+      currentTransaction: () => units.current()?.transaction,
+      arrived: () => units.afterCommit(() => this.sagaRunner?.nudge()),
+    });
+    return [...registrations, ...ofSagas];
   }
 
   /** Other services may have a database of their own. */

@@ -278,12 +278,12 @@ export class Node {
       defaults: settings.defaults,
       problem,
     };
-    assembly.addSagaIntake();
+    const { handlers } = assembly;
     const names = new Map<string, number>();
-    for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
+    for (const { policies } of handlers) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
     for (const [name, count] of names)
       if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
-    const built = assembly.registrations.flatMap((registration) => {
+    const built = handlers.flatMap((registration) => {
       const serving = servingOf(settings.transports, registration, problem);
       if (serving === undefined) return [];
       const { route, factory } = serving;
