@@ -206,6 +206,8 @@ export type {
 } from './half-message/half-message.store.port.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
 
+export { type Answer, answerWith, type Refusal, refusalFor } from './reply/answer.js';
+export { type Asked, replyOf } from './reply/replies.js';
 export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.port.js';
 
 // stores and transports

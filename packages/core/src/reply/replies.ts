@@ -1,12 +1,10 @@
-import type { Outlet } from '../bus/outlet-bus.js';
-import type { Outgoing } from '../bus/outgoing.js';
+import { leaveWith, type Outlet } from '../bus/outlet-bus.js';
 import { unstorable } from '../message/storable.js';
 import type { Incoming } from '../delivery/intake.port.js';
 import type { OpenedMessage } from '../delivery/opened-message.js';
 import type { Envelope } from '../message/envelope.js';
 import type { MessageLimits } from '../message/limits.js';
 import { uuidv7 } from '../message/uuid.js';
-import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
@@ -46,10 +44,8 @@ export class Replies {
   /** Answers, if anybody waits, over the transport on which the request came: in the unit in scope, or without a store at once. */
   async give(request: Envelope | Asked, answer: Answer, transport: string): Promise<void> {
     if (request.replyTo === undefined) return;
-    const reply = { ...this.replyTo(request as Asked, answer), transport };
-    await this.outlet.accept(reply);
-    const { id, source, type, key, destination, kind, body } = reply.envelope;
-    emit('message:published', () => ({ id, source, type, key, kind, transport, destination, bytes: body.byteLength }));
+    const envelope = replyOf(request as Asked, answer, this.context);
+    await leaveWith(this.outlet, { envelope, transport, due: undefined, message: {}, options: {} });
   }
 
   /** Tells whoever asked, if anybody did, that a message will not be handled. */
@@ -57,27 +53,30 @@ export class Replies {
     const asked = envelope ?? askedIn(incoming, this.context.limits);
     if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits), transport);
   }
+}
 
-  private replyTo(request: Asked, answer: Answer): Omit<Outgoing, 'transport'> {
-    const { service, clock, random } = this.context;
-    const isForSaga = isSagaReplyType(request.replyTo);
-    const envelope: Envelope = {
-      ...(isForSaga
-        ? { type: request.replyTo, body: Buffer.from(keptText(answer) ?? '{}') }
-        : { ...bodyOf(answer), destination: request.replyTo }),
-      id: uuidv7(clock, random),
-      source: service,
-      version: 1,
-      time: clock.now(),
-      headers: NO_HEADERS,
-      correlationId: request.correlationId,
-      causationId: request.id,
-      sagaId: request.sagaId,
-      kind: isForSaga ? 'event' : 'reply',
-      contentType: 'application/json',
-    };
-    return { envelope, due: undefined, message: {}, options: {} };
-  }
+/** The message that answers a request: to one that waits for it, or to a saga, whose service gets it like any event. */
+export function replyOf(
+  request: Asked,
+  answer: Answer,
+  { service, clock, random }: Pick<RepliesContext, 'service' | 'clock' | 'random'>,
+): Envelope {
+  const isForSaga = isSagaReplyType(request.replyTo);
+  return {
+    ...(isForSaga
+      ? { type: request.replyTo, body: Buffer.from(keptText(answer) ?? '{}') }
+      : { ...bodyOf(answer), destination: request.replyTo }),
+    id: uuidv7(clock, random),
+    source: service,
+    version: 1,
+    time: clock.now(),
+    headers: NO_HEADERS,
+    correlationId: request.correlationId,
+    causationId: request.id,
+    sagaId: request.sagaId,
+    kind: isForSaga ? 'event' : 'reply',
+    contentType: 'application/json',
+  };
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));

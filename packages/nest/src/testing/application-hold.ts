@@ -3,19 +3,23 @@ import {
   type CommittedMessage,
   type DeadLetter,
   describeMessage,
+  type Envelope,
   type EventMessage,
   Holdfast,
   type HoldfastOptions,
   isHoldfastError,
   type MessageClass,
   type PublishOptions,
+  type StateOf,
   toMs,
   type Transport,
   type TransportFactory,
   VirtualTime,
 } from '@holdfast/core';
 import { inMemory } from '@holdfast/transport-in-memory';
-import { HoldfastTesting, type Recorded } from './holdfast-testing.js';
+import { HoldfastTesting, type Recorded, type ReplyOf, type SagaScript } from './holdfast-testing.js';
+import { RecordedSagaScript } from './saga-script.js';
+import { StandIns } from './stand-ins.js';
 
 /** Who delivers, unless the test says so. */
 const SOURCE = 'another-service';
@@ -41,6 +45,7 @@ export class ApplicationHold extends HoldfastTesting {
   private readonly factory: TransportFactory;
   private readonly committed: CommittedMessage[] = [];
   private readonly made = new Map<string, Transport>();
+  private readonly standIns = new StandIns(this.clock, SOURCE);
   private engine: Holdfast | undefined;
   /** What was still in flight when `advance` went on. */
   private readonly hanging = new Set<string>();
@@ -59,7 +64,7 @@ export class ApplicationHold extends HoldfastTesting {
       create: (context) => {
         const made = this.factory.create(context);
         this.made.set(name, made);
-        return made;
+        return this.withStandIns(made);
       },
     });
     return named(names, replaced);
@@ -85,6 +90,18 @@ export class ApplicationHold extends HoldfastTesting {
     else await bus.publish(message as EventMessage, options);
   }
 
+  answer<C extends Command<unknown>>(command: MessageClass<C>, answer: (command: C) => ReplyOf<C> | Promise<ReplyOf<C>>): void {
+    this.standIns.answer(command, answer as (command: never) => unknown);
+  }
+
+  saga<S extends object>(saga: abstract new (...args: never[]) => S): SagaScript<StateOf<S>> {
+    const { engine, clock, standIns } = this;
+    if (engine === undefined)
+      throw new Error('saga() was called before the application was made: get HoldfastTesting from the application');
+    const deliver = (message: object, options: { key: string }) => this.deliver(message, options);
+    return new RecordedSagaScript<StateOf<S>>(saga, { engine, clock, standIns, deliver, settled: () => this.settled() });
+  }
+
   async settled({ timeout = SETTLE_TIMEOUT_MS }: Parameters<HoldfastTesting['settled']>[0] = {}): Promise<void> {
     await this.engine?.settled(toMs(timeout, 'timeout'));
   }
@@ -96,6 +113,16 @@ export class ApplicationHold extends HoldfastTesting {
   async deadLetters(subscription?: string): Promise<readonly DeadLetter[]> {
     const page = await this.engine?.deadLetters.list({ subscription, limit: PAGE });
     return page?.items ?? [];
+  }
+
+  private withStandIns(made: Transport): Transport {
+    return new Proxy(made, {
+      get: (target, name) => {
+        if (name === 'publish') return (batch: readonly Envelope[]) => this.standIns.publish(target, batch);
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
   }
 
   /** Another service: its own name, no store, and our transports. */

@@ -5,4 +5,11 @@ import { testDelivery } from './test-delivery.js';
 HoldfastTesting.inMemory = inMemoryApplication;
 HoldfastTesting.delivery = testDelivery;
 
-export { HoldfastTesting, type Recorded, type VirtualClock } from './holdfast-testing.js';
+export {
+  type ExpectedCommand,
+  HoldfastTesting,
+  type Recorded,
+  type ReplyOf,
+  type SagaScript,
+  type VirtualClock,
+} from './holdfast-testing.js';
