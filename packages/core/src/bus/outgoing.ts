@@ -41,8 +41,11 @@ export interface OutgoingContext {
   readonly noReceipts: (transport: string) => string | undefined;
 }
 
+/** The request that a command undoes. */
+type Undoing = Pick<Envelope, 'compensates' | 'compensatesType' | 'compensatesTime' | 'hasRun'>;
+
 /** What a caller wants of a message. */
-interface Asked extends Pick<Envelope, 'sagaId' | 'compensates' | 'hasRun' | 'replyTo'> {
+interface Asked extends Undoing, Pick<Envelope, 'sagaId' | 'replyTo'> {
   readonly options: PublishOptions;
   readonly kind: 'event' | 'command';
 }
@@ -66,7 +69,7 @@ export function outgoing(context: OutgoingContext, message: object, asked: Asked
 
 function madeOf(
   context: OutgoingContext,
-  { message, description, body, options, kind, replyTo, sagaId, compensates, hasRun }: Asked & Pick<Outgoing, 'message'> & Encoded,
+  { message, description, body, options, kind, replyTo, sagaId, ...asked }: Asked & Pick<Outgoing, 'message'> & Encoded,
 ): Outgoing {
   const delivery = currentDelivery();
   const { key, headers } = options;
@@ -93,8 +96,10 @@ function madeOf(
     causationId: delivery?.id,
     sagaId: sagaId ?? delivery?.sagaId,
     replyTo,
-    compensates,
-    hasRun,
+    compensates: asked.compensates,
+    compensatesType: asked.compensatesType,
+    compensatesTime: asked.compensatesTime,
+    hasRun: asked.hasRun,
     wantsReceipt: wantsReceipt(context, transport, options),
     kind,
     contentType: 'application/json',

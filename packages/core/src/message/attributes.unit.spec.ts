@@ -39,6 +39,8 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record({
   traceparent: maybe,
   replyTo: maybe,
   compensates: maybe,
+  compensatesType: maybe,
+  compensatesTime: fc.option(fc.date({ min: new Date(0), max: new Date('9999-01-01'), noInvalidDate: true }), { nil: undefined }),
   hasRun: fc.constantFrom(true as const, undefined),
   wantsReceipt: fc.constantFrom(true, undefined),
   kind: fc.constantFrom('event' as const, 'command' as const),

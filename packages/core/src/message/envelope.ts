@@ -39,6 +39,10 @@ export interface Envelope {
   readonly replyTo?: string;
   /** Id of the request, of the same source, that this command is to undo. */
   readonly compensates?: string;
+  /** CloudEvents type of that request; undefined: not told. */
+  readonly compensatesType?: string;
+  /** When that request was published, on its publisher's clock: what its handler remembers has an age. Undefined: not told. */
+  readonly compensatesTime?: Date;
   /** Of a command that undoes a request: whoever sends it knows that the request was handled, so nobody need find out. */
   readonly hasRun?: true;
   /** Its publisher wants to know which subscriptions have dealt with it. */

@@ -32,6 +32,8 @@ describe('a message over Kafka', () => {
       replyTo: 'there/1',
       sagaId: 'saga "1"',
       compensates: 'before/ü',
+      compensatesType: 'scene.before',
+      compensatesTime: AT,
       hasRun: true,
       wantsReceipt: true,
       version: 7,

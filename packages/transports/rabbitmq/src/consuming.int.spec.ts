@@ -28,6 +28,8 @@ describeWithRabbit('consuming', () => {
       sagaId: 'saga "1"',
       replyTo: 'there',
       compensates: 'before/ü',
+      compensatesType: 'scene.before',
+      compensatesTime: new Date(),
       hasRun: true,
       kind: 'command',
       version: 3,

@@ -30,7 +30,8 @@ describe('messages on their way over RocketMQ', () => {
   });
 
   it('that undo a request say which one, and whether it is known to have run', () => {
-    const undoing = { sagaId: 'saga\n1', replyTo: 'there', compensates: 'запрос/1', hasRun: true } as const;
+    const about = { compensates: 'запрос/1', compensatesType: 'scene.before', compensatesTime: new Date(), hasRun: true } as const;
+    const undoing = { sagaId: 'saga\n1', replyTo: 'there', ...about };
     expect(readBack(fromMessage(received(toMessage(envelopeOf('{}', undoing), 'topic'))))).toMatchObject(undoing);
   });
 
