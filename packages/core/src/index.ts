@@ -39,7 +39,7 @@ export {
 export type { Outgoing } from './bus/outgoing.js';
 
 // deliveries
-export { createDelivery, Delivery, type DeliveryFields } from './delivery/delivery.js';
+export { createDelivery, Delivery, type DeliveryFields, type UndoneRequest } from './delivery/delivery.js';
 export { currentDelivery } from './delivery/delivery-context.js';
 export { ContextSlot } from './context/context-slot.js';
 export type { AsyncMethod, Backoff, IdempotentOptions, MethodDescriptor, PolicyDecorator, RetryOptions } from './delivery/policies.js';
@@ -171,7 +171,19 @@ export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/la
 export { type IdRange, MAX_HOLES, type Position, readOn, type Step as ReadStep, without } from './outbox/position.js';
 export { Loop, type LoopParts } from './outbox/loop.js';
 export { LogReader, type LogReaderParts } from './outbox/log-reader.js';
-export type { ClaimEnd, ClaimTerm, InboxClaim, InboxKey, InboxStore, Memory, ResultStore } from './inbox/inbox.store.port.js';
+export type {
+  ClaimEnd,
+  ClaimTerm,
+  InboxClaim,
+  InboxKey,
+  InboxStore,
+  Memory,
+  Recalled,
+  RememberedRequest,
+  RequestGuardStore,
+  RequestMemory,
+  ResultStore,
+} from './inbox/inbox.store.port.js';
 export type { Carrier, CarrierInfo, CarrierStore, CarriedSubscription, Crossing } from './outbox/carrier.store.port.js';
 export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, Stranded, UnsentStats } from './outbox/log.store.port.js';
 export {

@@ -1,5 +1,7 @@
 import type { InboxKey } from '../inbox/inbox.store.port.js';
-import { type Answer, answerFrom, keptText } from '../reply/answer.js';
+import { hfError } from '../errors/catalogue.js';
+import { emit } from '../monitoring/events.js';
+import { type Answer, answerFrom, keptText, refusalFor } from '../reply/answer.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { HandlerCall } from './handler-call.js';
 import type { ReadableMessage } from './opened-message.js';
@@ -13,10 +15,13 @@ export interface CallOfMessage {
   readonly key: InboxKey | undefined;
 }
 
+/** Of what need not be done. */
+export const DONE: Answer = { json: undefined };
+
 /** Answers requests in the transaction in which their handlers worked, and repeats of them with what was answered first. */
 export class Answering {
   constructor(
-    private readonly context: Pick<PipelineContext, 'store' | 'replies'>,
+    private readonly context: Pick<PipelineContext, 'store' | 'replies' | 'logger'>,
     private readonly subscription: Subscription,
   ) {}
 
@@ -37,13 +42,31 @@ export class Answering {
     }
   }
 
-  /** Answers repeats of what was handled before, for whoever asks again. */
-  async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<void> {
-    for (const { message, key } of repeated) {
+  /** Answers repeats of what was handled before, for whoever asks again; those of them that were undone, and are dropped. */
+  async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
+    const dropped = new Set<ReadableMessage>();
+    for (const { message, call, key } of repeated) {
       if (key === undefined || message.envelope.replyTo === undefined) continue;
-      const kept = await this.context.store.inbox.resultOf(tx, this.memory(key));
-      await this.context.replies.give(message.envelope, answerFrom(kept), this.subscription.transport);
+      const { isUndone, result } = await this.context.store.inbox.recall(tx, this.memory(key));
+      if (isUndone) dropped.add(message);
+      const answer = isUndone ? this.undone({ message, call }) : answerFrom(result);
+      await this.context.replies.give(message.envelope, answer, this.subscription.transport);
     }
+    return dropped;
+  }
+
+  /** Answers those that had nothing to undo: it is as if they had done it. */
+  async answerNeedless(needless: readonly CallOfMessage[]): Promise<void> {
+    for (const { message } of needless) await this.context.replies.give(message.envelope, DONE, this.subscription.transport);
+  }
+
+  /** The answer to a request that came after it was undone. */
+  undone({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>): Answer {
+    const { id, sagaId } = envelope;
+    emit('delivery:undone', () => call.facts());
+    const error = hfError('HF_REQUEST_UNDONE', { id, sagaId, subscription: this.subscription.spec.name });
+    this.context.logger.warn('a request was dropped, because it was undone', { subscription: this.subscription.spec.name, id, sagaId });
+    return refusalFor(error, this.subscription.limits);
   }
 
   private memory(key: InboxKey) {

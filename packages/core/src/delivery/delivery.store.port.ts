@@ -24,6 +24,8 @@ export interface SucceededMessage {
   readonly id: string;
   /** The stored delivery it came from, which may not know its identity: nobody could read it when it was stored. */
   readonly deliveryId?: string;
+  /** It was dropped, not handled: what else is stored of it stays, because it may tell of something that happened. */
+  readonly isDropped?: boolean;
 }
 
 /** What the deliveries of a key wait for. */
@@ -65,6 +67,15 @@ export interface DeliveryStore extends KeyStore {
   record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void>;
   /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
   close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void>;
+  /**
+   * Deletes the stored deliveries of a message that is not to be handled any more, but for those that somebody has in work just now.
+   *
+   * @returns their ordering keys, to be freed when `tx` is committed: the locks of keys come before those of the inbox, which `tx` may have
+   */
+  withdraw(
+    tx: Transaction,
+    message: { readonly subscriptionId: number; readonly source: string; readonly id: string },
+  ): Promise<readonly string[]>;
   /** When the next stored deliveries of these subscriptions are due; subscriptions without any are left out. One statement. */
   due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>>;
   /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */

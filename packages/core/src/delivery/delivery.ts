@@ -12,8 +12,18 @@ export interface DeliveryFields {
   readonly deadlineAt: Date;
   /** Called once, when the handler first looks at `signal`: most never do, and a signal with its listeners is dear. */
   readonly signal: () => AbortSignal;
+  /** The request that it undoes. */
+  readonly undoes?: UndoneRequest | undefined;
   /** Default: made of the subscription's name and the message's identity. */
   readonly idempotencyKey?: string;
+}
+
+/** A request that is to be undone. */
+export interface UndoneRequest {
+  /** Its message id; its source is that of the delivery. */
+  readonly id: string;
+  /** The `idempotencyKey` that its handler had, by which a foreign API knows what is to be undone, unless its subscription was renamed since. */
+  readonly idempotencyKey: string;
 }
 
 let construct: (fields: DeliveryFields) => Delivery;
@@ -56,6 +66,8 @@ export class Delivery {
   readonly causationId: string | undefined;
   /** The saga it belongs to, orchestrated or choreographed. */
   readonly sagaId: string | undefined;
+  /** In a handler with `@Compensate` over a command: the request that is to be undone. */
+  readonly undoes: UndoneRequest | undefined;
 
   private readonly makeSignal: () => AbortSignal;
   private madeSignal: AbortSignal | undefined;
@@ -79,6 +91,7 @@ export class Delivery {
     this.sagaId = envelope.sagaId;
     this.makeSignal = fields.signal;
     this.madeKey = fields.idempotencyKey;
+    this.undoes = fields.undoes;
   }
 
   /** Aborted at the handler's time-out, when the lease is lost, and when stopping reaches its deadline; its reason is the error that says which. */
@@ -89,7 +102,8 @@ export class Delivery {
 
   /** Stable over attempts, for the idempotency header of a foreign API: 32 letters and digits, different for each subscription of the message. */
   get idempotencyKey(): string {
-    this.madeKey ??= idempotencyKeyOf(this.subscription, this.source, this.id);
+    // Whatever id it comes under: a request is undone once.
+    this.madeKey ??= idempotencyKeyOf(this.subscription, this.source, this.undoes?.id ?? this.id);
     return this.madeKey;
   }
 }
@@ -97,6 +111,11 @@ export class Delivery {
 /** Makes a delivery; for the engine and for tests, users get theirs as an argument. */
 export function createDelivery(fields: DeliveryFields): Delivery {
   return construct(fields);
+}
+
+/** The request of a message to another subscription, as it is told to whoever undoes it. */
+export function undoneRequest(subscription: string, { source, compensates }: Envelope): UndoneRequest | undefined {
+  return compensates === undefined ? undefined : { id: compensates, idempotencyKey: idempotencyKeyOf(subscription, source, compensates) };
 }
 
 /** Hashed, because a foreign API limits the length and the characters of its header, and a name within may say more than it should. */

@@ -110,6 +110,8 @@ export class GuardedMethod {
       const claim = await inbox.claim({ subscriptionId, key: business, leaseMs: lockTtlMs, ttlMs });
       if (claim.state === 'done') return claim.result === undefined ? undefined : JSON.parse(claim.result);
       if (claim.state === 'claimed') return this.owned({ subscriptionId, key: business, token: claim.token, leaseMs: lockTtlMs }, method);
+      if (claim.state === 'undone')
+        throw hfError('HF_INVARIANT', { fact: `a call of ${this.name} was undone, and calls are not requests` });
       // Holding our own connection while another call wants one could stop both.
       if (this.context.unitOfWork.isActive) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: business.id });
       await this.context.scheduler.sleep(Math.min(WAIT_MS, claim.forMs));

@@ -4,7 +4,7 @@ import { describeFailure } from '../errors/describe-failure.js';
 import type { DeliveryFacts, FailureFacts } from '../monitoring/event-table.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
-import { createDelivery, type Delivery } from './delivery.js';
+import { createDelivery, type Delivery, undoneRequest } from './delivery.js';
 import { withDelivery } from './delivery-context.js';
 import { nameOf, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
@@ -31,8 +31,11 @@ export class HandlerCall {
     private readonly subscription: Subscription,
     private readonly message: ReadableMessage,
   ) {
+    const { envelope } = message;
+    const { undoes } = subscription;
     this.delivery = createDelivery({
-      envelope: message.envelope,
+      envelope,
+      undoes: undoes && undoneRequest(undoes.name, envelope),
       subscription: subscription.spec.name,
       attempt: message.incoming.attempts + 1,
       isRedelivery: message.incoming.isRedelivery,

@@ -1,6 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { unstorable } from '../message/storable.js';
+import { ageMsOf } from '../participant/undo-rules.js';
 import type { Clock } from '../time/clock.js';
 import type { Delivery } from './delivery.js';
 import type { ReadableMessage } from './opened-message.js';
@@ -23,8 +24,11 @@ export function businessKey(value: unknown, method: string): InboxKey {
 }
 
 /** True when the message is older than repeats are remembered, so that it cannot be proven new. An operator's word is proof enough. */
-export function isExpired({ incoming, envelope }: ReadableMessage, { ttlMs, onExpired, key }: IdempotencyPolicy, clock: Clock): boolean {
-  if (onExpired === 'handle' || incoming.hasConsent || key !== undefined) return false;
-  const { ageMs, writtenAt = envelope.dueAt ?? envelope.time } = incoming;
-  return (ageMs === undefined ? clock.now().getTime() - writtenAt.getTime() : ageMs + clock.aheadOfDatabaseMs()) > ttlMs;
+export function isExpired(
+  message: Pick<ReadableMessage, 'incoming' | 'envelope'>,
+  { ttlMs, onExpired, key }: IdempotencyPolicy,
+  clock: Clock,
+): boolean {
+  if (onExpired === 'handle' || message.incoming.hasConsent || key !== undefined) return false;
+  return ageMsOf(message, clock) > ttlMs;
 }

@@ -1,17 +1,14 @@
-import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
-import type { ClaimTerm } from '../inbox/inbox.store.port.js';
-import { emit } from '../monitoring/events.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import { expiredError } from '../participant/step-memory.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
-import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { Answering } from './answering.js';
+import { type CallEnd, ClaimedCall, FRAMEWORK_UNIT } from './claimed-call.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Intake } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
@@ -20,8 +17,6 @@ import { isReadable, openMessage, type OpenedMessage, type ReadableMessage, succ
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
-const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
-
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
  * after it. At least once; with `@Idempotent` a claim in the inbox keeps repeats away and its end is stored once.
@@ -29,7 +24,7 @@ const FRAMEWORK_UNIT: UnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'R
 export class LeasePipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
-  private readonly answering: Answering;
+  private readonly claimed: ClaimedCall;
 
   constructor(
     private readonly context: PipelineContext,
@@ -37,7 +32,7 @@ export class LeasePipeline {
   ) {
     this.recorder = new FailureRecorder(context, subscription);
     this.gate = new KeyGate(context.store.deliveries, subscription);
-    this.answering = new Answering(context, subscription);
+    this.claimed = new ClaimedCall(context, subscription, new Answering(context, subscription));
   }
 
   async handle(intake: Intake): Promise<HandOver> {
@@ -83,26 +78,28 @@ export class LeasePipeline {
     if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
     if (await this.isHeldBack(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
-    let answer: Answer | undefined;
+    let end: CallEnd;
     try {
-      answer = await this.call(call, message);
+      end = await this.claimed.make({ message, call });
     } catch (error) {
+      if (isHoldfastError(error, 'HF_REQUEST_UNDONE_IN_WORK')) return this.tellLate(lease, message, error);
       if (classify(error).category === 'cancelled') throw error;
       return this.store(lease, (tx) => this.recorder.record(tx, message, error));
     }
     failpoint('lease:after-handler');
-    const outcome = await this.succeed(lease, message, answer);
-    call.succeeded();
+    const outcome = await this.succeed(lease, message, end);
+    if (end.isDropped !== true) call.succeeded();
     return outcome;
   }
 
-  private async succeed(lease: KeptLease, message: ReadableMessage, answer: Answer | undefined): Promise<HandOver> {
+  private async succeed(lease: KeptLease, message: ReadableMessage, { answer, isDropped }: CallEnd): Promise<HandOver> {
     const isAsked = answer !== undefined && message.envelope.replyTo !== undefined;
     const { envelope } = message;
     if (!lease.hasStored && !isAsked && !envelope.wantsReceipt) await lease.finish(undefined);
     else
       await this.store(lease, async (tx) => {
-        if (lease.hasStored) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [succeeded(message)]);
+        if (lease.hasStored)
+          await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), [{ ...succeeded(message), isDropped }]);
         if (isAsked) await this.context.replies.give(envelope, answer, this.subscription.transport);
         await this.context.receipts.give(tx, [envelope], {
           subscription: this.subscription.spec.name,
@@ -114,59 +111,14 @@ export class LeasePipeline {
     return 'worked';
   }
 
-  /** Runs the handler, under a claim when it is idempotent; the answer of a command, for a repeat the one that it was first given. */
-  private async call(call: HandlerCall, message: ReadableMessage): Promise<Answer | undefined> {
-    const { idempotency, spec } = this.subscription;
-    if (idempotency === undefined) {
-      await call.run();
-      return this.answering.answerOf({ message, call });
-    }
-    const { inbox } = this.context.store;
-    const key = idempotencyKeyOf(idempotency, message, call.delivery);
-    const claim = await inbox.claim({ subscriptionId: spec.id as number, key, leaseMs: idempotency.lockTtlMs, ttlMs: idempotency.ttlMs });
-    if (claim.state === 'held') throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
-    if (claim.state === 'done') {
-      emit('delivery:duplicate', () => call.facts());
-      return answerFrom(claim.result);
-    }
-    failpoint('inbox:after-insert');
-    const term = { subscriptionId: spec.id as number, key, token: claim.token, leaseMs: idempotency.lockTtlMs };
-    return this.underClaim(term, { message, call });
-  }
-
-  private async underClaim(
-    claim: ClaimTerm,
-    called: { readonly message: ReadableMessage; readonly call: HandlerCall },
-  ): Promise<Answer | undefined> {
-    const { inbox } = this.context.store;
-    const { call } = called;
-    const renewal = this.renewal(
-      claim.leaseMs,
-      () => inbox.renew(claim),
-      (error) => call.abort(error),
-    );
-    try {
-      await call.run();
-      await renewal.stop();
-      const answer = this.answering.answerOf(called);
-      await inbox.finish({ ...claim, done: { result: answer && keptText(answer) } });
-      return answer;
-    } catch (error) {
-      await renewal.stop();
-      await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
-      throw error;
-    }
-  }
-
   /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
   private async isHeldBack(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
-    const { idempotency, spec } = this.subscription;
-    if (idempotency !== undefined && isExpired(message, idempotency, this.context.clock)) {
-      const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
-      await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, error)]));
+    const expired = expiredError(this.subscription, message, this.context.clock);
+    if (expired !== undefined) {
+      await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, expired)]));
       return true;
     }
-    if (spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;
+    if (this.subscription.spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;
     return this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
       const held: DeliveryRecord[] = [];
       await this.gate.admit(tx, [message], () => held.push(this.recorder.waiting(message)));
@@ -175,6 +127,20 @@ export class LeasePipeline {
       await this.context.store.deliveries.record(tx, held);
       return true;
     });
+  }
+
+  /** It was undone while its handler was at it, outside any transaction: a person must see that, also where somebody else has the message by now. */
+  private async tellLate(lease: KeptLease, message: ReadableMessage, error: unknown): Promise<HandOver> {
+    const put = (tx: Transaction, { incoming }: ReadableMessage) =>
+      this.recorder.put(tx, [this.recorder.dead({ ...message, incoming }, error)]);
+    try {
+      return await this.store(lease, (tx) => put(tx, message));
+    } catch (failure) {
+      if (!isHoldfastError(failure, 'HF_LEASE_LOST')) throw failure;
+      const apart = { ...message, incoming: { ...message.incoming, deliveryId: undefined } };
+      await this.context.runUnit(FRAMEWORK_UNIT, (tx) => put(tx, apart));
+      throw failure;
+    }
   }
 
   /** A process died at this place: what it may have died of is put aside, to be counted and handled alone. */
@@ -197,10 +163,10 @@ export class LeasePipeline {
   }
 
   /** Renews for `termMs` at a third of it, until it is stopped. */
-  private renewal(termMs: number, renew: () => Promise<void>, lost: (error: unknown) => void = () => undefined): Renewal {
+  private renewal(termMs: number, renew: () => Promise<void>): Renewal {
     const { scheduler, logger } = this.context;
     const failed = (error: unknown) =>
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
-    return new Renewal({ scheduler, ms: termMs / 3, renew, lost, failed });
+    return new Renewal({ scheduler, ms: termMs / 3, renew, lost: () => undefined, failed });
   }
 }

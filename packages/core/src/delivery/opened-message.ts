@@ -4,6 +4,7 @@ import { decodeData } from '../message/codec.js';
 import { attributesOf, type Envelope, envelopeFrom } from '../message/envelope.js';
 import { DEFAULT_LIMITS } from '../message/limits.js';
 import { unstorable } from '../message/storable.js';
+import { undoingError } from '../participant/undone-step.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { SucceededMessage } from './delivery.store.port.js';
 import type { Incoming } from './intake.port.js';
@@ -49,6 +50,8 @@ export function openMessage(subscription: Subscription, incoming: Incoming): Ope
     if (subscription.spec.ordering === 'key' && read.key === undefined) {
       throw hfError('HF_ORDERING_KEY_MISSING', { type: read.type, subscription: subscription.spec.name });
     }
+    const refused = undoingError(subscription, read);
+    if (refused !== undefined) throw refused;
     const mapped = isMapped ? asWritten(incoming, read) : undefined;
     const opened = (data: unknown): OpenedMessage => ({ incoming, envelope: read, data, mapped });
     const data = decodeData(read, subscription.messages, subscription.limits);

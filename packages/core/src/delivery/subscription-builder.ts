@@ -1,4 +1,4 @@
-import { describeMessages } from '../message/message-class.js';
+import { describeMessage, describeMessages } from '../message/message-class.js';
 import { problemsOf } from '../errors/problems.js';
 import { printable } from '../errors/printable.js';
 import type { MessageClass } from '../message/message.js';
@@ -77,6 +77,7 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
+  const compensates = guarded(problem, () => undoneBy(policies.compensates, problem));
   const failurePause = failurePausePolicy(policies.failurePause ?? context.defaults.failurePause, problem);
   const { concurrency, batchSize } = numbersOf(context, policies, problem);
   if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
@@ -93,6 +94,9 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
     failurePause,
     onDeadLetter: policies.onDeadLetter ?? 'block',
     formerly: policies.formerly === undefined ? [] : [policies.formerly].flat(),
+    compensates,
+    undoes: undefined,
+    isUndoable: false,
     limits: context.limits,
     readForeign: context.readForeign,
     transport: context.route?.transport ?? DEFAULT_TRANSPORT,
@@ -119,6 +123,14 @@ export function idempotencyOf(options: boolean | IdempotentOptions<never> | unde
     onExpired = 'park',
   }: IdempotentOptions<never> = options === true ? {} : options;
   return { key: key as IdempotencyPolicy['key'], ttlMs: toMs(ttl, 'ttl'), lockTtlMs: toMs(lockTtl, 'lockTtl'), onExpired };
+}
+
+/** The type of the command whose requests a handler undoes. */
+function undoneBy(command: HandlerPolicies<never>['compensates'], problem: (text: string) => void): string | undefined {
+  if (command === undefined) return undefined;
+  const { type, isCommand } = describeMessage(command);
+  if (!isCommand) problem(`@Compensate(${type}) names an event, and only what a saga asks for is undone: name a command`);
+  return type;
 }
 
 function numbersOf(context: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void) {
@@ -204,6 +216,7 @@ function checkWithoutStore(policies: HandlerPolicies<never>, problem: (text: str
   if (policies.transactional) problem(`@Transactional needs a store; ${add}`);
   if (policies.idempotent) problem(`@Idempotent needs a store that remembers; ${add}`);
   if (policies.ordering === 'key') problem(`ordering: 'key' needs a store, where what waits behind a failed message is kept; ${add}`);
+  if (policies.compensates !== undefined) problem(`@Compensate needs a store that remembers whether requests ran; ${add}`);
   if (policies.formerly !== undefined) problem(`formerly needs a store that knows the names there were; ${add}, or leave it out`);
 }
 

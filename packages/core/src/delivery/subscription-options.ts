@@ -67,6 +67,11 @@ export type HandlerPolicies<M> = SubscriptionOptions & {
   idempotent?: boolean | IdempotentOptions<[message: M, delivery: Delivery]>;
   /** As `@Transactional`: the handler's rows and messages commit with the place of the message; default false. */
   transactional?: boolean | UnitOptions;
+  /**
+   * As `@Compensate` over a command: it undoes the requests of a saga to the handler of that command, in the same service. Called only for one that ran. Both
+   * need `idempotent`.
+   */
+  compensates?: MessageClass<Command<unknown>>;
 };
 
 /** The classes a subscription names, as a list. */

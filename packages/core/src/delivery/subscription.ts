@@ -5,6 +5,7 @@ import type { SubscriptionSpec } from '../transport/transport.port.js';
 import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import type { FailurePausePolicy } from './failure-pause-options.js';
+import type { UndoneStep } from '../participant/undone-step.js';
 import type { RetryPolicy } from './retry-policy.js';
 
 /** Idempotency of a handler, with its times in milliseconds. */
@@ -34,6 +35,12 @@ export interface Subscription {
   readonly failurePause: FailurePausePolicy | undefined;
   readonly onDeadLetter: 'block' | 'skip';
   readonly formerly: readonly string[];
+  /** Type of the command whose requests it undoes. */
+  readonly compensates: string | undefined;
+  /** The handler of that command, once all have their numbers. */
+  readonly undoes: UndoneStep | undefined;
+  /** Another handler undoes its requests. */
+  readonly isUndoable: boolean;
   readonly limits: MessageLimits;
   /** Reads messages that are no CloudEvents. */
   readonly readForeign: ReadForeign | undefined;

@@ -1,9 +1,10 @@
-import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
+import { RequestGuard } from '../participant/request-guard.js';
+import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -11,13 +12,12 @@ import type { DeliveryRecord } from './delivery.store.port.js';
 import { Answering, type CallOfMessage } from './answering.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import { idempotencyKeyOf, isExpired } from './idempotency-key.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
 import { envelopeOf, isReadable, openMessages, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { runHandlers } from './run-handlers.js';
-import type { Subscription } from './subscription.js';
+import type { IdempotencyPolicy, Subscription } from './subscription.js';
 
 /** Framework units: their own connection, and the inbox needs to see what others committed. */
 const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
@@ -40,14 +40,17 @@ interface Attempt {
   opened: readonly OpenedMessage[];
   handled: readonly CallOfMessage[];
   hasStored: boolean;
+  /** Keys of requests that were undone, whose turn is given on after the commit. */
+  freed: readonly string[];
   /** True from the moment the messages were certainly ours. */
   isConfirmed: boolean;
 }
 
-/** Calls of what is handled now, and of what was handled before. */
+/** Calls of what is handled now, of what was handled before, and of what has nothing to undo. */
 interface Remembered {
   readonly fresh: readonly CallOfMessage[];
   readonly repeated: readonly CallOfMessage[];
+  readonly needless: readonly CallOfMessage[];
 }
 
 /**
@@ -58,6 +61,7 @@ export class UnitPipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly answering: Answering;
+  private readonly guard: RequestGuard;
   private readonly unit: LocalUnitOptions;
 
   constructor(
@@ -67,6 +71,7 @@ export class UnitPipeline {
     this.recorder = new FailureRecorder(context, subscription);
     this.gate = new KeyGate(context.store.deliveries, subscription);
     this.answering = new Answering(context, subscription);
+    this.guard = new RequestGuard(context, subscription);
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
     this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
@@ -77,7 +82,7 @@ export class UnitPipeline {
   }
 
   private async attempt(intake: Intake, limit: number): Promise<HandOver> {
-    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false, isConfirmed: false };
+    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false, freed: [], isConfirmed: false };
     try {
       await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, attempt));
     } catch (error) {
@@ -91,6 +96,7 @@ export class UnitPipeline {
     await intake.settle(taken.messages, 'ack');
     for (const { call } of attempt.handled) call.succeeded();
     if (attempt.hasStored) this.context.onStored();
+    await this.guard.free(attempt.freed);
     return taken.hasMore ? 'worked' : 'idle';
   }
 
@@ -116,7 +122,9 @@ export class UnitPipeline {
     }
     const held = this.gate.isOrdered ? await this.held(tx, opened) : NONE_HELD;
     const { admitted, records } = this.sort(opened, held);
-    const { fresh, repeated } = await this.remember(tx, admitted);
+    const { fresh: unguarded, repeated } = await this.remember(tx, admitted);
+    const { calls: fresh, needless, keys } = await this.guard.admit(tx, unguarded, true);
+    attempt.freed = keys;
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
     try {
@@ -127,9 +135,9 @@ export class UnitPipeline {
       throw error;
     }
     attempt.handled = fresh;
-    if (admitted.some(isAsking)) await this.answer(tx, { fresh, repeated, admitted });
+    const dropped = admitted.some(isAsking) ? await this.answer(tx, { fresh, repeated, needless, admitted }) : NONE_HELD;
     if (begun.hasStored) {
-      await this.close(tx, admitted);
+      await this.close(tx, admitted, dropped);
       attempt.hasStored = true;
     }
     if (records.length > 0) await this.recorder.put(tx, records);
@@ -138,16 +146,18 @@ export class UnitPipeline {
 
   private async answer(
     tx: Transaction,
-    { fresh, repeated, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
-  ): Promise<void> {
+    { fresh, repeated, needless, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
+  ): Promise<ReadonlySet<OpenedMessage>> {
     await this.answering.answer(tx, fresh);
+    await this.answering.answerNeedless(needless);
     // After the others: a batch may hold a request twice.
-    await this.answering.answerAgain(tx, repeated);
+    const dropped = await this.answering.answerAgain(tx, repeated);
     await this.context.receipts.give(tx, admitted.map(envelopeOf), {
       subscription: this.subscription.spec.name,
       transport: this.subscription.transport,
       status: 'consumed',
     });
+    return dropped;
   }
 
   /** Those behind an unfinished delivery of their key. */
@@ -182,30 +192,35 @@ export class UnitPipeline {
   private ended(message: OpenedMessage): Unattempted | undefined {
     if (!isReadable(message)) return this.recorder.invalid(message);
     const usedUp = this.recorder.usedUp(message);
-    const { idempotency } = this.subscription;
-    if (usedUp !== undefined || idempotency === undefined || !isExpired(message, idempotency, this.context.clock)) return usedUp;
-    const error = hfError('HF_IDEMPOTENT_EXPIRED', { time: message.envelope.time.toISOString(), ttlMs: idempotency.ttlMs });
-    return this.recorder.dead(message, error);
+    const expired = usedUp === undefined ? expiredError(this.subscription, message, this.context.clock) : undefined;
+    return expired === undefined ? usedUp : this.recorder.dead(message, expired);
   }
 
   /** Tells the messages that are to be handled, new where the subscription is idempotent, from repeats of what was. */
-  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<Remembered> {
-    const { idempotency, spec } = this.subscription;
+  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<Omit<Remembered, 'needless'>> {
+    let policy: IdempotencyPolicy | undefined;
     const calls = messages.map((message): CallOfMessage => {
       const call = new HandlerCall(this.context, this.subscription, message);
-      return { message, call, key: idempotency && idempotencyKeyOf(idempotency, message, call.delivery) };
+      const own = memoryPolicyOf(this.subscription, message.envelope);
+      policy ??= own;
+      return { message, call, key: own && memoryKeyOf(this.subscription, message, { policy: own, delivery: call.delivery }) };
     });
-    if (idempotency === undefined || calls.length === 0) return { fresh: calls, repeated: [] };
-    const keys = calls.map(({ key }) => key as InboxKey);
-    const isNew = await this.context.store.inbox.remember(tx, { subscriptionId: spec.id as number, keys, ttlMs: idempotency.ttlMs });
+    const keyed = calls.filter(({ key }) => key !== undefined);
+    if (policy === undefined || keyed.length === 0) return { fresh: calls, repeated: [] };
+    const keys = keyed.map(({ key }) => key as InboxKey);
+    const subscriptionId = this.subscription.spec.id as number;
+    const isNew = await this.context.store.inbox.remember(tx, { subscriptionId, keys, ttlMs: keepMsOf(this.subscription, policy) });
     failpoint('inbox:after-insert');
-    const repeated = calls.filter((_, index) => !isNew[index]);
+    const repeated = keyed.filter((_, index) => !isNew[index]);
     for (const { call } of repeated) emit('delivery:duplicate', () => call.facts());
-    return { fresh: calls.filter((_, index) => isNew[index]), repeated };
+    const isRepeated = new Set(repeated);
+    return { fresh: calls.filter((call) => !isRepeated.has(call)), repeated };
   }
 
-  private async close(tx: Transaction, messages: readonly ReadableMessage[]): Promise<void> {
-    if (messages.length > 0) await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), messages.map(succeeded));
+  private async close(tx: Transaction, messages: readonly ReadableMessage[], dropped: ReadonlySet<OpenedMessage>): Promise<void> {
+    if (messages.length === 0) return;
+    const closed = messages.map((message) => ({ ...succeeded(message), isDropped: dropped.has(message) }));
+    await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), closed);
   }
 
   /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */

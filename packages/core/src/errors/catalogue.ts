@@ -3,6 +3,7 @@ import { printable } from './printable.js';
 import { BROKER_ERRORS } from './rows/broker.js';
 import { DELIVERY_ERRORS } from './rows/delivery.js';
 import { MESSAGE_ERRORS } from './rows/message.js';
+import { PARTICIPANT_ERRORS } from './rows/participant.js';
 import { REQUEST_ERRORS } from './rows/request.js';
 import { SAGA_ERRORS } from './rows/saga.js';
 import { SETUP_ERRORS } from './rows/setup.js';
@@ -20,6 +21,7 @@ export const ERRORS = {
   ...DELIVERY_ERRORS,
   ...REQUEST_ERRORS,
   ...SAGA_ERRORS,
+  ...PARTICIPANT_ERRORS,
   ...STORE_ERRORS,
   ...BROKER_ERRORS,
 } as const;

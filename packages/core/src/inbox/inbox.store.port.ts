@@ -12,6 +12,8 @@ export interface InboxKey {
 export type InboxClaim =
   | { readonly state: 'claimed'; readonly token: string }
   | { readonly state: 'done'; readonly result: string | undefined }
+  /** A request that was undone before: it is not to be handled any more. */
+  | { readonly state: 'undone' }
   | { readonly state: 'held'; readonly forMs: number };
 
 /** What is to be remembered. */
@@ -35,20 +37,56 @@ export interface ClaimEnd {
   readonly key: InboxKey;
   readonly token: string;
   readonly done: { readonly result: string | undefined } | undefined;
+  /** Of one that is given back: that somebody began is remembered, so that whoever undoes the request does not take it for one that never ran. */
+  readonly isBegun?: boolean;
+}
+
+/** What is remembered of a message. */
+export interface Recalled {
+  /** A request that was undone: it is not to be handled any more. */
+  readonly isUndone: boolean;
+  /** What was kept beside it (JSON). */
+  readonly result: string | undefined;
+}
+
+/** A request as its own subscription remembers it, for whoever undoes it. */
+export interface RememberedRequest {
+  readonly subscriptionId: number;
+  readonly key: InboxKey;
+  /** How long it is remembered from now that it is undone. */
+  readonly keepMs: number;
+}
+
+/**
+ * What the memory of a request says. `none`: nothing; `claimed`: it is in work; `begun`: somebody began with it, outside any transaction, and is not known to be
+ * at it any more; `cancelled`: it never ran and never will; `undoing`: its undoing has begun; `compensated`: it is undone.
+ */
+export type RequestMemory = 'none' | 'done' | 'claimed' | 'begun' | 'cancelled' | 'undoing' | 'compensated';
+
+/** Keeps requests that were undone from running later. */
+export interface RequestGuardStore {
+  /**
+   * Tells what is remembered of a request, and keeps that from changing until `tx` ends; of one that nobody knows it writes `cancelled`, so that it
+   * never runs once `tx` is committed, and tells `none`. Waits for a concurrent transaction with the same request, and gives up with a retryable error after a
+   * short while.
+   */
+  guard(tx: Transaction, request: RememberedRequest): Promise<RequestMemory>;
+  /** Writes that a guarded request is undone, or, where it is not `isDone`, that its undoing has begun. Either way it never runs any more. */
+  undo(tx: Transaction, request: RememberedRequest & { readonly isDone: boolean }): Promise<void>;
 }
 
 /** What handlers of commands answered, beside the memory that they did. */
 export interface ResultStore {
   /** Keeps a result (JSON) beside a key that this transaction remembered. */
   keep(tx: Transaction, result: { readonly subscriptionId: number; readonly key: InboxKey; readonly result: string }): Promise<void>;
-  /** The result kept beside a key; undefined when there is none. */
-  resultOf(tx: Transaction, key: { readonly subscriptionId: number; readonly key: InboxKey }): Promise<string | undefined>;
+  /** What is remembered of a key, and the result kept beside it. */
+  recall(tx: Transaction, key: { readonly subscriptionId: number; readonly key: InboxKey }): Promise<Recalled>;
 }
 
 /** Remembered deliveries. A conflict is read, never guessed: only `done` means "handled before". */
-export interface InboxStore extends ResultStore {
+export interface InboxStore extends ResultStore, RequestGuardStore {
   /**
-   * Remembers the keys in `tx`, in one statement sorted by key; which of them are new, in the order given. Waits for a concurrent
+   * Remembers the keys in `tx`, in one statement sorted by key; which of them are new, in the order given; one that was undone is not. Waits for a concurrent
    * transaction with the same key, and gives up with a retryable error after a short while.
    */
   remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]>;

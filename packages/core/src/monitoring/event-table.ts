@@ -183,6 +183,10 @@ export interface HoldfastEvents {
   'delivery:dead-lettered': DeliveryFacts & FailureFacts;
   /** A message was recognised as handled before, and dropped. */
   'delivery:duplicate': DeliveryFacts;
+  /** A compensation had nothing to undo, because its request never ran: it was answered, and its handler not called. */
+  'delivery:needless': DeliveryFacts;
+  /** A request came after it had been undone: it was dropped, and whoever waits for it is told. */
+  'delivery:undone': DeliveryFacts;
 
   /** A unit of work was committed. `messages`: how many left with it. */
   'unit:committed': UnitFacts & { readonly messages: number };
@@ -277,6 +281,8 @@ export const EVENT_NAMES = Object.keys({
   'delivery:retry-scheduled': true,
   'delivery:dead-lettered': true,
   'delivery:duplicate': true,
+  'delivery:needless': true,
+  'delivery:undone': true,
   'unit:committed': true,
   'unit:rolled-back': true,
   'unit:commit-unknown': true,

@@ -25,6 +25,7 @@ import { type NamedTransport, registeredTypes, servingOf, type Transports } from
 import { pipelinesOf } from './pipelines.js';
 import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
+import { linkSteps, undoProblems } from '../participant/undone-step.js';
 import { sharedCommands } from './shared-commands.js';
 import { inTime } from './in-time.js';
 
@@ -291,7 +292,7 @@ export class Node {
       const transport = nameOfTransport(route.transport, factory.transport);
       return buildSubscription({ ...context, route, capabilities, holdLimitMs, transport }, registration) ?? [];
     });
-    for (const problem of sharedCommands(built)) assembly.problem(problem);
+    for (const problem of [...sharedCommands(built), ...undoProblems(built)]) assembly.problem(problem);
     return built;
   }
 
@@ -308,10 +309,8 @@ export class Node {
     ]);
     const ids = new Map(rows.map(({ name, id }) => [name, id]));
     for (const [name, guarded] of methods) guarded.scopeId = ids.get(name);
-    const subscriptions = built.map((subscription) => ({
-      ...subscription,
-      spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
-    }));
+    const numbered = built.map((each) => ({ ...each, spec: { ...each.spec, id: ids.get(each.spec.name) } }));
+    const subscriptions = linkSteps(numbered);
     await assertNotMoved(store, subscriptions);
     const ofDefault = subscriptions.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
     if (await this.isLogRead(store, ofDefault)) {

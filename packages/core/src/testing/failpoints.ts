@@ -32,6 +32,8 @@ export const FAILPOINTS = [
   // handling
   'count:after-record',
   'inbox:after-insert',
+  // a request that is to be undone: it is written that it is, or never will run
+  'guard:after-write',
   'handler:after',
   'cursor:after-move',
   'lease:after-handler',

@@ -91,7 +91,7 @@ export const DELIVERY_ERRORS = {
   HF_DEAD_LETTER_UNKNOWN: {
     category: 'permanent',
     sentence: 'There is no dead letter {id}.',
-    fix: 'It may have been redriven or discarded already: look at deadLetters.list().',
+    fix: 'It may have been redriven, discarded, or undone by its saga already: look at deadLetters.list().',
   },
   HF_PARKED_UNKNOWN: {
     category: 'permanent',

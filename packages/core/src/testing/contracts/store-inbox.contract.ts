@@ -205,7 +205,8 @@ export const INBOX_FACTS = factsOf('the inbox', scene, {
   'keeps a result beside what is remembered, with its commit, for each subscription apart': async ({ ids, key, one, remember, claim }) => {
     const at = { subscriptionId: ids[0]!, key: key('1') };
     const { inbox } = one.store;
-    const resultOf = (subscriptionId = ids[0]!) => inTransaction(one, (tx) => inbox.resultOf(tx, { ...at, subscriptionId }));
+    const resultOf = (subscriptionId = ids[0]!) =>
+      inTransaction(one, async (tx) => (await inbox.recall(tx, { ...at, subscriptionId })).result);
     await remember([key('1')]);
     const undone = await begin(one);
     await inbox.keep(undone, { ...at, result: '{"value":"never"}' });

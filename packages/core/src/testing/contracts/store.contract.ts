@@ -9,6 +9,7 @@ import { LOG_FACTS } from './store-log.contract.js';
 import { RECEIPT_FACTS } from './store-receipts.contract.js';
 import { RELAY_FACTS } from './store-relay.contract.js';
 import { REPLY_FACTS } from './store-replies.contract.js';
+import { REQUEST_FACTS } from './store-requests.contract.js';
 import { SAGA_FACTS } from './store-sagas.contract.js';
 import { SCHEMA_FACTS } from './store-schema.contract.js';
 import { SUBSCRIPTION_FACTS } from './store-subscriptions.contract.js';
@@ -25,6 +26,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...HALF_MESSAGE_FACTS,
     ...SAGA_FACTS,
     ...INBOX_FACTS,
+    ...REQUEST_FACTS,
     ...REPLY_FACTS,
     ...DELIVERY_FACTS,
     ...DEATH_FACTS,

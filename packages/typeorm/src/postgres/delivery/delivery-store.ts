@@ -24,6 +24,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
   private readonly update;
   private readonly closeStatement;
   private readonly closeByIdStatement;
+  private readonly withdrawStatement;
   private readonly takeStatement;
   private readonly leaseStatement;
   private readonly countStatement;
@@ -56,6 +57,10 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
        where d.subscription_id = $1 and d.message_id = m.id and d.source = m.source returning d.id, d.key`,
     );
     this.closeByIdStatement = prepared(`delete from ${t.delivery} where subscription_id = $1 and id = any($2::bigint[]) returning id, key`);
+    this.withdrawStatement = prepared(
+      `delete from ${t.delivery} where id in (
+         select id from ${t.delivery} where subscription_id = $1 and source = $2 and message_id = $3 for update skip locked) returning key`,
+    );
     const { ordinary, marked, met } = conditions(`(select last_death_at from ${t.subscription} where id = $1)`);
     // An index gives the first of each kind. Of several conditions together none would.
     const first = (condition: string, aheadMs: string, columns = 'd.id') =>
@@ -126,19 +131,25 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
   async close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void> {
     const sql = sqlOf(tx);
     type Closed = { readonly id: string; readonly key: string | null };
-    const { rows: known } = await sql.run<Closed>(
-      this.closeStatement(
-        rule.subscriptionId,
-        messages.map(({ source }) => source),
-        messages.map(({ id }) => id),
-      ),
-    );
+    const handled = messages.filter(({ isDropped }) => isDropped !== true);
+    const sources = handled.map(({ source }) => source);
+    const handledIds = handled.map(({ id }) => id);
+    const { rows: known } =
+      handled.length === 0 ? { rows: [] } : await sql.run<Closed>(this.closeStatement(rule.subscriptionId, sources, handledIds));
     // One that nobody could read when it was stored has another identity now, or one at last.
     const ids = new Set(messages.flatMap(({ deliveryId }) => deliveryId ?? []));
     for (const { id } of known) ids.delete(id);
     const { rows: renamed } = ids.size === 0 ? { rows: [] } : await sql.run<Closed>(this.closeByIdStatement(rule.subscriptionId, [...ids]));
     const rows = [...known, ...renamed];
     await this.free(tx, { ...rule, keys: rows.flatMap(({ key }) => key ?? []) });
+  }
+
+  async withdraw(
+    tx: Transaction,
+    { subscriptionId, source, id }: { readonly subscriptionId: number; readonly source: string; readonly id: string },
+  ): Promise<readonly string[]> {
+    const { rows } = await sqlOf(tx).run<{ key: string | null }>(this.withdrawStatement(subscriptionId, source, id));
+    return rows.flatMap(({ key }) => key ?? []);
   }
 
   async due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>> {

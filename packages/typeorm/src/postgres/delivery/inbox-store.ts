@@ -7,6 +7,9 @@ import {
   type InboxKey,
   type InboxStore,
   type Memory,
+  type Recalled,
+  type RememberedRequest,
+  type RequestMemory,
   type Transaction,
 } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
@@ -32,7 +35,10 @@ export class PostgresInboxStore implements InboxStore {
   private readonly look;
   private readonly rememberLeft;
   private readonly keepStatement;
-  private readonly resultStatement;
+  private readonly recallStatement;
+  private readonly cancelOne;
+  private readonly lookStatement;
+  private readonly undoStatement;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -40,14 +46,17 @@ export class PostgresInboxStore implements InboxStore {
     // The wait for another transaction with the same key is bounded in the very statement that waits, and what the business has set is put back.
     const bounded = `b as materialized (select current_setting('lock_timeout') as old, set_config('lock_timeout', '${WAIT_MS}', true))`;
     // The same without an answer to make: PostgreSQL takes one row after the other, so the second, which is none, puts back what the first has set.
-    this.rememberOne = prepared(
-      `insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
-       select $1::integer, $2, $3, ${expires} from (values (true), (false)) step(is_first)
-       where case when is_first
-         then set_config('holdfast.lock_timeout', current_setting('lock_timeout'), true) is not null and set_config('lock_timeout', '${WAIT_MS}', true) is not null
-         else set_config('lock_timeout', current_setting('holdfast.lock_timeout'), true) is null end
-       on conflict do nothing`,
-    );
+    const insertOne = (status: 'done' | 'cancelled') =>
+      prepared(
+        `insert into ${t.inbox} (subscription_id, source, message_id, status, expires_at)
+         select $1::integer, $2, $3, '${status}', ${expires} from (values (true), (false)) step(is_first)
+         where case when is_first
+           then set_config('holdfast.lock_timeout', current_setting('lock_timeout'), true) is not null and set_config('lock_timeout', '${WAIT_MS}', true) is not null
+           else set_config('lock_timeout', current_setting('holdfast.lock_timeout'), true) is null end
+         on conflict do nothing`,
+      );
+    this.rememberOne = insertOne('done');
+    this.cancelOne = insertOne('cancelled');
     this.rememberMany = prepared(
       `with ${bounded},
        i as (insert into ${t.inbox} (subscription_id, source, message_id, expires_at)
@@ -69,7 +78,17 @@ export class PostgresInboxStore implements InboxStore {
     );
     const here = `subscription_id = $1 and source = $2 and message_id = $3`;
     this.keepStatement = prepared(`update ${t.inbox} set result = $4 where ${here} and status = 'done'`);
-    this.resultStatement = prepared(`select result from ${t.inbox} where ${here}`);
+    this.recallStatement = prepared(`select status in ('cancelled', 'compensated') as is_undone, result from ${t.inbox} where ${here}`);
+    this.lookStatement = prepared(
+      `select case when status = 'claimed' and lease_until <= clock_timestamp() + $4 * interval '1 millisecond' then 'begun'
+         when status = 'compensated' and owner_token is not null then 'undoing' else status end as memory
+       from ${t.inbox} where ${here} for update skip locked`,
+    );
+    // Whoever had a claim has it no more.
+    this.undoStatement = prepared(
+      `update ${t.inbox} set status = 'compensated', owner_token = case when $5 then null else gen_random_uuid() end, lease_until = null, result = null,
+         expires_at = ${expires} where ${here}`,
+    );
   }
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
@@ -98,7 +117,7 @@ export class PostgresInboxStore implements InboxStore {
     if (row === undefined) throw hfError('HF_INVARIANT', { fact: 'a claim gave no row' });
     if (row.status === 'claimed')
       return row.token === token ? { state: 'claimed', token } : { state: 'held', forMs: Math.max(1, Math.ceil(Number(row.ms))) };
-    return { state: 'done', result: row.result ?? undefined };
+    return row.status === 'done' ? { state: 'done', result: row.result ?? undefined } : { state: 'undone' };
   }
 
   async renew({ subscriptionId, key, token, leaseMs }: ClaimTerm): Promise<void> {
@@ -110,14 +129,16 @@ export class PostgresInboxStore implements InboxStore {
     if (rowCount === 0) throw hfError('HF_LEASE_LOST', { resource: `the claim of ${key.id}` });
   }
 
-  async finish({ subscriptionId, key, token, done }: ClaimEnd, tx?: Transaction): Promise<void> {
+  async finish({ subscriptionId, key, token, done, isBegun = false }: ClaimEnd, tx?: Transaction): Promise<void> {
     const where = `where subscription_id = $1 and source = $2 and message_id = $3 and owner_token = $4::uuid and status = 'claimed'`;
     const values = [subscriptionId, key.source, key.id, token];
     const { inbox } = this.context.tables;
     const sql = tx === undefined ? this.context.pool : sqlOf(tx);
+    const left = `update ${inbox} set lease_until = clock_timestamp() + $5 * interval '1 millisecond' ${where}`;
+    const givenBack = isBegun ? { text: left, values: [...values, this.ahead()] } : { text: `delete from ${inbox} ${where}`, values };
     const { rowCount } = await sql.run(
       done === undefined
-        ? { text: `delete from ${inbox} ${where}`, values }
+        ? givenBack
         : {
             text: `update ${inbox} set status = 'done', owner_token = null, lease_until = null, result = $5 ${where}`,
             values: [...values, done.result ?? null],
@@ -131,9 +152,30 @@ export class PostgresInboxStore implements InboxStore {
     if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a result was kept beside ${rowCount} keys` });
   }
 
-  async resultOf(tx: Transaction, { subscriptionId, key }: ResultKey): Promise<string | undefined> {
-    const { rows } = await sqlOf(tx).run<{ result: string | null }>(this.resultStatement(subscriptionId, key.source, key.id));
-    return rows[0]?.result ?? undefined;
+  async recall(tx: Transaction, { subscriptionId, key }: ResultKey): Promise<Recalled> {
+    const { rows } = await sqlOf(tx).run<{ is_undone: boolean; result: string | null }>(
+      this.recallStatement(subscriptionId, key.source, key.id),
+    );
+    return { isUndone: rows[0]?.is_undone ?? false, result: rows[0]?.result ?? undefined };
+  }
+
+  async guard(tx: Transaction, { subscriptionId, key, keepMs }: RememberedRequest): Promise<RequestMemory> {
+    const sql = sqlOf(tx);
+    try {
+      const { rowCount } = await sql.run(this.cancelOne(subscriptionId, key.source, key.id, keepMs + this.ahead()));
+      if (rowCount === 1) return 'none';
+    } catch (error) {
+      throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE ? inProgress([key], error) : error;
+    }
+    const { rows } = await sql.run<{ memory: RequestMemory }>(this.lookStatement(subscriptionId, key.source, key.id, this.ahead()));
+    // Somebody is changing it just now, or it was a claim that is gone again.
+    if (rows[0] === undefined) throw inProgress([key]);
+    return rows[0].memory;
+  }
+
+  async undo(tx: Transaction, { subscriptionId, key, keepMs, isDone }: RememberedRequest & { readonly isDone: boolean }): Promise<void> {
+    const { rowCount } = await sqlOf(tx).run(this.undoStatement(subscriptionId, key.source, key.id, keepMs + this.ahead(), isDone));
+    if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a request that was undone is remembered ${rowCount} times` });
   }
 
   async trim(limit: number): Promise<number> {

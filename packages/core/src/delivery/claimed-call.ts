@@ -1,0 +1,132 @@
+import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
+import type { ClaimTerm } from '../inbox/inbox.store.port.js';
+import { emit } from '../monitoring/events.js';
+import { RequestGuard } from '../participant/request-guard.js';
+import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { isStepRequest } from '../participant/undo-rules.js';
+import { type Answer, answerFrom, keptText } from '../reply/answer.js';
+import { failpoint } from '../testing/failpoints.js';
+import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
+import { type Answering, type CallOfMessage, DONE } from './answering.js';
+import { Renewal } from './kept-lease.js';
+import type { PipelineContext } from './pipeline-context.js';
+import type { Subscription } from './subscription.js';
+
+/** Framework units: their own connection, and the inbox needs to see what others committed. */
+export const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+
+/** A call outside any transaction. */
+type Called = Pick<CallOfMessage, 'message' | 'call'>;
+
+/** What a call came to. */
+export interface CallEnd {
+  /** What is answered; undefined for a message that is none to answer. */
+  readonly answer: Answer | undefined;
+  /** The message is a request that was undone before: its handler was not called. */
+  readonly isDropped?: boolean;
+}
+
+/**
+ * Calls handlers outside any transaction: under a claim in the inbox where the message is remembered, so that repeats do not run beside it, and get what it was
+ * first answered.
+ */
+export class ClaimedCall {
+  private readonly guard: RequestGuard;
+
+  constructor(
+    private readonly context: PipelineContext,
+    private readonly subscription: Subscription,
+    private readonly answering: Answering,
+  ) {
+    this.guard = new RequestGuard(context, subscription);
+  }
+
+  async make({ message, call }: Called): Promise<CallEnd> {
+    const policy = memoryPolicyOf(this.subscription, message.envelope);
+    if (policy === undefined) {
+      await call.run();
+      return { answer: this.answering.answerOf({ message, call }) };
+    }
+    const subscriptionId = this.subscription.spec.id as number;
+    const key = memoryKeyOf(this.subscription, message, { policy, delivery: call.delivery });
+    const term = { subscriptionId, key, leaseMs: policy.lockTtlMs };
+    const claim = await this.context.store.inbox.claim({ ...term, ttlMs: keepMsOf(this.subscription, policy) });
+    switch (claim.state) {
+      case 'held':
+        throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
+      case 'done':
+        emit('delivery:duplicate', () => call.facts());
+        return { answer: answerFrom(claim.result) };
+      case 'undone':
+        return { answer: this.answering.undone({ message, call }), isDropped: true };
+      case 'claimed':
+        failpoint('inbox:after-insert');
+        return this.underClaim({ ...term, token: claim.token }, { message, call });
+    }
+  }
+
+  private async underClaim(claim: ClaimTerm, called: Called): Promise<CallEnd> {
+    const { inbox } = this.context.store;
+    const { call, message } = called;
+    const renewal = this.renewalOf(claim, (error) => call.abort(error));
+    try {
+      if (await this.isNeedless(called)) {
+        await renewal.stop();
+        await inbox.finish({ ...claim, done: { result: undefined } });
+        return { answer: DONE };
+      }
+      await call.run();
+      await renewal.stop();
+      const answer = this.answering.answerOf(called);
+      await this.finish(claim, called, answer);
+      return { answer };
+    } catch (error) {
+      await renewal.stop();
+      const isBegun = isStepRequest(message.envelope);
+      const isLost = await inbox.finish({ ...claim, done: undefined, isBegun }).then(
+        () => false,
+        (failure: unknown) => isHoldfastError(failure, 'HF_LEASE_LOST'),
+      );
+      throw isLost && isBegun ? await this.whatBecameOf(claim, called, error) : error;
+    }
+  }
+
+  /** Whether it undoes a request that left nothing behind; committed before the handler is called, so that the request never runs beside it. */
+  private async isNeedless({ message, call }: Called): Promise<boolean> {
+    if (this.subscription.undoes === undefined) return false;
+    const { needless, keys } = await this.context.runUnit(FRAMEWORK_UNIT, (tx) =>
+      this.guard.admit(tx, [{ message, call, key: undefined }], false),
+    );
+    await this.guard.free(keys);
+    return needless.length > 0;
+  }
+
+  private async finish(claim: ClaimTerm, { message }: Called, answer: Answer | undefined): Promise<void> {
+    const { inbox } = this.context.store;
+    const end = { ...claim, done: { result: answer && keptText(answer) } };
+    if (this.subscription.undoes === undefined || message.envelope.compensates === undefined) return inbox.finish(end);
+    await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+      await inbox.finish(end, tx);
+      await this.guard.finish(tx, message);
+    });
+  }
+
+  /** Its claim is gone: if because the request was undone meanwhile, what it did after that is there for good, and a person must know. */
+  private async whatBecameOf({ subscriptionId, key }: ClaimTerm, { message, call }: Called, cause: unknown): Promise<unknown> {
+    const { inbox } = this.context.store;
+    const { isUndone } = await this.context.runUnit(FRAMEWORK_UNIT, (tx) => inbox.recall(tx, { subscriptionId, key }));
+    if (!isUndone) return cause;
+    const { id, sagaId } = message.envelope;
+    const { subscription, idempotencyKey } = call.delivery;
+    return hfError('HF_REQUEST_UNDONE_IN_WORK', { subscription, id, sagaId, idempotencyKey }, { cause });
+  }
+
+  /** Renews for a term at a third of it, until it is stopped. */
+  private renewalOf(claim: ClaimTerm, lost: (error: unknown) => void): Renewal {
+    const { scheduler, logger, store } = this.context;
+    const failed = (error: unknown) =>
+      logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
+    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => store.inbox.renew(claim), lost, failed });
+  }
+}
