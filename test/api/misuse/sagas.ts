@@ -1,5 +1,5 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
-import { Command, Compensate, defineSaga, Message, MessageBus, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
+import { Command, Compensate, defineSaga, Idempotent, Message, MessageBus, OnMessage, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
 
 interface State {
   orderId: string;
@@ -164,4 +164,42 @@ defineSaga<State>('built', { version: 1 })
   // @ts-expect-error meant one of them: a pivot is never undone
   .step('bill', async () => {}, { pivot: true, compensate: async () => {} });
 
-export { InvoiceSaga, NoVersionSaga, startingTwoStates, TwoStatesSaga, PlaceOrderSaga, startingSagas };
+@Message('card.charge')
+class ChargeCard extends Command<{ paymentId: string }> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@Message('card.refund')
+class RefundCard extends Command {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+class Cards {
+  @OnMessage(RefundCard)
+  // @ts-expect-error meant ChargeCard: an event states a fact, and is not undone
+  @Compensate(OrderPlaced)
+  @Idempotent()
+  async refundAnEvent(_command: RefundCard): Promise<void> {}
+
+  @OnMessage(RefundCard)
+  // @ts-expect-error meant the class, not an instance of it
+  @Compensate(new ChargeCard('o-1'))
+  @Idempotent()
+  async refundAnInstance(_command: RefundCard): Promise<void> {}
+
+  @OnMessage(RefundCard)
+  // @ts-expect-error meant one of them: a handler undoes the requests of one command
+  @Compensate([ChargeCard, RefundCard])
+  @Idempotent()
+  async refundSeveral(_command: RefundCard): Promise<void> {}
+
+  // @ts-expect-error meant a method: an arrow function in a property is no handler
+  @Compensate(ChargeCard)
+  arrow = async (_command: RefundCard): Promise<void> => {};
+}
+
+export { Cards, InvoiceSaga, NoVersionSaga, startingTwoStates, TwoStatesSaga, PlaceOrderSaga, startingSagas };

@@ -1,5 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
-import type { MessageClass } from '../message/message.js';
+import type { Command, MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
 import type { StepOptions } from '../saga/saga.decorators.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -25,6 +25,8 @@ export interface MethodMetadata {
   readonly step?: StepOptions;
   /** Name of the method that undoes this step. */
   readonly compensate?: string;
+  /** The command whose requests this handler undoes. */
+  readonly compensates?: MessageClass<Command<unknown>>;
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */

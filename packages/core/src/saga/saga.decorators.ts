@@ -1,5 +1,6 @@
 import { declareMethod } from '../delivery/policy-metadata.js';
 import type { MethodDescriptor } from '../delivery/policies.js';
+import type { Command, MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
 import type { Duration } from '../time/duration.js';
 import { hfError } from '../errors/catalogue.js';
@@ -96,16 +97,26 @@ export function Compensate<Method extends string>(
   target: { [P in Method]: (...args: Parameters<F>) => unknown },
   name: string,
   descriptor: MethodDescriptor<F>,
-) => void {
-  return (target, name, descriptor) =>
-    declareMethod({
-      decorator: 'Compensate',
-      kind: 'compensate',
-      value: method,
-      target,
-      name,
-      descriptor: descriptor as PropertyDescriptor | undefined,
-    });
+) => void;
+/**
+ * On a handler: it undoes what a saga has asked for with `command`, which another handler of the same service takes. Both need `@Idempotent()`, without a key.
+ *
+ * **Guarantee:** a request that is undone never happens later, and one that never ran is answered as undone without a call of the handler; also when the
+ * request is late, in work, tried again, or a dead letter, when either message comes twice, and when the process dies. A request whose handler has no
+ * `@Transactional` is undone, too, when it was begun and nobody knows its end.
+ * **Not promised:** anything about messages that undo nothing (`bus.send` of the same command): they are handled as any other.
+ *
+ * @throws HF_DECORATOR_TARGET where the class is declared, on anything but a method; at the start what is missing is told
+ */
+export function Compensate<C extends MessageClass<Command<unknown>>>(
+  command: C,
+): (target: object, name: string, descriptor: MethodDescriptor<(...args: never[]) => unknown>) => void;
+export function Compensate(undo: string | MessageClass<Command<unknown>>) {
+  return (target: object, name: string, descriptor: object): void => {
+    const place = { decorator: 'Compensate', target, name, descriptor: descriptor as PropertyDescriptor | undefined };
+    if (typeof undo === 'string') declareMethod({ ...place, kind: 'compensate', value: undo });
+    else declareMethod({ ...place, kind: 'compensates', value: undo });
+  };
 }
 
 /** How a class is named in errors. */

@@ -46,6 +46,7 @@ export class HoldfastRegistrar {
     for (const one of found) {
       for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
       this.report(this.sagas.register(one));
+      this.report(undoingNothing(one));
       this.report(this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }
@@ -73,10 +74,19 @@ export class HoldfastRegistrar {
 }
 
 function policiesOf({ metadata }: ClassMethod, types: readonly MessageClass[]): HandlerPolicies<object> {
-  const { retry, idempotent, transactional, subscription } = metadata;
+  const { retry, idempotent, transactional, subscription, compensates } = metadata;
   const options = subscription?.options;
   const name = options?.name ?? describeMessage(types[0] as MessageClass).type;
-  return { ...options, name, retry, idempotent, transactional } as HandlerPolicies<object>;
+  return { ...options, name, retry, idempotent, transactional, compensates } as HandlerPolicies<object>;
+}
+
+/** What undoes requests is asked to by a message. */
+function undoingNothing({ methods }: DiscoveredClass): readonly string[] {
+  const misplaced = methods.filter(({ metadata }) => metadata.compensates !== undefined && metadata.subscription === undefined);
+  return misplaced.map(
+    ({ target, metadata }) =>
+      `${target}: @Compensate(${metadata.compensates?.name}) is about what @OnMessage brings, and it is no such handler: add @OnMessage`,
+  );
 }
 
 /** Two classes of one name: what their methods remember would be taken for the same. */

@@ -1,6 +1,6 @@
 import { Inject, Injectable, Scope } from '@nestjs/common';
 import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
-import { Compensate, Idempotent, Retry, Saga, SagaContext, Step, Transactional } from '../index.js';
+import { Command, Compensate, Idempotent, Message, OnMessage, Retry, Saga, SagaContext, Step, Transactional } from '../index.js';
 
 interface State {
   id: string;
@@ -90,5 +90,38 @@ describe('the start is refused', () => {
     const sentence =
       'the saga Scoped has one instance per request or per user: its steps run outside any request, so make it and what it injects singletons';
     expect(await problemsOf(recordingApp({ providers: [PerRequest, Scoped] }))).toEqual([sentence]);
+  });
+});
+
+@Message('card.charge')
+class ChargeCard extends Command {}
+
+@Message('card.refund')
+class RefundCard extends Command {}
+
+describe('a handler with @Compensate over a command', () => {
+  it('is brought to the engine with the command whose requests it undoes', async () => {
+    @Injectable()
+    class Cards {
+      @Idempotent()
+      @Compensate(ChargeCard)
+      @OnMessage(RefundCard)
+      async refund(_command: RefundCard): Promise<void> {}
+    }
+    const { engine } = await recordingApp({ providers: [Cards] });
+    expect(engine.subscriptions.map(({ policies }) => policies)).toMatchObject([
+      { name: 'card.refund', compensates: ChargeCard, idempotent: {} },
+    ]);
+  });
+
+  it('is refused where no message reaches it', async () => {
+    @Injectable()
+    class Cards {
+      @Compensate(ChargeCard)
+      async refund(_command: RefundCard): Promise<void> {}
+    }
+    expect(await problemsOf(recordingApp({ providers: [Cards] }))).toEqual([
+      'Cards.refund: @Compensate(ChargeCard) is about what @OnMessage brings, and it is no such handler: add @OnMessage',
+    ]);
   });
 });

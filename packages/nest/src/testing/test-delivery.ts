@@ -9,7 +9,7 @@ export function testDelivery(fields: Partial<Delivery> = {}): Delivery {
   const { id = randomUUID(), source = 'test', type = 'test', version = 1, time = new Date(), headers = {} } = fields;
   const { key, causationId, sagaId, correlationId = id } = fields;
   const { subscription = 'test', attempt = 1, isRedelivery = attempt > 1, deadlineAt = new Date(time.getTime() + DEADLINE_MS) } = fields;
-  const { signal = new AbortController().signal, idempotencyKey } = fields;
+  const { signal = new AbortController().signal, idempotencyKey, undoes } = fields;
   const ids = { id, source, correlationId, causationId, sagaId };
   return createDelivery({
     envelope: { ...ids, type, version, key, time, headers, kind: 'event', contentType: 'application/json', body: new Uint8Array() },
@@ -19,5 +19,6 @@ export function testDelivery(fields: Partial<Delivery> = {}): Delivery {
     deadlineAt,
     signal: () => signal,
     idempotencyKey,
+    undoes,
   });
 }
