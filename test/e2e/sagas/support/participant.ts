@@ -27,6 +27,8 @@ export interface Sent {
 
 /** A compensation. */
 export interface Undoing extends Sent {
+  /** Id of the request; default: `r`. */
+  readonly request?: string;
   readonly hasRun?: boolean;
   /** Days ago; default: not told. */
   readonly requestDaysAgo?: number;
@@ -111,11 +113,11 @@ export class Participant {
     return this.send({ id, ...also }, { type: 'card.charge' });
   }
 
-  /** The saga wants the request `r` undone. */
-  undo({ hasRun, requestDaysAgo, requestType, ...sent }: Undoing): Promise<void> {
+  /** The saga wants a request undone. */
+  undo({ request = 'r', hasRun, requestDaysAgo, requestType, ...sent }: Undoing): Promise<void> {
     return this.send(sent, {
       type: 'card.refund',
-      compensates: 'r',
+      compensates: request,
       ran: hasRun ? 'true' : undefined,
       compensatestime: requestDaysAgo === undefined ? undefined : ago(requestDaysAgo),
       compensatestype: requestType,
