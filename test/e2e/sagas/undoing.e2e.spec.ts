@@ -90,6 +90,24 @@ overTransports((over) => {
     });
   });
 
+  it('an undoing in work outside any transaction is waited for by one under another id, which then has nothing to do', async () => {
+    const refunding = new Door();
+    await cards.start({ isTransactional: false, refunding: () => refunding.opened });
+    await cards.request({ id: 'r' });
+    await cards.answered('r');
+    await cards.undo({ id: 'u1' });
+    await begun(2);
+    await cards.undo({ id: 'u2', lane: 1 });
+    await until(
+      () => cards.stored('cards.refund'),
+      ({ length }) => length === 1,
+    );
+    refunding.open();
+    expect(await cards.answered('u1')).toMatchObject(DONE);
+    expect(await cards.answered('u2')).toMatchObject(DONE);
+    expect(await cards.effects()).toEqual(['charge 1', 'refund 1']);
+  });
+
   it('a request that commits while it is to be undone is undone', async () => {
     const charging = new Door();
     await cards.start({ charging: () => charging.opened });

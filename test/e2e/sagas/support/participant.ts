@@ -23,6 +23,8 @@ export interface Sent {
   /** Days ago; default: now. */
   readonly daysAgo?: number;
   readonly key?: string;
+  /** Of the log: what is in work outside any transaction keeps back what follows in its own; default 0. */
+  readonly lane?: 0 | 1;
 }
 
 /** A compensation. */
@@ -180,7 +182,7 @@ export class Participant {
   }
 
   /** Written to the log of the service itself, from where it comes back: over the database by its cursors, else by its relay and the broker. */
-  private async send({ id, daysAgo = 0, key }: Sent, also: Readonly<Record<string, string | undefined>>): Promise<void> {
+  private async send({ id, daysAgo = 0, key, lane = 0 }: Sent, also: Readonly<Record<string, string | undefined>>): Promise<void> {
     const attributes = {
       specversion: '1.0',
       id,
@@ -196,7 +198,7 @@ export class Participant {
     };
     await this.source.query(
       `insert into holdfast_outbox (lane, id, written_at, type, key, attributes, body)
-       values (0, nextval('holdfast_lane_0'), now() - make_interval(secs => $1 * 86400), $2, $3, $4, $5)`,
+       values (${lane}, nextval('holdfast_lane_${lane}'), now() - make_interval(secs => $1 * 86400), $2, $3, $4, $5)`,
       [daysAgo, also.type, key ?? null, JSON.stringify(attributes), Buffer.from('{"orderId":"1"}')],
     );
   }
