@@ -129,6 +129,7 @@ export {
   type SagaProgress,
   type SagaStatus,
   type SagaWait,
+  type SentRequest,
   type StepAt,
   waitText,
 } from './saga/saga-progress.js';

@@ -1,5 +1,17 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
-import { Command, Compensate, defineSaga, Idempotent, Message, MessageBus, OnMessage, Saga, SagaContext, Sagas, Step } from '@holdfast/nest';
+import {
+  Command,
+  Compensate,
+  defineSaga,
+  Idempotent,
+  Message,
+  MessageBus,
+  OnMessage,
+  Saga,
+  SagaContext,
+  Sagas,
+  Step,
+} from '@holdfast/nest';
 
 interface State {
   orderId: string;
@@ -163,13 +175,6 @@ defineSaga<State>('built', { version: 1 })
   .step('pay', async () => {}, { pivot: true, retry: 3 })
   // @ts-expect-error meant one of them: a pivot is never undone
   .step('bill', async () => {}, { pivot: true, compensate: async () => {} });
-
-@Message('card.charge')
-class ChargeCard extends Command<{ paymentId: string }> {
-  constructor(readonly orderId: string) {
-    super();
-  }
-}
 
 @Message('card.refund')
 class RefundCard extends Command {

@@ -64,6 +64,7 @@ function bank(
       process.bus.on(Check, async () => (await handle.check?.()) ?? 'clear', { name: 'check', transactional: true, idempotent: true });
       process.bus.on(Refund, ({ orderId }) => process.write(`${orderId} refunded`), {
         name: 'refund',
+        compensates: Charge,
         transactional: true,
         idempotent: true,
       });
@@ -158,10 +159,10 @@ it('a compensation says which request it undoes, and whether it was answered', a
   await start('o1');
   await until('a refund', async () => (await shop.look(`select from holdfast_outbox where type = 'elsewhere.refund'`)).length > 0);
   const [refund] = await shop.look(
-    `select attributes::json->>'compensates' as of, attributes::json->>'ran' as ran from holdfast_outbox where type = 'elsewhere.refund'`,
+    `select attributes::json->>'compensates' as of, attributes::json->>'compensatestype' as type, attributes::json->>'ran' as ran from holdfast_outbox where type = 'elsewhere.refund'`,
   );
   const [charge] = await shop.look(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
-  expect(refund).toEqual({ of: charge?.id, ran: null });
+  expect(refund).toEqual({ of: charge?.id, type: 'elsewhere.charge', ran: null });
   expect((await sagas.get('o1'))?.waitsFor).toEqual(['charge: the reply to elsewhere.refund']);
 });
 

@@ -1,6 +1,6 @@
 import type { SagaFailure } from './saga-definition.js';
 import type { SagaDraft } from './saga-draft.js';
-import { isPastPivot, requestOf, type StepAt } from './saga-progress.js';
+import { isPastPivot, requestOf, sentRequest, type StepAt } from './saga-progress.js';
 
 /** Somebody wants it undone, or its time is over. A compensation goes on as it is, and behind the pivot nothing can be undone. */
 export function cancelled(draft: SagaDraft, failure: SagaFailure): void {
@@ -32,7 +32,7 @@ function turnBackAt(draft: SagaDraft, entry: StepAt): void {
     draft.change(entry, { callMs: undefined, waits: [{ ...request, untilMs }] });
   } else {
     draft.remove(entry);
-    if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: { id: request.id, hasAnswered: false } }];
+    if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: sentRequest(entry, false) }];
   }
 }
 
@@ -64,7 +64,7 @@ export function settled(draft: SagaDraft, requestId: string, how: 'answered' | '
   draft.done =
     how === 'refused'
       ? draft.done.filter((one) => one !== found)
-      : draft.done.map((one) => (one === found ? { ...one, request: { id: requestId, hasAnswered: true } } : one));
+      : draft.done.map((one) => (one.request && one === found ? { ...one, request: { ...one.request, hasAnswered: true } } : one));
 }
 
 /** The last of the done steps that has something to undo. */

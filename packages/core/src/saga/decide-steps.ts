@@ -5,7 +5,7 @@ import type { Random } from '../time/random.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
-import { type DoneStep, isPastPivot, requestOf, type SagaWait, type StepAt } from './saga-progress.js';
+import { isPastPivot, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
 
 const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
@@ -42,10 +42,8 @@ export function finish(draft: SagaDraft, entry: StepAt, how: 'done' | 'skipped')
   }
   draft.remove(entry);
   draft.note(entry.step, how);
-  const request = requestOf(entry);
-  const done: DoneStep =
-    request === undefined ? { step: entry.step } : { step: entry.step, request: { id: request.id, hasAnswered: how === 'done' } };
-  draft.done = [...draft.done, done];
+  const request = sentRequest(entry, how === 'done');
+  draft.done = [...draft.done, request === undefined ? { step: entry.step } : { step: entry.step, request }];
   if (draft.direction === 'compensating') goBack(draft);
   else openNext(draft);
 }

@@ -14,7 +14,7 @@ import { type CallFacts, SagaCourse } from './saga-course.js';
 import { stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { SagaEvent } from './saga-event.js';
 import type { RunnableSaga, SagaCall } from './saga-plan.js';
-import type { SagaWait, StepAt } from './saga-progress.js';
+import { requestOf, type SagaWait, type SentRequest, type StepAt } from './saga-progress.js';
 import { decodeState, encodeState } from './saga-state.js';
 import { StepCall } from './step-call.js';
 import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
@@ -58,7 +58,7 @@ export interface SagaRequest extends Pick<Extract<AskedFor, { kind: 'request' }>
   readonly id: string;
   readonly sagaId: string;
   /** The request that it undoes. */
-  readonly compensates: { readonly id: string; readonly hasAnswered: boolean } | undefined;
+  readonly compensates: SentRequest | undefined;
 }
 
 /** A child of a step. */
@@ -212,8 +212,9 @@ export class SagaAttempts {
         const { into, foreign } = one.options;
         const id = keyOf(saga.saga, saga.id, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
         const compensates = entry.way === 'running' ? undefined : course.progress.done.find(({ step }) => step === entry.step)?.request;
+        const sentMs = requestOf(entry)?.sentMs ?? this.parts.clock.now().getTime();
         const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, compensates });
-        waits.push({ kind: 'request', id, type, into, isForeign: foreign === true ? true : undefined, untilMs: nowMs + timeoutMs });
+        waits.push({ kind: 'request', id, type, sentMs, into, isForeign: foreign === true ? true : undefined, untilMs: nowMs + timeoutMs });
       }
     }
     return waits;

@@ -14,6 +14,8 @@ export type SagaWait = (
       readonly id: string;
       /** CloudEvents type of the command. */
       readonly type: string;
+      /** When it was sent first, on the clock of its process: who handled it remembers it for a time. */
+      readonly sentMs?: number | undefined;
       /** Field of the state for the reply. */
       readonly into?: string | undefined;
       /** Whoever is asked does not know of undoing what may never come. */
@@ -50,7 +52,12 @@ export interface StepAt {
 export interface DoneStep {
   readonly step: string;
   /** What it has asked for elsewhere; `hasAnswered`: so it certainly ran. */
-  readonly request?: { readonly id: string; readonly hasAnswered: boolean } | undefined;
+  readonly request?: SentRequest | undefined;
+}
+
+/** A request that was sent, and may have to be undone. */
+export interface SentRequest extends Pick<RequestWait, 'id' | 'type' | 'sentMs'> {
+  readonly hasAnswered: boolean;
 }
 
 /** Where a saga stands: all that `decide` needs of its past. */
@@ -79,6 +86,12 @@ export function requestOf({ waits }: StepAt): RequestWait | undefined {
 export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgress): boolean {
   const isPivot = ({ step }: { readonly step: string }) => stepOf(definition, step)?.isPivot === true;
   return done.some(isPivot) || at.some((one) => isPivot(one) && requestOf(one) !== undefined);
+}
+
+/** The request of a step, once the step waits for it no more. */
+export function sentRequest(entry: StepAt, hasAnswered: boolean): SentRequest | undefined {
+  const request = requestOf(entry);
+  return request && { id: request.id, type: request.type, sentMs: request.sentMs, hasAnswered };
 }
 
 /** The step to be called now, the longest due first; undefined: none. */

@@ -1,9 +1,11 @@
 import { leaveWith, type Outlet } from '../bus/outlet-bus.js';
 import { type Outgoing, outgoing, type OutgoingContext } from '../bus/outgoing.js';
+import type { Envelope } from '../message/envelope.js';
 import type { Random } from '../time/random.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { SagaAsking, SagaChild, SagaRequest } from './saga-attempt.js';
 import { sagaReplyType } from './saga-messages.js';
+import type { SentRequest } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import { startSaga } from './saga-start.js';
 import { encodeState } from './saga-state.js';
@@ -31,8 +33,7 @@ export class StepAsking implements SagaAsking {
       kind: 'command',
       replyTo: sagaReplyType(context.service),
       sagaId,
-      ...(compensates === undefined ? {} : { compensates: compensates.id }),
-      ...(compensates?.hasAnswered ? { hasRun: true } : {}),
+      ...(compensates && undoing(compensates)),
     });
     await leaveWith(outlet, made);
     return made.envelope.type;
@@ -50,4 +51,19 @@ export class StepAsking implements SagaAsking {
         await store.tell(tx, [{ id: parent, event: { kind: 'ended', id, state: JSON.parse(text) as unknown } }]);
     });
   }
+}
+
+/** What the other end is told of the request that is undone. */
+function undoing({
+  id,
+  type,
+  sentMs,
+  hasAnswered,
+}: SentRequest): Pick<Envelope, 'compensates' | 'compensatesType' | 'compensatesTime' | 'hasRun'> {
+  return {
+    compensates: id,
+    compensatesType: type,
+    ...(sentMs === undefined ? {} : { compensatesTime: new Date(sentMs) }),
+    ...(hasAnswered ? { hasRun: true } : {}),
+  };
 }
