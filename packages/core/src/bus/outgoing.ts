@@ -1,3 +1,4 @@
+import { SAGA_ABORTED } from '../choreography/saga-aborted.js';
 import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import { encodeData } from '../message/codec.js';
@@ -78,6 +79,9 @@ function madeOf(
   if (key !== undefined) assertStorable(key, 'The ordering key', KEY_LENGTH);
   if (options.id !== undefined) assertStorable(options.id, 'The message id', context.limits.idLength);
   if (options.correlationId !== undefined) assertStorable(options.correlationId, 'The correlation id', context.limits.idLength);
+  if (options.sagaId !== undefined) assertStorable(options.sagaId, 'The saga id', context.limits.idLength);
+  const sagaId = options.sagaId ?? delivery?.sagaId;
+  if (sagaId === undefined && description.type === SAGA_ABORTED) throw hfError('HF_SAGA_ABORT_OF_NONE', {});
   const time = context.clock.now();
   const id = options.id ?? uuidv7(context.clock, context.random);
   const envelope: Envelope = {
@@ -92,7 +96,7 @@ function madeOf(
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? id,
     causationId: delivery?.id,
-    sagaId: delivery?.sagaId,
+    sagaId,
     replyTo,
     wantsReceipt: wantsReceipt(context, transport, options),
     kind,

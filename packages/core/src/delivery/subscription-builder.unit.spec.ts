@@ -34,6 +34,7 @@ function build(
       holdLimitMs: given.holdLimitMs,
       maxConcurrency: 7,
       limits: limitsFrom(),
+      undoRetentionMs: 90 * 86_400_000,
       defaults: {},
       problem: (text) => problems.push(text),
     },

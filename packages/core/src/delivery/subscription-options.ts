@@ -1,3 +1,4 @@
+import type { CompensationOptions } from '../choreography/compensation-options.js';
 import type { Command, MessageClass, MessageOf } from '../message/message.js';
 import type { Duration } from '../time/duration.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -67,6 +68,8 @@ export type HandlerPolicies<M> = SubscriptionOptions & {
   idempotent?: boolean | IdempotentOptions<[message: M, delivery: Delivery]>;
   /** As `@Transactional`: the handler's rows and messages commit with the place of the message; default false. */
   transactional?: boolean | UnitOptions;
+  /** As `@Compensate`: what undoes the handler when the saga of its message is aborted; needs a store, `idempotent` and `transactional`. Default: nothing does. */
+  compensate?: CompensationOptions<M>;
 };
 
 /** The classes a subscription names, as a list. */

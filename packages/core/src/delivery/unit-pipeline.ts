@@ -1,3 +1,4 @@
+import { type Recorded, recordParts } from '../choreography/parts.js';
 import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
@@ -119,15 +120,16 @@ export class UnitPipeline {
     const { fresh, repeated } = await this.remember(tx, admitted);
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
+    const { kept, dropped } = await recordParts({ store: this.context.store.choreography, subscription: this.subscription }, tx, fresh);
     try {
-      await runHandlers(fresh);
+      await runHandlers(kept);
     } catch (error) {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
     }
-    attempt.handled = fresh;
-    if (admitted.some(isAsking)) await this.answer(tx, { fresh, repeated, admitted });
+    attempt.handled = kept;
+    if (admitted.some(isAsking)) await this.answer(tx, { fresh: kept, repeated, dropped, admitted });
     if (begun.hasStored) {
       await this.close(tx, admitted);
       attempt.hasStored = true;
@@ -138,9 +140,12 @@ export class UnitPipeline {
 
   private async answer(
     tx: Transaction,
-    { fresh, repeated, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
+    { fresh, repeated, dropped, admitted }: Remembered & Pick<Recorded, 'dropped'> & { readonly admitted: readonly ReadableMessage[] },
   ): Promise<void> {
     await this.answering.answer(tx, fresh);
+    await this.answering.refuse(tx, dropped, ({ message: { envelope } }) =>
+      hfError('HF_SAGA_ABORTED', { type: envelope.type, id: envelope.sagaId as string }),
+    );
     // After the others: a batch may hold a request twice.
     await this.answering.answerAgain(tx, repeated);
     await this.context.receipts.give(tx, admitted.map(envelopeOf), {

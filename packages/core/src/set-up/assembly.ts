@@ -6,6 +6,7 @@ import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.
 import type { Outgoing } from '../bus/outgoing.js';
 import { OutsideTransaction } from '../bus/outside-transaction.js';
 import { TransportOutlet, TransportOutlets } from '../bus/transport-outlet.js';
+import { withCompensations } from '../choreography/registrations.js';
 import { GuardedMethod, type MethodPolicies } from '../delivery/guarded-method.js';
 import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
@@ -127,6 +128,19 @@ export class Assembly {
 
   add(registration: Registration): void {
     this.registrations.push(registration);
+  }
+
+  /** What was added, and what undoes it. */
+  allRegistrations(): readonly Registration[] {
+    const { store, units, registrations, settings } = this;
+    if (store === undefined || units === undefined) return registrations;
+    return withCompensations(registrations, {
+      store: store.choreography,
+      transports: settings.transports,
+      currentTransaction: () => units.current()?.transaction,
+      afterCommit: (then) => units.afterCommit(then),
+      due: () => this.events.changed(),
+    });
   }
 
   addSaga(saga: object, call?: CallMethod): void {

@@ -274,15 +274,17 @@ export class Node {
       hasStore: store !== undefined,
       maxConcurrency: store?.maxConcurrency,
       limits: settings.limits,
+      undoRetentionMs: settings.undoRetentionMs,
       readForeign: settings.readForeign,
       defaults: settings.defaults,
       problem,
     };
     const names = new Map<string, number>();
-    for (const { policies } of assembly.registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
+    const registrations = assembly.allRegistrations();
+    for (const { policies } of registrations) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
     for (const [name, count] of names)
       if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
-    const built = assembly.registrations.flatMap((registration) => {
+    const built = registrations.flatMap((registration) => {
       const serving = servingOf(settings.transports, registration, problem);
       if (serving === undefined) return [];
       const { route, factory } = serving;
@@ -299,8 +301,8 @@ export class Node {
     if (store === undefined) return built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: undefined } }));
     const methods = [...assembly.guarded].filter(([, guarded]) => guarded.isIdempotent);
     const rows = await store.subscriptions.register(assembly.nodeId, [
-      ...built.map(({ spec, transport, formerly }) => {
-        const types = registeredTypes({ spec, transport });
+      ...built.map(({ spec, transport, formerly, isOnlyStored }) => {
+        const types = isOnlyStored ? [] : registeredTypes({ spec, transport });
         return { name: spec.name, types, formerly, ordering: spec.ordering, isHandler: true };
       }),
       ...methods.map(([name]) => ({ name, types: [], formerly: [], ordering: 'none' as const, isHandler: false })),
@@ -309,10 +311,12 @@ export class Node {
     for (const [name, guarded] of methods) guarded.scopeId = ids.get(name);
     const subscriptions = built.map((subscription) => ({
       ...subscription,
+      undo: subscription.undo && { ...subscription.undo, id: ids.get(subscription.undo.name) },
       spec: { ...subscription.spec, id: ids.get(subscription.spec.name) },
     }));
-    await assertNotMoved(store, subscriptions);
-    const ofDefault = subscriptions.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
+    const served = subscriptions.filter(({ isOnlyStored }) => !isOnlyStored);
+    await assertNotMoved(store, served);
+    const ofDefault = served.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
     if (await this.isLogRead(store, ofDefault)) {
       for (const { spec } of ofDefault) {
         failpoint('subscription:before-cursors');
@@ -339,8 +343,8 @@ export class Node {
       transports.nudge([]);
       this.relays.nudge();
     };
-    const { service, retentionMs } = settings;
-    return new Housekeeper({ store, service, nodeId, retentionMs, scheduler, logger, moved, checkBack });
+    const { service, retentionMs, undoRetentionMs } = settings;
+    return new Housekeeper({ store, service, nodeId, retentionMs, undoRetentionMs, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {

@@ -26,6 +26,10 @@ export class Tables {
   readonly guard: string;
   readonly saga: string;
   readonly sagaHistory: string;
+  /** Choreographed sagas, by service. */
+  readonly choreography: string;
+  /** What there is to undo of them. */
+  readonly choreographyPart: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -57,6 +61,8 @@ export class Tables {
     this.guard = at('guard');
     this.saga = at('saga');
     this.sagaHistory = at('saga_history');
+    this.choreography = at('choreography');
+    this.choreographyPart = at('choreography_part');
     this.probe = at('probe');
   }
 
