@@ -99,3 +99,24 @@ export async function until(what: string, look: () => Promise<boolean> | boolean
   for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
   throw new Error(`${what} did not happen within ${patienceMs} ms`);
 }
+
+/** A door that handlers wait at until it is opened. */
+export function gate() {
+  let open: () => void = () => undefined;
+  let reach: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const reached = new Promise<void>((resolve) => {
+    reach = resolve;
+  });
+  return {
+    /** Resolves when somebody waits. */
+    reached,
+    open: () => open(),
+    pass: async () => {
+      reach();
+      await opened;
+    },
+  };
+}
