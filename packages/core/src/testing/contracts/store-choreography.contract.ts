@@ -22,14 +22,14 @@ async function scene(fixture: StoreFixture) {
   const one = await start(database);
   const undos = (await register(one, declare('a.undo', { types: [] }), declare('b.undo', { types: [] }))) as [number, number];
   const { choreography, deliveries, deadLetters } = one.store;
-  const record = (tx: Transaction, sagaId: string, id: string, subscriptionId = undos[0]) =>
+  const record = (tx: Transaction, sagaId: string, [id, subscriptionId = undos[0]]: readonly [id: string, undo?: number]) =>
     choreography.record(tx, {
       sagaId,
       subscriptionId,
       message: { source: 'shop', id, type: TYPE, attributes: JSON.stringify({ id }), body: Buffer.from(`body of ${id}`) },
     });
   const recorded = (sagaId: string, id: string, subscriptionId?: number) =>
-    inTransaction(one, (tx) => record(tx, sagaId, id, subscriptionId));
+    inTransaction(one, (tx) => record(tx, sagaId, [id, subscriptionId]));
   const abort = (id: string, process: StoreProcess = one) =>
     inTransaction(process, (tx) => process.store.choreography.abort(tx, { id, reason: 'too dear' }));
   /** What is to be undone now, by the subscriptions that do it. */
@@ -96,7 +96,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
         }),
         /no/,
       );
-    await failing((tx) => record(tx, 's', '1'));
+    await failing((tx) => record(tx, 's', ['1']));
     await recorded('s', '2');
     await failing((tx) => choreography.abort(tx, { id: 's', reason: 'no' }));
     assert.equal(await recorded('s', '3'), true);
@@ -105,7 +105,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
   },
   'keep an abort waiting while something is recorded, and it finds that then': async ({ one, record, abort, due }) => {
     const tx = await begin(one);
-    await record(tx, 's', '1');
+    await record(tx, 's', ['1']);
     const aborting = abort('s');
     assert.equal(await Promise.race([aborting, later('it waits')]), 'it waits');
     await tx.commit();
@@ -135,7 +135,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
   },
   'have their parts in the order of the commits': async ({ one, record, recorded, abort, due }) => {
     const tx = await begin(one);
-    await record(tx, 's', '1');
+    await record(tx, 's', ['1']);
     const second = recorded('s', '2');
     assert.equal(await Promise.race([second, later('it waits')]), 'it waits');
     await tx.commit();
@@ -145,7 +145,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
   },
   'make nobody wait for long': async ({ one, record, recorded, abort }) => {
     const tx = await begin(one);
-    await record(tx, 's', '1');
+    await record(tx, 's', ['1']);
     assert.deepEqual(await Promise.all([codeOf(recorded('s', '2')), codeOf(abort('s'))]), ['HF_SAGA_BUSY', 'HF_SAGA_BUSY']);
     assert.equal(await recorded('other', '1'), true);
     await tx.rollback();
