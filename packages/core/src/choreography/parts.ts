@@ -14,21 +14,22 @@ export interface Recorded {
   readonly dropped: readonly CallOfMessage[];
 }
 
+/** Messages, and the subscription that undoes what their handler does. */
+export interface Recording {
+  readonly undo: NonNullable<Subscription['undo']>;
+  readonly calls: readonly CallOfMessage[];
+}
+
 /**
  * Records what the handler of a subscription is about to do for choreographed sagas, in the transaction in which it does it, and finds what comes too
  * late. Messages of no saga are handled and not recorded: nobody could abort them.
  */
-export async function recordParts(
-  { store, subscription }: { readonly store: ChoreographyStore; readonly subscription: Subscription },
-  tx: Transaction,
-  calls: readonly CallOfMessage[],
-): Promise<Recorded> {
-  const { undo } = subscription;
-  const ofSagas = undo === undefined ? [] : calls.filter(({ message }) => message.envelope.sagaId !== undefined);
+export async function recordParts(store: ChoreographyStore, tx: Transaction, { undo, calls }: Recording): Promise<Recorded> {
+  const ofSagas = calls.filter(({ message }) => message.envelope.sagaId !== undefined);
   const dropped = new Set<CallOfMessage>();
   // Sagas in one order everywhere, so that two batches wait for each other instead of deadlocking; within a saga as they came.
   for (const call of [...ofSagas].sort(bySaga)) {
-    if (await store.record(tx, partOf(call.message, undo?.id as number))) continue;
+    if (await store.record(tx, partOf(call.message, undo.id as number))) continue;
     dropped.add(call);
     emit('saga:message-dropped', () => ({ ...call.call.facts(), sagaId: call.message.envelope.sagaId as string }));
   }

@@ -120,7 +120,7 @@ export class UnitPipeline {
     const { fresh, repeated } = await this.remember(tx, admitted);
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
-    const { kept, dropped } = await recordParts({ store: this.context.store.choreography, subscription: this.subscription }, tx, fresh);
+    const { kept, dropped } = await this.record(tx, fresh);
     try {
       await runHandlers(kept);
     } catch (error) {
@@ -136,6 +136,12 @@ export class UnitPipeline {
     }
     if (records.length > 0) await this.recorder.put(tx, records);
     failpoint('cursor:after-move');
+  }
+
+  /** Only what can be undone waits for it. */
+  private record(tx: Transaction, fresh: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
+    const { undo } = this.subscription;
+    return undo === undefined ? { kept: fresh, dropped: [] } : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
   }
 
   private async answer(

@@ -43,6 +43,7 @@ export interface ServiceProcess {
   readonly bus: Holdfast;
   /** Writes a row of the business. */
   write(text: string): Promise<void>;
+  query(sql: string, values?: unknown[]): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -66,6 +67,7 @@ export async function openService(
       let isOpen = true;
       const process: ServiceProcess = {
         bus,
+        query: (sql, values) => dataSource.query(sql, values),
         write: async (text) => void (await dataSource.query('insert into written (text) values ($1)', [text])),
         close: async () => {
           if (!isOpen) return;
