@@ -1,6 +1,17 @@
 // The program of usage 09 as an application: what it promises its reader is what happens.
 import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { Compensate, Delivery, HoldfastModule, Idempotent, OnMessage, SagaAborted, Subscriptions, Transactional } from '@holdfast/nest';
+import {
+  Compensate,
+  DeadLetters,
+  Delivery,
+  HoldfastModule,
+  Idempotent,
+  OnMessage,
+  Retry,
+  SagaAborted,
+  Subscriptions,
+  Transactional,
+} from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -105,6 +116,35 @@ it('what undoes a handler is given its message as an instance, and the delivery'
   await trips.customerCancelled('t-1');
   await app.get(HoldfastTesting).settled();
   expect(undone).toEqual([true, 3, true, 'cars.rent.undo', 't-1']);
+});
+
+it('what undoes a handler is tried as often as its own @Retry says, and then waits for a person', async () => {
+  let calls = 0;
+  @Injectable()
+  class Cars {
+    @OnMessage(TripRequested, { name: 'cars.rent' })
+    @Retry(5)
+    @Compensate('giveBack')
+    @Idempotent()
+    @Transactional()
+    async rent(_event: TripRequested): Promise<void> {}
+
+    @Retry({ attempts: 2, backoff: { delay: 1 } })
+    @Transactional()
+    async giveBack(_event: TripRequested): Promise<void> {
+      calls += 1;
+      throw new Error('nobody is there');
+    }
+  }
+  const trips = await started(modules([Cars]));
+  await trips.request('t-1', 3);
+  await become('booked');
+  await trips.customerCancelled('t-1');
+  const letters = () => app.get(DeadLetters).list({ subscription: 'cars.rent.undo' });
+  for (const end = Date.now() + 15_000; (await letters()).items.length === 0 && Date.now() < end; )
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  expect((await letters()).items).toMatchObject([{ attempts: 2, error: { message: 'nobody is there' } }]);
+  expect(calls).toBe(2);
 });
 
 it('a compensation that cannot keep its promise is refused at the start, each with its reason', async () => {
