@@ -5,6 +5,7 @@ import { type Chain, DEATHS_IN_KAFKA, die, dieInWork, leaveFailed, type Scene } 
 import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
+import { endOfTrips, TRIP_DEATHS } from './support/trips.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 
 const LOG = {
@@ -174,7 +175,7 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS].map(({ at }) => at);
+    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS, ...TRIP_DEATHS].map(({ at }) => at);
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 
@@ -205,6 +206,16 @@ describe('kill -9 at every failpoint', () => {
     async (death) => {
       const arena = await openArena();
       expect(await endOfSagas(arena, death)).toEqual({ signal: 'SIGKILL', wrong: [], ended: 9 });
+      await arena.close();
+    },
+    120_000,
+  );
+
+  it.concurrent.each(TRIP_DEATHS)(
+    'at $at (hit $hit) of a choreographed saga each part is done and undone once, in order, and rooms and seats add up',
+    async (death) => {
+      const arena = await openArena();
+      expect(await endOfTrips(arena, death)).toEqual({ signal: 'SIGKILL', open: [], wrong: [], missing: 0, rooms: 4, seats: 4 });
       await arena.close();
     },
     120_000,

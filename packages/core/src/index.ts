@@ -165,6 +165,9 @@ export type {
   WantedLock,
   StoredSaga,
 } from './saga/saga.store.port.js';
+export { SagaAborted } from './choreography/saga-aborted.js';
+export type { CompensationOptions } from './choreography/compensation-options.js';
+export type { Abort, ChoreographyStore, NewPart } from './choreography/choreography.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';
 
 // the log and its readers

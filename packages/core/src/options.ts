@@ -34,6 +34,8 @@ export interface CommonOptions {
   readForeign?: ReadForeign;
   /** How long rows of the log are kept at least, also when every subscription has read them, and decisions about half messages; default '1d'. A longer one lets `from: 'earliest'` reach further back and keeps more rows. */
   retention?: Duration;
+  /** How long what handlers with `@Compensate` did for a choreographed saga is kept after its last message here; default '90d'. A later abort undoes nothing, and what comes later for an aborted saga is not recognised. A longer one keeps more rows: messages per second × this. */
+  undoRetention?: Duration;
 }
 
 /** Options of a service: one transport, or several by name of which one is the default. */

@@ -105,6 +105,13 @@ export interface Starting {
   readonly how: 'well' | 'refused' | 'refused at commit';
 }
 
+/** Trips to request: they go well, are aborted when all have taken part, or are aborted at once. */
+export interface Travelling {
+  readonly prefix: string;
+  readonly count: number;
+  readonly how: 'well' | 'aborted' | 'raced';
+}
+
 /** What an operator does with dead letters. */
 export interface Repair {
   readonly how: 'redrive' | 'discard';
@@ -129,6 +136,8 @@ export interface ProgramOptions {
   readonly methods?: readonly Guarding[];
   /** It works on sagas. */
   readonly hasSagas?: boolean;
+  /** It takes part in choreographed sagas. */
+  readonly hasTrips?: boolean;
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
@@ -151,6 +160,7 @@ export type Line =
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
   | { readonly e: 'repaired'; readonly count: number }
   | { readonly e: 'started sagas'; readonly prefix: string }
+  | { readonly e: 'requested trips'; readonly prefix: string }
   /** `by`: the process that did it. */
   | { readonly e: 'returned'; readonly key: string; readonly by: number }
   /** The most it ever had in memory. */
@@ -166,6 +176,7 @@ export type Order =
   | { readonly repair: Repair }
   | { readonly call: { readonly method: string; readonly key: string } }
   | { readonly startSagas: Starting }
+  | { readonly requestTrips: Travelling }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

@@ -16,6 +16,7 @@ import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { orderSaga, startSagas } from './sagas.js';
 import { spool } from './spool-transport.js';
+import { addTrips, requestTrips } from './trips.js';
 
 type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
 
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   const saga = orderSaga(dataSource);
   if (options.hasSagas) bus.saga(saga);
+  if (options.hasTrips) addTrips(bus, dataSource, beginning());
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
@@ -52,6 +54,9 @@ async function main(): Promise<void> {
     else if ('startSagas' in order) {
       await startSagas(bus, saga, order.startSagas);
       say({ e: 'started sagas', prefix: order.startSagas.prefix });
+    } else if ('requestTrips' in order) {
+      await requestTrips(bus, order.requestTrips);
+      say({ e: 'requested trips', prefix: order.requestTrips.prefix });
     } else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
@@ -93,8 +98,7 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
   const order = isOrdered ? ({ ordering: 'key', onDeadLetter } as const) : {};
   return {
     name,
-    // Over a broker with what comes after its queue was made, or its group.
-    from: (options.broker ?? options.kafka ?? options.rocketmq) === undefined ? 'earliest' : 'now',
+    from: beginning(),
     concurrency,
     batchSize,
     timeout: timeoutMs,
@@ -103,6 +107,11 @@ function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {
     idempotent: isIdempotent && { lockTtl: lockTtlMs, ttl: ttlMs },
     ...order,
   };
+}
+
+/** Over a broker with what comes after its queue was made, or its group. */
+function beginning(): 'earliest' | 'now' {
+  return (options.broker ?? options.kafka ?? options.rocketmq) === undefined ? 'earliest' : 'now';
 }
 
 function guarded({ dataSource, bus }: { readonly dataSource: DataSource; readonly bus: Holdfast }, method: Guarding) {

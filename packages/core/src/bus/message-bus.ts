@@ -28,11 +28,20 @@ export interface ReceiptOption {
   receipt?: boolean;
 }
 
+/** The saga of a message. */
+export interface SagaOption {
+  /**
+   * Makes this message the first of a choreographed saga, with an id of yours of 1 to 255 characters; default: the saga of the delivery being handled, so
+   * all that follows from it belongs to the saga, too. HF_MESSAGE_ID for one that cannot be used.
+   */
+  sagaId?: string;
+}
+
 /** Options of `publish`. */
-export type PublishOptions = CallOptions & When & ReceiptOption;
+export type PublishOptions = CallOptions & When & ReceiptOption & SagaOption;
 
 /** Options of `send`. */
-export type SendOptions = CallOptions & When & ReceiptOption;
+export type SendOptions = CallOptions & When & ReceiptOption & SagaOption;
 
 /** Options of `request`. With an `id` of your own a request can be repeated: a handler with `@Idempotent` answers again what it answered first. */
 export interface RequestOptions extends CallOptions {

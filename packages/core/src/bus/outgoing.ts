@@ -1,3 +1,4 @@
+import { SAGA_ABORTED } from '../choreography/saga-aborted.js';
 import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import { encodeData } from '../message/codec.js';
@@ -9,6 +10,7 @@ import { assertStorable, headersFrom } from '../message/storable.js';
 import { uuidv7 } from '../message/uuid.js';
 import type { LogRow } from '../outbox/log.store.port.js';
 import { slotOf } from '../outbox/lanes.js';
+import { currentSagaId } from '../saga/saga-scope.js';
 import type { Clock } from '../time/clock.js';
 import { toMs } from '../time/duration.js';
 import type { Random } from '../time/random.js';
@@ -69,7 +71,7 @@ export function outgoing(context: OutgoingContext, message: object, asked: Asked
 
 function madeOf(
   context: OutgoingContext,
-  { message, description, body, options, kind, replyTo, sagaId, ...asked }: Asked & Pick<Outgoing, 'message'> & Encoded,
+  { message, description, body, options, kind, replyTo, ...asked }: Asked & Pick<Outgoing, 'message'> & Encoded,
 ): Outgoing {
   const delivery = currentDelivery();
   const { key, headers } = options;
@@ -80,6 +82,10 @@ function madeOf(
   if (key !== undefined) assertStorable(key, 'The ordering key', KEY_LENGTH);
   if (options.id !== undefined) assertStorable(options.id, 'The message id', context.limits.idLength);
   if (options.correlationId !== undefined) assertStorable(options.correlationId, 'The correlation id', context.limits.idLength);
+  if (options.sagaId !== undefined) assertStorable(options.sagaId, 'The saga id', context.limits.idLength);
+  const ofStep = currentSagaId();
+  const sagaId = asked.sagaId ?? options.sagaId ?? delivery?.sagaId ?? ofStep;
+  if (sagaId === undefined && description.type === SAGA_ABORTED) throw hfError('HF_SAGA_ABORT_OF_NONE', {});
   const time = context.clock.now();
   const id = options.id ?? uuidv7(context.clock, context.random);
   const envelope: Envelope = {
@@ -92,9 +98,9 @@ function madeOf(
     dueAt: due && dueAt(due, time),
     destination: address,
     headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
-    correlationId: options.correlationId ?? delivery?.correlationId ?? id,
+    correlationId: options.correlationId ?? delivery?.correlationId ?? ofStep ?? id,
     causationId: delivery?.id,
-    sagaId: sagaId ?? delivery?.sagaId,
+    sagaId,
     replyTo,
     compensates: asked.compensates,
     compensatesType: asked.compensatesType,

@@ -42,6 +42,17 @@ export class Answering {
     }
   }
 
+  /** Tells whoever asked that their messages are dropped, and keeps it for repeats. */
+  async refuse(tx: Transaction, dropped: readonly CallOfMessage[], errorOf: (call: CallOfMessage) => Error): Promise<void> {
+    for (const one of dropped) {
+      const { envelope } = one.message;
+      if (one.key === undefined || envelope.replyTo === undefined) continue;
+      const answer = this.context.replies.refusalFor(errorOf(one));
+      await this.context.store.inbox.keep(tx, { ...this.memory(one.key), result: keptText(answer) as string });
+      await this.context.replies.give(envelope, answer, this.subscription.transport);
+    }
+  }
+
   /** Answers repeats of what was handled before, for whoever asks again; those of them that were undone, and are dropped. */
   async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
     const dropped = new Set<ReadableMessage>();

@@ -6,9 +6,8 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
-import type { Incoming } from './intake.port.js';
 import { keyRuleOf } from './key-gate.js';
-import { identityOf, isReadable, nameOf, type OpenedMessage } from './opened-message.js';
+import { identityOf, isReadable, nameOf, type OpenedMessage, storedForm } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
@@ -140,7 +139,7 @@ export class FailureRecorder {
   private base(message: OpenedMessage) {
     const { spec } = this.subscription;
     const { envelope } = message;
-    return { subscriptionId: spec.id as number, message: stored(message), identity: identityOf(message), key: envelope?.key, envelope };
+    return { subscriptionId: spec.id as number, message: storedForm(message), identity: identityOf(message), key: envelope?.key, envelope };
   }
 
   private tell({ state, attempts, delayMs, message, failure, identity, key }: DeliveryRecord, error: unknown): void {
@@ -168,13 +167,6 @@ export class FailureRecorder {
     if (state === 'invalid')
       emit('message:invalid', () => ({ ...facts(), id: identity?.id, source: identity?.source, bytes: message.body.byteLength }));
   }
-}
-
-/** A foreign message that could not be read in the end stays as it came, so that a corrected `readForeign` can read it anew. */
-function stored(message: OpenedMessage): Incoming {
-  const { incoming, envelope } = message;
-  if (isReadable(message) && message.mapped !== undefined) return message.mapped;
-  return incoming.type === '' && envelope !== undefined ? { ...incoming, type: envelope.type } : incoming;
 }
 
 function isEnded({ state }: DeliveryRecord): boolean {

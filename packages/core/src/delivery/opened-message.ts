@@ -75,6 +75,13 @@ function asWritten(incoming: Incoming, envelope: Envelope): Incoming {
   return { ...incoming, type: envelope.type, attributes: attributesOf(envelope), read: undefined, body: envelope.body };
 }
 
+/** A message as it is stored. A foreign one that could not be read in the end stays as it came, so that a corrected `readForeign` can read it anew. */
+export function storedForm(message: OpenedMessage): Incoming {
+  const { incoming, envelope } = message;
+  if (isReadable(message) && message.mapped !== undefined) return message.mapped;
+  return incoming.type === '' && envelope !== undefined ? { ...incoming, type: envelope.type } : incoming;
+}
+
 /** The envelope of a message, where it could be read. */
 export function envelopeOf({ envelope }: OpenedMessage): Envelope | undefined {
   return envelope;

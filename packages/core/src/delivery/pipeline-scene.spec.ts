@@ -40,6 +40,7 @@ export function subscriptionOf(
     hasStore: true,
     maxConcurrency: 7,
     limits: limitsFrom(),
+    undoRetentionMs: 90 * 86_400_000,
     defaults: {},
     problem: (text: string) => problems.push(text),
     ...given,

@@ -1,6 +1,8 @@
 import { describeMessage, describeMessages } from '../message/message-class.js';
 import { problemsOf } from '../errors/problems.js';
 import { printable } from '../errors/printable.js';
+import { checkCompensation } from '../choreography/compensation-check.js';
+import { undoName } from '../choreography/undo-name.js';
 import type { MessageClass } from '../message/message.js';
 import type { ReadForeign } from '../message/foreign.js';
 import type { MessageLimits } from '../message/limits.js';
@@ -33,6 +35,8 @@ export interface Registration {
   readonly types: MessageClass | readonly MessageClass[];
   readonly handler: (message: never, delivery: Delivery) => unknown;
   readonly policies: HandlerPolicies<never>;
+  /** True for one that is given stored deliveries only; default false. */
+  readonly isOnlyStored?: boolean;
 }
 
 /** Everything a check needs to know. */
@@ -47,6 +51,7 @@ export interface BuildContext {
   /** Connections handlers may use; undefined when not yet known. */
   readonly maxConcurrency: number | undefined;
   readonly limits: MessageLimits;
+  readonly undoRetentionMs: number;
   readonly readForeign?: ReadForeign;
   readonly defaults: {
     readonly retry?: number | RetryOptions;
@@ -62,7 +67,10 @@ export interface BuildContext {
 export type UnregisteredSubscription = Omit<Subscription, 'spec'> & { readonly spec: Omit<Subscription['spec'], 'id'> };
 
 /** Checks a registration and turns its options into decisions. What is wrong goes to `problem`, all of it. */
-export function buildSubscription(context: BuildContext, { types, handler, policies }: Registration): UnregisteredSubscription | undefined {
+export function buildSubscription(
+  context: BuildContext,
+  { types, handler, policies, isOnlyStored = false }: Registration,
+): UnregisteredSubscription | undefined {
   const where = `subscription ${policies.name === undefined ? 'without a name' : JSON.stringify(printable(policies.name, SHOWN_NAME))}`;
   const problem = (text: string) => context.problem(`${where}: ${text}`);
   const messages = guarded(problem, () => describeMessages(types));
@@ -78,6 +86,10 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
   const compensates = guarded(problem, () => undoneBy(policies.compensates, problem));
+  const { compensate, ...others } = policies;
+  const { hasStore: isStored, undoRetentionMs } = context;
+  if (compensate !== undefined)
+    checkCompensation({ policies: others, compensate, idempotency, hasStore: isStored, undoRetentionMs }, problem);
   const failurePause = failurePausePolicy(policies.failurePause ?? context.defaults.failurePause, problem);
   const { concurrency, batchSize } = numbersOf(context, policies, problem);
   if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
@@ -93,6 +105,8 @@ export function buildSubscription(context: BuildContext, { types, handler, polic
     timeoutMs,
     failurePause,
     onDeadLetter: policies.onDeadLetter ?? 'block',
+    undo: policies.compensate && { name: undoName(policies.name), id: undefined },
+    isOnlyStored,
     formerly: policies.formerly === undefined ? [] : [policies.formerly].flat(),
     compensates,
     undoes: undefined,

@@ -34,6 +34,7 @@ function build(
       holdLimitMs: given.holdLimitMs,
       maxConcurrency: 7,
       limits: limitsFrom(),
+      undoRetentionMs: 90 * 86_400_000,
       defaults: {},
       problem: (text) => problems.push(text),
     },
@@ -132,6 +133,46 @@ describe('a handler', () => {
     ['a new name', { formerly: 'orders.before' }, 'formerly needs a store that knows the names there were'],
   ])('without a store cannot have %s', (_, policies, text) => {
     expect(build(policies, { hasStore: false }).problems.join('\n')).toContain(text);
+  });
+});
+
+describe('a handler with a compensation', () => {
+  const compensate = { undo: () => undefined };
+  const KEPT: Partial<HandlerPolicies<never>> = { compensate, transactional: true, idempotent: true };
+
+  it('knows what undoes it', () => {
+    const { subscription, problems } = build(KEPT);
+    expect(problems).toEqual([]);
+    expect(subscription).toMatchObject({ undo: { name: 'orders.book.undo' }, isOnlyStored: false });
+    expect(build({ transactional: true }).subscription?.undo).toBeUndefined();
+  });
+
+  it.each<[string, Partial<HandlerPolicies<never>>, string]>([
+    ['outside any transaction', { transactional: false }, '@Compensate needs @Transactional, because what is done'],
+    ['that repeats', { idempotent: false }, '@Compensate needs @Idempotent, because what a repeat does'],
+    ['that handles what may be a repeat', { idempotent: { onExpired: 'handle' } }, "@Compensate is not possible with onExpired: 'handle'"],
+    [
+      'that knows repeats for longer than aborts',
+      { idempotent: { ttl: '91d' } },
+      'is 7862400000 ms, and aborted sagas are remembered for 7776000000 ms',
+    ],
+    [
+      'in a transaction of Kafka',
+      { transactional: { protocol: 'kafka' } },
+      "@Compensate is not possible with transactional.protocol 'kafka'",
+    ],
+    [
+      'that is undone in a transaction of Kafka',
+      { compensate: { ...compensate, transactional: { protocol: 'kafka' } as never } },
+      "@Compensate is not possible with transactional.protocol 'kafka'",
+    ],
+    ['without a function', { compensate: { undo: 'cancel' as never } }, 'compensate.undo is cancel; give a function'],
+  ])('%s is refused', (_, policies, text) => {
+    expect(build({ ...KEPT, ...policies } as Partial<HandlerPolicies<never>>).problems.join('\n')).toContain(text);
+  });
+
+  it('without a store is refused', () => {
+    expect(build(KEPT, { hasStore: false }).problems.join('\n')).toContain('@Compensate needs a store, where it is recorded');
   });
 });
 

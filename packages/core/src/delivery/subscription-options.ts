@@ -1,3 +1,4 @@
+import type { CompensationOptions } from '../choreography/compensation-options.js';
 import type { Command, MessageClass, MessageOf } from '../message/message.js';
 import type { Duration } from '../time/duration.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -72,6 +73,8 @@ export type HandlerPolicies<M> = SubscriptionOptions & {
    * need `idempotent`.
    */
   compensates?: MessageClass<Command<unknown>>;
+  /** As `@Compensate`: what undoes the handler when the saga of its message is aborted; needs a store, `idempotent` and `transactional`. Default: nothing does. */
+  compensate?: CompensationOptions<M>;
 };
 
 /** The classes a subscription names, as a list. */

@@ -34,6 +34,10 @@ export interface Subscription {
   /** Undefined: it never pauses by itself. */
   readonly failurePause: FailurePausePolicy | undefined;
   readonly onDeadLetter: 'block' | 'skip';
+  /** The subscription that undoes what its handler did for a saga, and the number of its row; undefined: nothing is recorded. */
+  readonly undo: { readonly name: string; readonly id: number | undefined } | undefined;
+  /** True when it is given stored deliveries only: no transport serves it. */
+  readonly isOnlyStored: boolean;
   readonly formerly: readonly string[];
   /** Type of the command whose requests it undoes. */
   readonly compensates: string | undefined;

@@ -1,3 +1,5 @@
+import { type Recorded, recordParts } from '../choreography/parts.js';
+import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
@@ -127,37 +129,53 @@ export class UnitPipeline {
     attempt.freed = keys;
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
+    const { kept, dropped } = await this.record(tx, fresh);
     try {
-      await runHandlers(fresh);
+      await runHandlers(kept);
     } catch (error) {
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
     }
-    attempt.handled = fresh;
-    const dropped = admitted.some(isAsking) ? await this.answer(tx, { fresh, repeated, needless, admitted }) : NONE_HELD;
+    attempt.handled = kept;
+    const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated, needless, dropped, admitted }) : NONE_HELD;
     if (begun.hasStored) {
-      await this.close(tx, admitted, dropped);
+      await this.close(tx, admitted, undone);
       attempt.hasStored = true;
     }
     if (records.length > 0) await this.recorder.put(tx, records);
     failpoint('cursor:after-move');
   }
 
+  /** Only what can be undone waits for it. */
+  private record(tx: Transaction, fresh: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
+    const { undo } = this.subscription;
+    return undo === undefined ? { kept: fresh, dropped: [] } : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
+  }
+
   private async answer(
     tx: Transaction,
-    { fresh, repeated, needless, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
+    {
+      fresh,
+      repeated,
+      needless,
+      dropped,
+      admitted,
+    }: Remembered & Pick<Recorded, 'dropped'> & { readonly admitted: readonly ReadableMessage[] },
   ): Promise<ReadonlySet<OpenedMessage>> {
     await this.answering.answer(tx, fresh);
     await this.answering.answerNeedless(needless);
+    await this.answering.refuse(tx, dropped, ({ message: { envelope } }) =>
+      hfError('HF_SAGA_ABORTED', { type: envelope.type, id: envelope.sagaId as string }),
+    );
     // After the others: a batch may hold a request twice.
-    const dropped = await this.answering.answerAgain(tx, repeated);
+    const undone = await this.answering.answerAgain(tx, repeated);
     await this.context.receipts.give(tx, admitted.map(envelopeOf), {
       subscription: this.subscription.spec.name,
       transport: this.subscription.transport,
       status: 'consumed',
     });
-    return dropped;
+    return undone;
   }
 
   /** Those behind an unfinished delivery of their key. */

@@ -208,6 +208,19 @@ export interface HoldfastEvents {
   /** This process has found sagas that it has no definition of. `count`: instances that have not ended. */
   'saga:unserved': { readonly saga: string; readonly version: number; readonly count: number };
 
+  /** A choreographed saga was aborted in this service, for the first time. `parts`: what is to be undone here. */
+  'saga:aborted': { readonly id: string; readonly reason: string; readonly parts: number };
+  /** What a handler did for an aborted saga was undone, and that is committed. `subscription`: that of the handler; `message`: id of what it had handled. */
+  'saga:part-undone': {
+    readonly id: string;
+    readonly message: string;
+    readonly source: string;
+    readonly type: string;
+    readonly subscription: string;
+  };
+  /** A message came for an aborted saga, and the handler that would have had to be undone was not called. */
+  'saga:message-dropped': DeliveryFacts & { readonly sagaId: string };
+
   /** Ids were skipped: their transactions have not ended yet, or were rolled back. */
   'lane:hole-found': HoleFacts;
   /** All transactions that could have filled these ids have ended without: they were rolled back. */
@@ -292,6 +305,9 @@ export const EVENT_NAMES = Object.keys({
   'saga:ended': true,
   'saga:parked': true,
   'saga:unserved': true,
+  'saga:aborted': true,
+  'saga:part-undone': true,
+  'saga:message-dropped': true,
   'lane:hole-found': true,
   'lane:hole-dead': true,
   'lane:trimmed': true,

@@ -23,6 +23,7 @@ const DECISIONS_TRIM_BATCH = 5000;
 /** A start under the id of a saga that ended is recognised for so long. */
 const SAGAS_KEPT_MS = 30 * 86_400_000;
 const SAGAS_TRIM_BATCH = 1000;
+const CHOREOGRAPHY_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
 
@@ -32,6 +33,7 @@ export interface HousekeeperContext {
   readonly service: string;
   readonly nodeId: string;
   readonly retentionMs: number;
+  readonly undoRetentionMs: number;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
   /** Rows were moved into the log. */
@@ -141,6 +143,8 @@ export class Housekeeper {
     const receipts = await this.context.store.receipts.trim(RECEIPTS_TRIM_BATCH);
     const decisions = await this.context.store.halfMessages.trim(this.context.retentionMs, DECISIONS_TRIM_BATCH);
     const sagas = await this.context.store.sagas.operations.trim(SAGAS_KEPT_MS, SAGAS_TRIM_BATCH);
+    const undoable = await this.context.store.choreography.trim(this.context.undoRetentionMs, CHOREOGRAPHY_TRIM_BATCH);
+    if (undoable === CHOREOGRAPHY_TRIM_BATCH) return true;
     const isMore = sagas === SAGAS_TRIM_BATCH || decisions === DECISIONS_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
     return isMore || rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH;
   }

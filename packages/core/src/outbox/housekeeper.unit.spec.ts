@@ -20,6 +20,7 @@ it('a house-keeper trims replies that nobody has read for ten minutes, at once a
     receipts: { trim: nothing },
     halfMessages: { trim: nothing },
     sagas: { operations: { trim: nothing } },
+    choreography: { trim: nothing },
     replies: {
       trim: async (...args: readonly number[]) => {
         asked.push(args);
@@ -28,7 +29,16 @@ it('a house-keeper trims replies that nobody has read for ten minutes, at once a
     },
   } as unknown as Store;
   const ends = { moved: () => undefined, checkBack: async () => false };
-  const context = { store, service: 'shop', nodeId: 'one', retentionMs: 1, scheduler: time, logger: silentLogger, ...ends };
+  const context = {
+    store,
+    service: 'shop',
+    nodeId: 'one',
+    retentionMs: 1,
+    undoRetentionMs: 1,
+    scheduler: time,
+    logger: silentLogger,
+    ...ends,
+  };
   const housekeeper = new Housekeeper(context);
   housekeeper.start();
   await time.advance(1000);

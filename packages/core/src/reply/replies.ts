@@ -41,6 +41,11 @@ export class Replies {
     return answer;
   }
 
+  /** The answer after a failure that is final. */
+  refusalFor(error: unknown): Answer {
+    return refusalFor(error, this.context.limits);
+  }
+
   /** Answers, if anybody waits, over the transport on which the request came: in the unit in scope, or without a store at once. */
   async give(request: Envelope | Asked, answer: Answer, transport: string): Promise<void> {
     if (request.replyTo === undefined) return;
@@ -51,7 +56,7 @@ export class Replies {
   /** Tells whoever asked, if anybody did, that a message will not be handled. */
   async refuse({ incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>, error: unknown, transport: string): Promise<void> {
     const asked = envelope ?? askedIn(incoming, this.context.limits);
-    if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits), transport);
+    if (asked !== undefined) await this.give(asked, this.refusalFor(error), transport);
   }
 }
 

@@ -15,6 +15,7 @@ import { stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { SagaEvent } from './saga-event.js';
 import type { RunnableSaga, SagaCall } from './saga-plan.js';
 import { requestOf, type SagaWait, type SentRequest, type StepAt } from './saga-progress.js';
+import { inSaga } from './saga-scope.js';
 import { decodeState, encodeState } from './saga-state.js';
 import { StepCall } from './step-call.js';
 import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
@@ -185,7 +186,7 @@ export class SagaAttempts {
     });
     let waits: readonly SagaWait[] | undefined;
     await call.run(async () => {
-      const returned = await run(context as never);
+      const returned = await inSaga(saga.id, () => run(context as never));
       if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: step.name });
       if (returned instanceof StepOutcome) waits = await this.ask(begun, course, askedBy(returned));
     });

@@ -1,3 +1,4 @@
+import type { Delivery } from '../delivery/delivery.js';
 import { declareMethod } from '../delivery/policy-metadata.js';
 import type { MethodDescriptor } from '../delivery/policies.js';
 import type { Command, MessageClass } from '../message/message.js';
@@ -85,16 +86,27 @@ export function Step<const After extends string = never, State = unknown>(
     });
 }
 
+/** What undoes a method is given: what the method was, and behind the message of a handler its delivery, which the handler need not take. */
+type UndoArguments<Args extends readonly unknown[]> = Args extends readonly [infer M]
+  ? M extends SagaContext<infer _State>
+    ? Args
+    : [message: M, delivery: Delivery]
+  : Args;
+
 /**
  * On a step: names the public method of the same class that undoes it, called with the same kind of context. It has its own `@Retry`; when that is
  * used up the saga parks.
+ *
+ * On a handler with `@OnMessage`, `@Idempotent` and `@Transactional`: names the method that undoes it when the saga of its message is aborted
+ * (`SagaAborted`), called with the very message and its delivery in a unit of work of its own, if the handler committed. It has its own `@Retry`; when
+ * that is used up it is a dead letter of the subscription `<name>.undo`. Messages of no saga are not recorded.
  *
  * @throws HF_DECORATOR_TARGET where the class is declared, on anything but a method
  */
 export function Compensate<Method extends string>(
   method: Method,
 ): <F extends (...args: never[]) => unknown>(
-  target: { [P in Method]: (...args: Parameters<F>) => unknown },
+  target: { [P in Method]: (...args: UndoArguments<Parameters<F>>) => unknown },
   name: string,
   descriptor: MethodDescriptor<F>,
 ) => void;

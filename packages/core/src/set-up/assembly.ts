@@ -6,6 +6,7 @@ import { OutboxOutlet, writeOutgoing, type Written } from '../bus/outbox-outlet.
 import type { Outgoing, OutgoingContext } from '../bus/outgoing.js';
 import { OutsideTransaction } from '../bus/outside-transaction.js';
 import { TransportOutlet, TransportOutlets } from '../bus/transport-outlet.js';
+import { withCompensations } from '../choreography/registrations.js';
 import { GuardedMethod, type MethodPolicies } from '../delivery/guarded-method.js';
 import { retryPolicy } from '../delivery/retry-policy.js';
 import { idempotencyOf, type Registration } from '../delivery/subscription-builder.js';
@@ -256,19 +257,28 @@ export class Assembly {
     return { service, limits, clock, random, transports, noReceipts: (transport: string) => reasons.get(transport) };
   }
 
-  /** All handlers: those that were added, and those that take messages for the sagas that were. */
+  /** All handlers: those that were added with what undoes them, and those that take messages for the sagas that were. */
   get handlers(): readonly Registration[] {
-    const { store, units, settings, sagaRegister, registrations } = this;
-    if (store === undefined || units === undefined || sagaRegister.definitions.length === 0) return registrations;
+    const { store, units, settings, registrations } = this;
+    if (store === undefined || units === undefined) return registrations;
+    const currentTransaction = () => units.current()?.transaction;
+    const undoable = withCompensations(registrations, {
+      store: store.choreography,
+      transports: settings.transports,
+      currentTransaction,
+      afterCommit: (then) => units.afterCommit(then),
+      due: () => this.events.changed(),
+    });
+    if (this.sagaRegister.definitions.length === 0) return undoable;
     const ofSagas = sagaRegistrations({
       service: settings.service,
       store: store.sagas,
       transports: [...settings.transports.keys()],
-      signals: sagaRegister.signals,
-      currentTransaction: () => units.current()?.transaction,
+      signals: this.sagaRegister.signals,
+      currentTransaction,
       arrived: () => units.afterCommit(() => this.sagaRunner?.nudge()),
     });
-    return [...registrations, ...ofSagas];
+    return [...undoable, ...ofSagas];
   }
 
   /** Other services may have a database of their own. */

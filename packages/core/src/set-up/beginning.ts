@@ -21,7 +21,10 @@ export class Beginning {
     this.transports = transports;
     const pipelines = this.waiting;
     this.waiting = [];
-    for (const pipeline of pipelines) await transports.of(pipeline.subscription.transport).subscribe(pipeline.subscription.spec, pipeline);
+    for (const pipeline of pipelines) {
+      const { transport, spec, isOnlyStored } = pipeline.subscription;
+      if (!isOnlyStored) await transports.of(transport).subscribe(spec, pipeline);
+    }
   }
 
   /** Begins with the others; before `begin` it does nothing. `retries`: lets what is stored of them be looked at. */

@@ -275,6 +275,7 @@ export class Node {
       hasStore: store !== undefined,
       maxConcurrency: store?.maxConcurrency,
       limits: settings.limits,
+      undoRetentionMs: settings.undoRetentionMs,
       readForeign: settings.readForeign,
       defaults: settings.defaults,
       problem,
@@ -301,18 +302,23 @@ export class Node {
     if (store === undefined) return built.map((subscription) => ({ ...subscription, spec: { ...subscription.spec, id: undefined } }));
     const methods = [...assembly.guarded].filter(([, guarded]) => guarded.isIdempotent);
     const rows = await store.subscriptions.register(assembly.nodeId, [
-      ...built.map(({ spec, transport, formerly }) => {
-        const types = registeredTypes({ spec, transport });
+      ...built.map(({ spec, transport, formerly, isOnlyStored }) => {
+        const types = isOnlyStored ? [] : registeredTypes({ spec, transport });
         return { name: spec.name, types, formerly, ordering: spec.ordering, isHandler: true };
       }),
       ...methods.map(([name]) => ({ name, types: [], formerly: [], ordering: 'none' as const, isHandler: false })),
     ]);
     const ids = new Map(rows.map(({ name, id }) => [name, id]));
     for (const [name, guarded] of methods) guarded.scopeId = ids.get(name);
-    const numbered = built.map((each) => ({ ...each, spec: { ...each.spec, id: ids.get(each.spec.name) } }));
+    const numbered = built.map((each) => ({
+      ...each,
+      undo: each.undo && { ...each.undo, id: ids.get(each.undo.name) },
+      spec: { ...each.spec, id: ids.get(each.spec.name) },
+    }));
     const subscriptions = linkSteps(numbered);
-    await assertNotMoved(store, subscriptions);
-    const ofDefault = subscriptions.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
+    const served = subscriptions.filter(({ isOnlyStored }) => !isOnlyStored);
+    await assertNotMoved(store, served);
+    const ofDefault = served.filter(({ transport }) => transport === DEFAULT_TRANSPORT);
     if (await this.isLogRead(store, ofDefault)) {
       for (const { spec } of ofDefault) {
         failpoint('subscription:before-cursors');
@@ -339,8 +345,8 @@ export class Node {
       transports.nudge([]);
       this.relays.nudge();
     };
-    const { service, retentionMs } = settings;
-    return new Housekeeper({ store, service, nodeId, retentionMs, scheduler, logger, moved, checkBack });
+    const { service, retentionMs, undoRetentionMs } = settings;
+    return new Housekeeper({ store, service, nodeId, retentionMs, undoRetentionMs, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {

@@ -65,7 +65,8 @@ export function pipelinesOf(
   const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
   // A handler outside any transaction holds no connection while it works.
   const unbounded = new Permits(Number.POSITIVE_INFINITY);
-  const sharing = others + subscriptions.filter(({ unit }) => unit !== undefined).length;
+  // What is only stored is there when something failed, or is undone: the others need not leave it a place.
+  const sharing = others + subscriptions.filter(({ unit, isOnlyStored }) => unit !== undefined && !isOnlyStored).length;
   return subscriptions.map((given) => {
     const isSharing = given.unit !== undefined;
     const permits = isSharing ? connections : unbounded;

@@ -13,6 +13,7 @@ import type { TransportFactory } from '../transport/transport.port.js';
 const SERVICE_LENGTH = 255;
 const DEFAULT_STOP: Duration = '10s';
 const DEFAULT_RETENTION: Duration = '1d';
+const DEFAULT_UNDO_RETENTION: Duration = '90d';
 const DEFAULT_REQUEST_LIMIT = 1000;
 
 /** Options, checked and with their times in milliseconds. */
@@ -28,6 +29,7 @@ export interface Settings {
   readonly receipts: boolean;
   readonly stopTimeoutMs: number;
   readonly retentionMs: number;
+  readonly undoRetentionMs: number;
   readonly limits: MessageLimits;
   readonly requestLimit: number;
   readonly readForeign: ReadForeign | undefined;
@@ -71,6 +73,7 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
     receipts: options.receipts ?? false,
     stopTimeoutMs: guarded(() => toMs(options.stopTimeout ?? DEFAULT_STOP, 'stopTimeout'), 0),
     retentionMs: guarded(() => toMs(options.retention ?? DEFAULT_RETENTION, 'retention'), 0),
+    undoRetentionMs: guarded(() => toMs(options.undoRetention ?? DEFAULT_UNDO_RETENTION, 'undoRetention'), 0),
     requestLimit,
     limits: guarded(() => limitsFrom(options.limits), limitsFrom()),
     readForeign,
@@ -79,12 +82,17 @@ export function settingsFrom(options: HoldfastOptions, problem: (text: string) =
 }
 
 /** Options that say something about what a store does. */
-function checkWithoutStore({ outsideTransaction, migrate, relay, retention }: HoldfastOptions, problem: (text: string) => void): void {
+function checkWithoutStore(
+  { outsideTransaction, migrate, relay, retention, undoRetention }: HoldfastOptions,
+  problem: (text: string) => void,
+): void {
   const add = 'add one, such as store: typeorm(), or leave it out';
   if (outsideTransaction === 'throw') problem(`outsideTransaction is 'throw' and there is no store to see the writes; ${add}`);
   if (migrate === true) problem(`migrate is true and there is no store whose tables could be made; ${add}`);
   if (relay !== undefined) problem(`relay is ${printable(relay)} and there is no store with an outbox; ${add}`);
   if (retention !== undefined) problem(`retention is ${printable(retention)} and there is no store that keeps a log; ${add}`);
+  if (undoRetention !== undefined)
+    problem(`undoRetention is ${printable(undoRetention)} and there is no store that keeps what there is to undo; ${add}`);
 }
 
 /** Those that can be used. */

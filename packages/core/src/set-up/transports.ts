@@ -35,7 +35,9 @@ export class Transports {
   /** Side by side: each gets the subscriptions that it serves. */
   async start(subscriptions: readonly Subscription[]): Promise<void> {
     const started = this.all.map(({ name, transport }) =>
-      transport.start({ subscriptions: subscriptions.flatMap(({ transport: of, spec }) => (of === name ? [spec] : [])) }),
+      transport.start({
+        subscriptions: subscriptions.flatMap(({ transport: of, spec, isOnlyStored }) => (of === name && !isOnlyStored ? [spec] : [])),
+      }),
     );
     // All of them have ended before anything is told: what is still connecting could not be closed.
     for (const outcome of await Promise.allSettled(started)) if (outcome.status === 'rejected') throw outcome.reason;

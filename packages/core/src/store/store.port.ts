@@ -1,3 +1,4 @@
+import type { ChoreographyStore } from '../choreography/choreography.store.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
@@ -71,6 +72,7 @@ export interface Store {
   readonly upkeep: LogUpkeep;
   readonly halfMessages: HalfMessageStore;
   readonly sagas: SagaStore;
+  readonly choreography: ChoreographyStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;

@@ -57,6 +57,10 @@ export const FAILPOINTS = [
   'saga:after-call',
   'saga:after-step',
   'saga:before-record',
+  // a choreographed saga: a part is recorded; an abort has let the last part go; a part is undone, and the next one let go
+  'choreography:after-record',
+  'choreography:after-abort',
+  'choreography:after-undo',
   // house-keeping of the log
   'fence:before-verdict',
   'fence:after-verdict',

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { PatternRegistrar } from '../microservices/pattern.registrar.js';
 import { bindHost } from '../policies/method-wrapper.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
+import { compensationOf, declareUndo } from './compensation.js';
 import { foreignDecorators } from './foreign-decorators.js';
 import { HandlerContext } from './handler-context.js';
 import { type DiscoveredClass, HoldfastExplorer } from './holdfast.explorer.js';
@@ -47,6 +48,7 @@ export class HoldfastRegistrar {
       for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
       this.report(this.sagas.register(one));
       this.report(undoingNothing(one));
+      for (const method of one.handlers) this.report(declareUndo(this.host, { found: one, method }));
       this.report(this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }
@@ -59,7 +61,8 @@ export class HoldfastRegistrar {
     try {
       const twin = twinParameter(method.target, types, this.accessor.parameterTypes(method)?.[0]);
       if (twin) this.report([twin]);
-      const policies = policiesOf(method, types);
+      const compensate = await compensationOf(this.context, { found, method });
+      const policies = { ...policiesOf(method, types), ...(compensate && { compensate }) };
       const handlers = names.get(policies.name) ?? [];
       names.set(policies.name, [...handlers, method.target]);
       if (handlers.length === 0) this.holdfast.on(types, (await this.context.functionOf(found, method)) as Handler<object>, policies);

@@ -15,7 +15,10 @@ export class SagaRegistrar {
   /** Registers the class if it is a saga, or has steps; before its other methods are prepared. Gives what is wrong with it. */
   register({ prototype, wrapper, methods, instances }: DiscoveredClass): readonly string[] {
     const description = describeSaga(prototype.constructor);
-    const steps = methods.filter(({ metadata }) => metadata.step !== undefined || metadata.compensate !== undefined);
+    // On a handler it says what undoes it when a choreographed saga is aborted.
+    const steps = methods.filter(
+      ({ metadata: { step, compensate, subscription } }) => step !== undefined || (compensate !== undefined && subscription === undefined),
+    );
     if (description === undefined && steps.length === 0) return [];
     for (const method of steps) this.declare(prototype, method);
     const [instance] = instances;

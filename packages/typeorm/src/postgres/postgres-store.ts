@@ -1,5 +1,6 @@
 import {
   type CarrierStore,
+  type ChoreographyStore,
   type CursorStore,
   type DeadLetterStore,
   type DeliveryStore,
@@ -24,6 +25,7 @@ import { connectApart, connectRaw, watchPools } from '../unit-of-work/connection
 import { installInterception } from '../unit-of-work/interception.js';
 import { TypeormTransactions } from '../unit-of-work/typeorm-transactions.js';
 import { PostgresCarrierStore } from './outbox/carrier-store.js';
+import { PostgresChoreographyStore } from './choreography/choreography-store.js';
 import type { PostgresContext } from './context.js';
 import { PostgresCursorStore } from './outbox/cursor-store.js';
 import { PostgresDeadLetterStore } from './delivery/dead-letter-store.js';
@@ -80,6 +82,7 @@ export class PostgresStore implements Store {
   readonly upkeep: LogUpkeep;
   readonly halfMessages: PostgresHalfMessageStore;
   readonly sagas: SagaStore;
+  readonly choreography: ChoreographyStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
@@ -124,6 +127,7 @@ export class PostgresStore implements Store {
       isPreparing: options.isPreparing,
     });
     this.sagas = new PostgresSagaStore(context);
+    this.choreography = new PostgresChoreographyStore(context);
     this.inbox = new PostgresInboxStore(context);
     this.receipts = new PostgresReceiptStore(context);
     this.deliveries = new PostgresDeliveryStore(context);

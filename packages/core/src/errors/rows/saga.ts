@@ -145,6 +145,21 @@ export const SAGA_ERRORS = {
       'The saga {id} cannot be changed by sagas.{action}() inside a unit of work: that is a transaction of its own, whatever becomes of the unit.',
     fix: 'Call it after the transaction.',
   },
+  HF_SAGA_ABORT_OF_NONE: {
+    category: 'permanent',
+    sentence: 'SagaAborted belongs to no saga, so nobody knows what is to be undone.',
+    fix: 'Publish it with the option sagaId, or in a handler of one of the messages of the saga.',
+  },
+  HF_SAGA_ABORTED: {
+    category: 'permanent',
+    sentence: '{type} was not handled, because its saga {id} was aborted.',
+    fix: 'Nothing is to be done: what was handled before is undone.',
+  },
+  HF_SAGA_BUSY: {
+    category: 'conflict',
+    sentence: 'Another message of the saga {id} is in work in this service, and was not done within {waitMs} ms.',
+    fix: 'Nothing is to be done: it is tried again. Where that takes long, look for a slow handler with @Compensate.',
+  },
   HF_SAGA_RESULT_TIMEOUT: {
     category: 'transient',
     sentence: 'The saga {id} did not end within {timeoutMs} ms.',

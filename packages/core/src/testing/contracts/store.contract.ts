@@ -1,3 +1,4 @@
+import { CHOREOGRAPHY_FACTS } from './store-choreography.contract.js';
 import type { ContractCase } from './contract-case.js';
 import { DEAD_LETTER_FACTS } from './store-dead-letters.contract.js';
 import { DEATH_FACTS } from './store-deaths.contract.js';
@@ -25,6 +26,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...TRANSPORT_FACTS,
     ...HALF_MESSAGE_FACTS,
     ...SAGA_FACTS,
+    ...CHOREOGRAPHY_FACTS,
     ...INBOX_FACTS,
     ...REQUEST_FACTS,
     ...REPLY_FACTS,

@@ -1,6 +1,7 @@
 import type { TransportCapabilities } from '../../transport/transport.port.js';
 import { closing } from './closing.js';
 import { ADDRESS_FACTS } from './transport-addresses.contract.js';
+import { CHOREOGRAPHY_FACTS } from './transport-choreography.contract.js';
 import type { ContractCase } from './contract-case.js';
 import { DELIVERY_FACTS } from './transport-delivery.contract.js';
 import { FAILURE_FACTS } from './transport-failures.contract.js';
@@ -27,6 +28,7 @@ export function transportContract(capabilities: TransportCapabilities): readonly
     ...ORDER_FACTS,
     ...REPLY_FACTS,
     ...RECEIPT_FACTS,
+    ...CHOREOGRAPHY_FACTS,
     ...HALF_MESSAGE_FACTS,
     ...LIFECYCLE_FACTS,
     ...WITHOUT_STORE_FACTS,

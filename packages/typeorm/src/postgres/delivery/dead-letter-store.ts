@@ -12,6 +12,7 @@ import {
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
+import { goOnWithout } from '../choreography/next-part.js';
 import { lockingOf, type OrderedKey } from './key-locks.js';
 import type { SqlRunner } from '../sql/sql.js';
 
@@ -106,9 +107,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   async discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
-    const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, ids, keys) => {
+    const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, ids, chosen) => {
       await sql.run({ text: `delete from ${t.delivery} where id = any($1::bigint[])`, values: [ids] });
-      await this.free(sql, keys);
+      await this.free(sql, keysOf(chosen));
+      await goOnWithout(sql, this.context, chosen);
     });
     await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key]));
     return chosen.length;
@@ -153,7 +155,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   private act(
     which: DeadLetterChoice,
     { name, ...action }: OperatorAction & { readonly name: string },
-    work: (sql: SqlRunner, ids: readonly string[], keys: readonly OrderedKey[]) => Promise<void>,
+    work: (sql: SqlRunner, ids: readonly string[], chosen: readonly ChosenRow[]) => Promise<void>,
   ): Promise<readonly ChosenRow[]> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
@@ -162,7 +164,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
         values: where.values,
       });
       const ids = rows.map(({ id }) => id);
-      if (ids.length > 0) await work(sql, ids, keysOf(rows));
+      if (ids.length > 0) await work(sql, ids, rows);
       await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
       return rows;
     });

@@ -20,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 8, name: 'half messages and guard rows', statements: (t) => [...halfMessages(t), ...guards(t)] },
   { version: 9, name: 'sagas', statements: sagas },
   { version: 10, name: 'what comes for sagas from elsewhere, business keys that they hold', statements: sagaArrivals },
+  { version: 11, name: 'choreographed sagas', statements: choreography },
 ];
 
 /** Version this code reads and writes. */
@@ -370,6 +371,35 @@ function sagaArrivals(t: Tables): string[] {
       holder text,
       waiting text[] not null default '{}',
       primary key (service, key)
+    )`,
+  ];
+}
+
+function choreography(t: Tables): string[] {
+  return [
+    `create table ${t.choreography} (
+      service text not null,
+      id text not null,
+      parts integer not null default 0,
+      aborted_at timestamptz,
+      reason text,
+      undoing bigint,
+      updated_at timestamptz not null,
+      primary key (service, id)
+    ) with (fillfactor = 70)`,
+    `create index on ${t.choreography} (service, updated_at)`,
+    `create table ${t.choreographyPart} (
+      service text not null,
+      saga_id text not null,
+      number integer not null,
+      subscription_id integer not null references ${t.subscription} (id) on delete cascade,
+      source text not null,
+      message_id text not null,
+      type text not null,
+      attributes text not null,
+      body bytea not null,
+      primary key (service, saga_id, subscription_id, source, message_id),
+      foreign key (service, saga_id) references ${t.choreography} (service, id) on delete cascade
     )`,
   ];
 }

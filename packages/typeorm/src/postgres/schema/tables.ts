@@ -29,6 +29,10 @@ export class Tables {
   readonly sagaEvent: string;
   readonly sagaSignal: string;
   readonly sagaLock: string;
+  /** Choreographed sagas, by service. */
+  readonly choreography: string;
+  /** What there is to undo of them. */
+  readonly choreographyPart: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -63,6 +67,8 @@ export class Tables {
     this.sagaEvent = at('saga_event');
     this.sagaSignal = at('saga_signal');
     this.sagaLock = at('saga_lock');
+    this.choreography = at('choreography');
+    this.choreographyPart = at('choreography_part');
     this.probe = at('probe');
   }
 

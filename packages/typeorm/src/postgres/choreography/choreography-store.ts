@@ -1,0 +1,85 @@
+import { type Abort, type ChoreographyStore, hfError, type NewPart, type Transaction } from '@holdfast/core';
+import type { PostgresContext } from '../context.js';
+import { prepared, type SqlRunner, type Statement } from '../sql/sql.js';
+import { sqlOf } from '../sql/transaction-sql.js';
+import { nextPart } from './next-part.js';
+
+/** Longest wait for another transaction with the same saga: it may run a handler, and a connection is worth more than the answer. */
+const WAIT_MS = 2000;
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** What this service did for choreographed sagas: a row for each saga, which is what records and aborts wait for, and one for each part. */
+export class PostgresChoreographyStore implements ChoreographyStore {
+  private readonly recordStatement;
+  private readonly abortStatement;
+
+  constructor(private readonly context: PostgresContext) {
+    const { choreography, choreographyPart } = context.tables;
+    const now = (parameter: string) => `clock_timestamp() + ${parameter}::float8 * interval '1 millisecond'`;
+    // The wait is bounded in the very statement that waits, and what the business has set is put back.
+    const bounded = `b as materialized (select current_setting('lock_timeout') as old, set_config('lock_timeout', '${WAIT_MS}', true))`;
+    const answer = (columns: string) => `select n.*, set_config('lock_timeout', b.old, true) from (${columns}) n cross join b`;
+    this.recordStatement = prepared(
+      `with ${bounded},
+       s as (insert into ${choreography} as c (service, id, parts, updated_at) select $1, $2, 1, ${now('$3')} from b
+         on conflict (service, id) do update set parts = c.parts + 1, updated_at = excluded.updated_at where c.aborted_at is null returning parts),
+       p as (insert into ${choreographyPart} (service, saga_id, number, subscription_id, source, message_id, type, attributes, body)
+         select $1, $2, s.parts, $4::int, $5, $6, $7, $8, $9 from s on conflict do nothing)
+       ${answer('select count(*)::int as recorded from s')}`,
+    );
+    this.abortStatement = prepared(
+      `with ${bounded},
+       s as (insert into ${choreography} as c (service, id, aborted_at, reason, updated_at) select $1, $2, ${now('$3')}, $4, ${now('$3')} from b
+         on conflict (service, id) do update set aborted_at = excluded.aborted_at, reason = excluded.reason, updated_at = excluded.updated_at
+           where c.aborted_at is null returning parts)
+       ${answer('select count(*)::int as aborted from s')}`,
+    );
+  }
+
+  async record(tx: Transaction, { sagaId, subscriptionId, message }: NewPart): Promise<boolean> {
+    const { source, id, type, attributes, body } = message;
+    const { service, clock } = this.context;
+    const statement = this.recordStatement(service, sagaId, clock.aheadOfDatabaseMs(), subscriptionId, source, id, type, attributes, body);
+    const [row] = await inTurn<{ recorded: number }>(sqlOf(tx), sagaId, statement);
+    return row?.recorded === 1;
+  }
+
+  async abort(tx: Transaction, { id, reason }: { readonly id: string; readonly reason: string }): Promise<Abort> {
+    const { service, clock, tables } = this.context;
+    const sql = sqlOf(tx);
+    const [row] = await inTurn<{ aborted: number }>(sql, id, this.abortStatement(service, id, clock.aheadOfDatabaseMs(), reason));
+    if (row?.aborted !== 1) return { isNew: false, parts: 0 };
+    // Now that it has the saga: what was committed meanwhile is seen by a statement of its own.
+    const { rows } = await sql.run<{ parts: number }>({
+      text: `select count(*)::int as parts from ${tables.choreographyPart} where service = $1 and saga_id = $2`,
+      values: [service, id],
+    });
+    await nextPart(sql, this.context, id);
+    return { isNew: true, parts: rows[0]?.parts ?? 0 };
+  }
+
+  undone(tx: Transaction, sagaId: string): Promise<boolean> {
+    return nextPart(sqlOf(tx), this.context, sagaId);
+  }
+
+  async trim(keptMs: number, limit: number): Promise<number> {
+    const { pool, tables, service, clock } = this.context;
+    const { rowCount } = await pool.run({
+      text: `delete from ${tables.choreography} where ctid = any(array(
+               select ctid from ${tables.choreography} where service = $1 and undoing is null
+                 and updated_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))`,
+      values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
+    });
+    return rowCount;
+  }
+}
+
+async function inTurn<Row>(sql: SqlRunner, id: string, statement: Statement): Promise<readonly Row[]> {
+  try {
+    return (await sql.run<Row>(statement)).rows;
+  } catch (error) {
+    throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE
+      ? hfError('HF_SAGA_BUSY', { id, waitMs: WAIT_MS }, { cause: error })
+      : error;
+  }
+}
