@@ -1,4 +1,5 @@
 import { DEFAULT_TRANSPORT, RELAY_SCOPE } from '@holdfast/core';
+import { choreography, sagaArrivals, sagas } from './saga-tables.js';
 import type { Tables } from './tables.js';
 
 /** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
@@ -294,112 +295,5 @@ function guards(t: Tables): string[] {
       primary key (scope, key, branch, operation)
     )`,
     `create index on ${t.guard} using brin (decided_at) with (pages_per_range = 32)`,
-  ];
-}
-
-function sagas(t: Tables): string[] {
-  return [
-    `create table ${t.saga} (
-      service text not null,
-      id text not null,
-      number bigint generated always as identity,
-      saga text not null,
-      version integer not null,
-      outline text not null,
-      status text not null check (status in ('running', 'compensating', 'completed', 'compensated', 'parked')),
-      step text,
-      attempts integer not null default 0,
-      progress text not null,
-      state text not null,
-      revision bigint not null default 0,
-      deaths integer not null default 0,
-      due_at timestamptz,
-      deadline_at timestamptz,
-      worker uuid,
-      started_at timestamptz not null,
-      updated_at timestamptz not null,
-      ended_at timestamptz,
-      primary key (service, id)
-    ) with (fillfactor = 70)`,
-    // What sleeps lies behind what is due, and what has ended is not there: a look costs the same however many there are.
-    `create index on ${t.saga} (service, due_at) where due_at is not null`,
-    `create index on ${t.saga} (service, number)`,
-    `create index on ${t.saga} (service, number) where status = 'parked'`,
-    `create index on ${t.saga} (service, saga, version, outline) where ended_at is null`,
-    `create index on ${t.saga} (service, ended_at) where ended_at is not null`,
-    `create table ${t.sagaHistory} (
-      number bigint generated always as identity,
-      service text not null,
-      saga_id text not null,
-      step text,
-      event text not null,
-      detail text,
-      at timestamptz not null,
-      primary key (service, saga_id, number)
-    )`,
-  ];
-}
-
-function sagaArrivals(t: Tables): string[] {
-  return [
-    `alter table ${t.saga} add column parent text, add column is_deaf boolean not null default false`,
-    // Written by whoever has something for an instance, and deleted by its next attempt: nobody waits for its lock.
-    `create table ${t.sagaEvent} (
-      number bigint generated always as identity,
-      service text not null,
-      saga_id text not null,
-      event text not null,
-      at timestamptz not null,
-      primary key (service, saga_id, number)
-    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
-    // Where a message and those who wait for it meet, whoever comes first.
-    `create table ${t.sagaSignal} (
-      service text not null,
-      type text not null,
-      key text not null,
-      value text,
-      waiting text[] not null default '{}',
-      handed text,
-      handed_to text[] not null default '{}',
-      at timestamptz not null,
-      primary key (service, type, key)
-    ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000)`,
-    `create index on ${t.sagaSignal} (service, at)`,
-    `create table ${t.sagaLock} (
-      service text not null,
-      key text not null,
-      holder text,
-      waiting text[] not null default '{}',
-      primary key (service, key)
-    )`,
-  ];
-}
-
-function choreography(t: Tables): string[] {
-  return [
-    `create table ${t.choreography} (
-      service text not null,
-      id text not null,
-      parts integer not null default 0,
-      aborted_at timestamptz,
-      reason text,
-      undoing bigint,
-      updated_at timestamptz not null,
-      primary key (service, id)
-    ) with (fillfactor = 70)`,
-    `create index on ${t.choreography} (service, updated_at)`,
-    `create table ${t.choreographyPart} (
-      service text not null,
-      saga_id text not null,
-      number integer not null,
-      subscription_id integer not null references ${t.subscription} (id) on delete cascade,
-      source text not null,
-      message_id text not null,
-      type text not null,
-      attributes text not null,
-      body bytea not null,
-      primary key (service, saga_id, subscription_id, source, message_id),
-      foreign key (service, saga_id) references ${t.choreography} (service, id) on delete cascade
-    )`,
   ];
 }
