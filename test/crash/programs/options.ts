@@ -105,6 +105,13 @@ export interface Starting {
   readonly how: 'well' | 'refused' | 'refused at commit';
 }
 
+/** Orders to sell, each a saga over two services: they go well, are refused by the bank, or have no van when all else is done. */
+export interface Selling {
+  readonly prefix: string;
+  readonly count: number;
+  readonly how: 'well' | 'declined' | 'no van';
+}
+
 /** Trips to request: they go well, are aborted when all have taken part, or are aborted at once. */
 export interface Travelling {
   readonly prefix: string;
@@ -136,6 +143,8 @@ export interface ProgramOptions {
   readonly methods?: readonly Guarding[];
   /** It works on sagas. */
   readonly hasSagas?: boolean;
+  /** Which end of sagas over two services it is. */
+  readonly selling?: 'shop' | 'bank';
   /** It takes part in choreographed sagas. */
   readonly hasTrips?: boolean;
   /** Begins at once. */
@@ -160,6 +169,7 @@ export type Line =
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
   | { readonly e: 'repaired'; readonly count: number }
   | { readonly e: 'started sagas'; readonly prefix: string }
+  | { readonly e: 'started selling'; readonly prefix: string }
   | { readonly e: 'requested trips'; readonly prefix: string }
   /** `by`: the process that did it. */
   | { readonly e: 'returned'; readonly key: string; readonly by: number }
@@ -176,6 +186,7 @@ export type Order =
   | { readonly repair: Repair }
   | { readonly call: { readonly method: string; readonly key: string } }
   | { readonly startSagas: Starting }
+  | { readonly sell: Selling }
   | { readonly requestTrips: Travelling }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */

@@ -32,7 +32,11 @@ export function orderSaga(dataSource: DataSource): SagaBuilder<Order> {
 }
 
 /** Starts instances, each in a unit of its own, and again where it does not know whether it has. */
-export async function startSagas(bus: Holdfast, saga: SagaBuilder<Order>, { prefix, count, how }: Starting): Promise<void> {
+export async function startSagas<How>(
+  bus: Holdfast,
+  saga: SagaBuilder<{ how: How }>,
+  { prefix, count, how }: { readonly prefix: string; readonly count: number; readonly how: How },
+): Promise<void> {
   for (let n = 0; n < count; n += 1) {
     const id = `${prefix}-${n}`;
     while (

@@ -15,6 +15,7 @@ import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './opt
 import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { orderSaga, startSagas } from './sagas.js';
+import { addBank, sell, sellingSaga } from './selling.js';
 import { spool } from './spool-transport.js';
 import { addTrips, requestTrips } from './trips.js';
 
@@ -45,6 +46,9 @@ async function main(): Promise<void> {
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   const saga = orderSaga(dataSource);
   if (options.hasSagas) bus.saga(saga);
+  const selling = sellingSaga(dataSource);
+  if (options.selling === 'shop') bus.saga(selling);
+  if (options.selling === 'bank') addBank(bus, dataSource, beginning());
   if (options.hasTrips) addTrips(bus, dataSource, beginning());
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
@@ -54,6 +58,9 @@ async function main(): Promise<void> {
     else if ('startSagas' in order) {
       await startSagas(bus, saga, order.startSagas);
       say({ e: 'started sagas', prefix: order.startSagas.prefix });
+    } else if ('sell' in order) {
+      await sell(bus, selling, order.sell);
+      say({ e: 'started selling', prefix: order.sell.prefix });
     } else if ('requestTrips' in order) {
       await requestTrips(bus, order.requestTrips);
       say({ e: 'requested trips', prefix: order.requestTrips.prefix });

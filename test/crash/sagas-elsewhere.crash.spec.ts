@@ -1,0 +1,62 @@
+import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { pause } from './support/account.js';
+import { openArena } from './support/arena.js';
+import { buildPrograms, killPrograms, Program } from './support/program.js';
+import { accountOfSelling, killBoth } from './support/selling.js';
+
+const WELL = { wrong: [], hasCompleted: true };
+/** Rounds of deaths and one more, of each of three kinds. */
+const ALL = { ...WELL, ended: 72 };
+
+describe('sagas over two services', () => {
+  const servers: EmbeddedPostgres[] = [];
+
+  beforeAll(buildPrograms);
+  afterAll(async () => {
+    await killPrograms();
+    await Promise.all(servers.map((each) => each.remove()));
+  }, 60_000);
+
+  it('whose processes are killed at every step all end, done once or undone once', async () => {
+    const arena = await openArena();
+    expect(await killBoth(arena, {})).toEqual(ALL);
+    await arena.close();
+  }, 300_000);
+
+  it('go on where they stood when the database server is killed', async () => {
+    const postgres = await EmbeddedPostgres.start();
+    servers.push(postgres);
+    const arena = await openArena(await postgres.createDatabase('broken'));
+    const options = { lanes: 4, subscriptions: [], url: arena.url } as const;
+    const bank = await new Program({ ...options, service: 'bank', selling: 'bank' }).ready();
+    const shop = await new Program({ ...options, service: 'shop', selling: 'shop' }).ready();
+    for (const how of ['well', 'declined', 'no van'] as const) shop.order({ sell: { prefix: `${how} a`, count: 15, how } });
+    await pause(700);
+    await postgres.kill();
+    await postgres.start();
+    for (const how of ['well', 'declined', 'no van'] as const) await shop.line('started selling', ({ prefix }) => prefix === `${how} a`);
+    expect(await accountOfSelling(arena, 45)).toEqual({ ...WELL, ended: 45 });
+    await shop.stop();
+    await bank.stop();
+    await arena.close();
+  }, 180_000);
+});
+
+describeWithRabbit('sagas over two services', () => {
+  let area: RabbitArea;
+
+  beforeAll(async () => {
+    buildPrograms();
+    area = await openRabbit();
+  });
+  afterAll(async () => {
+    await killPrograms();
+    await area.drop();
+  }, 60_000);
+
+  it('over RabbitMQ, whose processes are killed at every step, all end, done once or undone once', async () => {
+    const arena = await openArena();
+    expect(await killBoth(arena, { broker: { url: area.url, exchange: area.name(), heartbeat: '2s' } })).toEqual(ALL);
+    await arena.close();
+  }, 300_000);
+});
