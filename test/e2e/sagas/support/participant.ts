@@ -23,6 +23,8 @@ export class RefundCard extends Command {
 /** How the handlers of a process are made. */
 export interface Handling {
   readonly isTransactional?: boolean;
+  /** False: no @Idempotent, and nothing that undoes. */
+  readonly isRemembering?: boolean;
   /** Names and policies other than the usual. */
   readonly charge?: Partial<HandlerPolicies<ChargeCard>> & { readonly name?: string };
   readonly refund?: Partial<HandlerPolicies<RefundCard>>;
@@ -51,12 +53,23 @@ export class Participant extends SagaMessages {
   }
 
   /** Starts a process; handlers outside a transaction write past the bus, as a card provider does. */
-  async start({ isTransactional = true, charge = {}, refund = {}, charging, refunding }: Handling = {}): Promise<Holdfast> {
+  async start({
+    isTransactional = true,
+    isRemembering = true,
+    charge = {},
+    refund = {},
+    charging,
+    refunding,
+  }: Handling = {}): Promise<Holdfast> {
     const bus = new Holdfast(
       { service: 'cards', transport: this.transport(), store: typeorm({ dataSource: this.source, lanes: 2 }) },
       { logger: silentLogger },
     );
-    const policies = { transactional: isTransactional, idempotent: true, retry: { attempts: 3, backoff: { delay: '20ms' } } } as const;
+    const policies = {
+      transactional: isTransactional,
+      idempotent: isRemembering,
+      retry: { attempts: 3, backoff: { delay: '20ms' } },
+    } as const;
     bus.on(
       ChargeCard,
       async ({ orderId }, delivery) => {
@@ -72,7 +85,12 @@ export class Participant extends SagaMessages {
         await this.source.query('insert into effect (what) values ($1)', [`refund ${orderId}`]);
         await refunding?.(delivery);
       },
-      { name: 'cards.refund', compensates: ChargeCard, ...policies, ...refund } as HandlerPolicies<RefundCard>,
+      {
+        name: 'cards.refund',
+        ...(isRemembering ? { compensates: ChargeCard } : {}),
+        ...policies,
+        ...refund,
+      } as HandlerPolicies<RefundCard>,
     );
     await bus.start();
     this.buses.push(bus);
@@ -89,10 +107,10 @@ export class Participant extends SagaMessages {
     return ((await this.source.query('select what from effect order by n')) as { what: string }[]).map(({ what }) => what);
   }
 
-  /** What is remembered of the request, by its status. */
+  /** What is remembered of the request: its status, or that its undoing has not ended. */
   async memory(id = 'r'): Promise<string | undefined> {
     const rows = await this.source.query(
-      `select i.status from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id where s.name like 'cards.charge%' and i.message_id = $1`,
+      `select case when i.status = 'compensated' and i.owner_token is not null then 'undoing' else i.status end as status from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id where s.name like 'cards.charge%' and i.message_id = $1`,
       [id],
     );
     return (rows as { status: string }[])[0]?.status;
