@@ -7,6 +7,7 @@ import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
 import { endOfTrips, TRIP_DEATHS } from './support/trips.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
+import { UNDO_DEATHS } from './support/undoing.js';
 
 const LOG = {
   subscriptions: [
@@ -175,7 +176,8 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS, ...TRIP_DEATHS].map(({ at }) => at);
+    const deaths = [...CHAINS.flatMap((chain) => chain.deaths), ...METHOD_DEATHS, ...SAGA_DEATHS, ...TRIP_DEATHS, ...UNDO_DEATHS];
+    const tried = deaths.map(({ at }) => at);
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 

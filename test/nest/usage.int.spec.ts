@@ -1,4 +1,4 @@
-// Published examples (test/api/usage/01, 03, 14 and 17), run as applications: one message of each, from the method that publishes it to the row it leaves.
+// Published examples (test/api/usage/01, 03, 08, 14 and 17), run as applications: one message of each, from the method that publishes it to the row it leaves.
 import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { HoldfastModule, MessageBus, OnMessage, Outbox, UnitOfWork } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
@@ -8,8 +8,10 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { Cards, ChargeCard, Checkout, PrintInvoice } from '../api/usage/03-commands.js';
+import { Cards as Participant, Payment } from '../api/usage/08-participant.js';
 import { Shop, Warehouse } from '../api/usage/14-schemas-and-versions.js';
 import { AccountCredited, AccountDebited, Accounts, Balance, Price, PriceChanged, TrialEnded } from '../api/usage/17-delivery-options.js';
+import { SagaMessages } from '../e2e/sagas/support/saga-messages.js';
 import { silent } from './support/recording-engine.js';
 import { eventually } from './support/shop.js';
 
@@ -158,3 +160,18 @@ async function older(dataSource: DataSource, data: object): Promise<void> {
     [JSON.stringify(attributes), Buffer.from(JSON.stringify(data))],
   );
 }
+
+it('08: what a saga asks for is done and undone, or neither', async () => {
+  const { get } = await start(around([Payment]), [Participant]);
+  const source = get(DataSource);
+  const saga = new SagaMessages((sql, values) => source.query(sql, values));
+  await saga.request({ id: 'r', data: { orderId: 'o-1', amount: 5 } });
+  expect(JSON.parse((await saga.answered('r')).body)).toEqual({ paymentId: expect.any(String) });
+  await saga.undo({ id: 'u', data: { orderId: 'o-1' } });
+  await saga.answered('u');
+  await saga.undo({ id: 'v', request: 'never', data: { orderId: 'o-2' } });
+  await saga.answered('v');
+  await saga.request({ id: 'never', data: { orderId: 'o-2', amount: 7 } });
+  expect(await saga.answered('never')).toMatchObject({ type: 'holdfast.refusal' });
+  expect(await source.getRepository(Payment).find()).toMatchObject([{ orderId: 'o-1', amount: 5, refunded: true }]);
+});

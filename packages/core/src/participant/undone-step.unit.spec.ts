@@ -38,7 +38,7 @@ function built(
     transport: 'test',
     hasStore,
     maxConcurrency: 20,
-    undoRetentionMs: 1000,
+    undoRetentionMs: 1,
     limits: limitsFrom(),
     defaults: {},
     problem: (text: string) => void problems.push(text),

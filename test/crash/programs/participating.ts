@@ -1,0 +1,48 @@
+// The other end of a saga's step: charges and refunds, one row of `effect` each. Options in PARTICIPATING_OPTIONS; it dies where HOLDFAST_FAILPOINT says.
+import 'reflect-metadata';
+import { Command, type HandlerPolicies, Holdfast, Message, silentLogger } from '@holdfast/core';
+import { database } from '@holdfast/transport-database';
+import { rabbitmq } from '@holdfast/transport-rabbitmq';
+import { typeorm } from '@holdfast/typeorm';
+import { DataSource } from 'typeorm';
+
+/** What the program is told when it starts. */
+export interface ParticipatingOptions {
+  readonly url: string;
+  /** Undefined: over the database. */
+  readonly broker?: { readonly url: string; readonly exchange: string };
+  readonly isTransactional: boolean;
+}
+
+@Message('card.charge')
+class ChargeCard extends Command<{ paid: boolean }> {
+  orderId!: string;
+}
+
+@Message('card.refund')
+class RefundCard extends Command {
+  orderId!: string;
+}
+
+async function main(): Promise<void> {
+  const { url, broker, isTransactional } = JSON.parse(process.env.PARTICIPATING_OPTIONS ?? '{}') as ParticipatingOptions;
+  const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
+  const transport = broker === undefined ? database() : rabbitmq(broker);
+  const bus = new Holdfast({ service: 'cards', transport, store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });
+  const effect = (what: string) => dataSource.query('insert into effect (subscription, message_id) values ($1, $2)', [what, 'r']);
+  const policies = { transactional: isTransactional, idempotent: { lockTtl: '1s' } } as const;
+  bus.on(
+    ChargeCard,
+    async () => {
+      await effect('charge');
+      return { paid: true };
+    },
+    { name: 'charge', ...policies } as HandlerPolicies<ChargeCard>,
+  );
+  bus.on(RefundCard, () => effect('refund'), { name: 'refund', compensates: ChargeCard, ...policies } as HandlerPolicies<RefundCard>);
+  await bus.start();
+  process.stdin.on('end', () => process.exit(3)).resume();
+  process.stdout.write('ready\n');
+}
+
+if (process.env.PARTICIPATING_OPTIONS !== undefined) void main();

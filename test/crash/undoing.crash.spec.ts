@@ -1,0 +1,42 @@
+// A process dies when it undoes a request: the request is undone once, or never runs.
+import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { openArena } from './support/arena.js';
+import { buildPrograms } from './support/program.js';
+import { endOfUndoing, UNDO_DEATHS, type UndoDeath } from './support/undoing.js';
+
+jest.setTimeout(120_000);
+
+async function expectUndone(death: UndoDeath, broker?: { url: string; exchange: string }): Promise<void> {
+  const arena = await openArena();
+  const { effects, memory, ...end } = await endOfUndoing(arena, death, broker);
+  await arena.close();
+  const refunds = death.isRepeated ? ['refund', 'refund'] : ['refund'];
+  const expected = death.hasRun ? { effects: ['charge', ...refunds], memory: ['compensated'] } : { effects: [], memory: ['cancelled'] };
+  expect({ effects, memory, ...end }).toEqual({
+    signal: 'SIGKILL',
+    answer: 'holdfast.reply',
+    ...expected,
+  });
+}
+
+const TITLE = 'at $at, transactional $isTransactional, of a request that has run: $hasRun';
+
+// Side by side: most of their time is waiting until a dead process is found.
+describe('over the database, a request is undone once, or never runs, when the process dies', () => {
+  beforeAll(buildPrograms);
+
+  it.concurrent.each(UNDO_DEATHS)(TITLE, (death) => expectUndone(death));
+});
+
+describeWithRabbit('over RabbitMQ, a request is undone once, or never runs, when the process dies', () => {
+  let area: RabbitArea;
+  beforeAll(async () => {
+    buildPrograms();
+    area = await openRabbit();
+  });
+  afterAll(() => area.drop());
+
+  it.concurrent.each(UNDO_DEATHS.filter(({ at }) => at === 'guard:after-write'))(TITLE, (death) =>
+    expectUndone(death, { url: area.url, exchange: area.name() }),
+  );
+});
