@@ -4,6 +4,7 @@ import {
   Compensate,
   DeadLetters,
   Delivery,
+  getDelivery,
   HoldfastModule,
   Idempotent,
   OnMessage,
@@ -16,7 +17,8 @@ import { HoldfastTesting } from '@holdfast/nest/testing';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
 import { typeorm } from '@holdfast/typeorm';
-import { Injectable, Module, type Type } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Inject, Injectable, Module, Scope, type Type, UseGuards } from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
@@ -116,6 +118,39 @@ it('what undoes a handler is given its message as an instance, and the delivery'
   await trips.customerCancelled('t-1');
   await app.get(HoldfastTesting).settled();
   expect(undone).toEqual([true, 3, true, 'cars.rent.undo', 't-1']);
+});
+
+it('what undoes a handler of a request-scoped class has an instance of its own, with the delivery as its request, and guards let it through', async () => {
+  const undone: unknown[] = [];
+  const guarded: string[] = [];
+  @Injectable()
+  class Guard implements CanActivate {
+    canActivate(context: ExecutionContext): boolean {
+      guarded.push(String(getDelivery(context)?.subscription));
+      return true;
+    }
+  }
+  @Injectable({ scope: Scope.REQUEST })
+  class Cars {
+    constructor(@Inject(REQUEST) private readonly request: Delivery) {}
+
+    @OnMessage(TripRequested, { name: 'cars.rent' })
+    @Compensate('giveBack')
+    @Idempotent()
+    @Transactional()
+    async rent(_event: TripRequested): Promise<void> {}
+
+    @UseGuards(Guard)
+    async giveBack({ tripId }: TripRequested): Promise<void> {
+      undone.push(tripId, this.request.subscription);
+    }
+  }
+  const trips = await started(HoldfastTesting.inMemory(modules([Guard, Cars], inMemory())));
+  await trips.request('t-1', 3);
+  await app.get(HoldfastTesting).settled();
+  await trips.customerCancelled('t-1');
+  await app.get(HoldfastTesting).settled();
+  expect({ undone, guarded }).toEqual({ undone: ['t-1', 'cars.rent.undo'], guarded: ['cars.rent.undo'] });
 });
 
 it('what undoes a handler is tried as often as its own @Retry says, and then waits for a person', async () => {

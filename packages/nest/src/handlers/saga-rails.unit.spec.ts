@@ -1,4 +1,5 @@
 import { Inject, Injectable, Scope } from '@nestjs/common';
+import { EventPattern } from '@nestjs/microservices';
 import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { Command, Compensate, Idempotent, Message, OnMessage, Retry, Saga, SagaContext, Step, Transactional } from '../index.js';
 
@@ -62,18 +63,25 @@ describe('the start is refused', () => {
       @Idempotent({ key: () => 'k' })
       async undo(_saga: SagaContext<State>): Promise<void> {}
     }
+    class NoHandler {
+      @EventPattern<string>('trip.requested')
+      @Compensate('undo')
+      async it(_saga: SagaContext<State>): Promise<void> {}
+      async undo(_saga: SagaContext<State>): Promise<void> {}
+    }
     @Saga('circle', { version: 1 })
     class Circle {
       @Step()
       @Compensate('one')
       async one(_saga: SagaContext<State>): Promise<void> {}
     }
-    expect(await problemsOf(recordingApp({ providers: [NoSaga, Twice, Circle] }))).toEqual([
+    expect(await problemsOf(recordingApp({ providers: [NoSaga, Twice, NoHandler, Circle] }))).toEqual([
       'NoSaga is no saga: put @Saga on it',
       'Twice: @Transactional stands on the step it, which has a unit of work already: remove it',
       "Twice: @Idempotent stands on the step it, whose effect is one commit with the saga's progress: remove it",
       'Twice: @Transactional stands on the compensation undo, which has a unit of work already: remove it',
       "Twice: @Idempotent stands on the compensation undo, whose effect is one commit with the saga's progress: remove it",
+      '@Compensate stands on NoHandler.it, which is no step of a saga and no handler with @OnMessage: move it to one',
       'Circle: one is a step, and @Compensate names it as what undoes one: give that a method of its own',
     ]);
   });

@@ -20,6 +20,10 @@ export class SagaRegistrar {
       ({ metadata: { step, compensate, subscription } }) => step !== undefined || (compensate !== undefined && subscription === undefined),
     );
     if (description === undefined && steps.length === 0) return [];
+    if (description === undefined && steps.every(({ metadata }) => metadata.step === undefined))
+      return steps.map(
+        ({ target }) => `@Compensate stands on ${target}, which is no step of a saga and no handler with @OnMessage: move it to one`,
+      );
     for (const method of steps) this.declare(prototype, method);
     const [instance] = instances;
     const name = prototype.constructor.name;
