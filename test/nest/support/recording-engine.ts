@@ -20,6 +20,7 @@ export class RecordingEngine {
   readonly transcript: string[] = [];
   readonly bus = {};
   readonly sagas = {};
+  readonly branches = {};
   readonly unitOfWork = {};
   readonly deadLetters = {};
   readonly outbox = {};

@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import type { MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
 import type { StepOptions } from '../saga/saga.decorators.js';
+import type { TryConfirmCancelOptions } from '../try-confirm-cancel/try-definition.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import type { SubscriptionOptions } from './subscription-options.js';
@@ -25,6 +26,8 @@ export interface MethodMetadata {
   readonly step?: StepOptions;
   /** Name of the method that undoes this step. */
   readonly compensate?: string;
+  /** Options of `@TryConfirmCancel`: this method is a try. */
+  readonly tryConfirmCancel?: TryConfirmCancelOptions;
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */
@@ -84,7 +87,7 @@ export function declareMethod<K extends keyof MethodMetadata>(decoration: Decora
 }
 
 function isPolicy(kind: string): boolean {
-  return kind === 'retry' || kind === 'idempotent' || kind === 'transactional';
+  return kind === 'retry' || kind === 'idempotent' || kind === 'transactional' || kind === 'tryConfirmCancel';
 }
 
 /**

@@ -23,6 +23,7 @@ const DECISIONS_TRIM_BATCH = 5000;
 /** A start under the id of a saga that ended is recognised for so long. */
 const SAGAS_KEPT_MS = 30 * 86_400_000;
 const SAGAS_TRIM_BATCH = 1000;
+const BRANCHES_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
 
@@ -141,7 +142,12 @@ export class Housekeeper {
     const receipts = await this.context.store.receipts.trim(RECEIPTS_TRIM_BATCH);
     const decisions = await this.context.store.halfMessages.trim(this.context.retentionMs, DECISIONS_TRIM_BATCH);
     const sagas = await this.context.store.sagas.operations.trim(SAGAS_KEPT_MS, SAGAS_TRIM_BATCH);
-    const isMore = sagas === SAGAS_TRIM_BATCH || decisions === DECISIONS_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
+    const branches = await this.context.store.branches.operations.trim(this.context.retentionMs, BRANCHES_TRIM_BATCH);
+    const isMore =
+      branches === BRANCHES_TRIM_BATCH ||
+      sagas === SAGAS_TRIM_BATCH ||
+      decisions === DECISIONS_TRIM_BATCH ||
+      receipts === RECEIPTS_TRIM_BATCH;
     return isMore || rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH;
   }
 }

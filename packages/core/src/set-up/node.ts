@@ -23,6 +23,7 @@ import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.j
 import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, servingOf, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
+import { branchRunnerOf, tellUnservedBranches } from './branches-of-process.js';
 import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
 import { sharedCommands } from './shared-commands.js';
@@ -99,6 +100,7 @@ export class Node {
     const subscriptions = await this.register(store, built);
     const connections = new Permits(store?.maxConcurrency ?? Number.POSITIVE_INFINITY);
     this.sagas = sagaRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
+    assembly.branchRunner = branchRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
     const parts = { assembly, inHand: this.inHand, connections, sharing: this.sagas === undefined ? 0 : 1 };
     this.pipelines = pipelinesOf({ ...parts, onStored: () => this.retries?.nudge() }, subscriptions);
     this.assertNotStopping();
@@ -193,7 +195,7 @@ export class Node {
     await this.within(
       timeoutMs + RETURN_MS,
       'the intake',
-      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop()]),
+      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop(), this.assembly.branchRunner?.stop()]),
     );
     deadline.cancel();
     // Handlers in hand may have waited for replies; from now on none comes.
@@ -242,6 +244,7 @@ export class Node {
       this.assembly.halfMessages?.isBusy ? ['half messages'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
       this.sagas?.isBusy ? ['sagas'] : [],
+      this.assembly.branchRunner?.isBusy ? ['branches of tries'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transports.isBusy ? ['the transport'] : [],
       this.assembly.requests.isSending ? ['requests that are sent'] : [],
@@ -346,7 +349,7 @@ export class Node {
   private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
-    await tellUnserved(store, assembly);
+    await Promise.all([tellUnserved(store, assembly), tellUnservedBranches(store, assembly)]);
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
     const { all, further } = assembly.transports;
     const [main] = all as [NamedTransport];
@@ -357,6 +360,7 @@ export class Node {
     this.retries.start();
     assembly.sagaRunner = this.sagas;
     this.sagas?.start();
+    assembly.branchRunner?.start();
     if (!isSending) this.storedReplies = new StoredReplies({ store: store.replies, nodeId: assembly.nodeId, scheduler, logger });
     this.housekeeper?.start();
     if (all.some(({ transport }) => !transport.capabilities.readsLog)) {

@@ -10,6 +10,7 @@ import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.
 import { twinParameter } from './parameter-type.js';
 import { problemsOf } from './problems.js';
 import { SagaRegistrar } from './saga.registrar.js';
+import { TryRegistrar } from './try.registrar.js';
 
 /** Says when: brings what the explorer found to the engine, and what is wrong with it to the list of problems. */
 @Injectable()
@@ -22,6 +23,7 @@ export class HoldfastRegistrar {
     @Inject(HandlerContext) private readonly context: HandlerContext,
     @Inject(PatternRegistrar) private readonly patterns: PatternRegistrar,
     @Inject(SagaRegistrar) private readonly sagas: SagaRegistrar,
+    @Inject(TryRegistrar) private readonly tries: TryRegistrar,
   ) {}
 
   /** Gives instances that Nest did not make (factories, values) the host their decorated methods need. */
@@ -46,7 +48,9 @@ export class HoldfastRegistrar {
     for (const one of found) {
       for (const method of one.methods) this.report(foreignDecorators(method.target, this.accessor.metadataKeys(method)));
       this.report(this.sagas.register(one));
-      this.report(this.host.prepare(one.prototype));
+      const tries = this.tries.register(one);
+      // What is wrong with a try has been told once then.
+      this.report(tries.length > 0 ? tries : this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }
     for (const [name, handlers] of names)

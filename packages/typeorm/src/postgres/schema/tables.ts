@@ -26,6 +26,8 @@ export class Tables {
   readonly guard: string;
   readonly saga: string;
   readonly sagaHistory: string;
+  /** Calls of tries. */
+  readonly branch: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -57,6 +59,7 @@ export class Tables {
     this.guard = at('guard');
     this.saga = at('saga');
     this.sagaHistory = at('saga_history');
+    this.branch = at('branch');
     this.probe = at('probe');
   }
 
