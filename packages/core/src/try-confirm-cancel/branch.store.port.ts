@@ -81,8 +81,8 @@ export interface BranchStore {
 /** What works on branches once their unit has ended, or should have. */
 export interface BranchWorkStore {
   /**
-   * Takes branches that are due and that nobody alive works on, those of processes that died, and those whose time is up, committed at once. Where a confirm
-   * or cancel was in hand of a process that died, a death is counted.
+   * Takes branches that are due and that nobody alive works on, and those whose time is up, committed at once. Those of a process that died are due as soon as
+   * it is taken out (`NodeStore.reap`); where it had a confirm or cancel in hand, a death is counted.
    */
   claim(terms: BranchTerms): Promise<ClaimedBranches>;
   /** Gives claims back: others may take them at once. */

@@ -25,24 +25,18 @@ export class PostgresBranchWork implements BranchWorkStore {
   constructor(private readonly context: PostgresContext) {
     const { branch, guard, node } = context.tables;
     const now = (parameter: string) => `(clock_timestamp() + ${parameter}::float8 * interval '1 millisecond')`;
-    const isOrphan = `not exists (select from ${node} n where n.id = b.worker)`;
-    const ours = `b.service = $1 and b.method = any($3::text[]) and b.id <> all($4::text[])`;
-    // The time in a subquery of its own: an index is not searched for what may be another time in each row. Two looks, each over an index of its own: what is
-    // due, and what belongs to processes that others have taken out as dead (nodes), whose time may not be up.
+    // The time in a subquery of its own: an index is not searched for what may be another time in each row.
+    // What a process that died has left behind is made due by whoever takes it out (nodes).
     this.claimStatement = prepared(
       `with due as (
          select b.id, b.worker, b.status from ${branch} b
-         where ${ours} and b.due_at <= (select ${now('$2')})
-           and (b.worker is null or b.worker = $5::uuid or b.status = 'trying' or ${isOrphan})
+         where b.service = $1 and b.method = any($3::text[]) and b.id <> all($4::text[]) and b.due_at <= (select ${now('$2')})
+           and (b.worker is null or b.worker = $5::uuid or b.status = 'trying' or not exists (select from ${node} n where n.id = b.worker))
          order by b.due_at limit $6 for update of b skip locked),
-       left_behind as (
-         select b.id, b.worker, b.status from ${branch} b
-         where ${ours} and b.due_at > (select ${now('$2')}) and b.worker is not null and ${isOrphan}
-         limit $6 for update of b skip locked),
        claimed as (
-         update ${branch} b set worker = $5::uuid, due_at = least(b.due_at, ${now('$2')}),
+         update ${branch} b set worker = $5::uuid,
            deaths = b.deaths + case when d.worker <> $5::uuid and d.status <> 'trying' then 1 else 0 end
-         from (select * from due union all (select * from left_behind) limit $6) d where b.id = d.id returning b.id, b.due_at)
+         from due d where b.id = d.id returning b.id, b.due_at)
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all
        select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
