@@ -5,6 +5,7 @@ import { type Chain, DEATHS_IN_KAFKA, die, dieInWork, leaveFailed, type Scene } 
 import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
+import { endOfTries, TRY_DEATHS } from './support/tries.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 
 const LOG = {
@@ -174,7 +175,7 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS].map(({ at }) => at);
+    const tried = [...CHAINS.flatMap(({ deaths }) => deaths), ...METHOD_DEATHS, ...SAGA_DEATHS, ...TRY_DEATHS].map(({ at }) => at);
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 
@@ -205,6 +206,16 @@ describe('kill -9 at every failpoint', () => {
     async (death) => {
       const arena = await openArena();
       expect(await endOfSagas(arena, death)).toEqual({ signal: 'SIGKILL', wrong: [], ended: 9 });
+      await arena.close();
+    },
+    120_000,
+  );
+
+  it.concurrent.each(TRY_DEATHS)(
+    'at $at (hit $hit) of a try it is confirmed where its unit has committed and cancelled where it has not, once, and points add up',
+    async (death) => {
+      const arena = await openArena();
+      expect(await endOfTries(arena, death)).toEqual({ signal: 'SIGKILL', faults: [] });
       await arena.close();
     },
     120_000,

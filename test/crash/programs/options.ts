@@ -105,6 +105,13 @@ export interface Starting {
   readonly how: 'well' | 'refused' | 'refused at commit';
 }
 
+/** Units that call tries: they commit, also where the first confirm is refused by its COMMIT, or are rolled back, or refused by theirs. */
+export interface Trying {
+  readonly prefix: string;
+  readonly count: number;
+  readonly how: 'well' | 'stubborn' | 'refused' | 'refused at commit';
+}
+
 /** What an operator does with dead letters. */
 export interface Repair {
   readonly how: 'redrive' | 'discard';
@@ -129,6 +136,8 @@ export interface ProgramOptions {
   readonly methods?: readonly Guarding[];
   /** It works on sagas. */
   readonly hasSagas?: boolean;
+  /** It calls tries. */
+  readonly hasTries?: boolean;
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
@@ -151,6 +160,8 @@ export type Line =
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
   | { readonly e: 'repaired'; readonly count: number }
   | { readonly e: 'started sagas'; readonly prefix: string }
+  /** Of a unit that called tries: `committed`, or the code of its error. */
+  | { readonly e: 'unit ended'; readonly id: string; readonly code: string }
   /** `by`: the process that did it. */
   | { readonly e: 'returned'; readonly key: string; readonly by: number }
   /** The most it ever had in memory. */
@@ -166,6 +177,7 @@ export type Order =
   | { readonly repair: Repair }
   | { readonly call: { readonly method: string; readonly key: string } }
   | { readonly startSagas: Starting }
+  | { readonly callTries: Trying }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

@@ -16,6 +16,7 @@ import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { orderSaga, startSagas } from './sagas.js';
 import { spool } from './spool-transport.js';
+import { callTries, purseTries } from './tries.js';
 
 type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
 
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   const saga = orderSaga(dataSource);
   if (options.hasSagas) bus.saga(saga);
+  const tries = options.hasTries ? purseTries(bus, dataSource) : undefined;
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
@@ -52,6 +54,8 @@ async function main(): Promise<void> {
     else if ('startSagas' in order) {
       await startSagas(bus, saga, order.startSagas);
       say({ e: 'started sagas', prefix: order.startSagas.prefix });
+    } else if ('callTries' in order) {
+      if (tries !== undefined) await callTries(bus, dataSource, { ...order.callTries, tries });
     } else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);

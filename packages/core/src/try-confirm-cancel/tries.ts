@@ -53,14 +53,16 @@ export class Tries {
     const stored = encodeArguments(args, name);
     const call: TryCall = { id: uuidv7(clock, random), definition, isOver: false, own: undefined, hasBegun: false };
     let isRegistered = false;
-    const offer = () => {
+    let noted: Promise<void> | undefined;
+    const offer = async () => {
+      await noted;
       if (isRegistered) runner()?.offer(call.id);
     };
     unit.onEnd(() => {
       call.isOver = true;
       // Whoever called it does not wait for it any more, and its cancel would have to.
       call.own?.breakOff(timeoutMs);
-      offer();
+      void offer();
     });
     const server = await store.register({ id: call.id, method: name, arguments: stored, timeoutMs });
     isRegistered = true;
@@ -70,9 +72,9 @@ export class Tries {
       units.beforeCommit(() => this.decideWith(unit.transaction, { id: call.id, server }));
       return result;
     } catch (error) {
-      // What nobody called has nothing to cancel; where that cannot be written down, the cancel finds out itself.
-      if (!call.hasBegun) await store.work.unbegun(call.id).catch(() => undefined);
-      offer();
+      // What nobody called has nothing to cancel; where that cannot be written down, the cancel finds out itself. Not waited for: there may be no connection.
+      if (!call.hasBegun) noted = store.work.unbegun(call.id).catch(() => undefined);
+      void offer();
       throw error;
     }
   }
@@ -84,14 +86,26 @@ export class Tries {
   }
 
   private async run(call: TryCall, method: () => Promise<unknown>): Promise<unknown> {
-    const { units, dataSource, clock } = this.parts;
-    const { name, timeoutMs } = call.definition;
+    const { dataSource, clock } = this.parts;
+    const { name } = call.definition;
     const startedMs = clock.monotonicMs();
     this.assertGoingOn(call);
-    const result = await units.run({ dataSource, propagation: 'REQUIRES_NEW', timeout: timeoutMs }, () => this.inOwnUnit(call, method));
+    const result = await this.ownUnit(call, dataSource, () => this.inOwnUnit(call, method));
     failpoint('try:after-commit');
     emit('branch:tried', () => ({ branch: call.id, method: name, durationMs: clock.monotonicMs() - startedMs }));
     return result;
+  }
+
+  private async ownUnit<T>({ id, definition }: TryCall, dataSource: string, work: () => Promise<T>): Promise<T> {
+    const { name, timeoutMs } = definition;
+    try {
+      return await this.parts.units.run({ dataSource, propagation: 'REQUIRES_NEW', timeout: timeoutMs }, work);
+    } catch (error) {
+      // Of the calling unit it is known that it does not commit.
+      throw isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')
+        ? hfError('HF_TCC_COMMIT_UNKNOWN', { method: name, id }, { cause: error })
+        : error;
+    }
   }
 
   private async inOwnUnit(call: TryCall, method: () => Promise<unknown>): Promise<unknown> {
@@ -107,10 +121,7 @@ export class Tries {
     this.assertGoingOn(call);
     call.hasBegun = true;
     const { dataSource: elsewhere } = definition;
-    const result =
-      elsewhere === undefined
-        ? await method()
-        : await units.run({ dataSource: elsewhere, propagation: 'REQUIRES_NEW', timeout: timeoutMs }, method);
+    const result = elsewhere === undefined ? await method() : await this.ownUnit(call, elsewhere, method);
     const stored = encodeResult(result, name);
     failpoint('try:after-call');
     await own.inTurn((tx) => store.finish(tx, id, stored));

@@ -22,10 +22,18 @@ export interface Obstacles {
   retry?: number | RetryOptions;
 }
 
+/** How a process is opened. */
+export interface OpenOptions {
+  readonly poolSize?: number;
+  /** Instead of the bank's own address. */
+  readonly url?: string;
+}
+
 /** A database with accounts, and processes on it. */
 export interface Bank {
   readonly url: string;
-  open(obstacles?: Obstacles, options?: { readonly poolSize?: number; readonly url?: string }): Promise<BankProcess>;
+  /** @param set called before the start */
+  open(obstacles?: Obstacles, options?: OpenOptions, set?: (process: BankProcess) => void): Promise<BankProcess>;
   /** Frozen points, and what is missing or there twice. */
   books(): Promise<{ readonly balances: Record<string, number>; readonly frozen: number; readonly taken: number; readonly lost: number }>;
   branches(): Promise<readonly { readonly method: string; readonly status: string }[]>;
@@ -55,9 +63,11 @@ export async function openBank(): Promise<Bank> {
   const open: BankProcess[] = [];
   return {
     url: borrowed.url,
-    open: async (obstacles = {}, { poolSize = 10, url = borrowed.url } = {}) => {
-      const process = await start(obstacles, { url, poolSize });
+    open: async (obstacles = {}, { poolSize = 10, url = borrowed.url } = {}, set = () => undefined) => {
+      const process = await made(obstacles, { url, poolSize });
       open.push(process);
+      set(process);
+      await process.bus.start();
       return process;
     },
     books: async () => {
@@ -81,7 +91,7 @@ export async function openBank(): Promise<Bank> {
   };
 }
 
-async function start(obstacles: Obstacles, { url, poolSize }: { readonly url: string; readonly poolSize: number }): Promise<BankProcess> {
+async function made(obstacles: Obstacles, { url, poolSize }: Required<OpenOptions>): Promise<BankProcess> {
   const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
   const bus = new Holdfast({ service: 'bank', transport: database(), store: typeorm({ dataSource, lanes: 4 }) }, { logger: silentLogger });
   const { timeout = '20s' as const, retry = QUICKLY } = obstacles;
@@ -132,7 +142,6 @@ async function start(obstacles: Obstacles, { url, poolSize }: { readonly url: st
       },
     ),
   );
-  await bus.start();
   return {
     bus,
     dataSource,

@@ -39,6 +39,11 @@ export const TRY_ERRORS = {
       'The try {method} ({id}) may not begin: its branch was decided against before, at its time-out of {timeoutMs} ms or because this process was taken for dead.',
     fix: 'The calling unit is rolled back; do it again, with a longer timeout where it needs one.',
   },
+  HF_TCC_COMMIT_UNKNOWN: {
+    category: 'transient',
+    sentence: 'The connection broke during the COMMIT of the try {method} ({id}): nobody knows yet whether it is done.',
+    fix: 'The calling unit is rolled back, and what the try did is cancelled; do it again.',
+  },
   HF_TCC_DECIDED: {
     category: 'transient',
     sentence:
