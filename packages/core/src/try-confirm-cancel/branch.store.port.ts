@@ -1,6 +1,6 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Savepoint, Transaction } from '../unit-of-work/transaction.port.js';
-import type { BranchChange, BranchProgress, BranchSight } from './branch-decisions.js';
+import type { BranchChange, BranchProgress, BranchSight, BranchStatus } from './branch-decisions.js';
 import type { BranchFilter, BranchInfo } from './branches.js';
 
 /** A branch that begins. */
@@ -104,12 +104,12 @@ export interface BranchWorkStore {
 export interface BranchOperationStore {
   find(id: string): Promise<BranchInfo | undefined>;
   list(filter: BranchFilter & Page): Promise<Paged<BranchInfo>>;
-  /** Changes a branch and writes down who did it, in one transaction; the name of its try, undefined when there is none. Nothing is written when `change` throws. */
+  /** Changes a parked branch and writes down who did it, in one transaction; how another one stands, undefined when there is none. */
   operate(
     id: string,
     action: OperatorAction & { readonly name: string },
     change: (progress: BranchProgress) => BranchChange,
-  ): Promise<string | undefined>;
+  ): Promise<{ readonly method: string; readonly status: BranchStatus } | undefined>;
   /** Branches that have not ended, of other tries than these: how many of each. */
   openBesides(methods: readonly string[]): Promise<readonly { readonly method: string; readonly count: number }[]>;
   /** Deletes branches that ended longer ago, and decisions that nobody can ask for any more, a bounded number of each; how many branches. */

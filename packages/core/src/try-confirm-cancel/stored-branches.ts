@@ -56,12 +56,9 @@ export class StoredBranches extends Branches {
     const { store, isInUnit } = this.parts;
     if (isInUnit()) throw hfError('HF_TCC_REPAIR_IN_TRANSACTION', { action: action.name, id });
     if (!action.by) throw hfError('HF_OPERATOR_REASON', { action: action.name, field: 'by' });
-    const method = await store.operate(id, action, (progress) => {
-      const { status, operation } = progress;
-      if (status !== 'parked' || operation === undefined) throw hfError('HF_TCC_NOT_PARKED', { action: action.name, id, status });
-      return change(progress, operation);
-    });
-    if (method === undefined) throw hfError('HF_TCC_UNKNOWN', { id });
-    return method;
+    const found = await store.operate(id, action, (progress) => change(progress, progress.operation as BranchOperation));
+    if (found === undefined) throw hfError('HF_TCC_UNKNOWN', { id });
+    if (found.status !== 'parked') throw hfError('HF_TCC_NOT_PARKED', { action: action.name, id, status: found.status });
+    return found.method;
   }
 }

@@ -1,4 +1,5 @@
 import type { ContractCase } from './contract-case.js';
+import { BRANCH_FACTS } from './store-branches.contract.js';
 import { DEAD_LETTER_FACTS } from './store-dead-letters.contract.js';
 import { DEATH_FACTS } from './store-deaths.contract.js';
 import { DELIVERY_FACTS } from './store-deliveries.contract.js';
@@ -24,6 +25,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...TRANSPORT_FACTS,
     ...HALF_MESSAGE_FACTS,
     ...SAGA_FACTS,
+    ...BRANCH_FACTS,
     ...INBOX_FACTS,
     ...REPLY_FACTS,
     ...DELIVERY_FACTS,

@@ -4,6 +4,7 @@ import {
   type BranchInfo,
   type BranchOperationStore,
   type BranchProgress,
+  type BranchStatus,
   hfError,
   type OperatorAction,
   type Page,
@@ -55,23 +56,25 @@ export class PostgresBranchOperations implements BranchOperationStore {
     return { items, next: rows.length > limit ? items.at(-1)?.id : undefined };
   }
 
-  operate(
+  async operate(
     id: string,
     { name, ...action }: OperatorAction & { readonly name: string },
     change: (progress: BranchProgress) => BranchChange,
-  ): Promise<string | undefined> {
+  ): Promise<{ readonly method: string; readonly status: BranchStatus } | undefined> {
     const { context } = this;
-    return context.pool.transaction(async (sql) => {
+    const parked = await context.pool.transaction(async (sql) => {
+      // What is in work is locked for as long as its attempt takes, and is not parked.
       const { rows } = await sql.run<BranchRow>({
-        text: `select ${COLUMNS} from ${context.tables.branch} b where b.service = $1 and b.id = $2 for update of b`,
+        text: `select ${COLUMNS} from ${context.tables.branch} b where b.service = $1 and b.id = $2 and b.status = 'parked' for update of b`,
         values: [context.service, id],
       });
       const [row] = rows;
       if (row === undefined) return undefined;
       await sql.run(this.work.changing(id, change(progressOf(row))));
       await audit(sql, context, { action: `branch ${name}`, target: id, ...action });
-      return row.method;
+      return row;
     });
+    return parked ?? this.find(id);
   }
 
   async openBesides(methods: readonly string[]): Promise<readonly { readonly method: string; readonly count: number }[]> {

@@ -7,6 +7,8 @@ import { DECISION, LOCKED_COLUMNS, SCOPE, storedOf } from './branch-rows.js';
 
 /** Longest wait for a unit that has written its decision and not ended. */
 const LOCK_TIMEOUT = '100ms';
+/** A branch whose time is up is taken from a process that lives: whoever takes it has it for so long before the next one may. */
+const OVERDUE = '10 seconds';
 const LOCK_NOT_AVAILABLE = '55P03';
 
 interface ClaimRow {
@@ -29,14 +31,14 @@ export class PostgresBranchWork implements BranchWorkStore {
     // What a process that died has left behind is made due by whoever takes it out (nodes).
     this.claimStatement = prepared(
       `with due as (
-         select b.id, b.worker, b.status from ${branch} b
+         select b.id, b.worker, b.status, b.due_at from ${branch} b
          where b.service = $1 and b.method = any($3::text[]) and b.id <> all($4::text[]) and b.due_at <= (select ${now('$2')})
            and (b.worker is null or b.worker = $5::uuid or b.status = 'trying' or not exists (select from ${node} n where n.id = b.worker))
          order by b.due_at limit $6 for update of b skip locked),
        claimed as (
-         update ${branch} b set worker = $5::uuid,
+         update ${branch} b set worker = $5::uuid, due_at = case when b.status = 'trying' then ${now('$2')} + interval '${OVERDUE}' else b.due_at end,
            deaths = b.deaths + case when d.worker <> $5::uuid and d.status <> 'trying' then 1 else 0 end
-         from due d where b.id = d.id returning b.id, b.due_at)
+         from due d where b.id = d.id returning b.id, d.due_at)
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all
        select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
