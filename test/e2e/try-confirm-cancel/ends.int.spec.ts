@@ -104,6 +104,26 @@ describe('a confirm', () => {
   });
 });
 
+it('a unit with one try, and nothing else, is four commits in six round trips', async () => {
+  const proxy = await countingProxy(bank.url);
+  try {
+    const process = await bank.open({}, { url: proxy.url });
+    await process.bus.unitOfWork.run(() => process.hold('o-1'));
+    await ended(bank, 1);
+    await process.close();
+    const sent = proxy.conversations.flat().map((roundTrip) => roundTrip.sent);
+    const ofTries = sent.filter(
+      (text) => /holdfast_branch|try-confirm-cancel|is_tried = true/.test(text) && !/with due as|delete from|count\(\*\)|create/.test(text),
+    );
+    const whats = ofTries.map((text) => (/insert into \S*branch/.test(text) ? 'register' : /for update/.test(text) ? 'lock' : 'end'));
+    expect(whats.sort()).toEqual(['end', 'end', 'end', 'lock', 'lock', 'register']);
+    // The first commits by itself.
+    expect(ofTries.filter((text) => text.includes('COMMIT'))).toHaveLength(3);
+  } finally {
+    await proxy.close();
+  }
+});
+
 describe('a cancel', () => {
   it('that fails is undone and tried again', async () => {
     let attempts = 0;

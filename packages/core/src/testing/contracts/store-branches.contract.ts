@@ -42,7 +42,11 @@ async function scene(fixture: StoreFixture) {
       return typeof locked === 'string' ? locked : locked.branch;
     });
   /** Locks, changes and commits. */
-  const change = (id: string, progress: BranchProgress, afterMs?: number, process = one) =>
+  const change = (
+    id: string,
+    progress: BranchProgress,
+    { afterMs, process = one }: { readonly afterMs?: number; readonly process?: StoreProcess } = {},
+  ) =>
     inTransaction(process, async (tx) => {
       await process.store.branches.work.lock(tx, id, { waits: false });
       await process.store.branches.work.change(tx, id, { progress, afterMs });
@@ -198,12 +202,12 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
   }) => {
     await registering('b1', { timeoutMs: 0 });
     await claim();
-    await change('b1', WAITING, 0);
+    await change('b1', WAITING, { afterMs: 0 });
     await claim();
     await one.store.nodes.leave(one.nodeId);
     assert.deepEqual(await claim(other), ['b1']);
     assertFields(await look('b1', other), { deaths: 1, progress: WAITING, revision: 1n });
-    await change('b1', WAITING, 0, other);
+    await change('b1', WAITING, { afterMs: 0, process: other });
     await claim(other);
     assertFields(await look('b1', other), { deaths: 0, revision: 2n });
   },
@@ -253,7 +257,7 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
   },
   'are due again when they say, and not when they have ended or wait for a person': async ({ registering, change, work }) => {
     for (const id of ['later', 'ended', 'parked']) await registering(id, { timeoutMs: 0 });
-    await change('later', WAITING, MINUTE_MS);
+    await change('later', WAITING, { afterMs: MINUTE_MS });
     await change('ended', CONFIRMED);
     await change('parked', PARKED);
     const { ids, nextDueMs } = await work.claim({ methods: [METHOD], inHand: [], limit: 10 });
