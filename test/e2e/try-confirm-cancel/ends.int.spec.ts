@@ -210,9 +210,16 @@ describe('a branch that is parked', () => {
   });
 
   it('parks again after as many attempts', async () => {
-    const { branches, id } = await parked();
+    let calls = 0;
+    const { branches, id } = await parked({
+      confirming: () => {
+        calls += 1;
+        throw new Error('the bank is closed');
+      },
+    });
     await branches.retry(id, BY);
-    await until('the attempts', async () => (await branches.get(id))?.attempts === 3 && (await branches.get(id))?.status === 'parked');
+    await until('another three attempts', async () => calls === 6 && (await branches.get(id))?.status === 'parked');
+    expect(await branches.get(id)).toMatchObject({ attempts: 3, operation: 'confirm' });
   });
 
   it('is taken as done when a person says so', async () => {

@@ -73,6 +73,8 @@ describe('the tries of a unit of work', () => {
         throw new Error('broken');
       };
       for (const failing of [freeze('ann', 30), hold('o-1')]) await failing.catch(() => undefined);
+      // Not only when it has ended.
+      await until('the cancels', async () => (await bank.branches()).filter(({ status }) => status === 'cancelled').length === 2);
     });
     expect(await ended(bank, 3)).toEqual(['points.freeze confirmed', 'points.freeze cancelled', 'card.hold cancelled']);
     expect(await bank.books()).toEqual({ balances: { ann: 100, ben: 90, cleo: 100 }, frozen: 0, taken: 10, lost: 0 });

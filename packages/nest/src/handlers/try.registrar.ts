@@ -9,7 +9,7 @@ import {
 import { Inject, Injectable } from '@nestjs/common';
 import { copyMethod } from '../policies/copy-method.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
-import { type DiscoveredClass, isStatic } from './holdfast.explorer.js';
+import type { DiscoveredClass } from './holdfast.explorer.js';
 import type { ClassMethod } from './holdfast-metadata.accessor.js';
 
 /** Brings the tries that the explorer found to the engine. */
@@ -21,11 +21,11 @@ export class TryRegistrar {
   ) {}
 
   /** Registers the tries of a class, before its other methods are prepared. Gives what is wrong with them. */
-  register({ prototype, wrapper, methods, instances }: DiscoveredClass): readonly string[] {
+  register({ prototype, methods, instances }: DiscoveredClass): readonly string[] {
     const tries = methods.filter(({ metadata }) => metadata.tryConfirmCancel !== undefined);
     if (tries.length === 0) return [];
     const [instance] = instances;
-    if (!isStatic(wrapper) || instance === undefined)
+    if (instance === undefined)
       return [
         `${prototype.constructor.name} has a try and one instance per request or per user: its confirm and cancel run outside any request, so make it and what it injects singletons`,
       ];
