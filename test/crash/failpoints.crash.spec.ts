@@ -6,6 +6,7 @@ import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
 import { endOfTrips, TRIP_DEATHS } from './support/trips.js';
+import { endOfTries, TRY_DEATHS } from './support/tries.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 import { UNDO_DEATHS } from './support/undoing.js';
 
@@ -176,7 +177,14 @@ describe('kill -9 at every failpoint', () => {
   afterAll(killPrograms);
 
   it('is tried at every failpoint there is', () => {
-    const deaths = [...CHAINS.flatMap((chain) => chain.deaths), ...METHOD_DEATHS, ...SAGA_DEATHS, ...TRIP_DEATHS, ...UNDO_DEATHS];
+    const deaths = [
+      ...CHAINS.flatMap((chain) => chain.deaths),
+      ...METHOD_DEATHS,
+      ...SAGA_DEATHS,
+      ...TRIP_DEATHS,
+      ...UNDO_DEATHS,
+      ...TRY_DEATHS,
+    ];
     const tried = deaths.map(({ at }) => at);
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
@@ -218,6 +226,16 @@ describe('kill -9 at every failpoint', () => {
     async (death) => {
       const arena = await openArena();
       expect(await endOfTrips(arena, death)).toEqual({ signal: 'SIGKILL', open: [], wrong: [], missing: 0, rooms: 4, seats: 4 });
+      await arena.close();
+    },
+    120_000,
+  );
+
+  it.concurrent.each(TRY_DEATHS)(
+    'at $at (hit $hit) of a try it is confirmed where its unit has committed and cancelled where it has not, once, and points add up',
+    async (death) => {
+      const arena = await openArena();
+      expect(await endOfTries(arena, death)).toEqual({ signal: 'SIGKILL', faults: [] });
       await arena.close();
     },
     120_000,

@@ -14,6 +14,8 @@ import { Assembly } from './set-up/assembly.js';
 import { Node } from './set-up/node.js';
 import { type Runtime, runtimeFrom } from './set-up/runtime.js';
 import { type Duration, toMs } from './time/duration.js';
+import type { Branches } from './try-confirm-cancel/branches.js';
+import type { TryDefinition } from './try-confirm-cancel/try-definition.js';
 import type { UnitOfWork } from './unit-of-work/unit-of-work.js';
 
 const DEFAULT_HEALTH_TIMEOUT: Duration = '3s';
@@ -24,6 +26,7 @@ export class Holdfast {
   readonly bus: MessageBus;
   readonly unitOfWork: UnitOfWork;
   readonly sagas: Sagas;
+  readonly branches: Branches;
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
@@ -41,10 +44,11 @@ export class Holdfast {
       committed: (written) => this.node?.committed(written),
       changed: () => this.node?.changed(),
     });
-    const { bus, unitOfWork, sagas, deadLetters, subscriptions, outbox } = this.assembly;
+    const { bus, unitOfWork, sagas, branches, deadLetters, subscriptions, outbox } = this.assembly;
     this.bus = bus;
     this.unitOfWork = unitOfWork;
     this.sagas = sagas;
+    this.branches = branches;
     this.deadLetters = deadLetters;
     this.subscriptions = subscriptions;
     this.outbox = outbox;
@@ -74,6 +78,22 @@ export class Holdfast {
     this.assertNotStarted('saga()');
     this.assembly.addSaga(saga, call);
     return this;
+  }
+
+  /**
+   * Adds a try, before `start`: what `defineTry` made. Gives the function to call it by, inside a unit of work.
+   *
+   * **Guarantee:** a call that was begun is confirmed once its unit has committed, and cancelled in any other case, each with one effect in the database, also
+   * when processes and the database server are killed; or it is parked in front of a person. **Not promised:** when: that is after the unit, not within it.
+   */
+  tryConfirmCancel<Args extends readonly unknown[], Result>(definition: TryDefinition<Args, Result>): (...args: Args) => Promise<Result> {
+    this.assertNotStarted('tryConfirmCancel()');
+    const { assembly } = this;
+    const runnable = assembly.addTry(definition as TryDefinition<never>);
+    return async function (this: unknown, ...args: Args): Promise<Result> {
+      if (assembly.tries === undefined) throw hfError('HF_NOT_STARTED', { call: definition.name });
+      return (await assembly.tries.call(runnable, args, () => definition.method.call(this, ...args))) as Result;
+    };
   }
 
   /**

@@ -170,6 +170,38 @@ export type { CompensationOptions } from './choreography/compensation-options.js
 export type { Abort, ChoreographyStore, NewPart } from './choreography/choreography.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';
 
+// try-confirm-cancel
+export { createTryBranch, TryBranch, type TryBranchFields } from './try-confirm-cancel/try-branch.js';
+export {
+  defineTry,
+  type FixedArguments,
+  type TryConfirmCancelOptions,
+  type TryDefinition,
+  type TryLimits,
+  type TryOptions,
+} from './try-confirm-cancel/try-definition.js';
+export { Branches, type BranchFilter, type BranchInfo } from './try-confirm-cancel/branches.js';
+export type {
+  BranchChange,
+  BranchFailure,
+  BranchOperation,
+  BranchProgress,
+  BranchSight,
+  BranchStatus,
+  BranchVerdict,
+} from './try-confirm-cancel/branch-decisions.js';
+export type {
+  BranchOperationStore,
+  BranchStore,
+  BranchTerms,
+  BranchWorkStore,
+  ClaimedBranches,
+  LockedBranch,
+  NewBranch,
+  RegisteredBranch,
+  StoredBranch,
+} from './try-confirm-cancel/branch.store.port.js';
+
 // the log and its readers
 export { DEFAULT_LANES, laneOfSlot, MAX_LANES, SLOTS, slotOf } from './outbox/lanes.js';
 export { type IdRange, MAX_HOLES, type Position, readOn, type Step as ReadStep, without } from './outbox/position.js';
@@ -283,6 +315,7 @@ export { type Scheduler, systemScheduler, type Timer, type TimerOptions } from '
 // monitoring
 export { CHANNEL_PREFIX, emit, EVENT_NAMES, type EventName, type HoldfastEvents, subscribe } from './monitoring/events.js';
 export type {
+  BranchFacts,
   BrokerFacts,
   DeliveryFacts,
   FailureFacts,

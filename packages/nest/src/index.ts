@@ -7,6 +7,7 @@ export { Idempotent } from './decorators/idempotent.decorator.js';
 export { OnMessage } from './decorators/on-message.decorator.js';
 export { Policies } from './decorators/policies.decorator.js';
 export { Transactional } from './decorators/transactional.decorator.js';
+export { TryConfirmCancel } from './decorators/try-confirm-cancel.decorator.js';
 
 // ── module ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 export { HoldfastModule } from './module/holdfast.module.js';

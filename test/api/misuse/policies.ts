@@ -1,6 +1,6 @@
 // Wrong uses that must not compile. Each `@ts-expect-error` says what the user meant; tsc reports it as unused the day the error is gone.
 import { Injectable } from '@nestjs/common';
-import { Idempotent, Policies, Retry, Transactional } from '@holdfast/nest';
+import { Idempotent, Policies, Retry, Transactional, TryBranch, TryConfirmCancel } from '@holdfast/nest';
 import { of, type Observable } from 'rxjs';
 
 declare const timeoutFromEnvironment: string;
@@ -67,6 +67,10 @@ export class Methods {
   @Transactional()
   arrow = async (): Promise<void> => {};
 
+  // @ts-expect-error meant @TryConfirmCancel: it is no protocol of a unit
+  @Transactional({ protocol: 'tcc' })
+  async tcc(): Promise<void> {}
+
   // @ts-expect-error meant 'REQUIRES_NEW'
   @Transactional({ propagation: 'requiresNew' })
   async lowerCase(): Promise<void> {}
@@ -86,4 +90,30 @@ export class Methods {
   // @ts-expect-error meant `ttl`
   @Idempotent({ window: '7d' })
   async window(): Promise<void> {}
+
+  // @ts-expect-error meant 'take': the confirm does not exist
+  @TryConfirmCancel({ confirm: 'tkae', cancel: 'giveBack' })
+  async freeze(_account: string, _points: number): Promise<void> {}
+
+  async take(_account: string, _points: number): Promise<void> {}
+  async giveBack(_account: string, _points: number): Promise<void> {}
+
+  // @ts-expect-error meant a confirm that takes what the try takes
+  @TryConfirmCancel({ confirm: 'take', cancel: 'giveBack' })
+  async freezeByNumber(_account: number, _points: number): Promise<void> {}
+
+  // @ts-expect-error meant `TryBranch<Hold | undefined>`: a try that failed half-way has no result to cancel with
+  @TryConfirmCancel({ confirm: 'capture', cancel: 'release' })
+  async hold(): Promise<{ holdId: string }> {
+    return { holdId: 'h-1' };
+  }
+
+  async capture(_branch: TryBranch<{ holdId: string }>): Promise<void> {}
+  async release(_branch: TryBranch<{ holdId: string }>): Promise<void> {}
+
+  // @ts-expect-error meant a fixed number of arguments: the branch comes after them
+  @TryConfirmCancel({ confirm: 'takeSome', cancel: 'takeSome' })
+  async freezeSome(_account: string, _points?: number): Promise<void> {}
+
+  async takeSome(_account: string, _points?: number): Promise<void> {}
 }

@@ -119,6 +119,13 @@ export interface Travelling {
   readonly how: 'well' | 'aborted' | 'raced';
 }
 
+/** Units that call tries: they commit, also where the first confirm is refused by its COMMIT, or are rolled back, or refused by theirs. */
+export interface Trying {
+  readonly prefix: string;
+  readonly count: number;
+  readonly how: 'well' | 'stubborn' | 'refused' | 'refused at commit';
+}
+
 /** What an operator does with dead letters. */
 export interface Repair {
   readonly how: 'redrive' | 'discard';
@@ -147,6 +154,8 @@ export interface ProgramOptions {
   readonly selling?: 'shop' | 'bank';
   /** It takes part in choreographed sagas. */
   readonly hasTrips?: boolean;
+  /** It calls tries. */
+  readonly hasTries?: boolean;
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
@@ -171,6 +180,8 @@ export type Line =
   | { readonly e: 'started sagas'; readonly prefix: string }
   | { readonly e: 'started selling'; readonly prefix: string }
   | { readonly e: 'requested trips'; readonly prefix: string }
+  /** Of a unit that called tries: `committed`, or the code of its error. */
+  | { readonly e: 'unit ended'; readonly id: string; readonly code: string }
   /** `by`: the process that did it. */
   | { readonly e: 'returned'; readonly key: string; readonly by: number }
   /** The most it ever had in memory. */
@@ -188,6 +199,7 @@ export type Order =
   | { readonly startSagas: Starting }
   | { readonly sell: Selling }
   | { readonly requestTrips: Travelling }
+  | { readonly callTries: Trying }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

@@ -18,6 +18,7 @@ import { orderSaga, startSagas } from './sagas.js';
 import { addBank, sell, sellingSaga } from './selling.js';
 import { spool } from './spool-transport.js';
 import { addTrips, requestTrips } from './trips.js';
+import { callTries, purseTries } from './tries.js';
 
 type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
 
@@ -50,6 +51,7 @@ async function main(): Promise<void> {
   if (options.selling === 'shop') bus.saga(selling);
   if (options.selling === 'bank') addBank(bus, dataSource, beginning());
   if (options.hasTrips) addTrips(bus, dataSource, beginning());
+  const tries = options.hasTries ? purseTries(bus, dataSource) : undefined;
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
@@ -64,6 +66,8 @@ async function main(): Promise<void> {
     } else if ('requestTrips' in order) {
       await requestTrips(bus, order.requestTrips);
       say({ e: 'requested trips', prefix: order.requestTrips.prefix });
+    } else if ('callTries' in order) {
+      if (tries !== undefined) await callTries(bus, dataSource, { ...order.callTries, tries });
     } else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);

@@ -12,6 +12,8 @@ const TABLES = `
   create table victim (message_id text primary key);
   create table parent (id int primary key);
   create table veto (parent int references parent deferrable initially deferred);
+  create table purse (free int not null, frozen int not null, taken int not null);
+  insert into purse values (1000000, 0, 0);
   create table spool (n bigserial primary key, subscription text not null, type text not null, attributes text not null, body bytea not null, was_taken boolean not null default false);
   create table spool_sent (n bigserial primary key, message_id text not null, key text, seq int, pid int not null, at timestamptz not null default clock_timestamp());
   create table spool_refused (message_id text primary key);

@@ -1,5 +1,6 @@
-import { type AsyncMethod, Holdfast, hfError, type HoldfastOptions, type MethodPolicies } from '@holdfast/core';
+import { type AsyncMethod, Holdfast, hfError, type HoldfastOptions, type MethodPolicies, type TryDefinition } from '@holdfast/core';
 import { planOfInstance } from '../../../packages/core/src/saga/saga-class.js';
+import { runnableTry } from '../../../packages/core/src/try-confirm-cancel/try-definition.js';
 import { HoldfastModule } from '@holdfast/nest';
 import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
@@ -20,6 +21,8 @@ export class RecordingEngine {
   readonly transcript: string[] = [];
   readonly bus = {};
   readonly sagas = {};
+  readonly branches = {};
+  readonly tries = new Map<string, TryDefinition>();
   readonly unitOfWork = {};
   readonly deadLetters = {};
   readonly outbox = {};
@@ -43,6 +46,17 @@ export class RecordingEngine {
     planOfInstance(instance, (text) => this.problem(text));
     this.transcript.push(`saga ${instance.constructor.name}`);
     return this;
+  }
+
+  tryConfirmCancel(definition: TryDefinition): AsyncMethod {
+    const { transcript } = this;
+    runnableTry(definition, (text) => this.problem(text), ['default', 'ledger']);
+    this.tries.set(definition.name, definition);
+    transcript.push(`try ${definition.name}`);
+    return async function (this: unknown, ...args: never[]) {
+      transcript.push(`call ${definition.name}`);
+      return (definition.method as AsyncMethod).apply(this, args);
+    };
   }
 
   hold(name: string): this {

@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import type { Command, MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
 import type { StepOptions } from '../saga/saga.decorators.js';
+import type { TryConfirmCancelOptions } from '../try-confirm-cancel/try-definition.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import type { SubscriptionOptions } from './subscription-options.js';
@@ -27,6 +28,8 @@ export interface MethodMetadata {
   readonly compensate?: string;
   /** The command whose requests this handler undoes. */
   readonly compensates?: MessageClass<Command<unknown>>;
+  /** Options of `@TryConfirmCancel`: this method is a try. */
+  readonly tryConfirmCancel?: TryConfirmCancelOptions;
 }
 
 /** A decorator as it was applied: enough to write its metadata, or to refuse it. */
@@ -86,7 +89,7 @@ export function declareMethod<K extends keyof MethodMetadata>(decoration: Decora
 }
 
 function isPolicy(kind: string): boolean {
-  return kind === 'retry' || kind === 'idempotent' || kind === 'transactional';
+  return kind === 'retry' || kind === 'idempotent' || kind === 'transactional' || kind === 'tryConfirmCancel';
 }
 
 /**

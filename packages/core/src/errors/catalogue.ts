@@ -8,6 +8,7 @@ import { REQUEST_ERRORS } from './rows/request.js';
 import { SAGA_ERRORS } from './rows/saga.js';
 import { SETUP_ERRORS } from './rows/setup.js';
 import { STORE_ERRORS } from './rows/store.js';
+import { TRY_ERRORS } from './rows/try-confirm-cancel.js';
 import { UNIT_ERRORS } from './rows/unit-of-work.js';
 
 /**
@@ -22,6 +23,7 @@ export const ERRORS = {
   ...REQUEST_ERRORS,
   ...SAGA_ERRORS,
   ...PARTICIPANT_ERRORS,
+  ...TRY_ERRORS,
   ...STORE_ERRORS,
   ...BROKER_ERRORS,
 } as const;

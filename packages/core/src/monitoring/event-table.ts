@@ -1,6 +1,7 @@
 import type { ErrorCategory } from '../errors/holdfast-error.js';
 import type { CheckedUnit } from '../half-message/half-message.store.port.js';
 import type { SagaFailure } from '../saga/saga-definition.js';
+import type { BranchFailure, BranchOperation } from '../try-confirm-cancel/branch-decisions.js';
 import type { ParkedReason } from '../outbox/relay.store.port.js';
 
 /** Which message an event is about. */
@@ -46,6 +47,14 @@ export interface NodeFacts {
   readonly service: string;
   /** Id of the process, new at every start. */
   readonly node: string;
+}
+
+/** Which call of a try an event is about. */
+export interface BranchFacts {
+  /** Id of the branch. */
+  readonly branch: string;
+  /** Name of the try. */
+  readonly method: string;
 }
 
 /** Which connection to a broker an event is about. */
@@ -220,6 +229,17 @@ export interface HoldfastEvents {
   };
   /** A message came for an aborted saga, and the handler that would have had to be undone was not called. */
   'saga:message-dropped': DeliveryFacts & { readonly sagaId: string };
+  /** A try has finished, and what it wrote is committed: whether it is confirmed or cancelled is not known yet. */
+  'branch:tried': BranchFacts & { readonly durationMs: number };
+  /** An attempt at a confirm or a cancel failed. `attempt`: from 1. `delayMs`: until the next one; undefined: the branch waits for a person. */
+  'branch:failed': BranchFacts &
+    FailureFacts & { readonly operation: BranchOperation; readonly attempt: number; readonly delayMs: number | undefined };
+  /** A branch has ended. `how`: its method was called, there was nothing to undo, or a person said so. */
+  'branch:ended': BranchFacts & { readonly status: 'confirmed' | 'cancelled'; readonly how: 'called' | 'nothing-to-undo' | 'by-hand' };
+  /** A branch waits for a person. */
+  'branch:parked': BranchFacts & { readonly operation: BranchOperation; readonly failure: BranchFailure };
+  /** This process has found branches of a try that it does not have. `count`: those that have not ended. */
+  'branch:unserved': { readonly method: string; readonly count: number };
 
   /** Ids were skipped: their transactions have not ended yet, or were rolled back. */
   'lane:hole-found': HoleFacts;
@@ -308,6 +328,11 @@ export const EVENT_NAMES = Object.keys({
   'saga:aborted': true,
   'saga:part-undone': true,
   'saga:message-dropped': true,
+  'branch:tried': true,
+  'branch:failed': true,
+  'branch:ended': true,
+  'branch:parked': true,
+  'branch:unserved': true,
   'lane:hole-found': true,
   'lane:hole-dead': true,
   'lane:trimmed': true,

@@ -24,6 +24,7 @@ const DECISIONS_TRIM_BATCH = 5000;
 const SAGAS_KEPT_MS = 30 * 86_400_000;
 const SAGAS_TRIM_BATCH = 1000;
 const CHOREOGRAPHY_TRIM_BATCH = 1000;
+const BRANCHES_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
 
@@ -144,8 +145,13 @@ export class Housekeeper {
     const decisions = await this.context.store.halfMessages.trim(this.context.retentionMs, DECISIONS_TRIM_BATCH);
     const sagas = await this.context.store.sagas.operations.trim(SAGAS_KEPT_MS, SAGAS_TRIM_BATCH);
     const undoable = await this.context.store.choreography.trim(this.context.undoRetentionMs, CHOREOGRAPHY_TRIM_BATCH);
-    if (undoable === CHOREOGRAPHY_TRIM_BATCH) return true;
-    const isMore = sagas === SAGAS_TRIM_BATCH || decisions === DECISIONS_TRIM_BATCH || receipts === RECEIPTS_TRIM_BATCH;
+    const branches = await this.context.store.branches.operations.trim(this.context.retentionMs, BRANCHES_TRIM_BATCH);
+    const isMore =
+      undoable === CHOREOGRAPHY_TRIM_BATCH ||
+      branches === BRANCHES_TRIM_BATCH ||
+      sagas === SAGAS_TRIM_BATCH ||
+      decisions === DECISIONS_TRIM_BATCH ||
+      receipts === RECEIPTS_TRIM_BATCH;
     return isMore || rows > 0 || remembered === INBOX_TRIM_BATCH || replies === REPLY_TRIM_BATCH;
   }
 }

@@ -39,6 +39,12 @@ import { UnitGate } from '../unit-of-work/unit-gate.js';
 import { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOfWork } from '../unit-of-work/unit-of-work.js';
+import type { BranchRunner } from '../try-confirm-cancel/branch-runner.js';
+import type { Branches } from '../try-confirm-cancel/branches.js';
+import { StoredBranches } from '../try-confirm-cancel/stored-branches.js';
+import type { RunnableTry, TryDefinition } from '../try-confirm-cancel/try-definition.js';
+import { TryRegister } from '../try-confirm-cancel/try-register.js';
+import { Tries } from '../try-confirm-cancel/tries.js';
 import { absent } from './absent.js';
 import type { Runtime } from './runtime.js';
 import { type Settings, settingsFrom } from './settings.js';
@@ -84,6 +90,12 @@ export class Assembly {
   readonly sagas: Sagas;
   /** How the steps of sagas reach beyond their process; undefined where there is no store. */
   readonly stepAsking: StepAsking | undefined;
+  /** What ends the branches of tries; undefined before the start, and where there are none. */
+  branchRunner: BranchRunner | undefined;
+  readonly tryRegister = new TryRegister((text) => this.problem(text));
+  /** Undefined where there is no store. */
+  readonly tries: Tries | undefined;
+  readonly branches: Branches;
   readonly registrations: Registration[] = [];
   /** Names of the subscriptions whose deliveries are kept back. */
   readonly held = new Set<string>();
@@ -125,6 +137,8 @@ export class Assembly {
     this.storedSagas = this.store && this.units && this.sagasOf(this.store, this.units, isInUnit);
     this.sagas = this.storedSagas ?? absent<Sagas>('sagas');
     this.stepAsking = this.store && this.units && outlet && this.askingOf(this.store, this.units, outlet);
+    this.tries = this.store && this.units && this.triesOf(this.store, this.units);
+    this.branches = this.store ? this.branchesOf(this.store, isInUnit) : absent<Branches>('a list of branches');
     const changed = () => this.events.changed();
     this.deadLetters = this.store ? new StoredDeadLetters(this.store, changed) : absent<DeadLetters>('a list of dead letters');
     this.subscriptions = this.store ? new StoredSubscriptions(this.store, changed) : absent<Subscriptions>('a list of subscriptions');
@@ -138,6 +152,11 @@ export class Assembly {
   addSaga(saga: object, call?: CallMethod): void {
     if (this.store === undefined) this.problem('a saga needs a store, where its progress is kept; add one, such as store: typeorm()');
     this.sagaRegister.add(saga, call);
+  }
+
+  addTry(definition: TryDefinition): RunnableTry {
+    if (this.store === undefined) this.problem('a try needs a store, where its branches are kept; add one, such as store: typeorm()');
+    return this.tryRegister.add(definition, this.store?.transactions.dataSources ?? []);
   }
 
   problem(text: string): void {
@@ -209,6 +228,23 @@ export class Assembly {
       assertDatabase: (call) => this.kafkaUnits.assertNone(call),
       runner: () => this.sagaRunner,
     });
+  }
+
+  private triesOf({ branches, transactions }: Store, units: UnitEngine<Outgoing>): Tries {
+    const { clock, random } = this.runtime;
+    return new Tries({
+      store: branches,
+      units,
+      dataSource: transactions.dataSources[0],
+      clock,
+      random,
+      assertDatabase: (call) => this.kafkaUnits.assertNone(call),
+      runner: () => this.branchRunner,
+    });
+  }
+
+  private branchesOf({ branches }: Store, isInUnit: () => boolean): Branches {
+    return new StoredBranches({ store: branches.operations, isInUnit, changed: () => this.branchRunner?.nudge() });
   }
 
   private halfMessagesOf(store: Store): HalfMessages {

@@ -2,7 +2,7 @@ import type { Pipeline } from '../delivery/pipeline.js';
 import { Permits } from '../delivery/permits.js';
 import { RetryRunner } from '../delivery/retry-runner.js';
 import type { Subscription } from '../delivery/subscription.js';
-import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
+import type { UnregisteredSubscription } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
 import { WorkInHand } from '../delivery/work-in-hand.js';
 import { emit } from '../monitoring/events.js';
@@ -21,12 +21,13 @@ import type { ReceivedReply } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
 import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.js';
 import { Relays } from './relaying.js';
-import { type NamedTransport, registeredTypes, servingOf, type Transports } from './transports.js';
+import { type NamedTransport, registeredTypes, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
+import { branchRunnerOf, tellUnservedBranches } from './branches-of-process.js';
 import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
-import { linkSteps, undoProblems } from '../participant/undone-step.js';
-import { sharedCommands } from './shared-commands.js';
+import { linkSteps } from '../participant/undone-step.js';
+import { subscriptionsOf } from './subscriptions.js';
 import { inTime } from './in-time.js';
 
 /** Between two looks whether an operator has paused a subscription. */
@@ -77,7 +78,7 @@ export class Node {
       assembly.problem(
         "the store's pool has no connection left for handlers: one listens for other processes and one keeps house; raise the pool's size, to 4 or more",
       );
-    this.built = this.build();
+    this.built = subscriptionsOf(this.assembly);
     assembly.assertNoProblems();
   }
 
@@ -100,6 +101,7 @@ export class Node {
     const subscriptions = await this.register(store, built);
     const connections = new Permits(store?.maxConcurrency ?? Number.POSITIVE_INFINITY);
     this.sagas = sagaRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
+    assembly.branchRunner = branchRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
     const parts = { assembly, inHand: this.inHand, connections, sharing: this.sagas === undefined ? 0 : 1 };
     this.pipelines = pipelinesOf({ ...parts, onStored: () => this.retries?.nudge() }, subscriptions);
     this.assertNotStopping();
@@ -194,7 +196,7 @@ export class Node {
     await this.within(
       timeoutMs + RETURN_MS,
       'the intake',
-      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop()]),
+      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop(), this.assembly.branchRunner?.stop()]),
     );
     deadline.cancel();
     // Handlers in hand may have waited for replies; from now on none comes.
@@ -243,6 +245,7 @@ export class Node {
       this.assembly.halfMessages?.isBusy ? ['half messages'] : [],
       this.retries?.isBusy ? ['stored deliveries'] : [],
       this.sagas?.isBusy ? ['sagas'] : [],
+      this.assembly.branchRunner?.isBusy ? ['branches of tries'] : [],
       this.housekeeper?.isMoving ? ['scheduled messages'] : [],
       this.assembly.transports.isBusy ? ['the transport'] : [],
       this.assembly.requests.isSending ? ['requests that are sent'] : [],
@@ -263,38 +266,6 @@ export class Node {
     await store.ready();
     this.housekeeper = this.housekeeperOf(store);
     await this.housekeeper.join();
-  }
-
-  /** Checks all handlers; what is wrong with them goes to the assembly's problems. */
-  private build(): readonly UnregisteredSubscription[] {
-    const { assembly } = this;
-    const { settings, store } = assembly;
-    if (settings.transport === undefined) return [];
-    const problem = (text: string) => assembly.problem(text);
-    const context = {
-      hasStore: store !== undefined,
-      maxConcurrency: store?.maxConcurrency,
-      limits: settings.limits,
-      undoRetentionMs: settings.undoRetentionMs,
-      readForeign: settings.readForeign,
-      defaults: settings.defaults,
-      problem,
-    };
-    const { handlers } = assembly;
-    const names = new Map<string, number>();
-    for (const { policies } of handlers) names.set(policies.name, (names.get(policies.name) ?? 0) + 1);
-    for (const [name, count] of names)
-      if (count > 1) assembly.problem(`the subscription name ${JSON.stringify(name)} is used by ${count} handlers; give each its own`);
-    const built = handlers.flatMap((registration) => {
-      const serving = servingOf(settings.transports, registration, problem);
-      if (serving === undefined) return [];
-      const { route, factory } = serving;
-      const { capabilities, holdLimitMs } = factory;
-      const transport = nameOfTransport(route.transport, factory.transport);
-      return buildSubscription({ ...context, route, capabilities, holdLimitMs, transport }, registration) ?? [];
-    });
-    for (const problem of [...sharedCommands(built), ...undoProblems(built)]) assembly.problem(problem);
-    return built;
   }
 
   private async register(store: Store | undefined, built: readonly UnregisteredSubscription[]): Promise<readonly Subscription[]> {
@@ -352,7 +323,7 @@ export class Node {
   private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
-    await tellUnserved(store, assembly);
+    await Promise.all([tellUnserved(store, assembly), tellUnservedBranches(store, assembly)]);
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
     const { all, further } = assembly.transports;
     const [main] = all as [NamedTransport];
@@ -363,6 +334,7 @@ export class Node {
     this.retries.start();
     assembly.sagaRunner = this.sagas;
     this.sagas?.start();
+    assembly.branchRunner?.start();
     if (!isSending) this.storedReplies = new StoredReplies({ store: store.replies, nodeId: assembly.nodeId, scheduler, logger });
     this.housekeeper?.start();
     if (all.some(({ transport }) => !transport.capabilities.readsLog)) {

@@ -16,6 +16,7 @@ import type { DeadLetterStore } from '../operations/dead-letter.store.port.js';
 import type { SubscriptionStore } from '../delivery/subscription.store.port.js';
 import type { ReplyStore } from '../reply/reply.store.port.js';
 import type { ReceiptStore } from '../receipt/receipt.store.port.js';
+import type { BranchStore } from '../try-confirm-cancel/branch.store.port.js';
 import type { SagaStore } from '../saga/saga.store.port.js';
 import type { NodeStore } from '../store/node.store.port.js';
 
@@ -73,6 +74,7 @@ export interface Store {
   readonly halfMessages: HalfMessageStore;
   readonly sagas: SagaStore;
   readonly choreography: ChoreographyStore;
+  readonly branches: BranchStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;

@@ -61,6 +61,18 @@ export const FAILPOINTS = [
   'choreography:after-record',
   'choreography:after-abort',
   'choreography:after-undo',
+  // a try: its branch is registered; it is locked for the method; the method has run; all that it did is committed
+  'try:after-register',
+  'try:after-begin',
+  'try:after-call',
+  'try:after-commit',
+  // its end: the branch is claimed, decided against, locked; confirm or cancel has run; that is committed; or its unit is gone and the failure is to be counted
+  'branch:after-claim',
+  'branch:after-decision',
+  'branch:after-lock',
+  'branch:after-call',
+  'branch:after-attempt',
+  'branch:before-record',
   // house-keeping of the log
   'fence:before-verdict',
   'fence:after-verdict',

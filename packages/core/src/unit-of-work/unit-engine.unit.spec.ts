@@ -173,6 +173,17 @@ describe('hooks', () => {
     expect(transcript).toEqual(['1 BEGIN', '1 COMMIT']);
   });
 
+  it('run after the rollback of a unit whose work lets through that the outcome of another one is unknown', async () => {
+    const { engine, transactions, transcript } = recordingEngine();
+    transactions.commitFailsWith.push(hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }));
+    const run = engine.run(async () => {
+      engine.afterRollback((error) => void transcript.push((error as { code: string }).code));
+      await engine.run({ propagation: 'REQUIRES_NEW' }, async () => undefined);
+    });
+    await expect(run).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
+    expect(transcript).toEqual(['1 BEGIN', '2 BEGIN', '2 COMMIT', '1 ROLLBACK', 'HF_UOW_COMMIT_UNKNOWN']);
+  });
+
   it('run after the rollback when COMMIT was refused', async () => {
     const { engine, transactions, transcript } = recordingEngine();
     transactions.commitFailsWith.push(new Error('deferred constraint'));

@@ -35,6 +35,7 @@ export class UnitRun<Outgoing, T> {
   /** Resolves when the time-out has been dealt with. */
   private expiring: Promise<void> | undefined;
   private startedMs = 0;
+  private isUnknown = false;
   private written: WrittenOutgoing | undefined;
   private reject: (error: unknown) => void = () => {};
 
@@ -67,7 +68,7 @@ export class UnitRun<Outgoing, T> {
     } catch (error) {
       if (this.expiring) await this.expiring;
       else await this.fail(unit, error);
-      if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) this.written?.rolledBack?.();
+      if (!this.isUnknown) this.written?.rolledBack?.();
       throw error; // after a time-out nobody hears it: the caller has been told of that
     }
     const hooks = this.succeeded(unit, messages);
@@ -129,9 +130,11 @@ export class UnitRun<Outgoing, T> {
   }
 
   private async fail(unit: Unit<Outgoing>, error: unknown): Promise<void> {
+    // That of a unit within this one, which its work let through, says nothing of this one: it has not tried to commit.
+    this.isUnknown = this.stage === 'committing' && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN');
     this.end();
     unit.end();
-    if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) {
+    if (this.isUnknown) {
       emit('unit:commit-unknown', () => ({ ...this.facts(), error }));
       return;
     }

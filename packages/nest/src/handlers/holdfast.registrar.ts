@@ -11,6 +11,7 @@ import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.
 import { twinParameter } from './parameter-type.js';
 import { problemsOf } from './problems.js';
 import { SagaRegistrar } from './saga.registrar.js';
+import { TryRegistrar } from './try.registrar.js';
 
 /** Says when: brings what the explorer found to the engine, and what is wrong with it to the list of problems. */
 @Injectable()
@@ -23,6 +24,7 @@ export class HoldfastRegistrar {
     @Inject(HandlerContext) private readonly context: HandlerContext,
     @Inject(PatternRegistrar) private readonly patterns: PatternRegistrar,
     @Inject(SagaRegistrar) private readonly sagas: SagaRegistrar,
+    @Inject(TryRegistrar) private readonly tries: TryRegistrar,
   ) {}
 
   /** Gives instances that Nest did not make (factories, values) the host their decorated methods need. */
@@ -49,7 +51,9 @@ export class HoldfastRegistrar {
       this.report(this.sagas.register(one));
       this.report(undoingNothing(one));
       for (const method of one.handlers) this.report(declareUndo(this.host, { found: one, method }));
-      this.report(this.host.prepare(one.prototype));
+      const tries = this.tries.register(one);
+      // What is wrong with a try has been told once then.
+      this.report(tries.length > 0 ? tries : this.host.prepare(one.prototype));
       for (const method of one.handlers) await this.registerHandler(one, method, names);
     }
     for (const [name, handlers] of names)

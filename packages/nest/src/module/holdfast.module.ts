@@ -1,4 +1,15 @@
-import { DeadLetters, Holdfast, hfError, type HoldfastOptions, MessageBus, Outbox, Sagas, Subscriptions, UnitOfWork } from '@holdfast/core';
+import {
+  Branches,
+  DeadLetters,
+  Holdfast,
+  hfError,
+  type HoldfastOptions,
+  MessageBus,
+  Outbox,
+  Sagas,
+  Subscriptions,
+  UnitOfWork,
+} from '@holdfast/core';
 import {
   type ConfigurableModuleAsyncOptions,
   ConfigurableModuleBuilder,
@@ -14,6 +25,7 @@ import { HoldfastExplorer } from '../handlers/holdfast.explorer.js';
 import { HoldfastMetadataAccessor } from '../handlers/holdfast-metadata.accessor.js';
 import { HoldfastRegistrar } from '../handlers/holdfast.registrar.js';
 import { SagaRegistrar } from '../handlers/saga.registrar.js';
+import { TryRegistrar } from '../handlers/try.registrar.js';
 import { HoldfastClientProxy } from '../microservices/holdfast.client-proxy.js';
 import { HoldfastStrategy } from '../microservices/holdfast.strategy.js';
 import { hasMicroservices } from '../microservices/nest-microservices.js';
@@ -39,6 +51,7 @@ function facade<T>(provide: abstract new () => T, of: (holdfast: Holdfast) => T)
 const FACADES = [
   facade(MessageBus, ({ bus }) => bus),
   facade(Sagas, ({ sagas }) => sagas),
+  facade(Branches, ({ branches }) => branches),
   facade(UnitOfWork, ({ unitOfWork }) => unitOfWork),
   facade(DeadLetters, ({ deadLetters }) => deadLetters),
   facade(Subscriptions, ({ subscriptions }) => subscriptions),
@@ -49,7 +62,7 @@ const FACADES = [
 const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy] : [];
 
 /**
- * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `Sagas`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
+ * Registers the bus, globally, once per application: `MessageBus`, `UnitOfWork`, `Sagas`, `Branches`, `DeadLetters`, `Subscriptions`, `Outbox` and `Holdfast` can be
  * injected everywhere, and decorated methods of all providers and controllers work.
  *
  * In `onModuleInit`, before that of modules that are not global, all decorators are checked, then the tables; `@Transactional` methods work from
@@ -72,6 +85,7 @@ const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy]
     ...MICROSERVICES,
     PatternRegistrar,
     SagaRegistrar,
+    TryRegistrar,
     HoldfastRegistrar,
     ClsTransactions,
     HoldfastLifecycle,

@@ -54,6 +54,22 @@ export class MethodHost {
     this.engine = engine;
   }
 
+  /**
+   * Says how a try is called; before `prepare`.
+   *
+   * @param make gives the function to call it by, from the method as it was written
+   */
+  registerTry(
+    { prototype, owner, name }: Pick<DecoratedMethod, 'owner' | 'name'> & { readonly prototype: object },
+    make: (method: AsyncMethod) => AsyncMethod,
+  ): void {
+    const guarded: Guarded = { original: undefined, run: undefined as never };
+    const method = methodOf(guarded);
+    Object.defineProperty(method, 'length', { value: (Reflect.get(owner, name) as AsyncMethod).length });
+    guarded.run = make(method);
+    this.ofOwner(prototype, owner).set(name, guarded);
+  }
+
   /** Calls a handler for the engine: the wrapper lets this call through, once, and applies the policies to any other. */
   callHandler(instance: object, name: string, args: unknown[]): unknown {
     const method = (instance as Record<string, (...args: unknown[]) => unknown>)[name] as (...args: unknown[]) => unknown;
@@ -99,7 +115,7 @@ export class MethodHost {
 
   private callGuarded(call: MethodCall, metadata: MethodMetadata): Promise<unknown> {
     try {
-      if (metadata.transactional || metadata.idempotent) this.assertRunning(call);
+      if (metadata.transactional || metadata.idempotent || metadata.tryConfirmCancel) this.assertRunning(call);
       const { owner, name, original } = call;
       const guarded = this.guardedMethod(Object.getPrototypeOf(call.instance), { owner, name, metadata });
       guarded.original = original;
@@ -116,13 +132,18 @@ export class MethodHost {
   }
 
   private guardedMethod(prototype: object, { owner, name, metadata }: Pick<DecoratedMethod, 'owner' | 'name' | 'metadata'>): Guarded {
-    const ofClass = entry(this.guarded, prototype, () => new Map<object, Map<string, Guarded>>());
-    const ofOwner = entry(ofClass, owner, () => new Map<string, Guarded>());
-    const { retry, idempotent, transactional } = metadata;
+    const ofOwner = this.ofOwner(prototype, owner);
+    const { retry, idempotent, transactional, tryConfirmCancel } = metadata;
+    if (tryConfirmCancel !== undefined && !ofOwner.has(name)) throw superTry(targetName(owner, name));
     const policies = (
       this.isHandler({ owner, name }, metadata) ? { transactional } : { retry, idempotent, transactional }
     ) as MethodPolicies;
     return entry(ofOwner, name, () => this.guard(this.uniqueName(durableName(prototype, owner, name)), policies));
+  }
+
+  private ofOwner(prototype: object, owner: object): Map<string, Guarded> {
+    const ofClass = entry(this.guarded, prototype, () => new Map<object, Map<string, Guarded>>());
+    return entry(ofClass, owner, () => new Map<string, Guarded>());
   }
 
   /** Called by hand, a handler of a pattern whose microservice was never connected is still one. */
@@ -133,10 +154,7 @@ export class MethodHost {
   private guard(name: string, policies: MethodPolicies): Guarded {
     if (!this.engine) throw hfError('HF_CONFIG_INVALID', { problems: [`${name} was called before HoldfastModule had its options`] });
     const guarded: Guarded = { original: undefined, run: undefined as never };
-    const method = function (this: object, ...args: never[]): Promise<unknown> {
-      return (guarded.original as AsyncMethod).apply(this, args);
-    };
-    guarded.run = this.engine.guard(name, policies, method);
+    guarded.run = this.engine.guard(name, policies, methodOf(guarded));
     return guarded;
   }
 
@@ -160,6 +178,19 @@ export class MethodHost {
 interface Guarded {
   run: AsyncMethod;
   original: AsyncMethod | undefined;
+}
+
+/** The method as it was written, once it is known. */
+function methodOf(guarded: Guarded): AsyncMethod {
+  return function (this: object, ...args: never[]): Promise<unknown> {
+    return (guarded.original as AsyncMethod).apply(this, args);
+  };
+}
+
+/** Its confirm and cancel are those of the instance, which may have been overridden with it. */
+function superTry(method: string): Error {
+  const problem = 'it is overridden, or its class is not among the providers; give the override another name, and call the try from there';
+  return hfError('HF_TCC_DEFINITION', { method, problem });
 }
 
 /** `Class.method` of the class it is called on; what only `super` reaches has its ancestor's name in it, because it is remembered apart. */

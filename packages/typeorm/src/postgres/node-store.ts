@@ -83,6 +83,12 @@ export class PostgresNodeStore implements NodeStore {
                  select id from ${t.delivery} where state = 'retry' and is_suspect and counted_by = any($1::uuid[]) for update skip locked)`,
         values: [ids],
       });
+      // Their units have ended with them, or will not be let commit.
+      await sql.run({
+        text: `update ${t.branch} set due_at = clock_timestamp() where id in (
+                 select id from ${t.branch} where service = $2 and worker = any($1::uuid[]) and due_at > clock_timestamp() for update skip locked)`,
+        values: [ids, this.context.service],
+      });
       return ids;
     });
   }

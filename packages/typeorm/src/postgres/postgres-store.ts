@@ -1,4 +1,5 @@
 import {
+  type BranchStore,
   type CarrierStore,
   type ChoreographyStore,
   type CursorStore,
@@ -45,6 +46,7 @@ import type { Tables } from './schema/tables.js';
 import { assertLanes, assertServer, assertSequenceLock } from './server-checks.js';
 import { type RawConnection, SqlPool } from './sql/sql.js';
 import { PostgresSagaStore } from './saga/saga-store.js';
+import { PostgresBranchStore } from './try-confirm-cancel/branch-store.js';
 import { PostgresSubscriptionStore } from './delivery/subscription-store.js';
 import { PostgresLogUpkeep } from './outbox/upkeep.js';
 import { PostgresWakeups } from './wakeups.js';
@@ -83,6 +85,7 @@ export class PostgresStore implements Store {
   readonly halfMessages: PostgresHalfMessageStore;
   readonly sagas: SagaStore;
   readonly choreography: ChoreographyStore;
+  readonly branches: BranchStore;
   readonly inbox: InboxStore;
   readonly receipts: ReceiptStore;
   readonly deliveries: DeliveryStore;
@@ -128,6 +131,7 @@ export class PostgresStore implements Store {
     });
     this.sagas = new PostgresSagaStore(context);
     this.choreography = new PostgresChoreographyStore(context);
+    this.branches = new PostgresBranchStore(context);
     this.inbox = new PostgresInboxStore(context);
     this.receipts = new PostgresReceiptStore(context);
     this.deliveries = new PostgresDeliveryStore(context);

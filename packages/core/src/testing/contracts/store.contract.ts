@@ -1,5 +1,6 @@
 import { CHOREOGRAPHY_FACTS } from './store-choreography.contract.js';
 import type { ContractCase } from './contract-case.js';
+import { BRANCH_FACTS } from './store-branches.contract.js';
 import { DEAD_LETTER_FACTS } from './store-dead-letters.contract.js';
 import { DEATH_FACTS } from './store-deaths.contract.js';
 import { DELIVERY_FACTS } from './store-deliveries.contract.js';
@@ -27,6 +28,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...HALF_MESSAGE_FACTS,
     ...SAGA_FACTS,
     ...CHOREOGRAPHY_FACTS,
+    ...BRANCH_FACTS,
     ...INBOX_FACTS,
     ...REQUEST_FACTS,
     ...REPLY_FACTS,

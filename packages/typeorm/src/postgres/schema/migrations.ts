@@ -1,5 +1,5 @@
 import { DEFAULT_TRANSPORT, RELAY_SCOPE } from '@holdfast/core';
-import { choreography, sagaArrivals, sagas } from './saga-tables.js';
+import { branches, choreography, sagaArrivals, sagas } from './saga-tables.js';
 import type { Tables } from './tables.js';
 
 /** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
@@ -22,6 +22,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 9, name: 'sagas', statements: sagas },
   { version: 10, name: 'what comes for sagas from elsewhere, business keys that they hold', statements: sagaArrivals },
   { version: 11, name: 'choreographed sagas', statements: choreography },
+  { version: 12, name: 'branches of try-confirm-cancel', statements: branches },
 ];
 
 /** Version this code reads and writes. */

@@ -109,3 +109,35 @@ export function choreography(t: Tables): string[] {
     )`,
   ];
 }
+
+/** Calls of tries. */
+export function branches(t: Tables): string[] {
+  return [
+    `create table ${t.branch} (
+      id text primary key,
+      service text not null,
+      method text not null,
+      arguments text not null,
+      result text,
+      is_tried boolean not null default false,
+      is_unbegun boolean not null default false,
+      status text not null check (status in ('trying', 'confirming', 'cancelling', 'confirmed', 'cancelled', 'parked')),
+      operation text check (operation in ('confirm', 'cancel')),
+      attempts integer not null default 0,
+      deaths integer not null default 0,
+      failure text,
+      revision bigint not null default 0,
+      due_at timestamptz,
+      worker uuid,
+      registered_at timestamptz not null,
+      updated_at timestamptz not null,
+      ended_at timestamptz
+    ) with (fillfactor = 70)`,
+    // What has ended, or waits for a person, is in none of the first two: a look costs the same however much there is of it.
+    `create index on ${t.branch} (service, due_at) where due_at is not null`,
+    `create index on ${t.branch} (service, worker) where worker is not null`,
+    `create index on ${t.branch} (service, id)`,
+    `create index on ${t.branch} (service, id) where status = 'parked'`,
+    `create index on ${t.branch} (service, ended_at) where ended_at is not null`,
+  ];
+}

@@ -33,6 +33,8 @@ export class Tables {
   readonly choreography: string;
   /** What there is to undo of them. */
   readonly choreographyPart: string;
+  /** Calls of tries. */
+  readonly branch: string;
   /** Only for the start-up self-test of the sequence's lock. */
   readonly probe: string;
 
@@ -69,6 +71,7 @@ export class Tables {
     this.sagaLock = at('saga_lock');
     this.choreography = at('choreography');
     this.choreographyPart = at('choreography_part');
+    this.branch = at('branch');
     this.probe = at('probe');
   }
 
