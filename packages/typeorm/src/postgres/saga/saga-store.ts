@@ -54,9 +54,10 @@ export class PostgresSagaStore implements SagaStore {
        select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
          (select s.due_at from ${saga} s where s.service = $1 and s.due_at > (select ${now('$2')}) order by s.due_at limit 1) l`,
     );
+    // Not `due_at is not null`: where little is due, the index of what is due looks as good as the primary key, to a plan that is kept.
     // Under a name by which others can end the session of a frozen process (nodes).
     const lock = `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, set_config('application_name', $5, true) from ${saga} s
-      where s.service = $1 and s.id = $2 and s.worker = $3::uuid and s.due_at is not null for update of s`;
+      where s.service = $1 and s.id = $2 and s.worker = $3::uuid and num_nulls(s.due_at) = 0 for update of s`;
     this.lockStatement = prepared(`${lock} skip locked`);
     this.waitingLockStatement = prepared(lock);
     // Steps that follow each other leave `due_at` as it is: no index has to be written then.
