@@ -43,9 +43,9 @@ export class PostgresSagaStore implements SagaStore {
     this.claimStatement = prepared(
       `with due as (
          select s.id, s.worker from ${saga} s
-         where s.service = $1 and s.due_at <= (select ${now('$2')}) and (s.saga, s.version) in (select v.saga, v.version from unnest($3::text[], $4::int[]) v(saga, version))
-           and s.id <> all($5::text[]) and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))
-         order by s.due_at limit $7 for update of s skip locked),
+         where s.service = $1 and s.due_at <= (select ${now('$2')}) and (s.saga, s.version) in (select v.saga, v.version from unnest((select $3::text[]), (select $4::int[])) v(saga, version))
+           and s.id <> all((select $5::text[])::text[]) and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))
+         order by s.due_at limit (select $7::bigint) for update of s skip locked),
        claimed as (
          update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end
          from due d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
