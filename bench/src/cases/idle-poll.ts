@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Bench, Case } from '../runner/bench.js';
 import { type Result, valueAtMost } from '../runner/result.js';
-import { secondsOf, statementsOf } from '../runner/server-log.js';
-import { median } from '../runner/statistics.js';
+import { idleMs } from '../runner/server-log.js';
 import { until } from '../runner/wait.js';
 import { NestShop, type PaymentOptions } from '../shop/nest-shop.js';
 import { Ledger } from '../shop/shop.js';
@@ -50,17 +49,11 @@ async function measure(bench: Bench, { name, payments, arrange }: Situation): Pr
   await ledger.query(`alter database ${database} set log_min_duration_statement = 0`);
   const shop = await NestShop.open({ url, payments: { ...payments, refusesFirst: false } });
   await sleep(2000);
-  const before = bench.serverLog().length;
-  await sleep(bench.size(20_000, 8000));
-  const log = bench.serverLog().slice(before);
+  const ms = await idleMs(bench, database);
   await shop.close();
   await undo();
   await ledger.close();
-  const seconds = secondsOf(log, database).map(({ ms }) => ms);
-  for (const [text, { count, ms }] of [...statementsOf(log, database)].sort(([, a], [, b]) => b.ms - a.ms)) {
-    bench.note(`${(ms / Math.max(1, count)).toFixed(3)} ms × ${count}: ${text}`);
-  }
-  return valueAtMost(2, { name: `idle poll, database time, ${name}`, value: median(seconds), unit: 'ms' });
+  return valueAtMost(2, { name: `idle poll, database time, ${name}`, value: ms, unit: 'ms' });
 }
 
 async function scheduledRows(_: Bench, __: NestShop, ledger: Ledger): Promise<() => Promise<void>> {

@@ -18,6 +18,8 @@ import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
 import { recovery } from './recovery.js';
 import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 import { rocketmqRecovery } from './rocketmq-recovery.js';
+import { sagaSleeping } from './saga-sleeping.js';
+import { sagaLocal, sagaUndo } from './sagas.js';
 
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
@@ -32,6 +34,9 @@ export const CASES: readonly Case[] = [
   largeLog,
   recovery,
   memory,
+  sagaLocal,
+  sagaUndo,
+  sagaSleeping,
   ...rabbitmqOrderToPayment,
   rabbitmqPublish,
   rabbitmqConsume,

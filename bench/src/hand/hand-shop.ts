@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type PoolClient } from 'pg';
 import { inParallel } from '../runner/wait.js';
+import { inTransaction } from './in-transaction.js';
 import { HANDLERS, type Order, POOL_SIZE, type Shop } from '../shop/shop.js';
 
 /** The tables an outbox by hand needs. */
@@ -156,17 +157,7 @@ export class HandShop implements Shop {
     this.handled += 1;
   }
 
-  protected async inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.pool.connect();
-    try {
-      await client.query('begin');
-      const result = await work(client);
-      await client.query('commit');
-      client.release();
-      return result;
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+  protected inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+    return inTransaction(this.pool, work);
   }
 }

@@ -53,24 +53,27 @@ describe.each(FORMS)('%s', (_, args) => {
 
   it('has COMMIT after it', async () => {
     await client.query('BEGIN');
-    expect(await send(args, { after: 'COMMIT' })).toMatchObject([{ command: 'INSERT', rows: [{ n: 1 }] }, { command: 'COMMIT' }]);
+    expect(await send(args, { after: { text: 'COMMIT' } })).toMatchObject([{ command: 'INSERT', rows: [{ n: 1 }] }, { command: 'COMMIT' }]);
     expect([status(), await rows()]).toEqual(['I', [1]]);
   });
 
   it('has both', async () => {
-    expect(await send(args, { begin: { text: 'BEGIN' }, after: 'COMMIT' })).toMatchObject([{ command: 'INSERT' }, { command: 'COMMIT' }]);
+    expect(await send(args, { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } })).toMatchObject([
+      { command: 'INSERT' },
+      { command: 'COMMIT' },
+    ]);
     expect([status(), await rows()]).toEqual(['I', [1]]);
   });
 
   it('is not committed when it fails', async () => {
     await client.query('insert into t values (1)');
-    await expect(send(args, { begin: { text: 'BEGIN' }, after: 'COMMIT' })).rejects.toMatchObject({ code: '23505' });
+    await expect(send(args, { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } })).rejects.toMatchObject({ code: '23505' });
     await client.query('ROLLBACK');
     expect([told, await rows()]).toEqual([['sent'], [1]]);
   });
 
   it('is not run when BEGIN is refused', async () => {
-    await expect(send(args, { begin: { text: 'BEGIN ISOLATION LEVEL NONSENSE' }, after: 'COMMIT' })).rejects.toMatchObject({
+    await expect(send(args, { begin: { text: 'BEGIN ISOLATION LEVEL NONSENSE' }, after: { text: 'COMMIT' } })).rejects.toMatchObject({
       code: '42601',
     });
     expect(told[0]).toBe('sent');
@@ -81,7 +84,7 @@ describe.each(FORMS)('%s', (_, args) => {
     for (let time = 0; time < 3; time += 1) {
       await send(args, { begin: { text: 'BEGIN' } });
       await client.query('ROLLBACK');
-      await send(args, { begin: { text: 'BEGIN' }, after: 'ROLLBACK' });
+      await send(args, { begin: { text: 'BEGIN' }, after: { text: 'ROLLBACK' } });
     }
     expect(await rows()).toEqual([]);
   });
@@ -96,12 +99,35 @@ it('a statement whose name failed to be prepared can be prepared later', async (
   await expect(send([{ name: 'x', text: 'select * from nowhere', values: [] }], { begin: { text: 'BEGIN' } })).rejects.toThrow('nowhere');
   await client.query('ROLLBACK');
   await client.query('create table nowhere ()');
-  await send([{ name: 'x', text: 'select * from nowhere', values: [] }], { begin: { text: 'BEGIN' }, after: 'COMMIT' });
+  await send([{ name: 'x', text: 'select * from nowhere', values: [] }], { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } });
   await client.query('drop table nowhere');
 });
 
+it('a COMMIT with a name is prepared once, behind a statement that is prepared too', async () => {
+  const both = { begin: { name: 'b', text: 'BEGIN' }, after: { name: 'c', text: 'COMMIT' } };
+  for (let n = 1; n <= 3; n += 1)
+    expect(await send([{ name: 'x', text: 'insert into t values ($1)', values: [n] }], both)).toMatchObject([{}, { command: 'COMMIT' }]);
+  const { rows: prepared } = await client.query('select name from pg_prepared_statements order by name');
+  expect(prepared).toEqual([{ name: 'b' }, { name: 'c' }, { name: 'x' }]);
+});
+
+it('a COMMIT that was not run, because of the statement before it, is prepared the next time', async () => {
+  const after = { name: 'c', text: 'COMMIT' };
+  const args: Args = ['insert into t values ($1)', [1]];
+  await client.query('insert into t values (1)');
+  await expect(send(args, { begin: { text: 'BEGIN' }, after })).rejects.toMatchObject({ code: '23505' });
+  await client.query('ROLLBACK');
+  await client.query('delete from t');
+  for (let n = 0; n < 2; n += 1) {
+    expect(await send(args, { begin: { text: 'BEGIN' }, after })).toMatchObject([{}, { command: 'COMMIT' }]);
+    await client.query('delete from t');
+  }
+});
+
 it('a parameter that cannot be serialised begins, and commits nothing', async () => {
-  await expect(send(['insert into t values ($1)', [circular]], { begin: { text: 'BEGIN' }, after: 'COMMIT' })).rejects.toThrow(/circular/i);
+  await expect(send(['insert into t values ($1)', [circular]], { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } })).rejects.toThrow(
+    /circular/i,
+  );
   await client.query('select 1');
   expect([status(), told]).toEqual(['T', ['sent']]);
   await client.query('ROLLBACK');
@@ -114,14 +140,17 @@ it('what pg refuses to send is told as not sent', async () => {
 });
 
 it('several statements in one text keep their results', async () => {
-  const results = await send(['insert into t values (1); insert into t values (2)'], { begin: { text: 'BEGIN' }, after: 'COMMIT' });
+  const results = await send(['insert into t values (1); insert into t values (2)'], {
+    begin: { text: 'BEGIN' },
+    after: { text: 'COMMIT' },
+  });
   expect(results).toMatchObject([{ command: 'INSERT' }, { command: 'INSERT' }, { command: 'COMMIT' }]);
   expect(await rows()).toEqual([1, 2]);
 });
 
 it('a named statement is prepared once per connection', async () => {
   for (let time = 0; time < 3; time += 1)
-    await send([{ name: 'once', text: 'select $1::int as n', values: [time] }], { begin: { text: 'BEGIN' }, after: 'COMMIT' });
+    await send([{ name: 'once', text: 'select $1::int as n', values: [time] }], { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } });
   const { rows: prepared } = await client.query(
     `select name, generic_plans + custom_plans as runs from pg_prepared_statements where name = 'once'`,
   );
@@ -132,7 +161,7 @@ it('statements queue up behind it', async () => {
   const results = await Promise.all([
     send(['select 1 as n'], { begin: { text: 'BEGIN' } }),
     client.query('select 2 as n'),
-    send(['select 3 as n'], { after: 'COMMIT' }),
+    send(['select 3 as n'], { after: { text: 'COMMIT' } }),
   ]);
   expect(results).toMatchObject([{ rows: [{ n: 1 }] }, { rows: [{ n: 2 }] }, [{ rows: [{ n: 3 }] }, { command: 'COMMIT' }]]);
 });
@@ -147,7 +176,7 @@ describe('statements before it', () => {
       const results = await send([{ ...inserted, values: [time] }], {
         begin: { text: 'BEGIN' },
         before: [counted, { ...counted, values: [100] }],
-        after: 'COMMIT',
+        after: { text: 'COMMIT' },
       });
       expect(results).toMatchObject([{ command: 'INSERT', rows: [{ n: time }], rowCount: 1 }, { command: 'COMMIT' }]);
     }
@@ -160,26 +189,28 @@ describe('statements before it', () => {
   ])('%s that fails keeps the rest from being run, and from being taken for prepared', async (_, around) => {
     await client.query('insert into t values (1)');
     await client.query('BEGIN');
-    await expect(send([inserted], { ...around, after: 'COMMIT' })).rejects.toMatchObject({ severity: 'ERROR' });
+    await expect(send([inserted], { ...around, after: { text: 'COMMIT' } })).rejects.toMatchObject({ severity: 'ERROR' });
     await client.query('ROLLBACK');
     expect(await rows()).toEqual([1]);
-    await send([inserted], { begin: { text: 'BEGIN' }, before: [counted], after: 'COMMIT' });
+    await send([inserted], { begin: { text: 'BEGIN' }, before: [counted], after: { text: 'COMMIT' } });
     expect(await rows()).toEqual([5, 11]);
   });
 
   it('can be prepared once, fail, and be used again', async () => {
     await client.query('insert into t values (1), (2)');
     const clash = { name: 'clash', text: 'update t set n = $1', values: [7] };
-    await expect(send([inserted], { begin: { text: 'BEGIN' }, before: [clash], after: 'COMMIT' })).rejects.toMatchObject({ code: '23505' });
+    await expect(send([inserted], { begin: { text: 'BEGIN' }, before: [clash], after: { text: 'COMMIT' } })).rejects.toMatchObject({
+      code: '23505',
+    });
     await client.query('ROLLBACK');
     await client.query('delete from t where n = 2');
-    await send([inserted], { begin: { text: 'BEGIN' }, before: [clash], after: 'COMMIT' });
+    await send([inserted], { begin: { text: 'BEGIN' }, before: [clash], after: { text: 'COMMIT' } });
     expect(await rows()).toEqual([5, 7]);
   });
 
   it('are sent one by one before a text without parameters', async () => {
     await client.query('insert into t values (1)');
-    await send(['insert into t values (2)'], { begin: { text: 'BEGIN' }, before: [counted], after: 'COMMIT' });
+    await send(['insert into t values (2)'], { begin: { text: 'BEGIN' }, before: [counted], after: { text: 'COMMIT' } });
     expect([status(), await rows()]).toEqual(['I', [2, 11]]);
   });
 });
@@ -197,7 +228,7 @@ it('is one write to the server', async () => {
         return original(...args);
       };
   }
-  await send([{ name: 'w', text: 'insert into t values ($1)', values: [1] }], { begin: { text: 'BEGIN' }, after: 'COMMIT' });
+  await send([{ name: 'w', text: 'insert into t values ($1)', values: [1] }], { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' } });
   expect(writes).toBe(1);
 });
 
@@ -205,7 +236,7 @@ it('is one write to the server', async () => {
   const piped = new Client({ connectionString: database.url, pipeline: true } as never);
   await piped.connect();
   try {
-    const around = { begin: { text: 'BEGIN' }, after: 'COMMIT', sent: () => told.push('sent'), refused: () => {} };
+    const around = { begin: { text: 'BEGIN' }, after: { text: 'COMMIT' }, sent: () => told.push('sent'), refused: () => {} };
     const results = await queryAround(piped as unknown as PgClient, around, [{ text: 'insert into t values ($1)', values: [1] }]);
     expect(results).toMatchObject([{ command: 'INSERT' }, { command: 'COMMIT' }]);
     expect([told, await rows()]).toEqual([['sent'], [1]]);

@@ -5,6 +5,7 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
+import type { Clock } from '../time/clock.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { SagaAttempts } from './saga-attempt.js';
 import type { SagaStore, SagaVersion } from './saga.store.port.js';
@@ -21,6 +22,7 @@ export interface SagaRunnerParts {
   readonly concurrency: number;
   /** The connections that handlers and steps share. */
   readonly permits: Permits;
+  readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
   /** An instance has ended, or waits for a person. */
@@ -35,6 +37,9 @@ export class SagaRunner {
   private readonly working = new Map<string, Promise<void>>();
   /** Claimed, and not in work: their last attempt could not be made. */
   private readonly owed = new Set<string>();
+  /** Claimed, for the places that come free next: a look for each would cost more than a step. There are some only while all places are taken. */
+  private readonly ahead: string[] = [];
+  private claimedMs = 0;
   private readonly loop: Loop;
   /** Steps run in a context of their own, not in that of the handler or the request that started their saga. */
   private readonly inOwnContext = AsyncLocalStorage.snapshot();
@@ -96,26 +101,46 @@ export class SagaRunner {
     this.phase = 'stopping';
     await this.loop.stop();
     while (this.working.size > 0) await Promise.all(this.working.values());
-    if (this.owed.size > 0) await this.parts.store.release([...this.owed]).catch(() => undefined);
+    const left = [...this.owed, ...this.ahead];
+    if (left.length > 0) await this.parts.store.release(left).catch(() => undefined);
   }
 
   private async claim(): Promise<boolean | number> {
-    const { store, versions, concurrency } = this.parts;
-    const limit = concurrency - this.working.size;
-    this.isMore = limit <= 0;
-    if (limit <= 0) return false;
-    const { ids, nextDueMs } = await store.claim({ versions, inHand: [...this.working.keys()], limit });
+    const { store, versions, concurrency, clock } = this.parts;
+    const free = concurrency - this.working.size;
+    if (free <= 0) {
+      this.isMore = true;
+      await this.letGo();
+      return false;
+    }
+    const limit = free + concurrency;
+    const inHand = [...this.working.keys(), ...this.ahead];
+    const { ids, nextDueMs } = await store.claim({ versions, inHand, limit });
     if (ids.length > 0) failpoint('saga:after-claim');
+    this.claimedMs = clock.monotonicMs();
     this.isMore = ids.length === limit;
-    for (const id of ids) this.launch(id);
+    this.ahead.push(...ids);
+    this.fill();
     return nextDueMs ?? false;
+  }
+
+  /** What has waited long for a place here may find one elsewhere. */
+  private async letGo(): Promise<void> {
+    const { store, clock } = this.parts;
+    if (this.ahead.length > 0 && clock.monotonicMs() - this.claimedMs >= POLL_MS / 2) await store.release(this.ahead.splice(0));
+  }
+
+  private fill(): void {
+    const { concurrency } = this.parts;
+    while (this.phase === 'running' && this.ahead.length > 0 && this.working.size < concurrency) this.launch(this.ahead.shift() as string);
   }
 
   private launch(id: string): void {
     if (this.working.has(id)) return;
     const work = this.inOwnContext(() => this.work(id)).finally(() => {
       this.working.delete(id);
-      if (this.isMore && this.phase === 'running') this.loop.nudge();
+      this.fill();
+      if (this.isMore && this.ahead.length === 0 && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }

@@ -16,7 +16,7 @@ import type { SagaRunner } from '../saga/saga-runner.js';
 import type { Hint, Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
 import { rootRequests } from '../unit-of-work/request-roots.js';
-import { DEFAULT_TRANSPORT, nameOfTransport } from '../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { ReceivedReply } from '../transport/transport.port.js';
 import type { Assembly } from './assembly.js';
 import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.js';

@@ -47,6 +47,7 @@ export function sagaRunnerOf(
     versions: sagaRegister.outlines,
     concurrency: shareOf(store.maxConcurrency, CONCURRENCY, sharing + 1),
     permits: connections,
+    clock,
     scheduler,
     logger: dampedLogger(runtime.logger, clock),
     ended: (id) => storedSagas?.ended(id),

@@ -10,6 +10,8 @@ import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, refusalOf, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
+const COMMIT: Statement = { name: 'hf_COMMIT', text: 'COMMIT' };
+
 /** How long a rollback waits for statements that nobody waits for any more. */
 const GRACE_MS = 1000;
 /** The same of one that comes to a connection with nothing on its way. */
@@ -128,7 +130,7 @@ export class TypeormTransaction extends PgTransaction {
       const rows: TextRow[] = [];
       const results = (await this.around([{ name, text, values }], {
         before: this.last.slice(0, -1).map((each) => ({ name: each.name, text: each.text, values: each.values })),
-        after: 'COMMIT',
+        after: this.named(COMMIT),
         row: (row) => rows.push(row),
       })) as PgResult[];
       const tag = results.at(-1)?.command;

@@ -10,8 +10,8 @@ export interface Around {
   readonly before?: readonly FirstStatement[];
   /** Text of the unnamed statement that the server has: the same text needs no parsing again. Only without `begin` and `before`. */
   readonly parsed?: string | undefined;
-  /** COMMIT. */
-  readonly after?: string;
+  /** COMMIT, and its name where it is prepared. */
+  readonly after?: Statement;
   /** Takes each row of the statement itself as texts, as the server sends them: pg makes none then, which costs as much as all the rest of its answer. */
   readonly row?: (row: TextRow) => void;
   /** Called when it is on its way; never when pg refuses the statement. */
@@ -93,7 +93,7 @@ async function oneByOne(client: PgClient, around: Around, args: Parameters<PgCli
   for (const { name, text, values, answered } of before) tellRows((await client.query({ name, text, values })).rows as object[], answered);
   const result = await client.query(...args);
   tellRows(result.rows as object[], row);
-  return after ? [result, await client.query(after)] : result;
+  return after ? [result, await client.query(after.text)] : result;
 }
 
 function refuse({ refused }: Around, error: Error): never {
@@ -103,20 +103,23 @@ function refuse({ refused }: Around, error: Error): never {
 
 const classes = new WeakMap<QueryClass, BatchClass>();
 
-function batchClass(Query: QueryClass): BatchClass {
-  const known = classes.get(Query);
-  if (known) return known;
-  class BatchQuery extends Query {
+/**
+ * A query that tells pg the name and the text of what the server answers: pg remembers by them what was prepared, and the statements around this one
+ * are answered, too.
+ */
+function turnsClass(Query: QueryClass) {
+  return class TurnsQuery extends Query {
     around: Around | undefined;
     /** Statements before this one that the server has not answered yet. */
-    private waiting: FirstStatement[] = [];
+    waiting: FirstStatement[] = [];
+    /** True when what comes after this one is answered. */
+    isAnswered = false;
     /** Set by the constructor of Query, which a field of ours would undo. */
-    declare private ownName: string | undefined;
-    declare private ownText: string | undefined;
+    declare ownName: string | undefined;
+    declare ownText: string | undefined;
 
-    /** pg remembers what was prepared by the name and the text of the query that the server answers: at first those of the statements before this one. */
     override get name(): string | undefined {
-      return (this.waiting?.[0] ?? { name: this.ownName }).name;
+      return (this.other ?? { name: this.ownName }).name;
     }
 
     override set name(name: string | undefined) {
@@ -124,13 +127,24 @@ function batchClass(Query: QueryClass): BatchClass {
     }
 
     get text(): string | undefined {
-      return (this.waiting?.[0] ?? { text: this.ownText }).text;
+      return (this.other ?? { text: this.ownText }).text;
     }
 
     set text(text: string | undefined) {
       this.ownText = text;
     }
 
+    /** The statement that is being answered, when it is not this one. */
+    get other(): Statement | undefined {
+      return this.isAnswered ? this.around?.after : this.waiting?.[0];
+    }
+  };
+}
+
+function batchClass(Query: QueryClass): BatchClass {
+  const known = classes.get(Query);
+  if (known) return known;
+  class BatchQuery extends turnsClass(Query) {
     override submit(wire: Wire): Error | null {
       const { around } = this;
       if (around === undefined) return super.submit(wire);
@@ -166,8 +180,12 @@ function batchClass(Query: QueryClass): BatchClass {
     }
 
     override handleCommandComplete(message: unknown, wire: Wire): void {
-      if (this.waiting.length > 0) this.waiting.shift();
-      else super.handleCommandComplete(message, wire);
+      if (this.waiting.length > 0) {
+        this.waiting.shift();
+        return;
+      }
+      super.handleCommandComplete(message, wire);
+      this.isAnswered = true;
     }
   }
   classes.set(Query, BatchQuery);
@@ -234,7 +252,7 @@ class AroundWire implements Wire {
 
   sync(): void {
     this.isSynced = true;
-    if (this.around.after && !this.isFailed) this.run({ text: this.around.after });
+    if (this.around.after && !this.isFailed) this.run(this.around.after);
     this.wire.sync();
   }
 
@@ -242,7 +260,7 @@ class AroundWire implements Wire {
     this.isSynced = true;
     const { begin, after, sent } = this.around;
     sent();
-    this.wire.query([begin?.text, text, after].filter((part) => part !== undefined).join('; '));
+    this.wire.query([begin?.text, text, after?.text].filter((part) => part !== undefined).join('; '));
   }
 
   private start(): void {

@@ -41,8 +41,8 @@ export class PostgresLogStore implements LogStore {
     const columns = '(lane, id, type, key, attributes, body)';
     // An id that the lane has had before becomes null, which the table refuses: nobody has to look at the answer before COMMIT.
     this.appendOne = prepared(
-      `insert into ${t.outbox} ${columns} select $1, case when n.id > $7 and ${IS_DURABLE} then n.id end, $3, $4, $5, $6
-       from (select nextval($2::regclass) as id) n
+      `insert into ${t.outbox} ${columns}
+       values ($1, case when ${IS_DURABLE} then nullif(greatest(nextval($2::regclass), $7::bigint), $7::bigint) end, $3, $4, $5, $6)
        returning lane, id`,
     );
     this.appendMany = prepared(

@@ -16,7 +16,7 @@ import {
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
-import type { Statement } from '../sql/sql.js';
+import { prepared, type Statement } from '../sql/sql.js';
 import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow } from './saga-rows.js';
 
 const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.progress, s.state, s.started_at, s.updated_at';
@@ -28,11 +28,15 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Sagas of one service, as operators see and repair them. */
 export class PostgresSagaOperations implements SagaOperationStore {
+  private readonly lookStatement;
+
   /** @param changing the statement that writes a change */
   constructor(
     private readonly context: PostgresContext,
     private readonly changing: (change: SagaChange) => Statement,
-  ) {}
+  ) {
+    this.lookStatement = prepared(`select s.state, s.status, s.progress from ${context.tables.saga} s where s.service = $1 and s.id = $2`);
+  }
 
   async find(id: string): Promise<SagaInstance | undefined> {
     const { pool, tables, service } = this.context;
@@ -50,11 +54,8 @@ export class PostgresSagaOperations implements SagaOperationStore {
   }
 
   async look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined> {
-    const { pool, tables, service } = this.context;
-    const { rows } = await pool.run<SagaRow>({
-      text: `select s.state, s.status, s.progress from ${tables.saga} s where s.service = $1 and s.id = $2`,
-      values: [service, id],
-    });
+    const { pool, service } = this.context;
+    const { rows } = await pool.run<SagaRow>(this.lookStatement(service, id));
     return rows[0] && { state: rows[0].state, progress: progressOf(rows[0]) };
   }
 
@@ -63,6 +64,8 @@ export class PostgresSagaOperations implements SagaOperationStore {
     const limit = pageLimit(asked);
     if (cursor !== undefined && !isRowId(cursor)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
     const where = new Conditions(service);
+    // Numbers begin with 1; their partial index wants to see it.
+    where.and('s.number > 0');
     if (saga !== undefined) where.and(`s.saga = ${where.bind(saga)}`);
     // The partial index of what is parked wants to see it.
     if (status === 'parked') where.and(`s.status = 'parked'`);

@@ -74,31 +74,34 @@ function startText(tables: Tables): string {
 
 function claimText({ saga, sagaEvent, node }: Tables): string {
   // Whoever is registered is alive, or its rows are still its own: a process that died is taken out by the others (nodes).
-  const isOurs = `(s.saga, s.version) in (select v.saga, v.version from unnest($3::text[], $4::int[]) v(saga, version)) and s.id <> all($5::text[])
+  const isOurs = `(s.saga, s.version) in (select v.saga, v.version from unnest((select $3::text[]), (select $4::int[])) v(saga, version)) and s.id <> all((select $5::text[])::text[])
          and (s.worker is null or s.worker = $6::uuid or not exists (select from ${node} n where n.id = s.worker))`;
   // The time in a subquery of its own: an index is not searched for what may be another time in each row.
   return `with due as (
        select s.id, s.worker from ${saga} s where s.service = $1 and s.due_at <= (select ${now('$2')}) and ${isOurs}
-       order by s.due_at limit $7 for update of s skip locked),
+       order by s.due_at limit (select $7::bigint) for update of s skip locked),
      reached as (
        select s.id, s.worker from ${saga} s where s.service = $1 and s.id = any(array(select distinct e.saga_id from ${sagaEvent} e where e.service = $1))
          and s.ended_at is null and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
-       limit $7 for update of s skip locked),
+       limit (select $7::bigint) for update of s skip locked),
      claimed as (
        update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = least(s.due_at, ${now('$2')})
-       from (select * from due union all select * from reached limit $7) d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
+       from (select * from due union all select * from reached limit (select $7::bigint)) d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
      select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
      union all
      select null, extract(epoch from l.due_at - ${now('$2')}) * 1000 from
        (select s.due_at from ${saga} s where s.service = $1 and s.due_at > (select ${now('$2')}) order by s.due_at limit 1) l`;
 }
 
-/** Under a name by which others can end the session of a frozen process (nodes). */
+/**
+ * Not `due_at is not null`: where little is due, the index of what is due looks as good as the primary key, to a plan that is kept. Under a name by
+ * which others can end the session of a frozen process (nodes).
+ */
 function lockText({ saga, sagaEvent }: Tables): string {
   return `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, extract(epoch from ${now('$4')}) * 1000 as now_ms,
       (select json_agg(json_build_object('number', e.number::text, 'event', e.event::json) order by e.number) from ${sagaEvent} e where e.service = $1 and e.saga_id = $2) as arrived,
       set_config('application_name', $5, true)
-    from ${saga} s where s.service = $1 and s.id = $2 and s.worker = $3::uuid and s.due_at is not null for update of s`;
+    from ${saga} s where s.service = $1 and s.id = $2 and s.worker = $3::uuid and num_nulls(s.due_at) = 0 for update of s`;
 }
 
 /** Steps that follow each other leave `due_at` as it is: no index has to be written then. */

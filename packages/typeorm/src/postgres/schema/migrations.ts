@@ -1,5 +1,5 @@
 import { DEFAULT_TRANSPORT, RELAY_SCOPE } from '@holdfast/core';
-import { branches, choreography, sagaArrivals, sagas } from './saga-tables.js';
+import { branches, choreography, sagaArrivals, sagaLists, sagas } from './saga-tables.js';
 import type { Tables } from './tables.js';
 
 /** One step of the schema. Steps are only added, never changed, and the code of one version reads the tables of the one before. */
@@ -23,6 +23,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 10, name: 'what comes for sagas from elsewhere, business keys that they hold', statements: sagaArrivals },
   { version: 11, name: 'choreographed sagas', statements: choreography },
   { version: 12, name: 'branches of try-confirm-cancel', statements: branches },
+  { version: 13, name: 'lists of sagas have an index of their own', statements: sagaLists },
 ];
 
 /** Version this code reads and writes. */

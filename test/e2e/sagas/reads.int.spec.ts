@@ -1,0 +1,73 @@
+import { defineSaga, subscribe } from '@holdfast/core';
+import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+
+const COUNT = 400;
+/** Index entries and rows for a saga of one step: its start, its step, and what is read of it while it is looked for. */
+const FEW = 80;
+
+let shop: Shop;
+let process: ShopProcess;
+
+const done = defineSaga<Order>('done', { version: 1 }).step('a', async () => undefined);
+/** Its only step is tried again a day later. */
+const sleeping = defineSaga<Order>('sleeping', { version: 1 }).step(
+  'a',
+  async () => {
+    throw new Error('not today');
+  },
+  { retry: { attempts: 2, backoff: { delay: '1d', maxDelay: '1d' } } },
+);
+
+beforeEach(async () => {
+  shop = await openShop();
+  process = await opened();
+  await shop.look('alter table holdfast_saga set (autovacuum_enabled = false)');
+});
+
+afterEach(() => shop.close());
+
+const opened = () => shop.open((opening) => void opening.bus.saga(done).saga(sleeping));
+
+/** One after the other. */
+async function runToEnd(): Promise<void> {
+  const { sagas } = process.bus;
+  for (let n = 0; n < COUNT; n += 1) await sagas.result((await sagas.start(done, { id: `d${n}` }, { id: `d${n}` })).id);
+}
+
+async function putToSleep(): Promise<void> {
+  let failed = 0;
+  const stop = subscribe('saga:step-failed', () => {
+    failed += 1;
+  });
+  for (let n = 0; n < COUNT; n += 1) {
+    await process.bus.sagas.start(sleeping, { id: `s${n}` }, { id: `s${n}` });
+    await until('an attempt', () => failed > n);
+  }
+  stop();
+}
+
+/** Rows and index entries of sagas that were read so far, by the process, which ends: then its sessions tell. */
+async function readsSoFar(): Promise<number> {
+  await process.close();
+  const sessions = 'select count(*)::int as n from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
+  await until('the end of all sessions', async () => (await shop.look<{ n: number }>(sessions))[0]?.n === 0);
+  const [row] = await shop.look<{ n: string }>(
+    `select (select sum(seq_tup_read) from pg_stat_user_tables where relname = 'holdfast_saga')
+       + (select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'holdfast_saga') as n`,
+  );
+  return Number(row?.n);
+}
+
+it('a saga reads no other ones on a table that was never analyzed', async () => {
+  await runToEnd();
+  expect((await readsSoFar()) / COUNT).toBeLessThan(FEW);
+});
+
+it('a saga reads no other ones that sleep on a table that was analyzed while none was due', async () => {
+  await runToEnd();
+  await shop.look('analyze holdfast_saga');
+  const before = await readsSoFar();
+  process = await opened();
+  await putToSleep();
+  expect(((await readsSoFar()) - before) / COUNT).toBeLessThan(FEW);
+});
