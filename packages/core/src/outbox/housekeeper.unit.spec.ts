@@ -19,6 +19,7 @@ function storeWith(parts: object): Store {
     receipts: { trim: nothing },
     halfMessages: { trim: nothing },
     sagas: { operations: { trim: nothing } },
+    branches: { operations: { trim: nothing } },
     choreography: { trim: nothing },
     replies: { trim: nothing },
     ...parts,

@@ -52,6 +52,7 @@ async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
     deliveries: { due: async () => new Map(), freeForgotten: async () => 0 },
     inbox: { trim: async () => 0 },
     sagas: { operations: { trim: async () => 0, openBesides: async () => [] } },
+    branches: { operations: { trim: async () => 0, openBesides: async () => [] } },
     upkeep: {
       fence: nothing,
       raiseSequences: async () => [],

@@ -87,6 +87,7 @@ async function scene(handlerEnds: Promise<void>) {
     deliveries: { due: async () => new Map(), freeForgotten: async () => 0 },
     inbox: { trim: async () => 0 },
     sagas: { operations: { trim: async () => 0, openBesides: async () => [] } },
+    branches: { operations: { trim: async () => 0, openBesides: async () => [] } },
     replies: { trim: async () => 0 },
     receipts: { trim: async () => 0 },
     upkeep: {
