@@ -132,9 +132,9 @@ export const REQUEST_FACTS = factsOf('the memory of a request', scene, {
     await remember();
     const undoing = await begin(one);
     await undoIn(undoing, true);
-    assert.equal(await codeOf(guard()), 'HF_IDEMPOTENT_IN_PROGRESS');
+    const meanwhile = await codeOf(guard());
     await undoing.rollback();
-    assert.equal(await guard(), 'done');
+    assert.deepEqual([meanwhile, await guard()], ['HF_IDEMPOTENT_IN_PROGRESS', 'done']);
   },
   'keeps the request back while it is being undone, until that has committed': async ({ one, guardIn, remember }) => {
     const undoing = await begin(one);
@@ -143,6 +143,18 @@ export const REQUEST_FACTS = factsOf('the memory of a request', scene, {
     await new Promise((resolve) => setTimeout(resolve, 100));
     await undoing.commit();
     assert.deepEqual(await late, [false]);
+  },
+  'keeps a claim that was left from being taken over while its request is undone': async ({ one, claim, guardIn, ids }) => {
+    await claim(0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const undoing = await begin(one);
+    const memory = await guardIn(undoing);
+    const again = claim();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const request = { subscriptionId: ids[0], key: { source: 'orders', id: 'r' }, keepMs: KEEP_MS };
+    await one.store.inbox.undo(undoing, { ...request, isDone: true });
+    await undoing.commit();
+    assert.deepEqual([memory, (await again).state], ['begun', 'undone']);
   },
   'is kept for as long as it is told to, from the moment it is undone': async ({ one, ids, undoIn, guard, remember }) => {
     const key = { source: 'orders', id: 'r' };
