@@ -18,6 +18,7 @@ import {
   RefundCard,
   ShipParcel,
 } from '../api/usage/07-saga.js';
+import { refundsWhatNobodyAnswered } from './support/silent-bank.js';
 import { silent } from './support/recording-engine.js';
 
 let database: TestDatabase;
@@ -57,16 +58,7 @@ it('ships a paid order', async () => {
     .ends('completed', { parcel: { trackingCode: 'T1' } });
 });
 
-it('refunds a charge that was never answered', async () => {
-  await testing
-    .saga(PlaceOrderSaga)
-    .given({ orderId: 'o-1', total: 20 })
-    .expect(new ChargeCard('o-1', 20))
-    .silence()
-    .expect(new RefundCard('o-1'))
-    .reply()
-    .ends('compensated');
-});
+it('refunds a charge that was never answered', () => refundsWhatNobodyAnswered(testing));
 
 it('refunds nothing when the card was declined', async () => {
   await testing
