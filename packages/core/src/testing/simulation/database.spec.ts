@@ -49,6 +49,7 @@ export class SimulatedDatabase {
   isDown = false;
   private readonly locks = new Map<string, SimulatedTransaction>();
   private waiting: { readonly tx: SimulatedTransaction; readonly lock: string; readonly take: () => void }[] = [];
+  private readonly travelling = new Map<Client, number>();
   private last = 0;
 
   constructor(readonly parts: DatabaseParts) {}
@@ -123,12 +124,17 @@ export class SimulatedDatabase {
   /** One way to the server or back. Never arrives at the dead. */
   async trip(client: Client): Promise<void> {
     const ms = this.parts.tripMs();
-    if (ms > 0) await client.scheduler.sleep(ms);
+    if (ms > 0) {
+      this.travelling.set(client, this.tripsOf(client) + 1);
+      await client.scheduler.sleep(ms);
+      this.travelling.set(client, this.tripsOf(client) - 1);
+    }
     if (!client.isAlive) await new Promise<never>(() => undefined);
   }
 
-  holderOf(lock: string): SimulatedTransaction | undefined {
-    return this.locks.get(lock);
+  /** What a process has on its way to the server, or back. */
+  tripsOf(client: Client): number {
+    return this.travelling.get(client) ?? 0;
   }
 
   /** Takes a lock that is free, or ours. */
