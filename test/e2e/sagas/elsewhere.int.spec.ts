@@ -212,7 +212,7 @@ describe('a step that waits for a message', () => {
     await until('the message', async () => (await shop.look('select from holdfast_saga_signal where value is not null')).length > 0);
     await start('early');
     await start('late');
-    await until('its turn', async () => (await sagas.get('late'))?.step === 'wait');
+    await until('its turn', async () => (await sagas.get('late'))?.waitsFor.length === 1);
     expect((await sagas.get('late'))?.waitsFor).toEqual(['wait: elsewhere.confirmed with the key late']);
     await process.bus.bus.publish(new Confirmed('late', 'Elm Street'), { key: 'late' });
     for (const [id, address] of [

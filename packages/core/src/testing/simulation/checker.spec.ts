@@ -1,0 +1,72 @@
+import type { SagaProgress } from '../../saga/saga-progress.js';
+import { type LedgerRow, moneyIn } from './accounts.spec.js';
+import type { Bank } from './bank.spec.js';
+import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
+import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
+
+/** What is wrong at the end of a seed, one sentence each. */
+export function problemsAtTheEnd(bank: Bank): readonly string[] {
+  const databases = [bank, ...bank.participants].map(({ db }) => db);
+  const ledger = databases.flatMap((db) => [...db.table<LedgerRow>('ledger').values()]);
+  const history = [...bank.db.table<HistoryRow>('bank.history').values()];
+  const money = databases.map(moneyIn).reduce((sum, each) => ({ now: sum.now + each.now, opened: sum.opened + each.opened }));
+  const known = new Set(bank.rows.map(({ id }) => id));
+  return [
+    ...(money.now === money.opened ? [] : [`there is ${money.now} in the accounts, and there was ${money.opened}`]),
+    ...[...bank.wanted.keys()].filter((id) => !known.has(id)).map((id) => `${id} was started and is not there`),
+    ...ledger.filter(({ saga }) => !known.has(saga)).map(({ saga, step }) => `${step} of ${saga} was done, and there is no such saga`),
+    ...bank.rows.flatMap((row) => problemsOf(row, bank.drawn.get(row.saga) as DrawnSaga, { ledger, history })),
+  ].sort();
+}
+
+interface Books {
+  readonly ledger: readonly LedgerRow[];
+  readonly history: readonly HistoryRow[];
+}
+
+function problemsOf(row: SagaRow, { steps }: DrawnSaga, { ledger, history }: Books): readonly string[] {
+  const { status, leftOut } = JSON.parse(row.progress) as SagaProgress;
+  const ours = ledger.filter(({ saga }) => saga === row.id);
+  const lines = history.filter(({ saga }) => saga === row.id);
+  const say = (text: string) => `${row.id} (${status}): ${text}`;
+  if (status !== 'completed' && status !== 'compensated') return [say('it has not ended')];
+  const counted = steps
+    .filter(({ kind }) => kind === 'local' || kind === 'remote')
+    .flatMap((step) => problemsOfStep(step, { status, leftOut, ours }));
+  return [...counted, ...problemsOfOrder(lines)].map(say);
+}
+
+interface Found {
+  readonly status: 'completed' | 'compensated';
+  readonly leftOut: readonly string[];
+  readonly ours: readonly LedgerRow[];
+}
+
+function problemsOfStep({ name, isUndoable }: DrawnStep, { status, leftOut, ours }: Found): readonly string[] {
+  const done = ours.filter(({ step, what }) => step === name && what === 'do');
+  const undone = ours.filter(({ step, what }) => step === name && what === 'undo');
+  const problems: string[] = [];
+  if (done.length > 1) problems.push(`${name} was done ${done.length} times`);
+  if (undone.length > 1) problems.push(`${name} was undone ${undone.length} times`);
+  if (status === 'completed' && undone.length > 0) problems.push(`${name} was undone`);
+  if (status === 'completed' && done.length === 0 && !leftOut.includes(name)) problems.push(`${name} was not done`);
+  if (leftOut.includes(name) && done.length > 0) problems.push(`${name} was left out, and done`);
+  if (status === 'compensated' && isUndoable && done.length !== undone.length)
+    problems.push(`${name} was done ${done.length} times and undone ${undone.length} times`);
+  const [last] = done.slice(-1);
+  const [first] = undone;
+  if (last !== undefined && first !== undefined && first.atMs < last.atMs) problems.push(`${name} was undone before it was done`);
+  return problems;
+}
+
+/** As the history tells: what was done last is undone first, and nothing is undone twice. */
+function problemsOfOrder(lines: readonly HistoryRow[]): readonly string[] {
+  const done = lines.filter(({ event }) => event === 'done').map(({ step }) => step);
+  const undone = lines.filter(({ event }) => event === 'undone').map(({ step }) => step);
+  const problems: string[] = [];
+  if (new Set(undone).size !== undone.length) problems.push(`undone more than once: ${undone.join(', ')}`);
+  const known = undone.filter((step) => done.includes(step));
+  const expected = done.filter((step) => known.includes(step)).reverse();
+  if (known.join() !== expected.join()) problems.push(`done in the order ${done.join(', ')}, undone in the order ${undone.join(', ')}`);
+  return problems;
+}

@@ -1,0 +1,195 @@
+import { describeFailure } from '../../errors/describe-failure.js';
+import { isNonRetryableError, NonRetryableError } from '../../errors/non-retryable-error.js';
+import { silentLogger } from '../../monitoring/logger.js';
+import type { Refusal } from '../../reply/answer.js';
+import { sagaReplyType } from '../../saga/saga-messages.js';
+import { ScopeStorage } from '../../unit-of-work/scope.js';
+import { UnitEngine } from '../../unit-of-work/unit-engine.js';
+import { type Effect, took } from './accounts.spec.js';
+import type { Receiver, SimulatedBroker, Wire } from './broker.spec.js';
+import { OUTBOX, type SimulatedDatabase, type SimulatedTransaction } from './database.spec.js';
+import type { SimulatedProcess } from './process.spec.js';
+import type { Troubles } from './troubles.spec.js';
+import type { World } from './world.spec.js';
+
+/** What a step asks another service for. */
+export interface MoveMoney {
+  readonly to: string;
+  readonly effect: Effect;
+  /** Whoever is asked keeps no record of what is undone. */
+  readonly isForeign: boolean;
+}
+
+interface Answer {
+  readonly value?: unknown;
+  readonly refusal?: Refusal;
+}
+
+/** What is remembered of a request, by its id. */
+interface RequestRow {
+  readonly status: 'done' | 'refused' | 'cancelled' | 'compensated';
+  readonly answer: Answer;
+}
+
+const ATTEMPTS = 4;
+const DONE: Answer = { value: 'done' };
+
+/**
+ * A service with accounts, of several processes over one database. What it remembers of a request is read under a lock: `done` and `refused` are answered
+ * again, `cancelled` and `compensated` never run. What undoes a request has an effect only if that ran, and else keeps it from ever running.
+ */
+export class Participant {
+  readonly db: SimulatedDatabase;
+  receivers: Receiver[] = [];
+  /** Given up, and nobody knows what was done. */
+  private readonly dead: Wire[] = [];
+  private started = 0;
+
+  constructor(
+    private readonly world: World,
+    private readonly parts: { readonly name: string; readonly broker: SimulatedBroker; readonly troubles: Troubles },
+  ) {
+    const { name, broker } = parts;
+    this.db = world.database(name, (table, row) => {
+      if (table === OUTBOX) broker.publish(row as Wire);
+    });
+    broker.serve(name, () => this.receivers);
+  }
+
+  /** One more process. */
+  start(): SimulatedProcess {
+    const { world } = this;
+    this.started += 1;
+    const process = world.process(`${this.parts.name}-${this.started}`);
+    const units = new UnitEngine<Wire>({
+      transactions: this.db.transactionsOf(process),
+      scopes: new ScopeStorage<Wire>(),
+      clock: process,
+      scheduler: process,
+      random: world.fork(),
+      logger: silentLogger,
+      writeOutgoing: async (tx, wires) => {
+        const sql = tx as SimulatedTransaction;
+        await sql.statement(() => {
+          for (const wire of wires) sql.add(OUTBOX, wire);
+        });
+        return undefined;
+      },
+    });
+    const receiver: Receiver = { process, handle: (wire, attempt) => this.handle({ process, units }, wire, attempt) };
+    this.receivers.push(receiver);
+    process.onDeath(() => {
+      this.receivers = this.receivers.filter((one) => one !== receiver);
+      this.db.disconnect(process);
+    });
+    return process;
+  }
+
+  /** A person lets everything be handled that was given up. */
+  redrive(): void {
+    for (const wire of this.dead.splice(0)) this.parts.broker.send(wire, this.world.between(1, 50), 1);
+  }
+
+  private async handle(here: Here, wire: Wire, attempt: number): Promise<void> {
+    const { effect } = wire.body as MoveMoney;
+    const about = `${effect.what} ${effect.step} of ${effect.saga}`;
+    try {
+      const how = await this.inUnit(here, wire, (sql) => this.dealWith({ ...here, sql, attempt }, wire));
+      this.world.say(here.process.name, `${about}: ${how}`);
+    } catch (error) {
+      const isFinal = isNonRetryableError(error) || (attempt >= ATTEMPTS && effect.what === 'do');
+      this.world.say(here.process.name, `${about} failed (${attempt}): ${(error as Error).message}`);
+      if (!isFinal) throw error;
+      await this.inUnit(here, wire, (sql) => this.refuse(sql, wire, error));
+      if (!isNonRetryableError(error)) this.dead.push(wire);
+      // A person may let it be handled once more, however much later.
+      if (!isNonRetryableError(error) && this.world.chance(0.5))
+        this.parts.broker.send(wire, this.world.between(500, 20_000), ATTEMPTS - 1);
+    }
+  }
+
+  private async inUnit(
+    { units }: Here,
+    wire: Wire,
+    work: (sql: SimulatedTransaction) => Promise<{ readonly how: string; readonly answer: Answer }>,
+  ): Promise<string> {
+    return units.runFramework({ timeout: '5s' }, async (tx) => {
+      const { how, answer } = await work(tx as SimulatedTransaction);
+      const { id, sagaId } = wire;
+      units.current()?.outgoing({ to: 'bank', id: `${id}:reply`, type: sagaReplyType('bank'), body: answer, sagaId, causationId: id });
+      return how;
+    });
+  }
+
+  private async dealWith(here: InWork, wire: Wire) {
+    const { sql } = here;
+    const { effect, isForeign } = wire.body as MoveMoney;
+    if (isForeign) return this.repeatOnly(here, wire);
+    const request = wire.compensates ?? wire.id;
+    const row = await remembered(sql, request);
+    if (wire.compensates === undefined) {
+      if (row?.status === 'done' || row?.status === 'refused') return { how: 'again', answer: row.answer };
+      if (row !== undefined) return { how: 'dropped, it was undone', answer: dropped() };
+      await this.make(here, effect);
+      await remember(sql, request, { status: 'done', answer: DONE });
+      return { how: 'done', answer: DONE };
+    }
+    if (row?.status === 'compensated') return { how: 'undone before', answer: DONE };
+    const hasRun = row?.status === 'done' || wire.hasRun === true;
+    if (hasRun) await this.make(here, effect);
+    await remember(sql, request, { status: hasRun ? 'compensated' : 'cancelled', answer: DONE });
+    return { how: hasRun ? 'done' : 'needless', answer: DONE };
+  }
+
+  /** Somebody who knows nothing of compensations: each message once, whatever it means. */
+  private async repeatOnly(here: InWork, wire: Wire) {
+    const { sql } = here;
+    const row = await remembered(sql, wire.id);
+    if (row !== undefined) return { how: 'again', answer: row.answer };
+    await this.make(here, (wire.body as MoveMoney).effect);
+    await remember(sql, wire.id, { status: 'done', answer: DONE });
+    return { how: 'done', answer: DONE };
+  }
+
+  private async make({ process, sql, attempt }: InWork, effect: Effect): Promise<void> {
+    const after = this.parts.troubles.before(process, effect, attempt);
+    await after.begin();
+    if (!(await took((statement) => sql.statement(() => statement(sql)), effect))) throw new NonRetryableError('the money is not there');
+    await after.end();
+  }
+
+  private async refuse(sql: SimulatedTransaction, wire: Wire, error: unknown) {
+    const row = await remembered(sql, wire.id);
+    if (row?.status === 'done' || row?.status === 'refused') return { how: 'again', answer: row.answer };
+    const { code, message } = describeFailure(error);
+    const isDefinite = isNonRetryableError(error);
+    const answer: Answer = { refusal: { code, message, details: {}, isDefinite } };
+    if (isDefinite && row === undefined) await remember(sql, wire.id, { status: 'refused', answer });
+    return { how: 'refused', answer };
+  }
+}
+
+interface Here {
+  readonly process: SimulatedProcess;
+  readonly units: UnitEngine<Wire>;
+}
+
+interface InWork extends Here {
+  readonly sql: SimulatedTransaction;
+  readonly attempt: number;
+}
+
+function remembered(sql: SimulatedTransaction, id: string): Promise<RequestRow | undefined> {
+  return sql.statement(async () => {
+    await sql.lock('request', id);
+    return sql.get<RequestRow>('request', id);
+  });
+}
+
+function remember(sql: SimulatedTransaction, id: string, row: RequestRow): Promise<void> {
+  return sql.statement(() => sql.put('request', id, row));
+}
+
+function dropped(): Answer {
+  return { refusal: { code: 'HF_REQUEST_UNDONE', message: 'it was undone', details: {}, isDefinite: false } };
+}

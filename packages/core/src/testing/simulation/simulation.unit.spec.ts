@@ -1,0 +1,68 @@
+import { type Simulated, simulate } from './simulate.spec.js';
+
+/** Other seeds each day; a row of them, so that one is easy to name. */
+const TODAY = Math.floor(Date.now() / 86_400_000) * 10_000;
+const { HOLDFAST_SIMULATION_SEED: given, HOLDFAST_SIMULATION_COUNT: count = given === undefined ? '1000' : '1' } = process.env;
+const FIRST = Number(given ?? TODAY);
+const SEEDS = Array.from({ length: Number(count) }, (_, at) => FIRST + at);
+const RUN_MS = 900_000;
+
+/** What has to come up in a thousand seeds, as their traces tell. */
+const EVENTS = {
+  'sagas that are completed': /: completed$/,
+  'sagas that are compensated': /: compensated$/,
+  'sagas that wait for a person': /: \S+ parked/,
+  repairs: /operator: (resume|retry)/,
+  'sagas that somebody cancels': /operator: cancel/,
+  'children that are started': /t\d+\/\w+: started$/,
+  'steps that are left out': / left-out$/,
+  'replies that are late': /got no reply/,
+  'requests that come after they were undone': /dropped, it was undone/,
+  'compensations with nothing to undo': /: needless$/,
+  'requests that are repeated': /: again$/,
+  deadlocks: /deadlock over/,
+  'servers that crash': /: crash /,
+  'processes that die': /: kill bank/,
+  'processes that die before a COMMIT': /at unit:before-commit/,
+  'processes that die after a COMMIT': /at unit:after-commit/,
+  'processes that die before a failure is counted': /at saga:before-record/,
+  'processes that are taken for dead': /throw out/,
+  'steps given up after deaths': /processes in a row ended/,
+};
+
+describe('a simulated bank', () => {
+  const failed: Simulated[] = [];
+  /** In how many seeds. */
+  const seen = new Map<string, number>();
+  let last: Simulated | undefined;
+
+  beforeAll(async () => {
+    const before = process.cpuUsage();
+    for (const seed of SEEDS) {
+      const one = await simulate(seed);
+      if (one.problems.length > 0) failed.push(one);
+      for (const [name, pattern] of Object.entries(EVENTS))
+        if (one.trace.some((line) => pattern.test(line))) seen.set(name, (seen.get(name) ?? 0) + 1);
+      last = one;
+    }
+    if (SEEDS.length === 1) process.stdout.write(`${last?.trace.join('\n')}\n`);
+    const { user, system } = process.cpuUsage(before);
+    if (SEEDS.length > 1)
+      process.stdout.write(
+        `simulated the seeds ${FIRST} to ${SEEDS.at(-1)}, in ${Math.round((user + system) / 1e6)} s of processor time\n`,
+      );
+  }, RUN_MS);
+
+  it(`keeps its money, does and undoes each thing once and in order, and comes to an end: the seeds from ${FIRST} on`, () => {
+    expect(failed.map(({ seed, problems }) => `npm run simulate -- --seed ${seed}\n  ${problems.slice(0, 5).join('\n  ')}`)).toEqual([]);
+  });
+
+  it('does the same again with the same seed', async () => {
+    const again = await simulate(SEEDS.at(-1) as number);
+    expect(again.trace).toEqual(last?.trace);
+  });
+
+  (SEEDS.length < 1000 ? it.skip : it)('meets everything that can go wrong', () => {
+    expect(Object.keys(EVENTS).filter((name) => !seen.has(name))).toEqual([]);
+  });
+});
