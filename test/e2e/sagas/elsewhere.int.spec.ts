@@ -282,6 +282,20 @@ describe('a step that starts another saga', () => {
     expect((await sagas.get('o1/pack'))?.status).toBe('completed');
   });
 
+  it('fails when that ends as it begins, because nobody can tell whether its first step is wanted', async () => {
+    const torn = defineSaga<{ id: string }>('torn', { version: 1 }).step('pack', () => undefined, {
+      when: () => {
+        throw new Error('no field');
+      },
+    });
+    const { sagas, start } = await seller((process) => {
+      process.bus.saga(torn);
+      return trip().step('pack', async (saga) => saga.start(torn, { id: saga.id }), { retry: false });
+    });
+    await start('o1');
+    expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
+  });
+
   it('fails when it was undone', async () => {
     const { sagas, start } = await packers(
       () => Promise.reject(new NonRetryableError('no tape')),
@@ -312,4 +326,20 @@ it('a parked saga goes on when the reply that it was parked for comes after all'
   await bank();
   await until('its end', async () => (await sagas.get('o1'))?.status === 'completed');
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
+});
+
+it('a saga whose id was used before asks anew, and starts children of its own', async () => {
+  await bank();
+  const packing = defineSaga<{ id: string; boxes?: number }>('packing', { version: 1 }).step('pack', () => undefined);
+  const { process, sagas, start } = await seller((opening) => {
+    opening.bus.saga(packing);
+    return buying(opening).step('pack', async (saga) => saga.start(packing, { id: saga.id }));
+  });
+  for (let life = 1; life <= 2; life += 1) {
+    await start('o1');
+    expect((await sagas.result('o1')).status).toBe('completed');
+    await process.bus.sagas.purge('o1', { by: 'ann' });
+  }
+  expect((await shop.written()).filter((text) => text === 'o1 charged')).toHaveLength(2);
+  expect(await shop.look('select from holdfast_saga')).toEqual([]);
 });

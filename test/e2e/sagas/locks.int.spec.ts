@@ -16,17 +16,21 @@ beforeEach(async () => {
 afterEach(() => shop.close());
 
 /** Sagas that hold their account, and write when they begin and end. */
-async function bank(options: Partial<SagaOptions<Transfer>> = {}) {
+async function bank(options: Partial<SagaOptions<Transfer>> = {}, when?: () => boolean) {
   const lock = ({ account }: Transfer) => `account:${account}`;
   const saga = defineSaga<Transfer>('transfer', { version: 1, lock, ...options });
   const { bus, dataSource } = await shop.open((process) => {
     saga
-      .step('begin', async ({ id }) => process.write(`${id} begins`))
-      .step('pause', async (context) => context.sleep('200ms'))
-      .step('end', async ({ id, state }) => {
-        await process.write(`${id} ends`);
-        if (state.isRefused) throw new NonRetryableError('refused');
-      });
+      .step('begin', async ({ id }) => process.write(`${id} begins`), { when })
+      .step('pause', async (context) => context.sleep('200ms'), { when })
+      .step(
+        'end',
+        async ({ id, state }) => {
+          await process.write(`${id} ends`);
+          if (state.isRefused) throw new NonRetryableError('refused');
+        },
+        { when },
+      );
     process.bus.saga(saga);
   });
   const start = (id: string, account: string, isRefused?: boolean) => bus.sagas.start(saga, { account, isRefused }, { id });
@@ -79,6 +83,34 @@ it('a saga that waits for its key leaves its place when it is cancelled, and whe
   expect(await sagas.result('late')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_TIMEOUT' } });
   expect(await shop.written()).toEqual([]);
   expect(await shop.look('select holder, waiting from holdfast_saga_lock')).toEqual([{ holder: 'somebody', waiting: [] }]);
+});
+
+it('a saga that ends as it begins holds no key', async () => {
+  const { sagas, start } = await bank({}, () => false);
+  await start('none', 'a');
+  expect((await sagas.result('none')).status).toBe('completed');
+  expect(await shop.look('select from holdfast_saga_lock')).toEqual([]);
+});
+
+it('a start that loses to another one of its id leaves no other key behind', async () => {
+  const { sagas, start, unit } = await bank();
+  let free: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  const first = unit.run(async () => {
+    await start('one', 'a');
+    await held;
+  });
+  await until('its key', async () => (await shop.look(`select from pg_stat_activity where state = 'idle in transaction'`)).length > 0);
+  const second = start('one', 'b');
+  await sleep(300);
+  free();
+  await first;
+  expect(await second).toEqual({ id: 'one', started: false });
+  expect((await sagas.result('one')).status).toBe('completed');
+  await start('other', 'b');
+  expect((await sagas.result('other')).status).toBe('completed');
 });
 
 it('a key that cannot be one is told at the start', async () => {

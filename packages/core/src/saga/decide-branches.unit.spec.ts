@@ -168,6 +168,40 @@ describe('a step that asks another service', () => {
   });
 });
 
+describe('a step that asked and was tried again', () => {
+  const definition = sagaOf({ charge: { retry: { attempts: 3, backoff: { delay: 0 } }, compensate: nothing }, ship: ONCE });
+  const unanswered = () => given(definition).when(asks('r-1')).after(1000);
+
+  it('may have been done when it does not ask again, and whoever was asked is not told that it was', () => {
+    const script = unanswered().when(done).expect('run ship');
+    expect(script.progress.done).toMatchObject([{ step: 'charge', request: { id: 'r-1', hasAnswered: false } }]);
+  });
+
+  it('still has what it asked for undone when it waits for something else', () => {
+    const asleep = unanswered().when((step) => ({ kind: 'waits', step, waits: [{ kind: 'time', untilMs: 5000 }] }));
+    expect(asleep.after(4000).expect('run ship').progress.done).toMatchObject([{ request: { id: 'r-1', hasAnswered: false } }]);
+  });
+});
+
+describe('a parked saga that stands for several steps', () => {
+  const definition = sagaOf({ pay: { retry: false, pivot: true }, pack: { ...ONCE, after: 'pay' }, bill: { ...ONCE, after: 'pay' } });
+  const both = () =>
+    given(definition)
+      .when(done, of('pack', asks('r-1')), of('bill', asks('r-2')))
+      .when({ kind: 'refused', id: 'r-1', error: new Error('no box'), isDefinite: true })
+      .when({ kind: 'refused', id: 'r-2', error: new Error('no stamp'), isDefinite: true })
+      .expect('park at bill: no stamp');
+
+  it('still stands for the others when one is skipped', () => {
+    const script = both().when({ kind: 'skipped' }).expect('park at bill: no stamp').isAt('bill');
+    script.when({ kind: 'skipped' }).expect('completed');
+  });
+
+  it('goes on with all of them when it is resumed', () => {
+    both().when({ kind: 'resumed' }).expect('run pack', 'run bill');
+  });
+});
+
 describe('a participant that does not know of undoing', () => {
   const definition = sagaOf({
     charge: { ...UNDONE, after: [] },

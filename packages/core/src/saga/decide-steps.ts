@@ -35,14 +35,14 @@ export function openNext(draft: SagaDraft): void {
 }
 
 /** A step, or its compensation, is done. */
-export function finish(draft: SagaDraft, entry: StepAt, how: 'done' | 'skipped'): void {
+export function finish(draft: SagaDraft, entry: StepAt, how: 'done' | 'answered' | 'skipped'): void {
   if (entry.way === 'compensating') {
-    undone(draft, entry, how === 'done' ? 'undone' : how);
+    undone(draft, entry, how === 'skipped' ? how : 'undone');
     return;
   }
   draft.remove(entry);
-  draft.note(entry.step, how);
-  const request = sentRequest(entry, how === 'done');
+  draft.note(entry.step, how === 'skipped' ? how : 'done');
+  const request = sentRequest(entry, how === 'answered');
   draft.done = [...draft.done, request === undefined ? { step: entry.step } : { step: entry.step, request }];
   if (draft.direction === 'compensating') goBack(draft);
   else openNext(draft);
@@ -97,7 +97,7 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
       continue;
     }
     draft.keep('into' in wait ? wait.into : undefined, valueIn(event));
-    finish(draft, entry, 'done');
+    finish(draft, entry, event.kind === 'answered' ? 'answered' : 'done');
   }
 }
 

@@ -3,7 +3,7 @@ import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { Random } from '../time/random.js';
 import { cancelled, takeBack } from './decide-back.js';
 import { answered, failed, finish, givenUp, openNext, timeIsUp } from './decide-steps.js';
-import { outlineOf, type SagaDefinition, type SagaStepDefinition, stepOf } from './saga-definition.js';
+import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
 import { isPastPivot, requestOf, type SagaProgress, type StepAt, waitText } from './saga-progress.js';
@@ -104,7 +104,10 @@ function called(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'done' | 'wa
   else if (event.kind === 'given-up') givenUp(draft, entry, event.error);
   else if (event.kind === 'done') finish(draft, entry, 'done');
   else {
-    draft.change(entry, { callMs: undefined, waits: event.waits });
+    // What an earlier attempt has asked for may still be answered, and may have to be undone.
+    const before = requestOf(entry);
+    const isKept = before !== undefined && !event.waits.some((wait) => wait.kind === 'request');
+    draft.change(entry, { callMs: undefined, waits: isKept ? [...event.waits, { ...before, untilMs: undefined }] : event.waits });
     draft.note(entry.step, 'waiting', event.waits.map(waitText).join(' or '));
   }
 }
@@ -151,6 +154,7 @@ function whileParked(draft: SagaDraft, event: SagaEvent, misfit: HoldfastError |
 
 /** A person lets a parked saga go on. */
 function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', misfit: HoldfastError | undefined): void {
+  const { parked } = draft;
   const stopped = draft.at.filter(({ isStopped }) => isStopped).map(({ step }) => step);
   const first = draft.find(stopped[0] ?? '') ?? draft.at[0];
   draft.free();
@@ -161,7 +165,12 @@ function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', mis
       if (stopped.includes(entry.step)) takeUp(draft, entry, kind);
       else if (entry.callMs !== undefined) draft.call(entry.step, entry.way, Math.max(0, entry.callMs - draft.given.nowMs));
     }
-  } else if (first !== undefined) skip(draft, first);
+  } else if (first !== undefined) {
+    skip(draft, first);
+    // One was skipped, and the saga still stands for the others.
+    for (const entry of draft.at.filter(({ step }) => step !== first.step && stopped.includes(step)))
+      draft.park(entry, parked?.failure.step === entry.step ? parked.failure : { ...(parked?.failure as SagaFailure), step: entry.step });
+  }
 }
 
 /** Goes on with what stopped a saga, with fresh attempts; what may still be answered is asked for under the same id. */

@@ -26,6 +26,9 @@ const GRACE_MS = 5000;
 /** For the unit that records what became of one that is gone; it may wait for the end of somebody else's attempt. */
 const RECORD_TIMEOUT_MS = 60_000;
 
+/** Characters of the id of an instance. */
+const ID_LENGTH = 255;
+
 /** What attempts work with. */
 export interface SagaAttemptParts {
   readonly store: SagaStore;
@@ -179,7 +182,7 @@ export class SagaAttempts {
       id: saga.id,
       state: decodeState(course.state, owner),
       attempt: entry.attempts + 1,
-      idempotencyKey: keyOf(saga.saga, saga.id, step.name, isUndoing ? 'undo' : 'run'),
+      idempotencyKey: keyOf(saga, step.name, isUndoing ? 'undo' : 'run'),
       signal: () => call.signal,
       failure: course.progress.failure,
       signals: runnable.definition.signals,
@@ -205,13 +208,13 @@ export class SagaAttempts {
       else if (one.kind === 'signal')
         waits.push({ kind: 'signal', type: one.type, key: one.key, into: one.into, untilMs: nowMs + one.forMs });
       else if (one.kind === 'saga') {
-        const id = `${saga.id}/${entry.step}${entry.round === undefined ? '' : `#${entry.round}`}`;
+        const id = childIdOf(saga, entry);
         await this.parts.asking.start({ saga: one.saga, state: one.state, id, parent: saga.id });
         waits.push({ kind: 'saga', id, into: one.into });
       } else {
         const { timeoutMs } = stepOf(runnable.definition, entry.step) as SagaStepDefinition;
         const { into, foreign } = one.options;
-        const id = keyOf(saga.saga, saga.id, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
+        const id = keyOf(saga, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
         const compensates = entry.way === 'running' ? undefined : course.progress.done.find(({ step }) => step === entry.step)?.request;
         const sentMs = requestOf(entry)?.sentMs ?? this.parts.clock.now().getTime();
         const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, compensates });
@@ -263,7 +266,16 @@ function reasonOf(error: unknown): unknown {
   return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
-/** Hashed, because a foreign API limits the length and the characters of its header. */
-function keyOf(...parts: readonly string[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+/** Of one life of an instance: its id may be used again. Hashed, because a foreign API limits the length and the characters of its header. */
+function keyOf({ saga, id, number }: StoredSaga, ...parts: readonly string[]): string {
+  return createHash('sha256')
+    .update(JSON.stringify([saga, id, number, ...parts]))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/** One for each time that the step is begun anew. */
+function childIdOf(saga: StoredSaga, { step, round }: StepAt): string {
+  const name = `/${step}${round === undefined ? '' : `#${round}`}`;
+  return saga.id.length + name.length <= ID_LENGTH ? saga.id + name : keyOf(saga, name);
 }

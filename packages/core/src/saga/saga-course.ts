@@ -34,6 +34,7 @@ export class SagaCourse {
   /** The time of the last event. */
   private nowMs: number;
   private seen: readonly string[] = [];
+  private readonly heard: SignalKey[] = [];
 
   constructor(
     readonly saga: StoredSaga,
@@ -68,8 +69,8 @@ export class SagaCourse {
       if (saga.progress.status !== 'parked') this.happen({ kind: 'stuck', error: trouble });
       return false;
     }
-    for (const { event } of saga.arrived) this.happen(this.eventOf(event));
     this.seen = saga.arrived.map(({ number }) => number);
+    for (const { event } of saga.arrived) this.arrive(event);
     // What is being undone takes as long as it takes.
     if (saga.isOverdue && this.at.status === 'running') this.happen({ kind: 'timed-out', error: this.overdue() });
     const next = nextMs(this.at);
@@ -99,12 +100,13 @@ export class SagaCourse {
     const state = this.isDeaf ? {} : this.value;
     const nowMs = this.saga.nowMs + sinceMs;
     this.nowMs = nowMs;
-    const { progress, notes, commands, set } = decide(this.runnable.definition, { progress: this.at, event, state, nowMs }, this.random);
+    const decision = decide(this.runnable.definition, { progress: this.at, event, state, nowMs }, this.random);
+    const { progress, notes, commands, set } = decision;
+    if (Object.keys(set).length > 0 && !this.keeps({ ...state, ...set })) return;
     this.at = progress;
     this.notes.push(...notes);
     this.commands.push(...commands);
     if ('error' in event) this.failures.push({ step: notes[0]?.step ?? '', error: event.error });
-    if (Object.keys(set).length > 0) this.keep({ ...state, ...set });
   }
 
   /** The state that a step has left, as it is stored. */
@@ -158,6 +160,8 @@ export class SagaCourse {
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':
         return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by: arrival.by, reason: arrival.reason }) };
+      default:
+        throw hfError('HF_INVARIANT', { fact: `${JSON.stringify(arrival).slice(0, 200)} arrived at a saga` });
     }
   }
 
@@ -166,13 +170,27 @@ export class SagaCourse {
     return hfError('HF_REQUEST_REJECTED', { type: asked?.type ?? 'a command', id, reason, code, details });
   }
 
-  private keep(state: object): void {
+  /** Takes in what came from elsewhere; what cannot be understood parks it, once. */
+  private arrive(arrival: SagaArrival): void {
+    let event: SagaEvent;
+    try {
+      event = this.eventOf(arrival);
+    } catch (error) {
+      event = { kind: 'stuck', error };
+    }
+    if (event.kind === 'signalled') this.heard.push({ type: event.type, key: event.key });
+    this.happen(event);
+  }
+
+  /** Keeps a state; false where it is too large, which parks the saga as it stood: a person has to say how it goes on without what came. */
+  private keeps(state: object): boolean {
     const { saga, id } = this.saga;
     try {
       this.left(encodeState(state, { saga, id }));
+      return true;
     } catch (error) {
-      // What came is too large to be kept: a person has to say how it goes on without.
       this.happen({ kind: 'stuck', error });
+      return false;
     }
   }
 
@@ -201,7 +219,8 @@ export class SagaCourse {
   }
 
   private reach(): SagaReach | undefined {
-    const before = signalsOf(this.saga.progress);
+    // What it was handed it waits for no more, and may wait for anew.
+    const before = without(signalsOf(this.saga.progress), this.heard);
     const after = signalsOf(this.at);
     const tells = this.tells();
     const hasEnded = this.at.status === 'completed' || this.at.status === 'compensated';

@@ -73,16 +73,28 @@ function repliesOver(transport: string, { service, store, currentTransaction, ar
 }
 
 function tellingOf(message: object, { sagaId, causationId, source }: Delivery): SagaTelling {
-  const { value, refusal } = message as { readonly value?: unknown; readonly refusal?: Refusal };
+  const { value, refusal } = message as { readonly value?: unknown; readonly refusal?: Partial<Refusal> | null };
   if (sagaId === undefined || causationId === undefined)
     throw hfError('HF_REPLY_UNREADABLE', {
       type: `a message from ${source}`,
       id: causationId ?? 'nothing',
       reason: 'it does not say which saga has asked',
     });
+  if (refusal === undefined || refusal === null) return { id: sagaId, event: { kind: 'answered', id: causationId, value } };
+  const { code, message: reason, details, isDefinite } = refusal;
+  if (typeof code !== 'string' || typeof reason !== 'string')
+    throw hfError('HF_REPLY_UNREADABLE', {
+      type: `a message from ${source}`,
+      id: causationId,
+      reason: 'its refusal has no code, or no message',
+    });
   return {
     id: sagaId,
-    event: refusal === undefined ? { kind: 'answered', id: causationId, value } : { kind: 'refused', id: causationId, refusal },
+    event: {
+      kind: 'refused',
+      id: causationId,
+      refusal: { code, message: reason, details: details ?? {}, isDefinite: isDefinite === true },
+    },
   };
 }
 
@@ -95,7 +107,8 @@ function signalsOf(signal: MessageClass, { store, currentTransaction, arrived }:
       await store.signal(inUnit(currentTransaction()), { type, key, value: message });
       arrived();
     },
-    policies: { name: `${SIGNALS_SUBSCRIPTION}.${type}`, transactional: true, retry: PATIENT, failurePause: false },
+    // A copy of one that was heard is not a second one.
+    policies: { name: `${SIGNALS_SUBSCRIPTION}.${type}`, transactional: true, idempotent: true, retry: PATIENT, failurePause: false },
   };
 }
 

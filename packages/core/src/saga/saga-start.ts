@@ -30,9 +30,12 @@ export async function startSaga(
   const { name: saga, version, timeoutMs } = definition;
   const state = JSON.parse(begun.state) as object;
   const decision = begin(definition, { state, random });
-  const lock = await lockOf(store, tx, { runnable, id: begun.id, state });
+  // What ends as it begins holds nothing.
+  const lock = decision.progress.status === 'running' ? await lockOf(store, tx, { runnable, id: begun.id, state }) : undefined;
   const progress: SagaProgress = { ...decision.progress, lock };
   const found = await store.start(tx, { ...begun, saga, version, outline, timeoutMs, progress, notes: decision.notes });
+  // It was there under another key, by a start that was not to be seen yet.
+  if (!found.isStarted && lock !== undefined) await store.dropKey(tx, { key: lock.key, id: begun.id });
   return { ...found, progress };
 }
 

@@ -41,6 +41,8 @@ export interface WantedLock {
 /** An instance, locked by the transaction that read it. */
 export interface StoredSaga extends SagaOutline {
   readonly id: string;
+  /** Of the row, as text: another one when its id is used again. */
+  readonly number: string;
   readonly state: string;
   readonly progress: SagaProgress;
   /** One more with every change that is written. */
@@ -136,6 +138,8 @@ export interface SagaStartStore {
    * id is there already. Waits for the transaction of another one that begins with the same key.
    */
   claimKey(tx: Transaction, wanted: WantedLock): Promise<string | undefined>;
+  /** Takes back, in `tx`, what `claimKey` gave to an instance that did not begin after all; does nothing where the one of this id has the key. */
+  dropKey(tx: Transaction, key: Pick<WantedLock, 'key' | 'id'>): Promise<void>;
 }
 
 /** What comes for instances from elsewhere. */

@@ -1,5 +1,6 @@
 import { leaveWith, type Outlet } from '../bus/outlet-bus.js';
 import { type Outgoing, outgoing, type OutgoingContext } from '../bus/outgoing.js';
+import { hfError } from '../errors/catalogue.js';
 import type { Envelope } from '../message/envelope.js';
 import type { Random } from '../time/random.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
@@ -39,16 +40,23 @@ export class StepAsking implements SagaAsking {
     return made.envelope.type;
   }
 
-  /** Once: an attempt after this one finds it there. @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */
+  /** @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_ID_TAKEN, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */
   async start({ saga, state, id, parent }: SagaChild): Promise<void> {
     const { units, store, register, random } = this.parts;
     const runnable = register.of(saga);
     const text = encodeState(state, { saga: runnable.definition.name, id });
     await units.current()?.inTurn(async (tx) => {
-      const { isStarted, progress } = await startSaga({ store, random }, tx, { runnable, id, state: text, isTaken: false, parent });
-      // None of its steps was wanted.
-      if (isStarted && progress.status === 'completed')
-        await store.tell(tx, [{ id: parent, event: { kind: 'ended', id, state: JSON.parse(text) as unknown } }]);
+      const {
+        isStarted,
+        saga: found,
+        progress,
+      } = await startSaga({ store, random }, tx, { runnable, id, state: text, isTaken: false, parent });
+      // Each attempt that is committed has started one of its own.
+      if (!isStarted) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found ?? 'another one', saga: runnable.definition.name });
+      const { status, failure } = progress;
+      // It ended as it began: none of its steps was wanted, or whether one is could not be told.
+      if (status === 'completed' || status === 'compensated')
+        await store.tell(tx, [{ id: parent, event: { kind: 'ended', id, state: JSON.parse(text) as unknown, failure } }]);
     });
   }
 }

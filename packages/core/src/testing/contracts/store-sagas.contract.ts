@@ -13,6 +13,7 @@ const BEGUN: SagaProgress = {
   at: [{ step: 'a', way: 'running', attempts: 0, callMs: 0 }],
   done: [],
   leftOut: [],
+  lock: undefined,
   failure: undefined,
   parked: undefined,
 };
@@ -318,6 +319,25 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     await inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key: 'k', value: 1 }));
     await change('other', { ...WAITS, reach: { ...NO_REACH, awaits: paid } });
     assert.deepEqual(await claim(), ['other']);
+  },
+  'hold a business key one after another, and give back what they do not hold': async ({ starting, change, claim, one }) => {
+    const { sagas } = one.store;
+    const claimKey = (id: string, key = 'k', waits = true) => inTransaction(one, (tx) => sagas.claimKey(tx, { key, id, waits }));
+    const holding = { ...BEGUN, lock: { key: 'k', isHeld: true } };
+    assert.deepEqual([await claimKey('x'), await claimKey('y'), await claimKey('z', 'k', false)], ['x', 'x', 'x']);
+    await starting('x', { isTaken: true, progress: holding });
+    await starting('y', { isTaken: true });
+    await change('y', WAITS);
+    assert.equal(await claimKey('x', 'other'), undefined);
+    await inTransaction(one, (tx) => sagas.dropKey(tx, { key: 'k', id: 'x' }));
+    assert.equal(await claimKey('z', 'k', false), 'x');
+    await change('x', { progress: { ...ENDED, lock: holding.lock }, afterMs: undefined, reach: { ...NO_REACH, frees: 'k' } });
+    assert.deepEqual(await claim(), ['y']);
+    assert.deepEqual(arrivedAt(await change('y', WAITS)), [{ kind: 'unlocked' }]);
+    assert.equal(await claimKey('z', 'k', false), 'y');
+    assert.equal(await claimKey('v', 'free'), 'v');
+    await inTransaction(one, (tx) => sagas.dropKey(tx, { key: 'free', id: 'v' }));
+    assert.equal(await claimKey('w', 'free', false), 'w');
   },
   'of one service are not seen by another': async ({ database, starting }) => {
     await starting('x');

@@ -78,7 +78,7 @@ export class SimulatedSagaStore implements SagaStore {
         deaths: 0,
         isDeaf: false,
         worker: isTaken ? this.client.name : undefined,
-        dueMs: nextMs(progress) !== undefined ? nowMs : timeoutMs && nowMs + timeoutMs,
+        dueMs: nextMs(progress) !== undefined ? nowMs : least(progress.status === 'running' && timeoutMs ? nowMs + timeoutMs : undefined),
         deadlineMs: timeoutMs === undefined ? undefined : nowMs + timeoutMs,
         endedMs: hasEnded(progress) ? nowMs : undefined,
         startedMs: nowMs,
@@ -99,6 +99,15 @@ export class SimulatedSagaStore implements SagaStore {
       const others = waiting.filter((one) => one !== id);
       sql.put(this.names.key, key, { holder, waiting: holder === id || !waits ? waiting : [...others, id] } satisfies KeyRow);
       return holder;
+    });
+  }
+
+  dropKey(tx: Transaction, { key, id }: Pick<WantedLock, 'key' | 'id'>): Promise<void> {
+    const sql = sqlOf(tx);
+    return sql.statement(async () => {
+      const row = sql.get<SagaRow>(this.names.saga, id);
+      const held = row === undefined || row.endedMs !== undefined ? undefined : (JSON.parse(row.progress) as SagaProgress).lock?.key;
+      if (held !== key) await this.free(sql, id, key);
     });
   }
 
@@ -258,12 +267,13 @@ export class SimulatedSagaStore implements SagaStore {
       .sort((a, b) => Number(a.number) - Number(b.number));
   }
 
-  stored({ progress, revision, ...row }: SagaRow, arrived: readonly ArrivedEvent[]): StoredSaga {
+  stored({ progress, revision, number, ...row }: SagaRow, arrived: readonly ArrivedEvent[]): StoredSaga {
     const { id, saga, version, outline, state, deaths, parent, deadlineMs } = row;
     const { nowMs } = this.db;
     return {
       ...{ id, saga, version, outline, state, deaths, parent, nowMs, arrived },
       progress: JSON.parse(progress) as SagaProgress,
+      number: String(number),
       revision: BigInt(revision),
       isOverdue: deadlineMs !== undefined && deadlineMs <= nowMs,
     };

@@ -107,9 +107,9 @@ export class PostgresSagaOperations implements SagaOperationStore {
       });
       const [row] = rows;
       if (row === undefined) return false;
-      const { saga, version, outline, state, revision, deaths, parent } = row;
+      const { number, saga, version, outline, state, revision, deaths, parent } = row;
       try {
-        const about = { id, saga, version, outline, state, deaths, parent: parent ?? undefined, isOverdue: false, arrived: [] };
+        const about = { id, number, saga, version, outline, state, deaths, parent: parent ?? undefined, isOverdue: false, arrived: [] };
         const stored = { ...about, progress: progressOf(row), revision: BigInt(revision), nowMs: Number(row.now_ms) };
         await sql.run(this.changing(change(stored)));
       } catch (error) {
@@ -135,9 +135,16 @@ export class PostgresSagaOperations implements SagaOperationStore {
       });
       const [row] = rows;
       if (!row?.ended_at) return row?.status;
-      await sql.run({ text: `delete from ${saga} where service = $1 and id = $2`, values });
-      for (const table of [sagaHistory, sagaEvent])
-        await sql.run({ text: `delete from ${table} where service = $1 and saga_id = $2`, values });
+      // With the children that it has started, and theirs: their ids are made of its own.
+      await sql.run({
+        text: `with recursive family as (
+                 select s.id from ${saga} s where s.service = $1 and s.id = $2
+                 union all select s.id from family f join ${saga} s on s.service = $1 and s.parent = f.id where s.ended_at is not null),
+               gone as (delete from ${saga} s using family f where s.service = $1 and s.id = f.id),
+               told as (delete from ${sagaEvent} e using family f where e.service = $1 and e.saga_id = f.id)
+               delete from ${sagaHistory} h using family f where h.service = $1 and h.saga_id = f.id`,
+        values,
+      });
       await audit(sql, context, { action: 'saga purge', target: id, ...action });
       return row.status;
     });

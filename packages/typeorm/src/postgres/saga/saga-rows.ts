@@ -41,16 +41,17 @@ export function listText(list: readonly unknown[]): string {
 }
 
 /** Columns that `lock` reads, in the order in which `storedOf` takes them. */
-export const LOCKED_COLUMNS = 's.id, s.saga, s.version, s.state, s.status, s.progress, s.revision, s.outline, s.deaths, s.parent';
+export const LOCKED_COLUMNS = 's.id, s.number, s.saga, s.version, s.state, s.status, s.progress, s.revision, s.outline, s.deaths, s.parent';
 
 /** A row of `LOCKED_COLUMNS`, `is_overdue`, the time in milliseconds and what has arrived, as the server sends it. */
 export function storedOf(row: readonly (string | null)[]): StoredSaga {
-  const [id, saga, version, state, status, progress, revision, outline, deaths, parent, isOverdue, nowMs, arrived] = row as [
+  const [id, number, saga, version, state, status, progress, revision, outline, deaths, parent, isOverdue, nowMs, arrived] = row as [
     string,
     ...(string | null)[],
   ];
   return {
     id,
+    number: number as string,
     saga: saga as string,
     version: Number(version),
     state: state as string,

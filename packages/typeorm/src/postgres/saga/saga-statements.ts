@@ -31,6 +31,8 @@ export class SagaStatements {
   readonly changeWithReach;
   /** key, id, waits. */
   readonly claimKey;
+  /** key, id. */
+  readonly dropKey;
   /** ahead, tellings. */
   readonly tell;
   /** ahead, type, key, value. */
@@ -51,6 +53,12 @@ export class SagaStatements {
            else array_remove(l.waiting, excluded.holder) || excluded.holder end
        returning holder`,
     );
+    this.dropKey = prepared(
+      `update ${tables.sagaLock} l set holder = case when l.holder = $3 then l.waiting[1] else l.holder end,
+         waiting = case when l.holder = $3 then l.waiting[2:] else array_remove(l.waiting, $3) end
+       where l.service = $1 and l.key = $2 and not exists (select from ${tables.saga} s
+         where s.service = $1 and s.id = $3 and s.ended_at is null and s.progress::json->'lock'->>'key' = $2)`,
+    );
     this.tell = prepared(
       `insert into ${tables.sagaEvent} (service, saga_id, event, at)
        select $1, t->>'id', (t->'event')::text, ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
@@ -64,7 +72,7 @@ function startText(tables: Tables): string {
   const { saga } = tables;
   return `with made as (
        insert into ${saga} (service, id, saga, version, outline, status, progress, state, due_at, deadline_at, worker, started_at, updated_at, parent, ended_at)
-       select $1, $2, $4, $5::int, $13, $6, $7, $8, case when $15::boolean then ${now('$3')} else ${after('$3', '$9')} end, ${after('$3', '$9')}, $10::uuid, ${now('$3')}, ${now('$3')}, $14,
+       select $1, $2, $4, $5::int, $13, $6, $7, $8, case when $15::boolean then ${now('$3')} when $6 = 'running' then ${after('$3', '$9')} end, ${after('$3', '$9')}, $10::uuid, ${now('$3')}, ${now('$3')}, $14,
          case when $6 in ('completed', 'compensated') then ${now('$3')} end
        where ${IS_DURABLE} and set_config('application_name', $12, true) is not null
        on conflict (service, id) do nothing returning id),
@@ -155,6 +163,5 @@ function signalText(tables: Tables): string {
          handed_to = g.waiting, waiting = '{}', at = excluded.at
        returning handed_to)
      insert into ${sagaEvent} (service, saga_id, event, at)
-     select $1, w, json_build_object('kind', 'signalled', 'type', $3::text, 'key', $4::text, 'value', $5::json)::text, ${now('$2')} from met, unnest(met.handed_to) w
-     where ${isOpen(tables, 'w')}`;
+     select $1, w, json_build_object('kind', 'signalled', 'type', $3::text, 'key', $4::text, 'value', $5::json)::text, ${now('$2')} from met, unnest(met.handed_to) w`;
 }

@@ -73,6 +73,10 @@ export class PostgresSagaStore implements SagaStore {
     return rows[0]?.holder;
   }
 
+  async dropKey(tx: Transaction, { key, id }: Pick<WantedLock, 'key' | 'id'>): Promise<void> {
+    await sqlOf(tx).run(this.statements.dropKey(this.context.service, key, id));
+  }
+
   async claim({ versions, inHand, limit }: ClaimTerms): Promise<ClaimedSagas> {
     const { pool, service, nodeId, clock } = this.context;
     const names = versions.map(({ saga }) => saga);

@@ -48,6 +48,14 @@ export function sagas(t: Tables): string[] {
 export function sagaArrivals(t: Tables): string[] {
   return [
     `alter table ${t.saga} add column parent text, add column is_deaf boolean not null default false`,
+    `create index on ${t.saga} (service, parent) where parent is not null`,
+    // Where an instance stands is a list from now on.
+    `update ${t.saga} s set progress = json_strip_nulls(json_build_object(
+       'at', case when s.step is null then '[]'::json else json_build_array(json_build_object('step', s.step, 'attempts', s.attempts, 'callMs', 0,
+         'way', coalesce(s.progress::json->'parked'->>'while', s.status), 'isStopped', s.status = 'parked')) end,
+       'done', (select coalesce(json_agg(json_build_object('step', d)), '[]'::json) from json_array_elements_text(s.progress::json->'done') d),
+       'leftOut', '[]'::json, 'failure', s.progress::json->'failure', 'parked', s.progress::json->'parked'))::text`,
+    `alter table ${t.saga} drop column step, drop column attempts`,
     // Written by whoever has something for an instance, and deleted by its next attempt: nobody waits for its lock.
     `create table ${t.sagaEvent} (
       number bigint generated always as identity,
