@@ -38,10 +38,10 @@ async function leftBehind(count: number): Promise<void> {
   await process.close();
   const columns = 'service, saga, version, outline, progress, state, started_at, updated_at';
   await shop.look(
-    `insert into holdfast_saga (id, due_at, status, step, ${columns})
-     select n::text, clock_timestamp(), 'running', 'a', service, saga, version, outline, $2, state, started_at, updated_at
+    `insert into holdfast_saga (id, due_at, status, ${columns})
+     select n::text, clock_timestamp(), 'running', service, saga, version, outline, $2, state, started_at, updated_at
      from holdfast_saga, generate_series(1, $1::int) n where id = 'one'`,
-    [count, JSON.stringify({ isSingle: false, done: [] })],
+    [count, JSON.stringify({ at: [{ step: 'a', way: 'running', attempts: 0, callMs: 0 }], done: [], leftOut: [] })],
   );
 }
 

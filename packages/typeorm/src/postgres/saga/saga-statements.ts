@@ -13,8 +13,9 @@ const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
    select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
    from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
 
+/** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
 const isOpen = ({ saga }: Tables, id: string) =>
-  `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and o.ended_at is null)`;
+  `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and num_nulls(o.ended_at) = 1)`;
 
 /** The statements about sagas that are prepared. $1 is the service in each. */
 export class SagaStatements {
@@ -57,7 +58,7 @@ export class SagaStatements {
       `update ${tables.sagaLock} l set holder = case when l.holder = $3 then l.waiting[1] else l.holder end,
          waiting = case when l.holder = $3 then l.waiting[2:] else array_remove(l.waiting, $3) end
        where l.service = $1 and l.key = $2 and not exists (select from ${tables.saga} s
-         where s.service = $1 and s.id = $3 and s.ended_at is null and s.progress::json->'lock'->>'key' = $2)`,
+         where s.service = $1 and s.id = $3 and num_nulls(s.ended_at) = 1 and s.progress::json->'lock'->>'key' = $2)`,
     );
     this.tell = prepared(
       `insert into ${tables.sagaEvent} (service, saga_id, event, at)
@@ -90,7 +91,7 @@ function claimText({ saga, sagaEvent, node }: Tables): string {
        order by s.due_at limit (select $7::bigint) for update of s skip locked),
      reached as (
        select s.id, s.worker from ${saga} s where s.service = $1 and s.id = any(array(select distinct e.saga_id from ${sagaEvent} e where e.service = $1))
-         and s.ended_at is null and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
+         and num_nulls(s.ended_at) = 1 and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
        limit (select $7::bigint) for update of s skip locked),
      claimed as (
        update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = least(s.due_at, ${now('$2')})
