@@ -303,7 +303,7 @@ export type { DeadLetterStore } from './operations/dead-letter.store.port.js';
 export { type ErrorCode, type ErrorDetails, ERRORS, hfError } from './errors/catalogue.js';
 export { type ErrorCategory, HoldfastError, type HoldfastErrorFields, isHoldfastError } from './errors/holdfast-error.js';
 export { printable } from './errors/printable.js';
-export { NonRetryableError } from './errors/non-retryable-error.js';
+export { isNonRetryableError, NonRetryableError } from './errors/non-retryable-error.js';
 export { type Classification, classify } from './errors/classify.js';
 
 // time and chance
