@@ -167,7 +167,7 @@ export type {
 } from './saga/saga.store.port.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
 export type { CompensationOptions } from './choreography/compensation-options.js';
-export type { Abort, ChoreographyStore, NewPart } from './choreography/choreography.store.port.js';
+export type { Abort, ChoreographyStore, NewPart, PartOutcome } from './choreography/choreography.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';
 
 // try-confirm-cancel

@@ -129,7 +129,7 @@ export class UnitPipeline {
     attempt.freed = keys;
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
-    const { kept, dropped } = await this.record(tx, fresh);
+    const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
     try {
       await runHandlers(kept);
     } catch (error) {
@@ -139,7 +139,9 @@ export class UnitPipeline {
     }
     attempt.handled = kept;
     await this.answering.drop(tx, dropped, abortedError);
-    const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated, needless, admitted }) : NONE_HELD;
+    const undone = admitted.some(isAsking)
+      ? await this.answer(tx, { fresh: kept, repeated: [...repeated, ...recorded], needless, admitted })
+      : NONE_HELD;
     if (begun.hasStored) {
       await this.close(tx, admitted, undone);
       attempt.hasStored = true;
@@ -151,7 +153,9 @@ export class UnitPipeline {
   /** Only what can be undone waits for it. */
   private record(tx: Transaction, fresh: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
     const { undo } = this.subscription;
-    return undo === undefined ? { kept: fresh, dropped: [] } : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
+    return undo === undefined
+      ? { kept: fresh, dropped: [], repeated: [] }
+      : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
   }
 
   private async answer(
