@@ -167,7 +167,7 @@ export type {
 } from './saga/saga.store.port.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
 export type { CompensationOptions } from './choreography/compensation-options.js';
-export type { Abort, ChoreographyStore, NewPart } from './choreography/choreography.store.port.js';
+export type { Abort, ChoreographyStore, NewPart, PartOutcome } from './choreography/choreography.store.port.js';
 export type { RetryPolicy } from './delivery/retry-policy.js';
 
 // try-confirm-cancel
@@ -303,7 +303,7 @@ export type { DeadLetterStore } from './operations/dead-letter.store.port.js';
 export { type ErrorCode, type ErrorDetails, ERRORS, hfError } from './errors/catalogue.js';
 export { type ErrorCategory, HoldfastError, type HoldfastErrorFields, isHoldfastError } from './errors/holdfast-error.js';
 export { printable } from './errors/printable.js';
-export { NonRetryableError } from './errors/non-retryable-error.js';
+export { isNonRetryableError, NonRetryableError } from './errors/non-retryable-error.js';
 export { type Classification, classify } from './errors/classify.js';
 
 // time and chance

@@ -118,6 +118,8 @@ it('a message that comes after the abort is dropped by what could be undone, and
   expect(await writtenOf('t1')).toEqual(['t1 counted']);
   expect(dropped).toEqual([expect.objectContaining({ id, sagaId: 't1', subscription: 'hotels.book', type: 'trip.requested' })]);
   expect((await bus.deadLetters.list()).items).toEqual([]);
+  // It is remembered as what never ran, so that nobody takes it for something to undo.
+  expect(await trips.look('select status from holdfast_inbox where message_id = $1', [id])).toEqual([{ status: 'cancelled' }]);
 });
 
 it('a message that failed before the abort is not undone, and dropped when it is tried again', async () => {

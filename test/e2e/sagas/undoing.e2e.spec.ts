@@ -212,11 +212,16 @@ overTransports((over) => {
     const again = await cards.start();
     await cards.request({ id: 'r' });
     expect((await cards.answered('r', 3)).body).toMatch(/HF_REQUEST_UNDONE"/);
+    // Nor does one for which nobody waits.
+    await cards.request({ id: 'r', isAsking: false });
+    await cards.request({ id: 's' });
+    await cards.answered('s');
+    await again.settled(20_000);
     expect(await cards.stored()).toEqual(['dead']);
     await again.deadLetters.redrive(letter?.id as string, BY);
     expect((await cards.answered('r', 4)).body).toMatch(/HF_REQUEST_UNDONE"/);
     await again.settled(20_000);
-    expect([await cards.effects(), await cards.stored()]).toEqual([['charge 1', 'refund 1'], []]);
+    expect([await cards.effects(), await cards.stored()]).toEqual([['charge 1', 'refund 1', 'charge 1'], []]);
   });
 
   it('a batch undoes those that ran, and only those', async () => {

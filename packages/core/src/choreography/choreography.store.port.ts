@@ -15,6 +15,9 @@ export interface NewPart {
   };
 }
 
+/** What became of a part: `aborted`: its saga is off; `repeated`: it is recorded already, so it was done before. Neither is recorded. */
+export type PartOutcome = 'recorded' | 'aborted' | 'repeated';
+
 /** What an abort found. */
 export interface Abort {
   /** False: the saga was aborted already, and nothing was changed. */
@@ -30,11 +33,11 @@ export interface Abort {
 export interface ChoreographyStore {
   /**
    * Records a part in the transaction that does it. From here to the end of `tx` nobody else records or aborts anything of the saga in this service,
-   * so parts have the order of their commits. False: the saga is aborted, and nothing was recorded.
+   * so parts have the order of their commits.
    *
    * @throws HF_SAGA_BUSY when another transaction has the saga for longer than a short while
    */
-  record(tx: Transaction, part: NewPart): Promise<boolean>;
+  record(tx: Transaction, part: NewPart): Promise<PartOutcome>;
   /** Marks a saga as aborted, known here or not, and lets its last part go. @throws HF_SAGA_BUSY as `record` */
   abort(tx: Transaction, saga: { readonly id: string; readonly reason: string }): Promise<Abort>;
   /** A part was undone in `tx`: the one before it is next. False when there is none. */

@@ -17,7 +17,9 @@ export function checkCompensation(
   { policies, compensate, idempotency, hasStore, undoRetentionMs }: CompensationCheck,
   problem: (text: string) => void,
 ): void {
-  const { transactional } = policies;
+  const { transactional, compensates } = policies;
+  if (compensates !== undefined)
+    problem('has @Compensate with a command and with an undo, and what undoes is not undone: leave one of them out');
   if (typeof compensate.undo !== 'function') problem(`compensate.undo is ${printable(compensate.undo)}; give a function`);
   if (!hasStore) problem('@Compensate needs a store, where it is recorded what there is to undo; add one, such as store: typeorm()');
   if (isKafka(transactional) || isKafka(compensate.transactional))

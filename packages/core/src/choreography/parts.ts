@@ -12,6 +12,8 @@ export interface Recorded {
   readonly kept: readonly CallOfMessage[];
   /** Of aborted sagas: not to be handled. */
   readonly dropped: readonly CallOfMessage[];
+  /** Handled before, and that is all that is remembered of it. */
+  readonly repeated: readonly CallOfMessage[];
 }
 
 /** Messages, and the subscription that undoes what their handler does. */
@@ -27,15 +29,22 @@ export interface Recording {
 export async function recordParts(store: ChoreographyStore, tx: Transaction, { undo, calls }: Recording): Promise<Recorded> {
   const ofSagas = calls.filter(({ message }) => message.envelope.sagaId !== undefined);
   const dropped = new Set<CallOfMessage>();
+  const repeated = new Set<CallOfMessage>();
   // Sagas in one order everywhere, so that two batches wait for each other instead of deadlocking; within a saga as they came.
   for (const call of [...ofSagas].sort(bySaga)) {
-    if (await store.record(tx, partOf(call.message, undo.id as number))) continue;
+    const outcome = await store.record(tx, partOf(call.message, undo.id as number));
+    if (outcome === 'repeated') {
+      repeated.add(call);
+      emit('delivery:duplicate', () => call.call.facts());
+    }
+    if (outcome !== 'aborted') continue;
     dropped.add(call);
     emit('saga:message-dropped', () => ({ ...call.call.facts(), sagaId: call.message.envelope.sagaId as string }));
   }
   if (ofSagas.length > 0) failpoint('choreography:after-record');
-  if (dropped.size === 0) return { kept: calls, dropped: [] };
-  return { kept: calls.filter((call) => !dropped.has(call)), dropped: [...dropped] };
+  if (dropped.size + repeated.size === 0) return { kept: calls, dropped: [], repeated: [] };
+  const kept = calls.filter((call) => !dropped.has(call) && !repeated.has(call));
+  return { kept, dropped: [...dropped], repeated: [...repeated] };
 }
 
 function bySaga(one: CallOfMessage, other: CallOfMessage): number {

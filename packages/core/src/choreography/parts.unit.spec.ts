@@ -15,16 +15,17 @@ function callOf(id: string, sagaid: string | undefined, also: object = {}): Call
   return { message: { incoming, envelope, data: {} }, call: { facts: () => ({}) } as HandlerCall, key: undefined };
 }
 
-async function recorded(calls: readonly CallOfMessage[], aborted: readonly string[] = []) {
+async function recorded(calls: readonly CallOfMessage[], aborted: readonly string[] = [], known: readonly string[] = []) {
   const parts: NewPart[] = [];
   const record: ChoreographyStore['record'] = async (_tx, part) => {
     parts.push(part);
-    return !aborted.includes(part.sagaId);
+    if (known.includes(part.message.id)) return 'repeated';
+    return aborted.includes(part.sagaId) ? 'aborted' : 'recorded';
   };
   const undo = { name: 'hotels.book.undo', id: 7 };
-  const { kept, dropped } = await recordParts({ record } as ChoreographyStore, TX, { undo, calls });
+  const { kept, dropped, repeated } = await recordParts({ record } as ChoreographyStore, TX, { undo, calls });
   const ids = (of: readonly CallOfMessage[]) => of.map(({ message }) => message.envelope.id);
-  return { parts, kept: ids(kept), dropped: ids(dropped) };
+  return { parts, kept: ids(kept), dropped: ids(dropped), repeated: ids(repeated) };
 }
 
 describe('what a handler is about to do', () => {
@@ -42,6 +43,11 @@ describe('what a handler is about to do', () => {
   it('is left out for aborted sagas', async () => {
     const { kept, dropped } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b'), callOf('4', undefined)], ['b']);
     expect({ kept, dropped }).toEqual({ kept: ['2', '4'], dropped: ['1', '3'] });
+  });
+
+  it('is left out where it was recorded before', async () => {
+    const { kept, dropped, repeated } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b')], ['b'], ['2', '3']);
+    expect({ kept, dropped, repeated }).toEqual({ kept: [], dropped: ['1'], repeated: ['2', '3'] });
   });
 
   it('is recorded with its message, without whoever waits for an answer or a receipt', async () => {

@@ -42,22 +42,21 @@ export class Answering {
     }
   }
 
-  /** Tells whoever asked that their messages are dropped, and keeps it for repeats. */
-  async refuse(tx: Transaction, dropped: readonly CallOfMessage[], errorOf: (call: CallOfMessage) => Error): Promise<void> {
+  /** Remembers of messages that are dropped that they never ran and never will, and tells whoever asked. */
+  async drop(tx: Transaction, dropped: readonly CallOfMessage[], errorOf: (call: CallOfMessage) => Error): Promise<void> {
+    const { inbox } = this.context.store;
     for (const one of dropped) {
-      const { envelope } = one.message;
-      if (one.key === undefined || envelope.replyTo === undefined) continue;
-      const answer = this.context.replies.refusalFor(errorOf(one));
-      await this.context.store.inbox.keep(tx, { ...this.memory(one.key), result: keptText(answer) as string });
-      await this.context.replies.give(envelope, answer, this.subscription.transport);
+      if (one.key !== undefined) await inbox.cancel(tx, this.memory(one.key));
+      await this.context.replies.give(one.message.envelope, this.context.replies.refusalFor(errorOf(one)), this.subscription.transport);
     }
   }
 
-  /** Answers repeats of what was handled before, for whoever asks again; those of them that were undone, and are dropped. */
+  /** Answers repeats of what was handled before, to whoever asks again; those that were undone, and are dropped, also where nobody asks. */
   async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
     const dropped = new Set<ReadableMessage>();
     for (const { message, call, key } of repeated) {
-      if (key === undefined || message.envelope.replyTo === undefined) continue;
+      const isAsked = message.envelope.replyTo !== undefined;
+      if (key === undefined || !(isAsked || this.subscription.isUndoable)) continue;
       const { isUndone, result } = await this.context.store.inbox.recall(tx, this.memory(key));
       if (isUndone) dropped.add(message);
       const answer = isUndone ? this.undone({ message, call }) : answerFrom(result);

@@ -4,6 +4,7 @@ import { describeFailure } from '../errors/describe-failure.js';
 import type { Envelope } from '../message/envelope.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
+import { isRefusedForGood } from '../participant/definite-refusal.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { keyRuleOf } from './key-gate.js';
@@ -122,7 +123,10 @@ export class FailureRecorder {
   /** Tells whoever waits for an answer, or asked for a receipt, what a message has come to in the end, with the same commit. */
   private async refuse(tx: Transaction, record: Unattempted, error: unknown): Promise<void> {
     if (!isEnded(record)) return;
-    await this.context.replies.refuse({ incoming: record.message, envelope: record.envelope }, error, this.subscription.transport);
+    const { envelope } = record;
+    const isDefinite = await isRefusedForGood(this.context.store.inbox, tx, { subscription: this.subscription, envelope, error });
+    const { transport } = this.subscription;
+    await this.context.replies.refuse({ incoming: record.message, envelope }, error, { transport, isDefinite });
     await this.context.receipts.give(tx, [record.envelope], {
       subscription: this.subscription.spec.name,
       transport: this.subscription.transport,

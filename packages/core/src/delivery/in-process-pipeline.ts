@@ -129,6 +129,6 @@ export class InProcessPipeline {
     // Whoever asked may run into its time-out; the message has its end.
     const failed = (failure: unknown) =>
       logger.warn('a requester could not be told that its command was given up', { subscription, error: failure });
-    await this.context.replies.refuse(message, error, this.subscription.transport).catch(failed);
+    await this.context.replies.refuse(message, error, this.subscription).catch(failed);
   }
 }

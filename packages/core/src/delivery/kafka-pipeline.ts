@@ -183,7 +183,7 @@ export class KafkaPipeline {
     const { scheduler, inHand, logger, replies, units } = this.context;
     const dead = this.deadOf(message, attempts, error);
     const unit = new KafkaUnit<Outgoing>(this.subscription.transport);
-    await units.run(unit, () => replies.refuse(message, error, this.subscription.transport));
+    await units.run(unit, () => replies.refuse(message, error, this.subscription));
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
       try {
         await this.commit(hand.intake, unit, { consumed: [message.incoming], dead: [dead] });

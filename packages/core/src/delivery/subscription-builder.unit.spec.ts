@@ -166,6 +166,7 @@ describe('a handler with a compensation', () => {
       { compensate: { ...compensate, transactional: { protocol: 'kafka' } as never } },
       "@Compensate is not possible with transactional.protocol 'kafka'",
     ],
+    ['that undoes requests itself', { compensates: Placed as never }, 'and what undoes is not undone: leave one of them out'],
     ['without a function', { compensate: { undo: 'cancel' as never } }, 'compensate.undo is cancel; give a function'],
   ])('%s is refused', (_, policies, text) => {
     expect(build({ ...KEPT, ...policies } as Partial<HandlerPolicies<never>>).problems.join('\n')).toContain(text);

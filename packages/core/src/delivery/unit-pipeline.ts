@@ -129,7 +129,7 @@ export class UnitPipeline {
     attempt.freed = keys;
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
-    const { kept, dropped } = await this.record(tx, fresh);
+    const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
     try {
       await runHandlers(kept);
     } catch (error) {
@@ -138,7 +138,10 @@ export class UnitPipeline {
       throw error;
     }
     attempt.handled = kept;
-    const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated, needless, dropped, admitted }) : NONE_HELD;
+    await this.answering.drop(tx, dropped, abortedError);
+    const undone = admitted.some(isAsking)
+      ? await this.answer(tx, { fresh: kept, repeated: [...repeated, ...recorded], needless, admitted })
+      : NONE_HELD;
     if (begun.hasStored) {
       await this.close(tx, admitted, undone);
       attempt.hasStored = true;
@@ -150,24 +153,17 @@ export class UnitPipeline {
   /** Only what can be undone waits for it. */
   private record(tx: Transaction, fresh: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
     const { undo } = this.subscription;
-    return undo === undefined ? { kept: fresh, dropped: [] } : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
+    return undo === undefined
+      ? { kept: fresh, dropped: [], repeated: [] }
+      : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
   }
 
   private async answer(
     tx: Transaction,
-    {
-      fresh,
-      repeated,
-      needless,
-      dropped,
-      admitted,
-    }: Remembered & Pick<Recorded, 'dropped'> & { readonly admitted: readonly ReadableMessage[] },
+    { fresh, repeated, needless, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
   ): Promise<ReadonlySet<OpenedMessage>> {
     await this.answering.answer(tx, fresh);
     await this.answering.answerNeedless(needless);
-    await this.answering.refuse(tx, dropped, ({ message: { envelope } }) =>
-      hfError('HF_SAGA_ABORTED', { type: envelope.type, id: envelope.sagaId as string }),
-    );
     // After the others: a batch may hold a request twice.
     const undone = await this.answering.answerAgain(tx, repeated);
     await this.context.receipts.give(tx, admitted.map(envelopeOf), {
@@ -304,6 +300,11 @@ export class UnitPipeline {
     this.context.onStored();
     return 'worked';
   }
+}
+
+/** Why a message of a choreographed saga is dropped. */
+function abortedError({ message: { envelope } }: CallOfMessage): Error {
+  return hfError('HF_SAGA_ABORTED', { type: envelope.type, id: envelope.sagaId as string });
 }
 
 /** Whether somebody wants to hear of it: of a command, a request, or by a receipt. */

@@ -71,6 +71,8 @@ export interface RequestGuardStore {
    * short while.
    */
   guard(tx: Transaction, request: RememberedRequest): Promise<RequestMemory>;
+  /** Writes of a request that `tx` remembered that it never ran and never will, for as long as it is remembered. */
+  cancel(tx: Transaction, request: Omit<RememberedRequest, 'keepMs'>): Promise<void>;
   /** Writes that a guarded request is undone, or, where it is not `isDone`, that its undoing has begun. Either way it never runs any more. */
   undo(tx: Transaction, request: RememberedRequest & { readonly isDone: boolean }): Promise<void>;
 }

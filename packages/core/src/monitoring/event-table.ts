@@ -194,7 +194,7 @@ export interface HoldfastEvents {
   'delivery:duplicate': DeliveryFacts;
   /** A compensation had nothing to undo, because its request never ran: it was answered, and its handler not called. */
   'delivery:needless': DeliveryFacts;
-  /** A request came after it had been undone: it was dropped, and whoever waits for it is told. */
+  /** A request came after it had been undone, or refused for good: it was dropped, and whoever waits for it is told. */
   'delivery:undone': DeliveryFacts;
 
   /** A unit of work was committed. `messages`: how many left with it. */

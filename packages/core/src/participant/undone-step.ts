@@ -74,6 +74,10 @@ function problemsOf(undoing: UnregisteredSubscription, step: UnregisteredSubscri
   if (step === undoing) return [...problems, where(`${decorator}: it takes ${undoing.compensates} itself; undo that in another handler`)];
   if (step.compensates !== undefined)
     problems.push(where(`${decorator}: ${step.spec.name} undoes ${step.compensates} itself, and what undoes is not undone`));
+  if (step.undo !== undefined)
+    problems.push(
+      where(`${decorator}: ${step.spec.name} is undone in two ways, here and by a @Compensate of its own (${step.undo.name}); choose one`),
+    );
   for (const each of [step, undoing])
     problems.push(...memoryProblems(each).map((text) => where(`${decorator}: ${each.spec.name} ${text}`)));
   return [...problems, ...tooShort(step, undoing).map((text) => where(`${decorator}: ${text}`))];

@@ -102,6 +102,11 @@ describe('a handler that undoes requests', () => {
       ['subscription "cards.void": @Compensate(card.refund): cards.refund undoes card.charge itself, and what undoes is not undone'],
     ],
     [
+      'requests that their own handler undoes',
+      [charge({ compensate: { undo: () => undefined }, transactional: true }), refund()],
+      [`${WHERE}: cards.charge is undone in two ways, here and by a @Compensate of its own (cards.charge.undo); choose one`],
+    ],
+    [
       'another handler that undoes the same',
       [charge(), refund(), built(VoidCard, { name: 'cards.void', compensates: ChargeCard })],
       [

@@ -14,7 +14,7 @@ export interface Refusal {
   readonly message: string;
   /** What the handler's NonRetryableError carried; empty for other errors. */
   readonly details: Readonly<Record<string, unknown>>;
-  /** Its handler said that it will never be done (NonRetryableError); else nobody knows what its last attempt has left behind elsewhere. */
+  /** It left nothing behind and never runs any more, which its service has written down; else it may have been done in part. */
   readonly isDefinite?: boolean;
 }
 
@@ -39,13 +39,12 @@ export function answerWith(value: unknown, limits: MessageLimits): Answer {
   }
 }
 
-/** The answer after a failure that is final. */
-export function refusalFor(error: unknown, limits: MessageLimits): Answer {
+/** The answer after a failure that is final; `isDefinite` only where whoever refuses has made sure of it. */
+export function refusalFor(error: unknown, limits: MessageLimits, isDefinite = false): Answer {
   const { code, message } = describeFailure(error);
   const details = isNonRetryableError(error) ? readProperty(error, 'details') : undefined;
   const checked = answerWith(details ?? {}, limits);
   // The reason matters more than what came with it.
-  const isDefinite = isNonRetryableError(error);
   return {
     refusal: { code, message, details: 'json' in checked ? (JSON.parse(checked.json ?? '{}') as Refusal['details']) : {}, isDefinite },
   };

@@ -54,9 +54,13 @@ export class Replies {
   }
 
   /** Tells whoever asked, if anybody did, that a message will not be handled. */
-  async refuse({ incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>, error: unknown, transport: string): Promise<void> {
+  async refuse(
+    { incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>,
+    error: unknown,
+    { transport, isDefinite = false }: { readonly transport: string; readonly isDefinite?: boolean },
+  ): Promise<void> {
     const asked = envelope ?? askedIn(incoming, this.context.limits);
-    if (asked !== undefined) await this.give(asked, this.refusalFor(error), transport);
+    if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits, isDefinite), transport);
   }
 }
 

@@ -77,7 +77,7 @@ export class RecordedSagaScript<State> implements SagaScript<State> {
     const answered = (answer: () => Parameters<StandIns['reply']>[1]) => this.add(() => standIns.reply(found as TakenCommand, answer()));
     return {
       reply: (...[value]: readonly unknown[]) => answered(() => answerWith(value, LIMITS)),
-      refuse: (message) => answered(() => refusalFor(new NonRetryableError(message), LIMITS)),
+      refuse: (message) => answered(() => refusalFor(new NonRetryableError(message), LIMITS, true)),
       silence: () => this.add(async () => void this.silenced.add((found as TakenCommand).envelope.id)),
     };
   }

@@ -11,6 +11,8 @@ export interface Sent {
   readonly lane?: 0 | 1;
   /** Default: of order 1. */
   readonly data?: object;
+  /** False: it waits for no answer. */
+  readonly isAsking?: boolean;
 }
 
 /** A compensation. */
@@ -78,7 +80,7 @@ export class SagaMessages {
   }
 
   private async send(
-    { id, daysAgo = 0, key, lane = 0, data = { orderId: '1' } }: Sent,
+    { id, daysAgo = 0, key, lane = 0, data = { orderId: '1' }, isAsking = true }: Sent,
     also: Readonly<Record<string, string | undefined>>,
   ): Promise<void> {
     const attributes = {
@@ -89,7 +91,7 @@ export class SagaMessages {
       datacontenttype: 'application/json',
       partitionkey: key,
       sagaid: 'order-1',
-      replyto: ADDRESS,
+      replyto: isAsking ? ADDRESS : undefined,
       kind: 'command',
       headers: {},
       ...also,

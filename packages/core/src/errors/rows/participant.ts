@@ -4,8 +4,9 @@ import type { ErrorRows } from './row.js';
 export const PARTICIPANT_ERRORS = {
   HF_REQUEST_UNDONE: {
     category: 'permanent',
-    sentence: 'The request {id} of the saga {sagaId} came to {subscription} after it had been undone, and was dropped.',
-    fix: 'Nothing is to be done: it never ran, or what it did is undone.',
+    sentence:
+      'The request {id} of the saga {sagaId} came to {subscription} after it had been undone, or refused for good, and was dropped.',
+    fix: 'Nothing is to be done: it never ran, or what it did is undone. A saga that still wants it asks again, with a new message.',
   },
   HF_REQUEST_UNDONE_IN_WORK: {
     category: 'outcome',

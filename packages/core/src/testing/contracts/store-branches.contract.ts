@@ -211,6 +211,23 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
     await claim(other);
     assertFields(await look('b1', other), { deaths: 0, revision: 2n });
   },
+  'whose first confirm or cancel may have ended its process are taken over with a death, once they are decided': async (scene) => {
+    const { registering, tried, claim, one, other, look, work, database } = scene;
+    const server = await registering('confirmed');
+    await tried('confirmed');
+    await inTransaction(one, (tx) => one.store.branches.commitWith(tx, { id: 'confirmed', server }));
+    await registering('cancelled');
+    assert.equal(await work.decide('cancelled'), true);
+    await registering('slow', { timeoutMs: 0 });
+    assert.equal(await work.decide('slow'), true);
+    assert.deepEqual(await claim(other), ['slow']);
+    // Whoever had it lives.
+    assertFields(await look('slow', other), { deaths: 0, verdict: 'rolled-back' });
+    await database.execute(`update holdfast_node set seen_at = seen_at - interval '1 minute' where id = '${one.nodeId}'`);
+    await other.store.nodes.reap(other.nodeId, 10_000);
+    assert.deepEqual([...(await claim(other, { inHand: ['slow'] }))].sort(), ['cancelled', 'confirmed']);
+    for (const id of ['confirmed', 'cancelled']) assertFields(await look(id, other), { deaths: 1, progress: { status: 'trying' } });
+  },
   'that are given back are anybody’s at once': async ({ registering, claim, other, work, look }) => {
     await registering('b1');
     await other.store.branches.work.release(['b1']);

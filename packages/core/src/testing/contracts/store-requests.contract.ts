@@ -76,6 +76,22 @@ export const REQUEST_FACTS = factsOf('the memory of a request', scene, {
     assert.equal(await guard(), 'compensated');
     assert.deepEqual([await isUndone(), (await claim()).state, await remember()], [true, 'undone', [false]]);
   },
+  'that is dropped in the transaction that remembers it never runs, and has nothing to undo': async ({
+    one,
+    ids,
+    guard,
+    isUndone,
+    remember,
+  }) => {
+    const { inbox } = one.store;
+    const at = { subscriptionId: ids[0], key: { source: 'orders', id: 'r' } };
+    await inTransaction(one, async (tx) => {
+      await inbox.remember(tx, { subscriptionId: ids[0], keys: [at.key], ttlMs: KEEP_MS });
+      await inbox.cancel(tx, at);
+    });
+    assert.deepEqual([await guard(), await isUndone(), await remember()], ['cancelled', true, [false]]);
+    assert.equal(await codeOf(inTransaction(one, (tx) => inbox.cancel(tx, at))), 'HF_INVARIANT');
+  },
   'tells an undoing that has not ended from one that has': async ({ remember, undo, guard, isUndone }) => {
     await remember();
     assert.equal(await undo(false), 'done');

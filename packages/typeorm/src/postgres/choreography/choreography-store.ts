@@ -1,4 +1,4 @@
-import { type Abort, type ChoreographyStore, hfError, type NewPart, type Transaction } from '@holdfast/core';
+import { type Abort, type ChoreographyStore, hfError, type NewPart, type PartOutcome, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { prepared, type SqlRunner, type Statement } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
@@ -24,8 +24,8 @@ export class PostgresChoreographyStore implements ChoreographyStore {
        s as (insert into ${choreography} as c (service, id, parts, updated_at) select $1, $2, 1, ${now('$3')} from b
          on conflict (service, id) do update set parts = c.parts + 1, updated_at = excluded.updated_at where c.aborted_at is null returning parts),
        p as (insert into ${choreographyPart} (service, saga_id, number, subscription_id, source, message_id, type, attributes, body)
-         select $1, $2, s.parts, $4::int, $5, $6, $7, $8, $9 from s on conflict do nothing)
-       ${answer('select count(*)::int as recorded from s')}`,
+         select $1, $2, s.parts, $4::int, $5, $6, $7, $8, $9 from s on conflict do nothing returning number)
+       ${answer(`select case when not exists (select from s) then 'aborted' when exists (select from p) then 'recorded' else 'repeated' end as outcome`)}`,
     );
     this.abortStatement = prepared(
       `with ${bounded},
@@ -36,12 +36,12 @@ export class PostgresChoreographyStore implements ChoreographyStore {
     );
   }
 
-  async record(tx: Transaction, { sagaId, subscriptionId, message }: NewPart): Promise<boolean> {
+  async record(tx: Transaction, { sagaId, subscriptionId, message }: NewPart): Promise<PartOutcome> {
     const { source, id, type, attributes, body } = message;
     const { service, clock } = this.context;
     const statement = this.recordStatement(service, sagaId, clock.aheadOfDatabaseMs(), subscriptionId, source, id, type, attributes, body);
-    const [row] = await inTurn<{ recorded: number }>(sqlOf(tx), sagaId, statement);
-    return row?.recorded === 1;
+    const [row] = await inTurn<{ outcome: PartOutcome }>(sqlOf(tx), sagaId, statement);
+    return row?.outcome ?? 'aborted';
   }
 
   async abort(tx: Transaction, { id, reason }: { readonly id: string; readonly reason: string }): Promise<Abort> {

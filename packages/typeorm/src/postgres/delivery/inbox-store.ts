@@ -38,6 +38,7 @@ export class PostgresInboxStore implements InboxStore {
   private readonly recallStatement;
   private readonly cancelOne;
   private readonly lookStatement;
+  private readonly cancelStatement;
   private readonly undoStatement;
 
   constructor(private readonly context: PostgresContext) {
@@ -78,6 +79,7 @@ export class PostgresInboxStore implements InboxStore {
     );
     const here = `subscription_id = $1 and source = $2 and message_id = $3`;
     this.keepStatement = prepared(`update ${t.inbox} set result = $4 where ${here} and status = 'done'`);
+    this.cancelStatement = prepared(`update ${t.inbox} set status = 'cancelled' where ${here} and status = 'done'`);
     this.recallStatement = prepared(`select status in ('cancelled', 'compensated') as is_undone, result from ${t.inbox} where ${here}`);
     this.lookStatement = prepared(
       `select case when status = 'claimed' and lease_until <= clock_timestamp() + $4 * interval '1 millisecond' then 'begun'
@@ -171,6 +173,11 @@ export class PostgresInboxStore implements InboxStore {
     // Somebody is changing it just now, or it was a claim that is gone again.
     if (rows[0] === undefined) throw inProgress([key]);
     return rows[0].memory;
+  }
+
+  async cancel(tx: Transaction, { subscriptionId, key }: ResultKey): Promise<void> {
+    const { rowCount } = await sqlOf(tx).run(this.cancelStatement(subscriptionId, key.source, key.id));
+    if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a request that is dropped is remembered ${rowCount} times` });
   }
 
   async undo(tx: Transaction, { subscriptionId, key, keepMs, isDone }: RememberedRequest & { readonly isDone: boolean }): Promise<void> {

@@ -27,17 +27,20 @@ export class PostgresBranchWork implements BranchWorkStore {
   constructor(private readonly context: PostgresContext) {
     const { branch, guard, node } = context.tables;
     const now = (parameter: string) => `(clock_timestamp() + ${parameter}::float8 * interval '1 millisecond')`;
+    const isOrphaned = (worker: string) => `not exists (select from ${node} n where n.id = ${worker})`;
+    // Before its first attempt is recorded a branch is still `trying`; once it is decided, its process may have died of that attempt.
+    const isDecided = `exists (select from ${guard} g where g.scope = '${SCOPE}' and g.key = b.id and g.branch = '' and g.operation = '${DECISION}')`;
     // The time in a subquery of its own: an index is not searched for what may be another time in each row.
     // What a process that died has left behind is made due by whoever takes it out (nodes).
     this.claimStatement = prepared(
       `with due as (
          select b.id, b.worker, b.status, b.due_at from ${branch} b
          where b.service = $1 and b.method = any($3::text[]) and b.id <> all($4::text[]) and b.due_at <= (select ${now('$2')})
-           and (b.worker is null or b.worker = $5::uuid or b.status = 'trying' or not exists (select from ${node} n where n.id = b.worker))
+           and (b.worker is null or b.worker = $5::uuid or b.status = 'trying' or ${isOrphaned('b.worker')})
          order by b.due_at limit $6 for update of b skip locked),
        claimed as (
          update ${branch} b set worker = $5::uuid, due_at = case when b.status = 'trying' then ${now('$2')} + interval '${OVERDUE}' else b.due_at end,
-           deaths = b.deaths + case when d.worker <> $5::uuid and d.status <> 'trying' then 1 else 0 end
+           deaths = b.deaths + case when d.worker <> $5::uuid and (d.status <> 'trying' or ${isDecided} and ${isOrphaned('d.worker')}) then 1 else 0 end
          from due d where b.id = d.id returning b.id, d.due_at)
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all

@@ -1,0 +1,89 @@
+// What the other end of a remote step refuses for good: the saga believes that it left nothing behind, so it must be so, and stay so.
+import { NonRetryableError } from '@holdfast/core';
+import { overTransports } from './support/over-transports.js';
+import { Participant, until } from './support/participant.js';
+
+jest.setTimeout(60_000);
+
+const DONE = { type: 'holdfast.reply', body: '' };
+const BY = { by: 'anna', reason: 'it is mended' };
+const declined = () => {
+  throw new NonRetryableError('declined');
+};
+
+overTransports((over) => {
+  let cards: Participant;
+  beforeEach(async () => {
+    cards = await Participant.over(over());
+  });
+  afterEach(() => cards.close());
+
+  const isDefinite = async (id: string, count = 1) =>
+    (JSON.parse((await cards.answered(id, count)).body) as { isDefinite?: boolean }).isDefinite;
+
+  it('a request that is refused inside a transaction left nothing behind, and is dropped when it is redriven', async () => {
+    let isClosed = true;
+    const bus = await cards.start({ charging: () => (isClosed ? declined() : undefined) });
+    await cards.request({ id: 'r' });
+    expect(await isDefinite('r')).toBe(true);
+    expect(await cards.memory()).toBe('cancelled');
+    isClosed = false;
+    const [letter] = (await bus.deadLetters.list({})).items;
+    await bus.deadLetters.redrive(letter?.id as string, BY);
+    expect((await cards.answered('r', 2)).body).toMatch(/HF_REQUEST_UNDONE"/);
+    await cards.undo({ id: 'u' });
+    expect(await cards.answered('u')).toMatchObject(DONE);
+    await bus.settled(20_000);
+    expect([await cards.effects(), await cards.stored()]).toEqual([[], []]);
+  });
+
+  it('a request whose earlier attempt was outside any transaction is not refused for certain, and is undone', async () => {
+    let calls = 0;
+    await cards.start({
+      isTransactional: false,
+      charging: () => {
+        calls += 1;
+        if (calls === 1) throw new Error('no answer in time');
+        declined();
+      },
+    });
+    await cards.request({ id: 'r' });
+    expect(await isDefinite('r')).toBe(false);
+    await cards.undo({ id: 'u' });
+    expect(await cards.answered('u')).toMatchObject(DONE);
+    expect(await cards.effects()).toEqual(['charge 1', 'charge 1', 'refund 1']);
+  });
+
+  it('a request whose attempts are used up is not refused for certain, and its dead letter can be redriven', async () => {
+    let isClosed = true;
+    const bus = await cards.start({
+      charging: () => {
+        if (isClosed) throw new Error('the bank is closed');
+      },
+    });
+    await cards.request({ id: 'r' });
+    expect(await isDefinite('r')).toBe(false);
+    isClosed = false;
+    await bus.deadLetters.redrive({ subscription: 'cards.charge' }, BY);
+    expect(await cards.answered('r', 2)).toMatchObject({ type: 'holdfast.reply' });
+    expect(await cards.effects()).toEqual(['charge 1']);
+  });
+
+  it('a request that is remembered by a business key is not refused for certain, and leaves the key to others', async () => {
+    let isClosed = true;
+    await cards.start({
+      isRemembering: false,
+      charge: { idempotent: { key: ({ orderId }: { orderId: string }) => orderId } },
+      charging: () => (isClosed ? declined() : undefined),
+    });
+    await cards.request({ id: 'r' });
+    expect(await isDefinite('r')).toBe(false);
+    isClosed = false;
+    await cards.request({ id: 's' });
+    expect(await cards.answered('s')).toMatchObject({ type: 'holdfast.reply' });
+    await until(
+      () => cards.effects(),
+      ({ length }) => length === 1,
+    );
+  });
+});
