@@ -64,10 +64,10 @@ export class PostgresChoreographyStore implements ChoreographyStore {
 
   async trim(keptMs: number, limit: number): Promise<number> {
     const { pool, tables, service, clock } = this.context;
+    const isOver = `service = $1 and undoing is null and updated_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond')`;
+    // Once more outside: of a saga that changes meanwhile the new row is looked at.
     const { rowCount } = await pool.run({
-      text: `delete from ${tables.choreography} where ctid = any(array(
-               select ctid from ${tables.choreography} where service = $1 and undoing is null
-                 and updated_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))`,
+      text: `delete from ${tables.choreography} where ctid = any(array(select ctid from ${tables.choreography} where ${isOver} limit $4)) and ${isOver}`,
       values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
     });
     return rowCount;
