@@ -5,10 +5,13 @@ import type { Envelope } from '../message/envelope.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import { isRefusedForGood } from '../participant/definite-refusal.js';
+import { isStepRequest } from '../participant/undo-rules.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import { Answering } from './answering.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
+import { HandlerCall } from './handler-call.js';
 import { keyRuleOf } from './key-gate.js';
-import { identityOf, isReadable, nameOf, type OpenedMessage, storedForm } from './opened-message.js';
+import { identityOf, isReadable, nameOf, type OpenedMessage, storedForm, succeeded } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { decideRetry } from './retry-policy.js';
 import type { Subscription } from './subscription.js';
@@ -31,6 +34,7 @@ export class FailureRecorder {
 
   /** Writes what a failed attempt leads to: another one later, a dead letter, or an invalid message. */
   async record(tx: Transaction, message: OpenedMessage, error: unknown): Promise<void> {
+    if (await this.isDropped(tx, message)) return;
     const record = isReadable(message) ? this.failed(message, error) : this.invalid(message);
     failpoint('failure:before-record');
     await this.context.store.deliveries.record(tx, [record]);
@@ -106,6 +110,19 @@ export class FailureRecorder {
   suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
     const state = isFirstOfKey ? 'retry' : 'waiting';
     return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
+  }
+
+  /** A request that was undone meanwhile: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */
+  private async isDropped(tx: Transaction, message: OpenedMessage): Promise<boolean> {
+    const { subscription, context } = this;
+    if (!subscription.isUndoable || !isReadable(message) || !isStepRequest(message.envelope)) return false;
+    const { source, id } = message.envelope;
+    const { isUndone } = await context.store.inbox.recall(tx, { subscriptionId: subscription.spec.id as number, key: { source, id } });
+    if (!isUndone) return false;
+    const call = new HandlerCall(context, subscription, message);
+    await context.replies.give(message.envelope, new Answering(context, subscription).undone({ message, call }), subscription.transport);
+    await context.store.deliveries.close(tx, keyRuleOf(subscription), [{ ...succeeded(message), isDropped: true }]);
+    return true;
   }
 
   private failed(message: OpenedMessage, error: unknown): Unattempted {

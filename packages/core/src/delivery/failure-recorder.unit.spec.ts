@@ -1,4 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
+import { limitsFrom } from '../message/limits.js';
 import { subscribe } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
@@ -91,5 +93,44 @@ describe('what ends without an attempt', () => {
     const { recorder, transcript, stored } = scene('skip');
     await recorder.put(tx, [recorder.waiting(messageOf({ attempts: 0 }, 'k'))]);
     expect({ transcript, states: stored.map(({ state }) => state) }).toEqual({ transcript: [], states: ['waiting'] });
+  });
+});
+
+describe('a request of a saga whose attempt failed', () => {
+  it.each([
+    [true, { stored: 0, closed: ['d1'], codes: ['HF_REQUEST_UNDONE'] }],
+    [false, { stored: 1, closed: [], codes: [] }],
+  ])('and that was undone meanwhile %p: %j', async (isUndone, expected) => {
+    const [stored, closed, codes]: [unknown[], unknown[], unknown[]] = [[], [], []];
+    const context = {
+      clock: { now: () => new Date(0) },
+      logger: { warn: () => undefined },
+      failures: { failed: () => undefined },
+      replies: {
+        give: async (_request: unknown, { refusal }: { refusal: { code: string } }) => void codes.push(refusal.code),
+        refuse: async () => undefined,
+      },
+      receipts: { give: async () => undefined },
+      store: {
+        inbox: { recall: async () => ({ isUndone, result: undefined }), guard: async () => 'none' },
+        deliveries: {
+          record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => void stored.push(...records),
+          close: async (_tx: Transaction, _rule: unknown, messages: readonly { deliveryId?: string; isDropped?: boolean }[]) =>
+            void closed.push(...messages.filter(({ isDropped }) => isDropped).map(({ deliveryId }) => deliveryId)),
+        },
+      },
+    } as unknown as PipelineContext;
+    const subscription = {
+      spec: { id: 1, name: 'cards', types: [] },
+      retry: { attempts: LIMIT },
+      limits: limitsFrom(),
+      isUndoable: true,
+      onDeadLetter: 'block',
+      timeoutMs: 1,
+    } as unknown as Subscription;
+    const message = messageOf({ attempts: 0, deliveryId: 'd1' });
+    const asked = { ...message, envelope: { ...message.envelope, sagaId: 's', replyTo: 'saga' }, data: {} } as unknown as OpenedMessage;
+    await new FailureRecorder(context, subscription).record(tx, asked, new NonRetryableError('declined'));
+    expect({ stored: stored.length, closed, codes }).toEqual(expected);
   });
 });

@@ -162,6 +162,21 @@ export const INBOX_FACTS = factsOf('the inbox', scene, {
     await inTransaction(one, (again) => one.store.inbox.finish(endOf('1', token, { result: 'x' }), again));
     assert.deepEqual(await claim('1'), { state: 'done', result: 'x' });
   },
+  'remembers what was done under a claim that was taken over for as long as whoever took it wants': async ({
+    one,
+    ids,
+    key,
+    claimed,
+    claim,
+    endOf,
+  }) => {
+    await one.store.inbox.claim({ subscriptionId: ids[0]!, key: key('1'), leaseMs: 0, ttlMs: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const { token } = await claimed('1');
+    await one.store.inbox.finish(endOf('1', token, { result: 'x' }));
+    assert.equal(await one.store.inbox.trim(10), 0);
+    assert.equal((await claim('1')).state, 'done');
+  },
   'lets another one take over when the lease of a claim has ended, and the first one knows': async ({
     claimed,
     claim,

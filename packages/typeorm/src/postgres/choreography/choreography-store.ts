@@ -1,12 +1,9 @@
-import { type Abort, type ChoreographyStore, hfError, type NewPart, type PartOutcome, type Transaction } from '@holdfast/core';
+import { type Abort, type ChoreographyStore, type NewPart, type PartOutcome, type Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
-import { prepared, type SqlRunner, type Statement } from '../sql/sql.js';
+import { prepared } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
+import { BOUNDED, inTurn } from './in-turn.js';
 import { nextPart } from './next-part.js';
-
-/** Longest wait for another transaction with the same saga: it may run a handler, and a connection is worth more than the answer. */
-const WAIT_MS = 2000;
-const LOCK_NOT_AVAILABLE = '55P03';
 
 /** What this service did for choreographed sagas: a row for each saga, which is what records and aborts wait for, and one for each part. */
 export class PostgresChoreographyStore implements ChoreographyStore {
@@ -16,11 +13,9 @@ export class PostgresChoreographyStore implements ChoreographyStore {
   constructor(private readonly context: PostgresContext) {
     const { choreography, choreographyPart } = context.tables;
     const now = (parameter: string) => `clock_timestamp() + ${parameter}::float8 * interval '1 millisecond'`;
-    // The wait is bounded in the very statement that waits, and what the business has set is put back.
-    const bounded = `b as materialized (select current_setting('lock_timeout') as old, set_config('lock_timeout', '${WAIT_MS}', true))`;
     const answer = (columns: string) => `select n.*, set_config('lock_timeout', b.old, true) from (${columns}) n cross join b`;
     this.recordStatement = prepared(
-      `with ${bounded},
+      `with ${BOUNDED},
        s as (insert into ${choreography} as c (service, id, parts, updated_at) select $1, $2, 1, ${now('$3')} from b
          on conflict (service, id) do update set parts = c.parts + 1, updated_at = excluded.updated_at where c.aborted_at is null returning parts),
        p as (insert into ${choreographyPart} (service, saga_id, number, subscription_id, source, message_id, type, attributes, body)
@@ -28,7 +23,7 @@ export class PostgresChoreographyStore implements ChoreographyStore {
        ${answer(`select case when not exists (select from s) then 'aborted' when exists (select from p) then 'recorded' else 'repeated' end as outcome`)}`,
     );
     this.abortStatement = prepared(
-      `with ${bounded},
+      `with ${BOUNDED},
        s as (insert into ${choreography} as c (service, id, aborted_at, reason, updated_at) select $1, $2, ${now('$3')}, $4, ${now('$3')} from b
          on conflict (service, id) do update set aborted_at = excluded.aborted_at, reason = excluded.reason, updated_at = excluded.updated_at
            where c.aborted_at is null returning parts)
@@ -64,22 +59,12 @@ export class PostgresChoreographyStore implements ChoreographyStore {
 
   async trim(keptMs: number, limit: number): Promise<number> {
     const { pool, tables, service, clock } = this.context;
+    const isOver = `service = $1 and undoing is null and updated_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond')`;
+    // Once more outside: of a saga that changes meanwhile the new row is looked at.
     const { rowCount } = await pool.run({
-      text: `delete from ${tables.choreography} where ctid = any(array(
-               select ctid from ${tables.choreography} where service = $1 and undoing is null
-                 and updated_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))`,
+      text: `delete from ${tables.choreography} where ctid = any(array(select ctid from ${tables.choreography} where ${isOver} limit $4)) and ${isOver}`,
       values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
     });
     return rowCount;
-  }
-}
-
-async function inTurn<Row>(sql: SqlRunner, id: string, statement: Statement): Promise<readonly Row[]> {
-  try {
-    return (await sql.run<Row>(statement)).rows;
-  } catch (error) {
-    throw (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE
-      ? hfError('HF_SAGA_BUSY', { id, waitMs: WAIT_MS }, { cause: error })
-      : error;
   }
 }

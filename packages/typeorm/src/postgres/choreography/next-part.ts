@@ -1,4 +1,5 @@
 import type { PostgresContext } from '../context.js';
+import { BOUNDED, inTurn } from './in-turn.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 /**
@@ -8,17 +9,19 @@ import type { SqlRunner } from '../sql/sql.js';
 export async function nextPart(sql: SqlRunner, { tables, service, clock }: PostgresContext, sagaId: string): Promise<boolean> {
   const { choreography, choreographyPart, delivery } = tables;
   const now = `clock_timestamp() + $3::float8 * interval '1 millisecond'`;
-  const { rows } = await sql.run<{ undoing: string | null }>({
-    text: `with last as (
-             delete from ${choreographyPart} where service = $1 and saga_id = $2
-               and number = (select max(number) from ${choreographyPart} where service = $1 and saga_id = $2) returning *),
+  const [row] = await inTurn<{ undoing: string | null }>(sql, sagaId, {
+    text: `with ${BOUNDED},
+           last as (
+             delete from ${choreographyPart} using b where service = $1 and saga_id = $2
+               and number = (select max(number) from ${choreographyPart} where service = $1 and saga_id = $2) returning ${choreographyPart}.*),
            due as (
              insert into ${delivery} (subscription_id, state, source, message_id, type, key, next_attempt_at, attributes, body)
-             select subscription_id, 'retry', source, message_id, type, saga_id, ${now}, attributes, body from last returning id)
-           update ${choreography} set undoing = (select id from due), updated_at = ${now} where service = $1 and id = $2 returning undoing`,
+             select subscription_id, 'retry', source, message_id, type, saga_id, ${now}, attributes, body from last returning id),
+           u as (update ${choreography} set undoing = (select id from due), updated_at = ${now} from b where service = $1 and id = $2 returning undoing)
+           select u.undoing, set_config('lock_timeout', b.old, true) from b left join u on true`,
     values: [service, sagaId, clock.aheadOfDatabaseMs()],
   });
-  return (rows[0]?.undoing ?? null) !== null;
+  return (row?.undoing ?? null) !== null;
 }
 
 /** Goes on behind stored deliveries that an operator has discarded, in his transaction: each part that was to be undone by one of them is left as it is. */

@@ -111,7 +111,8 @@ export class PostgresInboxStore implements InboxStore {
              values ($1, $2, $3, 'claimed', clock_timestamp() + $5 * interval '1 millisecond', $6, clock_timestamp() + ($4::float8 + $7::float8) * interval '1 millisecond')
              on conflict (subscription_id, source, message_id) do update set
                owner_token = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.owner_token else i.owner_token end,
-               lease_until = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.lease_until else i.lease_until end
+               lease_until = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.lease_until else i.lease_until end,
+               expires_at = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then greatest(i.expires_at, excluded.expires_at) else i.expires_at end
              returning status, result, owner_token as token, extract(epoch from lease_until - clock_timestamp()) * 1000 - $7 as ms`,
       values: [subscriptionId, key.source, key.id, leaseMs, ttlMs + this.ahead(), token, this.ahead()],
     });
