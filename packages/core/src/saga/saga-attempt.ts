@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Outgoing } from '../bus/outgoing.js';
+import { TimedCall } from '../delivery/timed-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
@@ -17,7 +18,6 @@ import type { RunnableSaga, SagaCall } from './saga-plan.js';
 import { requestOf, type SagaWait, type SentRequest, type StepAt } from './saga-progress.js';
 import { inSaga } from './saga-scope.js';
 import { decodeState, encodeState } from './saga-state.js';
-import { StepCall } from './step-call.js';
 import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
 import type { LockedSaga, SagaStore, StoredSaga } from './saga.store.port.js';
 
@@ -177,7 +177,12 @@ export class SagaAttempts {
     const isUndoing = entry.way === 'compensating';
     const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name) as SagaCall;
     const owner = { saga: saga.saga, id: saga.id };
-    const call = new StepCall(this.parts, { ...owner, step: step.name, timeoutMs: step.timeoutMs });
+    const { name, timeoutMs } = step;
+    const call = new TimedCall(this.parts, {
+      activity: `the step ${name} of the saga ${saga.saga} ${saga.id}`,
+      timeoutMs,
+      tooLong: () => hfError('HF_SAGA_STEP_TIMEOUT', { ...owner, step: name, timeoutMs }),
+    });
     const context = createSagaContext<unknown>({
       id: saga.id,
       state: decodeState(course.state, owner),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Outgoing } from '../bus/outgoing.js';
 import { failureFacts } from '../delivery/handler-call.js';
+import { TimedCall } from '../delivery/timed-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
@@ -11,7 +12,6 @@ import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
-import { BranchCall } from './branch-call.js';
 import { afterEvent, type BranchEvent, type BranchFailure, type BranchOperation, endedBy, nextOf } from './branch-decisions.js';
 import { decodeStored } from './branch-json.js';
 import type { BranchWorkStore, LockedBranch, StoredBranch } from './branch.store.port.js';
@@ -137,7 +137,11 @@ export class BranchAttempts {
     const { units } = this.parts;
     const { id, isTried, progress } = branch;
     const { name: method, dataSource, runs } = definition;
-    const call = new BranchCall(this.parts, { method, id, operation, timeoutMs: CALL_MS });
+    const call = new TimedCall(this.parts, {
+      activity: `the ${operation} of ${method} (${id})`,
+      timeoutMs: CALL_MS,
+      tooLong: () => hfError('HF_TCC_CALL_TIMEOUT', { operation, method, id, timeoutMs: CALL_MS }),
+    });
     const context = createTryBranch({
       id,
       result: decodeStored(branch.result),

@@ -1,23 +1,23 @@
-import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { BranchOperation } from './branch-decisions.js';
+import type { WorkInHand } from './work-in-hand.js';
 
-/** How one attempt is called. */
-export interface BranchCallTerms {
-  readonly method: string;
-  readonly id: string;
-  readonly operation: BranchOperation;
+/** How a method of the user's is called. */
+export interface TimedCallTerms {
+  /** What it is, for a person: where it is broken off because stopping cannot wait. */
+  readonly activity: string;
   readonly timeoutMs: number;
+  /** What its time-out is told as. */
+  readonly tooLong: () => Error;
 }
 
-/** One call of a confirm or a cancel: its time-out, its abort signal, and the end of it when stopping cannot wait. */
-export class BranchCall {
+/** One call of a method outside the deliveries, such as a step of a saga: its time-out, its abort signal, and the end of it when stopping cannot wait. */
+export class TimedCall {
   private readonly controller = new AbortController();
 
   constructor(
     private readonly parts: { readonly scheduler: Scheduler; readonly inHand: WorkInHand },
-    private readonly terms: BranchCallTerms,
+    private readonly terms: TimedCallTerms,
   ) {}
 
   get signal(): AbortSignal {
@@ -27,7 +27,7 @@ export class BranchCall {
   /** Settles at the time-out, and when stopping gives up, even when the method never does. */
   run(method: () => Promise<void>): Promise<void> {
     const { scheduler, inHand } = this.parts;
-    const { method: name, id, operation, timeoutMs } = this.terms;
+    const { activity, timeoutMs, tooLong } = this.terms;
     return new Promise<void>((resolve, reject) => {
       const end = (settle: () => void) => {
         timer.cancel();
@@ -39,8 +39,8 @@ export class BranchCall {
           this.controller.abort(error);
           reject(error);
         });
-      const stopping = () => giveUp(hfError('HF_STOPPING', { activity: `the ${operation} of ${name} (${id})` }));
-      const timer = scheduler.after(timeoutMs, () => giveUp(hfError('HF_TCC_CALL_TIMEOUT', { operation, method: name, id, timeoutMs })));
+      const stopping = () => giveUp(hfError('HF_STOPPING', { activity }));
+      const timer = scheduler.after(timeoutMs, () => giveUp(tooLong()));
       inHand.add(stopping);
       if (inHand.isGivenUp) return stopping();
       method().then(
