@@ -1,12 +1,12 @@
 import type { Delivery } from '../delivery/delivery.js';
+import { ownSubscription, PATIENT } from '../delivery/own-subscription.js';
 import type { Registration } from '../delivery/subscription-builder.js';
 import type { HandlerPolicies } from '../delivery/subscription-options.js';
 import { hfError } from '../errors/catalogue.js';
-import { Message } from '../message/message.js';
 import { describeMessages } from '../message/message-class.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
-import { DEFAULT_TRANSPORT, type KnownTransports, routeOf } from '../transport/route.js';
+import { type KnownTransports, routeOf } from '../transport/route.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ChoreographyStore } from './choreography.store.port.js';
 import { SAGA_ABORTED } from './saga-aborted.js';
@@ -14,9 +14,6 @@ import { undoName } from './undo-name.js';
 
 /** The subscription that takes aborts over the default transport; those over others have their names behind it. */
 export const ABORTS_SUBSCRIPTION = 'holdfast.saga-aborted';
-
-/** An abort that is lost leaves what it was to undo. */
-const PATIENT = { attempts: 20, backoff: { delay: '1s', maxDelay: '1m' } } as const;
 
 /** Characters of a reason that are kept. */
 const REASON_LENGTH = 1000;
@@ -47,16 +44,14 @@ function abortsOver(
   transport: string,
   { parts, compensable }: { readonly parts: ChoreographyParts; readonly compensable: readonly Registration[] },
 ): Registration {
-  class Aborted {}
-  const isDefault = transport === DEFAULT_TRANSPORT;
-  Message(SAGA_ABORTED, isDefault ? {} : { destination: `${transport}:${SAGA_ABORTED}` })(Aborted);
+  const own = ownSubscription(ABORTS_SUBSCRIPTION, SAGA_ABORTED, transport);
   // Who is given messages from before has to know of the aborts from before.
   const isFromEarliest = compensable.some(({ policies, types }) => policies.from === 'earliest' && transportOf(types, parts) === transport);
   return {
-    types: Aborted,
+    types: own.types,
     handler: (message: never, delivery: Delivery) => abort(message as { readonly reason?: unknown }, delivery, parts),
     policies: {
-      name: isDefault ? ABORTS_SUBSCRIPTION : `${ABORTS_SUBSCRIPTION}.${transport}`,
+      name: own.name,
       from: isFromEarliest ? 'earliest' : 'now',
       transactional: true,
       retry: PATIENT,

@@ -1,15 +1,14 @@
 import type { Outlet } from '../bus/outlet-bus.js';
 import type { Outgoing } from '../bus/outgoing.js';
 import type { Delivery } from '../delivery/delivery.js';
+import { ownSubscription, PATIENT } from '../delivery/own-subscription.js';
 import type { Registration } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
 import type { Envelope } from '../message/envelope.js';
-import { Message } from '../message/message.js';
 import { uuidv7 } from '../message/uuid.js';
 import type { Receipt } from '../operations/operators.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ReceiptStore } from './receipt.store.port.js';
 
@@ -33,9 +32,6 @@ interface ReceiptData {
   readonly service: string;
   readonly status: Receipt['status'];
 }
-
-/** A receipt that is lost would be missed for ever. */
-const PATIENT = { attempts: 20, backoff: { delay: '1s', maxDelay: '1m' } } as const;
 
 const TYPE = 'holdfast.receipt.';
 
@@ -106,17 +102,15 @@ export function receiptsRegistration(
   store: ReceiptStore,
   currentTransaction: () => Transaction | undefined,
 ): Registration {
-  class ReceiptGiven {}
-  const isDefault = transport === DEFAULT_TRANSPORT;
-  Message(receiptTypeOf(service), isDefault ? {} : { destination: `${transport}:${receiptTypeOf(service)}` })(ReceiptGiven);
+  const { types, name } = ownSubscription(RECEIPTS_SUBSCRIPTION, receiptTypeOf(service), transport);
   return {
-    types: ReceiptGiven,
+    types,
     handler: async (message: never, delivery: Delivery) => {
       const tx = currentTransaction();
       if (tx === undefined) throw hfError('HF_INVARIANT', { fact: 'a receipt was taken outside any transaction' });
       const { id, subscription, status } = message as ReceiptData;
       await store.give(tx, [{ message: { source: service, id }, subscription, service: delivery.source, status }]);
     },
-    policies: { name: isDefault ? RECEIPTS_SUBSCRIPTION : `${RECEIPTS_SUBSCRIPTION}.${transport}`, transactional: true, retry: PATIENT },
+    policies: { name, transactional: true, retry: PATIENT },
   };
 }

@@ -55,11 +55,6 @@ export class SagaCourse {
     return this.stateText;
   }
 
-  /** False when nothing has happened. */
-  get isMoved(): boolean {
-    return this.notes.length > 0 || this.seen.length > 0;
-  }
-
   /** What has happened without anybody trying a step: an end of time, what came from elsewhere, deaths. False when nobody can go on with it. */
   catchUp(): boolean {
     const { saga } = this;
@@ -213,6 +208,10 @@ export class SagaCourse {
     return this.stateValue;
   }
 
+  private get hasEnded(): boolean {
+    return this.at.status === 'completed' || this.at.status === 'compensated';
+  }
+
   private overdue(): HoldfastError {
     const { saga, id } = this.saga;
     return hfError('HF_SAGA_TIMEOUT', { saga, id, timeoutMs: this.runnable.definition.timeoutMs });
@@ -223,8 +222,7 @@ export class SagaCourse {
     const before = without(signalsOf(this.saga.progress), this.heard);
     const after = signalsOf(this.at);
     const tells = this.tells();
-    const hasEnded = this.at.status === 'completed' || this.at.status === 'compensated';
-    const frees = hasEnded ? this.at.lock?.key : undefined;
+    const frees = this.hasEnded ? this.at.lock?.key : undefined;
     if (this.seen.length === 0 && before.length === 0 && after.length === 0 && tells.length === 0 && frees === undefined) return undefined;
     return { seen: this.seen, awaits: without(after, before), awaitsNoMore: without(before, after), tells, frees };
   }
@@ -236,8 +234,7 @@ export class SagaCourse {
         ? [{ id: command.id, event: { kind: 'cancelled', by: `the saga ${id}`, reason: this.at.failure?.message ?? 'it turns back' } }]
         : [],
     );
-    const hasEnded = this.at.status === 'completed' || this.at.status === 'compensated';
-    if (parent === undefined || !hasEnded) return cancelled;
+    if (parent === undefined || !this.hasEnded) return cancelled;
     const state = JSON.parse(this.stateText) as unknown;
     const failure = this.at.status === 'compensated' ? this.at.failure : undefined;
     return [...cancelled, { id: parent, event: { kind: 'ended', id, state, failure } }];

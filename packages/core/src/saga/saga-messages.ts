@@ -1,11 +1,11 @@
 import type { Delivery } from '../delivery/delivery.js';
+import { ownSubscription, PATIENT } from '../delivery/own-subscription.js';
 import type { Registration } from '../delivery/subscription-builder.js';
 import { hfError } from '../errors/catalogue.js';
 import type { Envelope } from '../message/envelope.js';
-import { type MessageClass, Message } from '../message/message.js';
+import type { MessageClass } from '../message/message.js';
 import { describeMessages, type MessageDescription } from '../message/message-class.js';
 import type { Refusal } from '../reply/answer.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { SagaArrivalStore, SagaTelling } from './saga.store.port.js';
 
@@ -14,8 +14,6 @@ const REPLIES_SUBSCRIPTION = 'holdfast.saga-replies';
 /** The subscriptions that take what sagas wait for, each with the type behind it. */
 const SIGNALS_SUBSCRIPTION = 'holdfast.saga-signals';
 const TYPE = 'holdfast.saga-reply.';
-/** A reply that is lost would hold up a saga for ever. */
-const PATIENT = { attempts: 20, backoff: { delay: '1s', maxDelay: '1m' } } as const;
 
 /** Where the replies to the sagas of a service go: the CloudEvents type of an event that only it subscribes to, so that any of its processes gets it. */
 export function sagaReplyType(service: string): string {
@@ -53,18 +51,15 @@ export function sagaRegistrations(intake: SagaIntake): readonly Registration[] {
 }
 
 function repliesOver(transport: string, { service, store, currentTransaction, arrived }: SagaIntake): Registration {
-  class SagaReply {}
-  const isDefault = transport === DEFAULT_TRANSPORT;
-  const type = sagaReplyType(service);
-  Message(type, isDefault ? {} : { destination: `${transport}:${type}` })(SagaReply);
+  const { types, name } = ownSubscription(REPLIES_SUBSCRIPTION, sagaReplyType(service), transport);
   return {
-    types: SagaReply,
+    types,
     handler: async (message: never, delivery: Delivery) => {
       await store.tell(inUnit(currentTransaction()), [tellingOf(message, delivery)]);
       arrived();
     },
     policies: {
-      name: isDefault ? REPLIES_SUBSCRIPTION : `${REPLIES_SUBSCRIPTION}.${transport}`,
+      name,
       transactional: true,
       retry: PATIENT,
       failurePause: false,
