@@ -71,6 +71,7 @@ export type {
   DeliveryRecord,
   DeliveryStore,
   DueTimes,
+  Hand,
   KeyLock,
   KeyRule,
   KeyStore,

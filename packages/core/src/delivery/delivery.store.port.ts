@@ -78,8 +78,11 @@ export interface DeliveryStore extends KeyStore {
   ): Promise<readonly string[]>;
   /** When the next stored deliveries of these subscriptions are due; subscriptions without any are left out. One statement. */
   due(subscriptionIds: readonly number[]): Promise<ReadonlyMap<number, DueTimes>>;
-  /** The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. */
-  intake(subscriptionId: number): Intake;
+  /**
+   * The due deliveries of a subscription as an intake; a taken one stays until it is closed or recorded again. Those in the other hands of this process are
+   * left out: between a failure and its record nothing in the database says that somebody is at work on them.
+   */
+  intake(subscriptionId: number, hand?: Hand): Intake;
   /**
    * Counts an attempt of one suspect delivery that is due, commits that, and gives it alone as an intake: when the process dies of it, the count
    * stays. Suspect is what was recorded so, and what was due or leased when a process of its subscription died and nothing was recorded of it since.
@@ -87,6 +90,13 @@ export interface DeliveryStore extends KeyStore {
    * Undefined when there is none.
    */
   countSuspect(subscriptionId: number, leaseMs: number): Promise<Intake | undefined>;
+}
+
+/** One of those in this process that work on stored deliveries, one at a time. */
+export interface Hand {
+  /** What the others work on. */
+  readonly others: readonly string[];
+  took(deliveryId: string): void;
 }
 
 /** Milliseconds until something is due, 0 for now; undefined when nothing waits. */

@@ -3,7 +3,7 @@ import { emit } from '../monitoring/events.js';
 import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { DeliveryStore } from './delivery.store.port.js';
+import type { DeliveryStore, Hand } from './delivery.store.port.js';
 import { keyRuleOf } from './key-gate.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Intake } from './intake.port.js';
@@ -24,6 +24,7 @@ export class RetryRunner {
   private readonly loop: Loop;
   private readonly forgotten: Loop;
   private readonly running = new Map<number, number>();
+  private readonly hands = new Hands();
   private readonly tasks = new Set<Promise<void>>();
   private readonly failed: (error: unknown) => void;
   /** Subscriptions of which something was due while as much as may be was in work. */
@@ -145,14 +146,42 @@ export class RetryRunner {
   }
 
   private async drain(id: number, pipeline: Pipeline): Promise<boolean> {
-    const look = async () => this.store.intake(id);
+    const hand = this.hands.open();
+    const look = async () => this.store.intake(id, hand);
     let hasWorked = false;
     let outcome: HandOver = 'worked';
-    while (outcome === 'worked' && !this.isStopping) {
-      outcome = await pipeline.handleNext(look);
-      hasWorked ||= outcome === 'worked';
+    try {
+      while (outcome === 'worked' && !this.isStopping) {
+        outcome = await pipeline.handleNext(look);
+        hasWorked ||= outcome === 'worked';
+      }
+    } finally {
+      this.hands.close(hand);
     }
     const wasRefused = this.refused.delete(id);
     return hasWorked || wasRefused;
+  }
+}
+
+/** Those that are at work, each with the delivery that it took last. */
+class Hands {
+  private readonly taken = new Map<Hand, string | undefined>();
+
+  open(): Hand {
+    const { taken } = this;
+    const hand: Hand = {
+      get others() {
+        return [...taken].flatMap(([other, id]) => (other === hand ? [] : (id ?? [])));
+      },
+      took: (id) => {
+        taken.set(hand, id);
+      },
+    };
+    taken.set(hand, undefined);
+    return hand;
+  }
+
+  close(hand: Hand): void {
+    this.taken.delete(hand);
   }
 }

@@ -2,7 +2,7 @@ import { silentLogger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { systemScheduler } from '../time/scheduler.js';
 import type { HandOver } from '../transport/transport.port.js';
-import type { DeliveryStore } from './delivery.store.port.js';
+import type { DeliveryStore, Hand } from './delivery.store.port.js';
 import type { Intake } from './intake.port.js';
 import { Permits } from './permits.js';
 import { Pipeline } from './pipeline.js';
@@ -139,6 +139,35 @@ describe('deliveries that are due', () => {
     expect(worked.counts).toEqual({ looks: 2, handed: 3 });
     await worked.runner.stop();
   });
+});
+
+it('what one hand-over has taken is not for those beside it until it has ended', async () => {
+  const time = new VirtualTime();
+  const ends: (() => void)[] = [];
+  const seen: (readonly string[])[] = [];
+  const store = {
+    due: async () => new Map([[1, { ms: 0, suspectMs: undefined }]]),
+    intake: (_id: number, hand: Hand) => hand,
+    freeForgotten: async () => 0,
+  } as unknown as DeliveryStore;
+  const handle = async (intake: Intake): Promise<HandOver> => {
+    const hand = intake as unknown as Hand;
+    seen.push(hand.others);
+    hand.took(`delivery ${seen.length}`);
+    await new Promise<void>((resolve) => ends.push(resolve));
+    return 'idle';
+  };
+  const subscription = { spec: { id: 1, concurrency: 10 } } as unknown as Subscription;
+  const parts = { failures: NEVER_PAUSING, permits: new Permits(10), scheduler: time, unexpected: () => undefined };
+  const pipelines = new Map([[1, new Pipeline(subscription, { handle }, parts)]]);
+  const runner = new RetryRunner(store, pipelines, { scheduler: time, logger: silentLogger });
+  runner.start();
+  await time.advance(2000);
+  ends.shift()?.();
+  await time.advance(1000);
+  expect(seen).toEqual([[], ['delivery 1'], ['delivery 1', 'delivery 2'], ['delivery 2', 'delivery 3']]);
+  for (const end of ends) end();
+  await runner.stop();
 });
 
 describe('deliveries that wait for nothing', () => {

@@ -138,6 +138,19 @@ export const DELIVERY_FACTS = factsOf('stored deliveries', scene, {
     await tx.rollback();
     assert.deepEqual(await takeIds(one, intake()), ['1']);
   },
+  'are left to the hand of this process that has them, also between a failure and its record, when nobody has them in the database':
+    async ({ store, record, one, id }) => {
+      await store(record('1'), record('2'));
+      const taken: string[] = [];
+      const others: string[] = [];
+      const hand = { others: [], took: (deliveryId: string) => void taken.push(deliveryId) };
+      const first = one.store.deliveries.intake(id, hand);
+      assert.deepEqual(await takeIds(one, first), ['1']);
+      others.push(...taken);
+      const second = one.store.deliveries.intake(id, { others, took: () => undefined });
+      assert.deepEqual(await takeIds(one, second), ['2']);
+      assert.deepEqual(await takeIds(one, first), ['1']);
+    },
   'are recorded again in their own row': async ({ store, record, takeOne, one, intake }) => {
     await store(record('1'));
     const first = await takeOne();

@@ -3,6 +3,7 @@ import {
   type DeliveryStore,
   type DueTimes,
   failpoint,
+  type Hand,
   type Intake,
   type KeyRule,
   LEASE_MS,
@@ -16,6 +17,9 @@ import { sessionName } from '../node-store.js';
 import { prepared } from '../sql/sql.js';
 import { CountedDelivery, DELIVERY_COLUMNS, type DeliveryRow, DueDeliveries, type LeasedRow, takenOf } from './stored-intakes.js';
 import { sqlOf } from '../sql/transaction-sql.js';
+
+/** Of one that works alone. */
+const LONE_HAND: Hand = { others: [], took: () => undefined };
 
 /** Deliveries that did not succeed, as rows: due ones are an intake like any other. */
 export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryStore {
@@ -69,7 +73,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
         order by d.next_attempt_at, d.id limit 1 for update skip locked)`;
     this.takeStatement = prepared(
       `with n as materialized (select set_config('application_name', $3, true))
-       select f.* from ${first(ordinary, '$2', DELIVERY_COLUMNS)} f cross join n`,
+       select f.* from ${first(`${ordinary} and d.id <> all($4::bigint[])`, '$2', DELIVERY_COLUMNS)} f cross join n`,
     );
     const lease = `next_attempt_at = ${due('($3::float8 + $2::float8)')}`;
     const returning = `returning ${DELIVERY_COLUMNS}, d.next_attempt_at::text as lease`;
@@ -179,9 +183,9 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     return made;
   }
 
-  intake(subscriptionId: number): Intake {
+  intake(subscriptionId: number, hand: Hand = LONE_HAND): Intake {
     return new DueDeliveries(this.context, {
-      take: (tx) => this.take(tx, subscriptionId),
+      take: (tx) => this.take(tx, subscriptionId, hand),
       lease: async (ttlMs) => (await this.context.pool.run<LeasedRow>(this.leaseStatement(subscriptionId, this.ahead(), ttlMs))).rows[0],
     });
   }
@@ -194,9 +198,11 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
   }
 
   /** One at a time: what has failed before would undo the others of its batch. */
-  private async take(tx: Transaction, subscriptionId: number): Promise<Taken> {
-    const { rows } = await sqlOf(tx).run<DeliveryRow>(this.takeStatement(subscriptionId, this.ahead(), sessionName(this.context.nodeId)));
+  private async take(tx: Transaction, subscriptionId: number, hand: Hand): Promise<Taken> {
+    const statement = this.takeStatement(subscriptionId, this.ahead(), sessionName(this.context.nodeId), hand.others);
+    const { rows } = await sqlOf(tx).run<DeliveryRow>(statement);
     failpoint('delivery:after-take');
+    for (const { id } of rows) hand.took(id);
     return takenOf(rows);
   }
 
