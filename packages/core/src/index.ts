@@ -225,7 +225,6 @@ export type { Carrier, CarrierInfo, CarrierStore, CarriedSubscription, Crossing 
 export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, Stranded, UnsentStats } from './outbox/log.store.port.js';
 export {
   type ParkedBatch,
-  type ParkedReason,
   type ParkedStore,
   type Parking,
   type ReadBound,
@@ -257,18 +256,17 @@ export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/le
 
 export { type Answer, answerWith, type Refusal, refusalFor } from './reply/answer.js';
 export { type Asked, replyOf } from './reply/replies.js';
+export type { ReceivedReply } from './reply/received-reply.js';
 export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.port.js';
 
 // stores and transports
 export type { Hint, SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
-export { DEFAULT_TRANSPORT } from './transport/route.js';
-export { problemOfTransportName } from './transport/transport-name.js';
+export { DEFAULT_TRANSPORT, problemOfTransportName } from './transport/transport-name.js';
 export { addressOf } from './transport/transport.port.js';
 export type {
   HandOver,
   PublishOutcome,
-  ReceivedReply,
   Sink,
   SubscriptionSpec,
   Topology,
@@ -294,6 +292,7 @@ export {
   type ParkedChoice,
   type ParkedFilter,
   type ParkedMessage,
+  type ParkedReason,
   type SubscriptionInfo,
   Subscriptions,
 } from './operations/operators.js';

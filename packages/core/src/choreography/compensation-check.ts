@@ -1,4 +1,4 @@
-import type { IdempotencyPolicy } from '../delivery/subscription.js';
+import type { IdempotencyPolicy } from '../delivery/idempotency-policy.js';
 import type { HandlerPolicies } from '../delivery/subscription-options.js';
 import { printable } from '../errors/printable.js';
 import type { CompensationOptions } from './compensation-options.js';

@@ -12,7 +12,7 @@ import { businessKey } from './idempotency-key.js';
 import { Renewal } from './kept-lease.js';
 import type { AsyncMethod, IdempotentOptions, RetryOptions } from './policies.js';
 import { decideRetry, type RetryPolicy } from './retry-policy.js';
-import type { IdempotencyPolicy } from './subscription.js';
+import type { IdempotencyPolicy } from './idempotency-policy.js';
 
 /** Policies of a plain method, as its decorators gave them. */
 export interface MethodPolicies<F extends AsyncMethod = AsyncMethod> {

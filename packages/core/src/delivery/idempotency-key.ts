@@ -5,7 +5,7 @@ import { ageMsOf } from '../participant/undo-rules.js';
 import type { Clock } from '../time/clock.js';
 import type { Delivery } from './delivery.js';
 import type { ReadableMessage } from './opened-message.js';
-import type { IdempotencyPolicy } from './subscription.js';
+import type { IdempotencyPolicy } from './idempotency-policy.js';
 
 /** Longest business key, in characters: it is part of an index. */
 export const KEY_LENGTH = 255;

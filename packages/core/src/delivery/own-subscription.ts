@@ -1,6 +1,6 @@
 import type { MessageClass } from '../message/message.js';
 import { Message } from '../message/message.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../transport/transport-name.js';
 
 /** How often what the framework itself is told is tried: lost, it would be missed for ever. */
 export const PATIENT = { attempts: 20, backoff: { delay: '1s', maxDelay: '1m' } } as const;

@@ -7,16 +7,17 @@ import type { MessageClass } from '../message/message.js';
 import type { ReadForeign } from '../message/foreign.js';
 import type { MessageLimits } from '../message/limits.js';
 import { type Duration, toMs } from '../time/duration.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../transport/transport-name.js';
 import type { TransportCapabilities } from '../transport/transport.port.js';
 import { type Isolation, LOCAL_PROTOCOLS, type LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import { type FailurePauseOptions, failurePausePolicy } from './failure-pause-options.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';
 import { longestWaitMs } from './hold-limit.js';
+import { idempotencyOf } from './idempotency-policy.js';
 import { kafkaUnitOf } from './kafka-unit-check.js';
 import { retryPolicy } from './retry-policy.js';
-import type { IdempotencyPolicy, Subscription } from './subscription.js';
+import type { Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
 const ISOLATIONS: readonly Isolation[] = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
@@ -24,8 +25,6 @@ const ISOLATIONS: readonly Isolation[] = ['READ UNCOMMITTED', 'READ COMMITTED', 
 const SNAPSHOTS: readonly unknown[] = ['REPEATABLE READ', 'SERIALIZABLE'];
 const DEFAULT_CONCURRENCY = 10;
 const DEFAULT_TIMEOUT: Duration = '30s';
-const DEFAULT_TTL: Duration = '7d';
-const DEFAULT_LOCK_TTL: Duration = '60s';
 const NAME_LENGTH = 200;
 /** Characters of a name that an error shows. */
 const SHOWN_NAME = 60;
@@ -125,18 +124,6 @@ export function buildSubscription(
       ...(transaction === undefined ? {} : { transaction }),
     },
   };
-}
-
-/** Idempotency with its times in milliseconds. @throws HF_CONFIG_DURATION */
-export function idempotencyOf(options: boolean | IdempotentOptions<never> | undefined): IdempotencyPolicy | undefined {
-  if (options === undefined || options === false) return undefined;
-  const {
-    key,
-    ttl = DEFAULT_TTL,
-    lockTtl = DEFAULT_LOCK_TTL,
-    onExpired = 'park',
-  }: IdempotentOptions<never> = options === true ? {} : options;
-  return { key: key as IdempotencyPolicy['key'], ttlMs: toMs(ttl, 'ttl'), lockTtlMs: toMs(lockTtl, 'lockTtl'), onExpired };
 }
 
 /** The type of the command whose requests a handler undoes. */

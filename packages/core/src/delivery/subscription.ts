@@ -6,16 +6,8 @@ import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { Delivery } from './delivery.js';
 import type { FailurePausePolicy } from './failure-pause-options.js';
 import type { UndoneStep } from '../participant/undone-step.js';
+import type { IdempotencyPolicy } from './idempotency-policy.js';
 import type { RetryPolicy } from './retry-policy.js';
-
-/** Idempotency of a handler, with its times in milliseconds. */
-export interface IdempotencyPolicy {
-  /** Business key; undefined: source and message id. */
-  readonly key: ((message: unknown, delivery: Delivery) => string) | undefined;
-  readonly ttlMs: number;
-  readonly lockTtlMs: number;
-  readonly onExpired: 'park' | 'handle';
-}
 
 /** A handler with everything that was decided about it at start. */
 export interface Subscription {

@@ -15,14 +15,14 @@ import { Answering, type CallOfMessage } from './answering.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
-import { envelopeOf, isReadable, openMessages, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
+import { openMessages } from './open-message.js';
+import { envelopeOf, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
+import { FRAMEWORK_UNIT } from './framework-unit.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { runHandlers } from './run-handlers.js';
-import type { IdempotencyPolicy, Subscription } from './subscription.js';
-
-/** Framework units: their own connection, and the inbox needs to see what others committed. */
-const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
+import type { IdempotencyPolicy } from './idempotency-policy.js';
+import type { Subscription } from './subscription.js';
 
 const NONE_HELD: ReadonlySet<OpenedMessage> = new Set();
 

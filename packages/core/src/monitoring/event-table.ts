@@ -2,7 +2,7 @@ import type { ErrorCategory } from '../errors/holdfast-error.js';
 import type { CheckedUnit } from '../half-message/half-message.store.port.js';
 import type { SagaFailure } from '../saga/saga-definition.js';
 import type { BranchFailure, BranchOperation } from '../try-confirm-cancel/branch-decisions.js';
-import type { ParkedReason } from '../outbox/relay.store.port.js';
+import type { ParkedReason } from '../operations/operators.js';
 
 /** Which message an event is about. */
 export interface MessageFacts {

@@ -1,5 +1,4 @@
 import type { MessageRef } from '../message/message.js';
-import type { ParkedReason } from '../outbox/relay.store.port.js';
 
 /** Who does it and why; kept in the audit table. */
 export interface OperatorAction {
@@ -91,6 +90,12 @@ export abstract class Subscriptions {
   /** Says that a subscription without a handler is meant to be gone. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
   abstract retire(name: string, action: OperatorAction): Promise<void>;
 }
+
+/**
+ * Why a message is parked: the broker refused it, a command has no owner there, it was never confirmed while others were, it is beyond the limits of this
+ * process, or it waits behind one of its key that is parked.
+ */
+export type ParkedReason = 'rejected' | 'unroutable' | 'unconfirmed' | 'unreadable' | 'behind';
 
 /** Which parked messages: every given field must match. */
 export interface ParkedFilter {

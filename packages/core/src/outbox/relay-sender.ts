@@ -2,7 +2,8 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { type Envelope, envelopeFrom } from '../message/envelope.js';
 import type { PublishOutcome } from '../transport/transport.port.js';
 import type { RelayContext } from './relay.js';
-import type { ParkedReason, Parking, RelayRow } from './relay.store.port.js';
+import type { ParkedReason } from '../operations/operators.js';
+import type { Parking, RelayRow } from './relay.store.port.js';
 
 /** First wait of a parked message, doubled each time. */
 const PARKED_DELAY_MS = 1000;

@@ -1,6 +1,6 @@
 import type { Incoming } from '../delivery/intake.port.js';
-import type { OperatorAction, Page, Paged, ParkedChoice, ParkedFilter, ParkedMessage } from '../operations/operators.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
+import type { OperatorAction, Page, Paged, ParkedChoice, ParkedFilter, ParkedMessage, ParkedReason } from '../operations/operators.js';
+import { DEFAULT_TRANSPORT } from '../transport/transport-name.js';
 import type { IdRange, Position } from './position.js';
 
 /** The scope of the leases of lanes: one relay sends a lane. */
@@ -32,12 +32,6 @@ export interface RelayBatch {
   /** The lane has so many parked messages that no more are parked: it waits for them. */
   readonly isParkingFull: boolean;
 }
-
-/**
- * Why a message is parked: the broker refused it, a command has no owner there, it was never confirmed while others were, it is beyond the limits of this
- * process, or it waits behind one of its key that is parked.
- */
-export type ParkedReason = 'rejected' | 'unroutable' | 'unconfirmed' | 'unreadable' | 'behind';
 
 /** A row that is parked instead of being sent. */
 export interface Parking {

@@ -1,4 +1,5 @@
 import type { CallOfMessage } from '../delivery/answering.js';
+import { FRAMEWORK_UNIT } from '../delivery/framework-unit.js';
 import type { ReadableMessage } from '../delivery/opened-message.js';
 import type { PipelineContext } from '../delivery/pipeline-context.js';
 import type { Subscription } from '../delivery/subscription.js';
@@ -7,11 +8,8 @@ import type { RememberedRequest } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import { decideUndo, requestAgeMsOf } from './undo-rules.js';
 import type { UndoneStep } from './undone-step.js';
-
-const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
 /** Which calls are to be made. */
 export interface Guarded {

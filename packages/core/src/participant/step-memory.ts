@@ -1,8 +1,9 @@
 import type { Delivery } from '../delivery/delivery.js';
 import { idempotencyKeyOf, isExpired } from '../delivery/idempotency-key.js';
 import type { ReadableMessage } from '../delivery/opened-message.js';
-import type { IdempotencyPolicy, Subscription } from '../delivery/subscription.js';
-import { idempotencyOf } from '../delivery/subscription-builder.js';
+import type { IdempotencyPolicy } from '../delivery/idempotency-policy.js';
+import type { Subscription } from '../delivery/subscription.js';
+import { idempotencyOf } from '../delivery/idempotency-policy.js';
 import { hfError } from '../errors/catalogue.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { Envelope } from '../message/envelope.js';

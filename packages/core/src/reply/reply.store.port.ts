@@ -1,4 +1,4 @@
-import type { ReceivedReply } from '../transport/transport.port.js';
+import type { ReceivedReply } from './received-reply.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 
 /** A reply on its way to a process that shares the database. */

@@ -7,7 +7,7 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Clock } from '../time/clock.js';
 import type { Scheduler, Timer } from '../time/scheduler.js';
-import type { ReceivedReply } from '../transport/transport.port.js';
+import type { ReceivedReply } from './received-reply.js';
 import { replyValue } from './answer.js';
 
 /** What waiting for replies needs. */

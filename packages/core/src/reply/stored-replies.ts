@@ -2,7 +2,7 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { Loop } from '../outbox/loop.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { ReceivedReply } from '../transport/transport.port.js';
+import type { ReceivedReply } from './received-reply.js';
 import type { ReplyStore } from './reply.store.port.js';
 
 /** Longest wait between two looks, for hints that got lost. */

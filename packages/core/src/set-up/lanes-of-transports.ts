@@ -1,7 +1,7 @@
 import type { Subscription } from '../delivery/subscription.js';
 import { hfError } from '../errors/catalogue.js';
 import type { Store } from '../store/store.port.js';
-import { DEFAULT_TRANSPORT } from '../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../transport/transport-name.js';
 import type { Assembly } from './assembly.js';
 import type { Settings } from './settings.js';
 

@@ -1,5 +1,5 @@
 import { buildSubscription, type UnregisteredSubscription } from '../delivery/subscription-builder.js';
-import { undoProblems } from '../participant/undone-step.js';
+import { undoProblems } from '../participant/linked-steps.js';
 import { nameOfTransport } from '../transport/route.js';
 import type { Assembly } from './assembly.js';
 import { sharedCommands } from './shared-commands.js';

@@ -3,7 +3,8 @@ import type { Subscription } from '../delivery/subscription.js';
 import { problemsOf } from '../errors/problems.js';
 import { printable } from '../errors/printable.js';
 import { describeMessages } from '../message/message-class.js';
-import { DEFAULT_TRANSPORT, nameOfTransport, type Route, routeOf, routeText } from '../transport/route.js';
+import { nameOfTransport, type Route, routeOf, routeText } from '../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../transport/transport-name.js';
 import type { Transport, TransportFactory } from '../transport/transport.port.js';
 
 /** A transport of the options, made. */

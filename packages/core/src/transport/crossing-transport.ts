@@ -4,7 +4,8 @@ import { Loop } from '../outbox/loop.js';
 import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { PublishOutcome, ReceivedReply, Sink, SubscriptionSpec, Topology, Transport, TransportHealth } from './transport.port.js';
+import type { ReceivedReply } from '../reply/received-reply.js';
+import type { PublishOutcome, Sink, SubscriptionSpec, Topology, Transport, TransportHealth } from './transport.port.js';
 
 /** Between two looks how far the switch has come. */
 const LOOK_MS = 500;

@@ -2,9 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import { isPrintableName } from '../message/message-class.js';
 import type { TransportFactory } from './transport.port.js';
-
-/** The transport that carries what names no other. */
-export const DEFAULT_TRANSPORT = 'default';
+import { DEFAULT_TRANSPORT } from './transport-name.js';
 
 /** Transports by their names in the options, the default first. */
 export type KnownTransports = ReadonlyMap<string, Pick<TransportFactory, 'transport' | 'capabilities'>>;

@@ -1,3 +1,6 @@
+/** The transport that carries what names no other. */
+export const DEFAULT_TRANSPORT = 'default';
+
 /** Of a name in the options: with what is put around it, a name that databases and brokers take. */
 const NAME = /^[a-z][a-z0-9_-]{0,39}$/i;
 

@@ -1,6 +1,7 @@
 import type { Intake } from '../delivery/intake.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Envelope } from '../message/envelope.js';
+import type { ReceivedReply } from '../reply/received-reply.js';
 import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
@@ -52,13 +53,6 @@ export interface SubscriptionSpec {
   readonly id: number | undefined;
   /** Handled in transactions of the broker (`protocol: 'kafka'`), through `Intake.transact`. */
   readonly transaction?: { readonly timeoutMs: number } | undefined;
-}
-
-/** A reply as it came, not yet read. */
-export interface ReceivedReply {
-  /** Attributes as flat JSON text (see `attributesOf`). */
-  readonly attributes: string;
-  readonly body: Uint8Array;
 }
 
 /** Where a message is published: its destination, or without one its type. */

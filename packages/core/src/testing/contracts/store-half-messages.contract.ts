@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import type { CheckedUnit, HalfMessage } from '../../half-message/half-message.store.port.js';
-import { DEFAULT_TRANSPORT } from '../../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../../transport/transport-name.js';
 import type { Isolation } from '../../unit-of-work/unit-of-work.js';
 import { assertFields } from './assertions.js';
 import { eachOf, factsOf } from './store-fact.js';

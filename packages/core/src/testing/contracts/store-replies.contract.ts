@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import type { ReceivedReply } from '../../transport/transport.port.js';
+import type { ReceivedReply } from '../../reply/received-reply.js';
 import type { StoredReply } from '../../reply/reply.store.port.js';
 import { assertFields, eventually } from './assertions.js';
 import { factsOf } from './store-fact.js';

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import type { HalfMessage } from '../../half-message/half-message.store.port.js';
 import { relayScopeOf } from '../../outbox/relay.store.port.js';
-import { DEFAULT_TRANSPORT } from '../../transport/route.js';
+import { DEFAULT_TRANSPORT } from '../../transport/transport-name.js';
 import { assertFields, eventually } from './assertions.js';
 import { factsOf } from './store-fact.js';
 import { codeOf, inTransaction, keyOf, rowOf, type StoreFixture, type StoreProcess, start } from './store-kit.js';

@@ -3,7 +3,8 @@ import type { HandlerPolicies } from '../delivery/subscription-options.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { limitsFrom } from '../message/limits.js';
 import { Command, Message, type MessageClass } from '../message/message.js';
-import { linkSteps, undoingError, undoProblems } from './undone-step.js';
+import { linkSteps, undoProblems } from './linked-steps.js';
+import { undoingError } from './undone-step.js';
 
 class ChargeCard extends Command {}
 Message('card.charge')(ChargeCard);
