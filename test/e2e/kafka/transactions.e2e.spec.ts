@@ -173,6 +173,23 @@ describeWithKafka('Kafka transactions', () => {
     expect(dead?.headers['holdfast-dead-code']).toBe('HF_PUBLISH_FAILED');
   });
 
+  it('begin where a transaction under another id ends that is under way when they take over, not where the group stood before it', async () => {
+    pages.partitions = 1;
+    await pages.leave(await pages.counting());
+    await pages.view(5);
+    const producer = area.client.producer({ transactionalId: `${pages.prefix}other`, idempotent: true, maxInFlightRequests: 1 });
+    await producer.connect();
+    const transaction = await producer.transaction();
+    const passed = { topic: pages.viewed, partitions: [{ partition: 0, offset: '3' }] };
+    await transaction.sendOffsets({ consumerGroupId: pages.group, topics: [passed] });
+    await pages.counting();
+    await pause(500);
+    expect(await pages.committed()).toBe(0);
+    await transaction.commit();
+    await producer.disconnect();
+    expect(await pages.counted(2)).toEqual([4, 5]);
+  });
+
   it.each<Loss>(['answer', 'request'])('count each view once when the %s of a commit is lost', async (loss) => {
     const proxy = await KafkaProxy.before(area.address);
     const hooks: string[] = [];

@@ -125,6 +125,8 @@ export interface KafkaAdmin {
   ends(topic: string): Promise<readonly PartitionEnds[]>;
   /** Where a group stands; not in the answer: nowhere. */
   positions(group: string, topics: readonly string[]): Promise<readonly Position[]>;
+  /** Where it stands in one partition when no transaction is under way there any more, for which this waits; undefined: nowhere. */
+  settledPosition(group: string, place: Place): Promise<Position | undefined>;
   /** A group that has no members any more. */
   forget(group: string): Promise<void>;
 }

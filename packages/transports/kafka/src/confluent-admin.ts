@@ -1,7 +1,7 @@
 import { hfError } from '@holdfast/core';
-import type { KafkaAdmin, PartitionEnds, Position, TopicPlan } from './client.port.js';
-import { naming } from './confluent-errors.js';
-import type { NativeAdmin, NativeError } from './confluent-library.js';
+import type { KafkaAdmin, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
+import { named, naming } from './confluent-errors.js';
+import type { NativeAdmin, NativeError, NativeOffset } from './confluent-library.js';
 
 /** Kafka's numbers for what another try may change: nobody answers yet, a leader is being found. */
 const MAY_PASS = new Set([5, 6, 7, 9, 13, 14, 15, 16, 41, 42]);
@@ -16,6 +16,8 @@ export interface ConfluentAdminParts {
   /** Of `IsolationLevel`: what is not committed counts. */
   readonly everything: number;
   readonly sleep: (ms: number) => Promise<void>;
+  /** As the function of that name. */
+  readonly whileEnding: <T>(ask: () => Promise<T>) => Promise<T>;
 }
 
 /** An admin of librdkafka. */
@@ -58,15 +60,22 @@ export class ConfluentAdmin implements KafkaAdmin {
   }
 
   async positions(group: string, topics: readonly string[]): Promise<readonly Position[]> {
-    const found = await this.admin.fetchOffsets({ groupId: group, topics: [...topics], timeout: this.parts.timeoutMs }).catch((error) => {
+    const positions = await this.offsets({ groupId: group, topics: [...topics] });
+    return positions.filter(({ topic }) => topics.includes(topic));
+  }
+
+  async settledPosition(group: string, { topic, partition }: Place): Promise<Position | undefined> {
+    const asked = { groupId: group, topics: [{ topic, partitions: [partition] }], requireStableOffsets: true };
+    const [position] = await this.parts.whileEnding(() => this.offsets(asked));
+    return position;
+  }
+
+  private async offsets(asked: Omit<Parameters<NativeAdmin['fetchOffsets']>[0], 'timeout'>): Promise<readonly Position[]> {
+    const found = await naming(this.admin.fetchOffsets({ ...asked, timeout: this.parts.timeoutMs })).catch((error) => {
       if ((error as Partial<NativeError>).code === NO_GROUP) return [];
       throw error;
     });
-    return found.flatMap(({ topic, partitions }) =>
-      partitions.flatMap(({ partition, offset, metadata }) =>
-        !topics.includes(topic) || Number(offset) < 0 ? [] : [{ topic, partition, offset: BigInt(offset), note: metadata || undefined }],
-      ),
-    );
+    return found.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
   }
 
   async forget(group: string): Promise<void> {
@@ -82,6 +91,11 @@ export class ConfluentAdmin implements KafkaAdmin {
       await sleep(LOOK_MS);
     }
   }
+}
+
+function positionIn(topic: string, { partition, offset, metadata, error }: NativeOffset): Position | undefined {
+  if (error) throw named(error);
+  return Number(offset) < 0 ? undefined : { topic, partition, offset: BigInt(offset), note: metadata || undefined };
 }
 
 interface NotMade {

@@ -16,6 +16,7 @@ import { FROM_THE_OLDEST, memberConfig } from './confluent-group.js';
 import type { Config, NativeConsumer } from './confluent-library.js';
 import { ConfluentProducer } from './confluent-producer.js';
 import { ConfluentTransactions } from './confluent-transactions.js';
+import { whileEnding } from './while-ending.js';
 
 /**
  * Kafka through librdkafka, by the listeners that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
@@ -79,6 +80,7 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
       timeoutMs: settings.requestTimeoutMs,
       everything: library.IsolationLevel.READ_UNCOMMITTED,
       sleep: (ms: number) => scheduler.sleep(ms),
+      whileEnding: <T>(ask: () => Promise<T>) => whileEnding(this.parts, ask),
     };
     try {
       await admin.connect();

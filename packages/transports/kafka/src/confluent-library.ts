@@ -88,12 +88,20 @@ export interface NativeAdmin {
     topic: string,
     options: { readonly timeout: number; readonly isolationLevel: number },
   ): Promise<readonly { readonly partition: number; readonly low: string; readonly high: string }[]>;
-  fetchOffsets(options: { readonly groupId: string; readonly topics: readonly string[]; readonly timeout: number }): Promise<
-    readonly {
-      readonly topic: string;
-      readonly partitions: readonly { readonly partition: number; readonly offset: string; readonly metadata: string | null }[];
-    }[]
-  >;
+  fetchOffsets(options: {
+    readonly groupId: string;
+    readonly topics: readonly string[] | readonly { readonly topic: string; readonly partitions: readonly number[] }[];
+    readonly timeout: number;
+    readonly requireStableOffsets?: boolean;
+  }): Promise<readonly { readonly topic: string; readonly partitions: readonly NativeOffset[] }[]>;
+}
+
+/** Where a group stands in a partition; with an error it says nothing. */
+export interface NativeOffset {
+  readonly partition: number;
+  readonly offset: string;
+  readonly metadata: string | null;
+  readonly error?: NativeError | null;
 }
 
 /** @throws HF_CONFIG_INVALID when it is not there, was not built for this Node, or is a version that was not tried */

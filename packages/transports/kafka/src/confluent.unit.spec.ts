@@ -16,6 +16,7 @@ import {
 } from './confluent-library.js';
 import { listen, produce } from './confluent-producer.js';
 import { settingsFrom } from './settings.js';
+import { whileEnding } from './while-ending.js';
 
 /** A consumer of librdkafka that gives what it is told to give. */
 class Puppet {
@@ -88,6 +89,22 @@ async function joined(received: (records: readonly ReceivedRecord[]) => void = (
   puppet.change(GIVEN, [0, 2]);
   await joining;
   return { time, puppet, memberships, consumer, lost: () => lost };
+}
+
+/** An admin whose broker answers that. */
+function adminOf(fetchOffsets: (options: object) => Promise<object>): ConfluentAdmin {
+  const time = new VirtualTime();
+  const parts = { settings: settingsFrom({ brokers: ['a:1'] }), clock: time, scheduler: time };
+  return new ConfluentAdmin({ fetchOffsets } as unknown as NativeAdmin, {
+    timeoutMs: 1,
+    everything: 0,
+    sleep: async () => undefined,
+    whileEnding: async (ask) => {
+      const answer = whileEnding(parts, ask);
+      await time.advance('1s');
+      return answer;
+    },
+  });
 }
 
 describe('the driver confluent', () => {
@@ -239,9 +256,23 @@ describe('the driver confluent', () => {
   it('takes a negative offset for none, and no topic that was not asked for', async () => {
     const partitions = ['7', '-1', '-1001'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
     const found = ['t', 'other'].map((topic) => ({ topic, partitions }));
-    const admin = { fetchOffsets: async () => found } as unknown as NativeAdmin;
-    const positions = await new ConfluentAdmin(admin, { timeoutMs: 1, everything: 0, sleep: async () => undefined }).positions('g', ['t']);
+    const positions = await adminOf(async () => found).positions('g', ['t']);
     expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
+  });
+
+  it('asks where a group stands once transactions are settled, and takes no error for nowhere', async () => {
+    const asked: object[] = [];
+    const errors = [{ code: 88 }, null];
+    const admin = adminOf(async (options) => {
+      asked.push(options);
+      return [{ topic: 't', partitions: [{ partition: 2, offset: '7', metadata: null, error: errors.shift() }] }];
+    });
+    expect(await admin.settledPosition('g', { topic: 't', partition: 2 })).toEqual({ topic: 't', partition: 2, offset: 7n });
+    expect(asked).toEqual(
+      Array(2).fill(expect.objectContaining({ topics: [{ topic: 't', partitions: [2] }], requireStableOffsets: true })),
+    );
+    errors.push({ code: 29 });
+    await expect(admin.positions('g', ['t'])).rejects.toMatchObject({ type: 'TOPIC_AUTHORIZATION_FAILED' });
   });
 
   it('leaves to the broker what is its to say with the groups of Kafka 4', () => {

@@ -16,11 +16,12 @@ export async function setFirst(client: KafkaClient, names: Names, { spec, positi
   const group = names.groupOf(spec);
   const timeoutMs = spec.transaction?.timeoutMs ?? 0;
   for (const { topic, partition, offset } of positions) {
-    const transactionalId = names.transactionalIdOf(group, { topic, partition });
+    const place = { topic, partition };
+    const transactionalId = names.transactionalIdOf(group, place);
     const producer = await client.openTransactions({ transactionalId, timeoutMs });
     try {
-      const known = await client.administer((admin) => admin.positions(group, [topic]));
-      if (!known.some((each) => each.partition === partition)) await producer.transact([], group, { topic, partition, offset });
+      const known = await client.administer((admin) => admin.settledPosition(group, place));
+      if (known === undefined) await producer.transact([], group, { ...place, offset });
     } finally {
       await producer.end();
     }

@@ -1,15 +1,20 @@
 import { hfError } from '@holdfast/core';
 import { type Admin, type ITopicConfig, KafkaJSAggregateError } from 'kafkajs';
-import type { KafkaAdmin, PartitionEnds, Position, TopicPlan } from './client.port.js';
+import type { KafkaAdmin, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
+import type { GroupOffset } from './settled-position.js';
 
 /** Waits for an answer, but not for ever. */
 type Answer = <T>(request: string, answer: Promise<T>) => Promise<T>;
 
-/** An admin of kafkajs. */
+/** Asks where a group stands, when that is settled. */
+type AskSettled = (group: string, place: Place) => Promise<GroupOffset | undefined>;
+
+/** An admin of kafkajs, which does not know how to ask for what is settled. */
 export class KafkajsAdmin implements KafkaAdmin {
   constructor(
     private readonly admin: Admin,
     private readonly answer: Answer,
+    private readonly askSettled: AskSettled,
   ) {}
 
   async topics(): Promise<ReadonlySet<string>> {
@@ -50,12 +55,17 @@ export class KafkajsAdmin implements KafkaAdmin {
   /** A negative offset is nowhere: none was committed, or a consumer was about to begin anew (it commits `-2` for a moment). */
   async positions(group: string, topics: readonly string[]): Promise<readonly Position[]> {
     const found = await this.answer('the place of a group', this.admin.fetchOffsets({ groupId: group, topics: [...topics] }));
-    return found.flatMap(({ topic, partitions }) =>
-      partitions.flatMap(({ partition, offset, metadata }) =>
-        offset.startsWith('-') ? [] : [{ topic, partition, offset: BigInt(offset), note: noteIn(metadata) }],
-      ),
-    );
+    return found.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
   }
+
+  async settledPosition(group: string, place: Place): Promise<Position | undefined> {
+    const found = await this.answer('the place of a group', this.askSettled(group, place));
+    return found && positionIn(place.topic, found);
+  }
+}
+
+function positionIn(topic: string, { partition, offset, metadata }: Omit<GroupOffset, 'errorCode'>): Position | undefined {
+  return offset.startsWith('-') ? undefined : { topic, partition, offset: BigInt(offset), note: noteIn(metadata) };
 }
 
 /** What kafkajs says of one topic; its types do not know it. */

@@ -8,16 +8,19 @@ import type {
   KafkaConsumer,
   KafkaProducer,
   KafkaTransactions,
+  Place,
   TransactionOptions,
 } from './client.port.js';
 import { readCommittedOnly } from './committed-only.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
-import { checkKafkajs } from './kafkajs-inside.js';
+import { checkKafkajs, type Cluster, eachCluster } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { rejoining } from './rejoining.js';
+import { settledPosition } from './settled-position.js';
 import { Sockets } from './sockets.js';
+import { whileEnding } from './while-ending.js';
 
 /** Given everywhere: without it kafkajs retries for ever where it is idempotent, and otherwise under Jest than elsewhere. */
 const RETRY: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1000, retries: 3, factor: 0.2, multiplier: 2 };
@@ -40,12 +43,17 @@ export interface DriverParts extends WaitingParts {
 export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDriver {
   private readonly kafka: Kafka;
   private readonly sockets = new Sockets();
+  /** Of what was made last. */
+  private newest: Cluster | undefined;
 
   constructor(parts: DriverParts) {
     // With the tries that kafkajs makes.
     super(parts, 2 * parts.settings.requestTimeoutMs + 2 * parts.settings.sessionTimeoutMs);
     checkKafkajs();
     this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
+    eachCluster(this.kafka, (cluster) => {
+      this.newest = cluster;
+    });
   }
 
   private kafkaWith(retry: RetryOptions): Kafka {
@@ -88,9 +96,11 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
 
   async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
     const admin = this.kafka.admin();
+    const cluster = this.newest as Cluster;
+    const askSettled = (group: string, place: Place) => whileEnding(this.parts, () => settledPosition(cluster, group, place));
     try {
       await this.answer('an admin', admin.connect());
-      return await work(new KafkajsAdmin(admin, (request, answer) => this.answer(request, answer)));
+      return await work(new KafkajsAdmin(admin, (request, answer) => this.answer(request, answer), askSettled));
     } finally {
       await this.bye(admin);
     }

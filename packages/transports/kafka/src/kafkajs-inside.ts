@@ -10,6 +10,8 @@ export interface Broker {
   leaveGroup(request: JoinRequest): Promise<unknown>;
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
+  /** Its answer is what `response` makes of it. */
+  readonly connectionPool: { send(made: MadeRequest): Promise<unknown> };
 }
 
 /** Who wants to be a member of a group; without an id it gets a new one. */
@@ -20,7 +22,7 @@ export interface JoinRequest {
 
 /** A request, and how its answer is read. */
 export interface MadeRequest {
-  readonly request: { readonly apiVersion: number; encode: () => Promise<Encoded> };
+  readonly request: { readonly apiKey: number; readonly apiVersion: number; readonly apiName: string; encode: () => Promise<Encoded> };
   readonly response: unknown;
 }
 
@@ -46,6 +48,8 @@ export interface Cluster {
   findBroker(place: unknown): Promise<Broker>;
   refreshMetadata(): Promise<unknown>;
   findGroupCoordinatorMetadata(question: CoordinatorQuestion): Promise<CoordinatorAnswer>;
+  /** Connected. */
+  findGroupCoordinator(question: CoordinatorQuestion): Promise<Broker>;
 }
 
 /** What is done inside was tried with this one. */

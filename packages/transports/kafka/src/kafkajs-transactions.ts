@@ -4,11 +4,7 @@ import type { KafkaTransactions, OutgoingRecord, Position, TransactionOptions } 
 import { Coordinators } from './coordinators.js';
 import type { DriverParts } from './kafkajs-client.js';
 import { produce, remembering } from './kafkajs-producer.js';
-import { isStillEnding } from './refusal.js';
-
-/** Between two tries to begin while the transaction before is being ended; doubles. */
-const FIRST_WAIT_MS = 20;
-const LONGEST_WAIT_MS = 200;
+import { whileEnding } from './while-ending.js';
 
 /** Transactions of kafkajs. After the first that fails it is of no use any more: kafkajs stays in the midst of it, and begins no other one. */
 export class KafkajsTransactions implements KafkaTransactions {
@@ -76,19 +72,10 @@ export class KafkajsTransactions implements KafkaTransactions {
   }
 
   private async sendOffsets(transaction: Transaction, group: string, { topic, partition, offset, note }: Position): Promise<void> {
-    const { scheduler, clock, settings } = this.parts;
     // kafkajs passes the note on, though its types do not know it.
     const written = { partition, offset: String(offset), metadata: note ?? null };
     const sent: Offsets & { readonly consumerGroupId: string } = { consumerGroupId: group, topics: [{ topic, partitions: [written] }] };
-    const endMs = clock.monotonicMs() + settings.requestTimeoutMs;
-    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
-      try {
-        return await this.answer('offsets', transaction.sendOffsets(sent));
-      } catch (error) {
-        if (!isStillEnding(error) || clock.monotonicMs() > endMs) throw error;
-        await scheduler.sleep(waitMs);
-      }
-    }
+    await whileEnding(this.parts, () => this.answer('offsets', transaction.sendOffsets(sent)));
   }
 
   private answer<T>(request: string, answer: Promise<T>): Promise<T> {

@@ -3,9 +3,16 @@ import type { Admin, Kafka, ProducerBatch } from 'kafkajs';
 import type { ReceivedRecord } from './client.port.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
-import { checkKafkajs } from './kafkajs-inside.js';
+import { checkKafkajs, type Cluster, type MadeRequest } from './kafkajs-inside.js';
 import { KafkajsProducer, remembering } from './kafkajs-producer.js';
 import { settingsFrom } from './settings.js';
+import { settledPosition } from './settled-position.js';
+
+/** How an answer is read. */
+interface Reading {
+  readonly decode: (payload: Buffer) => Promise<unknown>;
+  readonly parse: (answer: unknown) => Promise<unknown>;
+}
 
 /** A consumer of kafkajs that does nothing but tell what it is told to tell. */
 class Puppet {
@@ -152,10 +159,40 @@ describe('the driver kafkajs', () => {
     expect(() => checkKafkajs(() => ({ version: '2.3.0' }))).toThrow(/kafkajs is 2.3.0, and this transport works inside 2.2.4/);
   });
 
+  it('asks where a group stands once transactions are settled, and refuses a broker that is too old to wait for them', async () => {
+    const asked: unknown[] = [];
+    const clusterOf = (version: number) =>
+      ({
+        findGroupCoordinator: async () => ({
+          lookupRequest: (_: number, { protocol }: { protocol: (supported: object) => unknown }) => protocol({ version }),
+          connectionPool: {
+            send: async ({ request, response }: { request: MadeRequest['request']; response: Reading }) => {
+              asked.push([request.apiKey, request.apiVersion, (await request.encode()).buffer.toString('hex')]);
+              return response.parse(await response.decode(answer));
+            },
+          },
+        }),
+      }) as unknown as Cluster;
+    const ask = (version = 7) => settledPosition(clusterOf(version), 'g', { topic: 't', partition: 2 });
+    // As the definition of the protocol has it: throttle time, one topic with one partition, its offset, epoch and note, no error.
+    const partition = (code: number) => `00000002 0000000000000007 ffffffff 056e6f7465 ${code.toString(16).padStart(4, '0')} 00`;
+    const answerOf = (code: number) => Buffer.from(`00 00000000 02 0274 02 ${partition(code)} 00 0000 00`.replaceAll(' ', ''), 'hex');
+    let answer = answerOf(0);
+    expect(await ask()).toEqual({ partition: 2, offset: '7', metadata: 'note', errorCode: 0 });
+    expect(asked).toEqual([[9, 7, '00 0267 02 0274 02 00000002 00 01 00'.replaceAll(' ', '')]]);
+    answer = answerOf(88);
+    await expect(ask()).rejects.toMatchObject({ type: 'UNSTABLE_OFFSET_COMMIT' });
+    await expect(ask(6)).rejects.toMatchObject({ code: 'HF_CAPABILITY_UNSUPPORTED' });
+  });
+
   it('takes a negative offset for none', async () => {
     const offsets = ['7', '-1', '-2'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
     const admin = { fetchOffsets: async () => [{ topic: 't', partitions: offsets }] } as unknown as Admin;
-    const positions = await new KafkajsAdmin(admin, (_request, answer) => answer).positions('g', ['t']);
+    const positions = await new KafkajsAdmin(
+      admin,
+      (_request, answer) => answer,
+      async () => undefined,
+    ).positions('g', ['t']);
     expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
   });
 });

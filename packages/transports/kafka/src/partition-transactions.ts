@@ -248,7 +248,7 @@ export class PartitionTransactions implements Closable {
   private positionOfGroup(): Promise<Position | undefined> {
     const { topic, partition } = this.place;
     return this.parts.client.administer(async (admin) => {
-      const position = (await admin.positions(this.parts.group, [topic])).find((each) => each.partition === partition);
+      const position = await admin.settledPosition(this.parts.group, this.place);
       const end = (await admin.ends(topic)).find((each) => each.partition === partition);
       return position !== undefined && end !== undefined && position.offset <= end.next ? position : undefined;
     });

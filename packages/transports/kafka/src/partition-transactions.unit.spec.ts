@@ -61,7 +61,7 @@ class Partition {
         this.appended.push(...requests);
       },
     };
-    const admin = { positions: async () => [this.position], ends: async () => [{ ...place, first: 0n, next: 100n }] };
+    const admin = { settledPosition: async () => this.position, ends: async () => [{ ...place, first: 0n, next: 100n }] };
     return {
       openTransactions: async () => producer,
       administer: (work: (admin: KafkaAdmin) => Promise<unknown>) => work(admin as Partial<KafkaAdmin> as KafkaAdmin),

@@ -64,9 +64,9 @@ export function isTooLarge(error: unknown): boolean {
   return causesOf(error).some(({ type }) => type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE');
 }
 
-/** The broker has not ended the transaction before yet. */
+/** The broker has not ended a transaction yet: the one before, or one that moves the group that is asked about. */
 export function isStillEnding(error: unknown): boolean {
-  return causesOf(error).some(({ type }) => type === 'CONCURRENT_TRANSACTIONS');
+  return causesOf(error).some(({ type }) => type === 'CONCURRENT_TRANSACTIONS' || type === 'UNSTABLE_OFFSET_COMMIT');
 }
 
 /** Somebody else has opened the same transactional id, or the broker has ended a transaction that took too long: nothing of it is kept. */

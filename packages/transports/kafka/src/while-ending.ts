@@ -1,0 +1,23 @@
+import type { Clock } from '@holdfast/core';
+import type { WaitingParts } from './base-driver.js';
+import { isStillEnding } from './refusal.js';
+
+/** Between two tries; doubles. */
+const FIRST_WAIT_MS = 20;
+const LONGEST_WAIT_MS = 200;
+
+/** Asks again while a transaction is being ended, for about as long as a request may take. */
+export async function whileEnding<T>(
+  { scheduler, clock, settings }: WaitingParts & { readonly clock: Clock },
+  ask: () => Promise<T>,
+): Promise<T> {
+  const endMs = clock.monotonicMs() + settings.requestTimeoutMs;
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isStillEnding(error) || clock.monotonicMs() > endMs) throw error;
+      await scheduler.sleep(waitMs);
+    }
+  }
+}
