@@ -2,10 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureInstalled, root } from './ensure-installed.mjs';
+import { failedTests } from './failed-tests.mjs';
 import { bin, build, runNode } from './run.mjs';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
+const failures = [];
+/** More of them is one cause, or a broken machine. */
+const MOST_FAILURES = 20;
 
 ensureInstalled();
 const args = process.argv.slice(2);
@@ -29,6 +33,7 @@ function everything() {
     check('test/api with TypeScript 5.9', () => runNode([bin.tsc5, '-p', 'test/api/tsconfig.json']));
   }
   if (existsSync(join(root, 'test/packages/check.mjs'))) packages();
+  tellFailures();
   console.log(`\n${lines.join('\n')}\n`);
   console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
   process.exitCode = totals.failed > 0 ? 1 : 0;
@@ -41,6 +46,7 @@ function check(name, run) {
 function jest(name, patterns, env = {}) {
   const result = runWithReport(name, [bin.jest, '--json', '--passWithNoTests', ...patterns], env, '--outputFile=');
   if (!result) return;
+  failures.push(...failedTests(result, root).map((failure) => `${name}: ${failure}`));
   count(name, {
     passed: result.numPassedTests,
     failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
@@ -70,6 +76,13 @@ function count(name, { passed = 0, failed = 0, skipped = 0 }) {
   totals.failed += failed;
   totals.skipped += skipped;
   lines.push(`${failed > 0 ? '✗' : '✓'} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+/** At the end of the log, where it is looked for. */
+function tellFailures() {
+  if (failures.length === 0) return;
+  const more = failures.length - MOST_FAILURES;
+  console.log(`\nFailed:\n${failures.slice(0, MOST_FAILURES).join('\n')}${more > 0 ? `\n… and ${more} more` : ''}`);
 }
 
 function hasSpecs(directory) {
