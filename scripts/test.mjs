@@ -24,9 +24,14 @@ function quick() {
 function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
-  jest('tests', []);
+  // These wait for half of their time, for a broker, a lease or a time-out: twice as many workers as cores keep both cores of a small machine busy.
+  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=4']);
+  // Three cases of several processes each at a time: a worker keeps a core busy by itself.
+  jest('crash tests', ['--selectProjects', 'crash']);
   if (hasSpecs('packages/typeorm/src'))
-    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain'], { HOLDFAST_TEST_TYPEORM: '0.3' });
+    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=4'], {
+      HOLDFAST_TEST_TYPEORM: '0.3',
+    });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
   if (existsSync(join(root, 'test/api/tsconfig.json'))) {
     check('test/api with TypeScript 7', () => runNode([bin.tsc, '-p', 'test/api/tsconfig.json']));

@@ -26,7 +26,12 @@ module.exports = async function globalSetup() {
   const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq } = require('./find-servers.cjs');
   const { BrokerStarter } = require('./broker-starter.cjs');
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
-  const embedded = await EmbeddedPostgres.start({ fsync: false, parentDirectory: hasEnoughMemory() ? MEMORY : undefined });
+  const embedded = await EmbeddedPostgres.start({
+    fsync: false,
+    parentDirectory: hasEnoughMemory() ? MEMORY : undefined,
+    // Of each worker three cases at a time, each with several processes and their pools.
+    settings: { max_connections: 600 },
+  });
   globalThis.holdfastTestServer = embedded;
   const external = await findExternalServer();
   if (external) await dropStaleDatabases(external.url);
