@@ -26,8 +26,8 @@ function everything() {
   check('build', build);
   // These wait for half of their time, for a broker, a lease or a time-out: twice as many workers as cores keep both cores of a small machine busy.
   jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=4']);
-  // Three cases of several processes each at a time: a worker keeps a core busy by itself.
-  jest('crash tests', ['--selectProjects', 'crash']);
+  // Their cases are several processes each, and bounded in time: six of them at most at a time, and three where a file has one after the other.
+  jest('crash tests', ['--selectProjects', 'crash', '--maxWorkers=3', '--maxConcurrency=2']);
   if (hasSpecs('packages/typeorm/src'))
     jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=4'], {
       HOLDFAST_TEST_TYPEORM: '0.3',
