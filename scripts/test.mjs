@@ -2,10 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureInstalled, root } from './ensure-installed.mjs';
+import { failedTests } from './failed-tests.mjs';
 import { bin, build, runNode } from './run.mjs';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
+const failures = [];
+/** More of them is one cause, or a broken machine. */
+const MOST_FAILURES = 20;
 
 ensureInstalled();
 const args = process.argv.slice(2);
@@ -20,15 +24,21 @@ function quick() {
 function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
-  jest('tests', []);
+  // These wait for half of their time, for a broker, a lease or a time-out: twice as many workers as cores keep both cores of a small machine busy.
+  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=4']);
+  // Their cases are several processes each, and bounded in time: six of them at most at a time, and three where a file has one after the other.
+  jest('crash tests', ['--selectProjects', 'crash', '--maxWorkers=3', '--maxConcurrency=2']);
   if (hasSpecs('packages/typeorm/src'))
-    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain'], { HOLDFAST_TEST_TYPEORM: '0.3' });
+    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=4'], {
+      HOLDFAST_TEST_TYPEORM: '0.3',
+    });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
   if (existsSync(join(root, 'test/api/tsconfig.json'))) {
     check('test/api with TypeScript 7', () => runNode([bin.tsc, '-p', 'test/api/tsconfig.json']));
     check('test/api with TypeScript 5.9', () => runNode([bin.tsc5, '-p', 'test/api/tsconfig.json']));
   }
   if (existsSync(join(root, 'test/packages/check.mjs'))) packages();
+  tellFailures();
   console.log(`\n${lines.join('\n')}\n`);
   console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
   process.exitCode = totals.failed > 0 ? 1 : 0;
@@ -41,6 +51,7 @@ function check(name, run) {
 function jest(name, patterns, env = {}) {
   const result = runWithReport(name, [bin.jest, '--json', '--passWithNoTests', ...patterns], env, '--outputFile=');
   if (!result) return;
+  failures.push(...failedTests(result, root).map((failure) => `${name}: ${failure}`));
   count(name, {
     passed: result.numPassedTests,
     failed: result.numFailedTests + result.numRuntimeErrorTestSuites,
@@ -70,6 +81,13 @@ function count(name, { passed = 0, failed = 0, skipped = 0 }) {
   totals.failed += failed;
   totals.skipped += skipped;
   lines.push(`${failed > 0 ? '✗' : '✓'} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+/** At the end of the log, where it is looked for. */
+function tellFailures() {
+  if (failures.length === 0) return;
+  const more = failures.length - MOST_FAILURES;
+  console.log(`\nFailed:\n${failures.slice(0, MOST_FAILURES).join('\n')}${more > 0 ? `\n… and ${more} more` : ''}`);
 }
 
 function hasSpecs(directory) {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -19,12 +20,23 @@ async function query(url: string, sql: string): Promise<Record<string, unknown>[
 
 describe('EmbeddedPostgres', () => {
   let postgres: EmbeddedPostgres;
+  const parentDirectory = mkdtempSync(join(tmpdir(), 'holdfast-parent-'));
 
   beforeAll(async () => {
-    postgres = await EmbeddedPostgres.start();
+    chmodSync(parentDirectory, 0o755);
+    postgres = await EmbeddedPostgres.start({ parentDirectory });
   });
 
-  afterAll(() => postgres.remove());
+  afterAll(async () => {
+    await postgres.remove();
+    // Fails when anything is left in it.
+    rmdirSync(parentDirectory);
+  });
+
+  it('keeps its data where it is told to', () => {
+    expect(dirname(dirname(postgres.dataDirectory))).toBe(parentDirectory);
+    expect(existsSync(join(postgres.dataDirectory, 'PG_VERSION'))).toBe(true);
+  });
 
   it('is PostgreSQL 18 with prepared transactions and logical WAL', async () => {
     const [row] = await query(

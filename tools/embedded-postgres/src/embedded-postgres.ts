@@ -19,6 +19,8 @@ export interface EmbeddedPostgresOptions {
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
   /** Port on 127.0.0.1, default a free one. */
   readonly port?: number;
+  /** Its own directory is made in this one, default the temporary directory of the system. */
+  readonly parentDirectory?: string;
 }
 
 const DEFAULT_SETTINGS = {
@@ -58,7 +60,7 @@ export class EmbeddedPostgres {
     this.port = port;
     this.#user = unprivilegedUser();
     this.#settings = { ...DEFAULT_SETTINGS, fsync: options.fsync ?? true, ...options.settings, port };
-    this.#directory = mkdtempSync(join(tmpdir(), 'holdfast-postgres-'));
+    this.#directory = mkdtempSync(join(options.parentDirectory ?? tmpdir(), 'holdfast-postgres-'));
     this.dataDirectory = join(this.#directory, 'data');
     this.#watchdog = startWatchdog();
     this.#binaries = findBinaries({ runsAsOtherUser: this.#user !== undefined });
