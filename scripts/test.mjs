@@ -24,12 +24,12 @@ function quick() {
 function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
-  // These wait for half of their time, for a broker, a lease or a time-out: twice as many workers as cores keep both cores of a small machine busy.
-  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=4']);
-  // Their cases are several processes each, and bounded in time: six of them at most at a time, and three where a file has one after the other.
-  jest('crash tests', ['--selectProjects', 'crash', '--maxWorkers=3', '--maxConcurrency=2']);
+  // These wait a good part of their time, for a broker, a lease or a time-out: a third worker keeps both cores of a small machine busy.
+  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=3']);
+  // Their cases are several processes each, and bounded in time.
+  jest('crash tests', ['--selectProjects', 'crash']);
   if (hasSpecs('packages/typeorm/src'))
-    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=4'], {
+    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=3'], {
       HOLDFAST_TEST_TYPEORM: '0.3',
     });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
