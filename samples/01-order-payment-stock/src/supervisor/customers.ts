@@ -2,8 +2,13 @@
 const REFUSED_EVERY = 10;
 const AMOUNT = 25;
 const TOO_MUCH = 5000;
-/** Customers that order at the same time. */
-const CUSTOMERS = 8;
+/** Orders that are under way at the same time. */
+const AT_ONCE = 4;
+/** Dan's money is soon spent. */
+const DAN_EVERY = 20;
+/** Nora has moved, and nobody knows where to. */
+const NORA_EVERY = 50;
+const OTHERS = ['ann', 'ben', 'cleo'] as const;
 
 /** People who place orders, and write down what they were answered. */
 export class Customers {
@@ -26,7 +31,7 @@ export class Customers {
 
   /** Resolves when every order is answered. @throws when an answer is neither 201 nor 422 */
   async placeAll(): Promise<void> {
-    await Promise.all(Array.from({ length: CUSTOMERS }, () => this.placeSome()));
+    await Promise.all(Array.from({ length: AT_ONCE }, () => this.placeSome()));
   }
 
   /** The shop closes: nobody orders any more. */
@@ -39,19 +44,25 @@ export class Customers {
       this.attempts += 1;
       const isTooMuch = this.attempts % REFUSED_EVERY === 0;
       if (!isTooMuch) this.asked += 1;
-      await this.place(isTooMuch ? TOO_MUCH : AMOUNT);
+      await this.place(customerOf(this.asked), isTooMuch ? TOO_MUCH : AMOUNT);
     }
   }
 
-  private async place(amount: number): Promise<void> {
+  private async place(customer: string, amount: number): Promise<void> {
     const response = await fetch(new URL('orders', this.url), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ amount }),
+      body: JSON.stringify({ customer, amount }),
     });
     if (response.status !== 201 && response.status !== 422) throw new Error(`orders answered ${response.status}: ${await response.text()}`);
     const answer = (await response.json()) as { id: string };
     if (response.status === 201) this.accepted.push(answer.id);
     else this.refused += 1;
   }
+}
+
+/** Whose order the so many-th is. */
+function customerOf(order: number): string {
+  if (order % NORA_EVERY === 0) return 'nora';
+  return order % DAN_EVERY === 0 ? 'dan' : (OTHERS[order % OTHERS.length] as string);
 }
