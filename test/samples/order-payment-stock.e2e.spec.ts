@@ -27,7 +27,7 @@ describe('samples/01-order-payment-stock', () => {
     'does the same over RabbitMQ, and leaves nothing behind there',
     async () => {
       process.env.RABBITMQ_URL = rabbit.url;
-      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--transport', 'rabbitmq', '--orders', '150');
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--transport', 'rabbitmq', '--orders', '60');
       expectBalance(lastLine);
       expect(output).toContain('RabbitMQ between them');
       expect(exitCode).toBe(0);
@@ -41,7 +41,7 @@ describe('samples/01-order-payment-stock', () => {
     async () => {
       // The first time on a machine it is fetched.
       await openKafka();
-      const args = ['--transport', 'kafka', '--orders', '150', '--within', '120'];
+      const args = ['--transport', 'kafka', '--orders', '60', '--within', '120'];
       const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
       expectBalance(lastLine);
       expect(output).toContain('Kafka between them');
@@ -57,7 +57,7 @@ describe('samples/01-order-payment-stock', () => {
       const area = await openRocketmq();
       process.env.ROCKETMQ_ENDPOINT = area.endpoint;
       process.env.ROCKETMQ_NAME_SERVER = area.nameServer;
-      const args = ['--transport', 'rocketmq', '--orders', '150', '--within', '120'];
+      const args = ['--transport', 'rocketmq', '--orders', '60', '--within', '120'];
       const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
       await area.clear('sample-');
       expectBalance(lastLine);

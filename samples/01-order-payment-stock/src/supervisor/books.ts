@@ -12,7 +12,7 @@ export interface Counts {
 
 /** What is there when the shop opens. */
 const PIECES = 10_000;
-const BALANCES = { ann: 1_000_000, ben: 1_000_000, cleo: 1_000_000, dan: 50, nora: 1_000_000 };
+const BALANCES = { ann: 1_000_000, ben: 1_000_000, cleo: 1_000_000, dan: 0, nora: 1_000_000 };
 
 /** What the tables of the services say. They are read here and nowhere else: the services do not look into each other's. */
 export class Books {

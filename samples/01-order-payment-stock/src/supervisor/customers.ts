@@ -4,10 +4,10 @@ const AMOUNT = 25;
 const TOO_MUCH = 5000;
 /** Orders that are under way at the same time. */
 const AT_ONCE = 4;
-/** Dan's money is soon spent. */
-const DAN_EVERY = 20;
+/** Dan's account is empty. */
+const DAN = { first: 5, every: 20 } as const;
 /** Nora has moved, and nobody knows where to. */
-const NORA_EVERY = 50;
+const NORA = { first: 10, every: 50 } as const;
 const OTHERS = ['ann', 'ben', 'cleo'] as const;
 
 /** People who place orders, and write down what they were answered. */
@@ -63,6 +63,6 @@ export class Customers {
 
 /** Whose order the so many-th is. */
 function customerOf(order: number): string {
-  if (order % NORA_EVERY === 0) return 'nora';
-  return order % DAN_EVERY === 0 ? 'dan' : (OTHERS[order % OTHERS.length] as string);
+  if (order % NORA.every === NORA.first) return 'nora';
+  return order % DAN.every === DAN.first ? 'dan' : (OTHERS[order % OTHERS.length] as string);
 }
