@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Every so many-th attempt is for more than the credit limit. */
 const REFUSED_EVERY = 10;
 const AMOUNT = 25;
 const TOO_MUCH = 5000;
 /** Orders that are under way at the same time. */
 const AT_ONCE = 4;
+const WAIT_MS = 20;
 /** Dan's account is empty. */
 const DAN = { first: 5, every: 20 } as const;
 /** Nora has moved, and nobody knows where to. */
@@ -16,6 +19,8 @@ export class Customers {
   readonly accepted: string[] = [];
   /** Orders that were answered with 422. */
   refused = 0;
+  /** So many orders are under way that customers wait. */
+  isCrowded = false;
   private attempts = 0;
   private asked = 0;
   private isClosed = false;
@@ -41,6 +46,10 @@ export class Customers {
 
   private async placeSome(): Promise<void> {
     while (this.asked < this.wanted && !this.isClosed) {
+      if (this.isCrowded) {
+        await sleep(WAIT_MS);
+        continue;
+      }
       this.attempts += 1;
       const isTooMuch = this.attempts % REFUSED_EVERY === 0;
       if (!isTooMuch) this.asked += 1;

@@ -22,6 +22,8 @@ const KILLED = ['payments', 'shipping'] as const;
 /** How long they stay down. */
 const DOWN_MS = 1000;
 const LOOK_MS = 50;
+/** With so many orders under way customers wait: a slow machine has to work off all it has accepted. More after the kill, which keeps nobody from ordering. */
+const CROWD = { atFirst: 40, afterKill: 60 } as const;
 /** How long customers may order, at least, and for each order: on a machine that is too slow for that there are fewer orders. */
 const OPEN_MS = 15_000;
 const OPEN_PER_ORDER_MS = 80;
@@ -164,7 +166,7 @@ export class Scenario {
   }
 
   /** Shows the progress until the sagas of all accepted orders have ended, or nothing moves any more. */
-  private async workOff(books: Books, { accepted }: Customers, trading: Promise<unknown>): Promise<void> {
+  private async workOff(books: Books, customers: Customers, trading: Promise<unknown>): Promise<void> {
     let isTrading = true;
     const ended = () => {
       isTrading = false;
@@ -173,11 +175,12 @@ export class Scenario {
     let line = '';
     for (let movedMs = performance.now(); performance.now() - movedMs < STALLED_MS; await sleep(LOOK_MS)) {
       const counts = await books.counts();
+      customers.isCrowded = counts.placed - counts.ended >= (this.killed === 0 ? CROWD.atFirst : CROWD.afterKill);
       if (isTrading || this.lineOf(counts) !== line) movedMs = performance.now();
       line = this.lineOf(counts);
       this.missing = `${this.orders} orders to be placed and fulfilled (${line.replaceAll(/ +/g, ' ')})`;
       this.progress.show(line);
-      if (!isTrading && counts.ended >= accepted.length) return this.progress.finish(line);
+      if (!isTrading && counts.ended >= customers.accepted.length) return this.progress.finish(line);
     }
     this.progress.finish(line);
     this.progress.event(`nothing has moved for ${seconds(STALLED_MS)} s: what is missing counts as lost`);
