@@ -77,6 +77,29 @@ const PROMISES: readonly Promised[] = [
     kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
   },
   {
+    promise:
+      'A saga ends completed, compensated, or parked in front of a person; each of its steps and compensations has one effect in its database.',
+    evenWhen: 'kill -9 or a freeze at any step, the database server killed, two nodes, replies that are lost, doubled or late',
+    kept: ({ sharedSubscriptions }) => (sharedSubscriptions ? 'yes' : 'in one process'),
+  },
+  {
+    promise: 'What a saga has asked for and then undone is undone once, and never happens later (`@Compensate(TheCommand)`).',
+    evenWhen: 'the undoing comes first, or twice, or while the request is in work or a dead letter; kill -9 at any step',
+    kept: ({ sharedSubscriptions }) => (sharedSubscriptions ? 'yes' : 'in one process'),
+  },
+  {
+    promise:
+      "`SagaAborted` has each service undo what its handlers with `@Compensate('undo')` did for the saga, once, the last first; what comes later is dropped.",
+    evenWhen: 'kill -9 or a freeze at any step, the database server killed, late messages, redriven dead letters',
+    kept: ({ persistent }) => (persistent ? 'yes' : 'while the process lives'),
+  },
+  {
+    promise:
+      'A try (`@TryConfirmCancel`) is confirmed if its unit commits, and cancelled if not, with one effect in its database, or parked.',
+    evenWhen: 'kill -9 or a freeze at any step, the database server killed, a cancel that comes before its try',
+    kept: always,
+  },
+  {
     promise: 'Stop under load finishes or gives back what is in flight, within the deadline.',
     evenWhen: 'SIGTERM',
     kept: ({ persistent }) => (persistent ? 'yes' : 'what is given back is gone'),

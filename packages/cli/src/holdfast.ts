@@ -1,17 +1,27 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BRANCH_COMMANDS } from './branch.commands.js';
 import { EXIT, type ExitCode } from './command.js';
 import { readCommandLine } from './command-line.js';
 import { DEAD_LETTER_COMMANDS } from './dead-letter.commands.js';
 import { helpOf, helpOfAll } from './help.js';
 import { OUTBOX_COMMANDS } from './outbox.commands.js';
 import { report } from './report.js';
+import { SAGA_COMMANDS } from './saga.commands.js';
 import { SCHEMA_COMMANDS } from './schema.commands.js';
 import { SUBSCRIPTION_COMMANDS } from './subscription.commands.js';
 import type { Terminal } from './terminal.js';
 import { TRANSPORT_COMMANDS } from './transport.commands.js';
 
-const COMMANDS = [...SCHEMA_COMMANDS, ...SUBSCRIPTION_COMMANDS, ...DEAD_LETTER_COMMANDS, ...OUTBOX_COMMANDS, ...TRANSPORT_COMMANDS];
+const COMMANDS = [
+  ...SCHEMA_COMMANDS,
+  ...SUBSCRIPTION_COMMANDS,
+  ...DEAD_LETTER_COMMANDS,
+  ...OUTBOX_COMMANDS,
+  ...SAGA_COMMANDS,
+  ...BRANCH_COMMANDS,
+  ...TRANSPORT_COMMANDS,
+];
 
 /**
  * The command `holdfast` as a function, for a program that wants to run it in its own process. The DataSource of the file is used up by it: unless

@@ -39,6 +39,17 @@ describe('the help', () => {
       'outbox parked',
       'outbox resume [<id>]',
       'outbox discard [<id>]',
+      'sagas list',
+      'sagas show <id>',
+      'sagas resume <id>',
+      'sagas retry <id>',
+      'sagas skip <id>',
+      'sagas cancel <id>',
+      'sagas purge <id>',
+      'branches list',
+      'branches show <id>',
+      'branches retry <id>',
+      'branches skip <id>',
       'transport show',
       'transport switch',
       'transport add <name>',
@@ -67,10 +78,14 @@ describe('the help', () => {
 
 describe('a call that cannot be carried out', () => {
   it.each([
-    [['migrat'], 'There is no command "migrat". Use one of: migrate, status, sql, subscriptions, dead-letters, outbox, transport.'],
+    [
+      ['migrat'],
+      'There is no command "migrat". Use one of: migrate, status, sql, subscriptions, dead-letters, outbox, sagas, branches, transport.',
+    ],
     [['subscriptions'], 'holdfast subscriptions is no whole command. Use one of: list, pause, resume, retire.'],
     [['dead-letters', 'delete'], 'holdfast dead-letters has no verb "delete". Use one of: list, groups, show, redrive, discard.'],
     [['status', '--lanes', '3'], 'holdfast status takes no --lanes. It takes: --data-source, --schema, --help, --version.'],
+    [['sagas', 'list', '--status', 'lost'], '--status is "lost". Use one of: running, compensating, completed, compensated, parked.'],
     [['status', '--verbose'], "Unknown option '--verbose'. See holdfast --help."],
     [['status', '-d'], "Option '-d, --data-source <value>' argument missing. See holdfast --help."],
     [['status', 'now'], '"now" is one argument too many. Write holdfast status.'],

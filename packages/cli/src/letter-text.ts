@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { type DeadLetter, printable } from '@holdfast/core';
+import { factLines } from './facts-text.js';
 
-const NAME_WIDTH = 14;
 /** Longest body that is printed; all of it is in the JSON output. */
 const BODY_LENGTH = 64 * 1024;
 
@@ -19,11 +19,8 @@ export function letterText({ id, subscription, message, attempts, deadAt, group,
     group,
     error: error.code,
   };
-  const lines = Object.entries(facts)
-    .filter(([, value]) => value !== undefined && value !== '')
-    .map(([name, value]) => `${name.padEnd(NAME_WIDTH)}${printable(value)}`);
   const stack = (error.stack ?? error.message).split('\n').map((line) => `  ${printable(line, BODY_LENGTH)}`);
-  return `${[...lines, ...stack, `body (${body.byteLength} bytes)`, `  ${bodyText(body)}`].join('\n')}\n`;
+  return `${[...factLines(facts), ...stack, `body (${body.byteLength} bytes)`, `  ${bodyText(body)}`].join('\n')}\n`;
 }
 
 function bodyText(body: Uint8Array): string {

@@ -41,7 +41,15 @@ export const OPTIONS = {
   key: { type: 'string', value: '<key>', says: 'only messages with this ordering key' },
   code: { type: 'string', value: '<code>', says: 'only failures with this error code' },
   group: { type: 'string', value: '<group>', says: 'only the same error of the same subscription, as named by dead-letters groups' },
-  since: { type: 'string', value: '<time>', says: 'only dead or parked since then, such as 2026-01-31 or 2026-01-31T08:00:00Z' },
+  saga: { type: 'string', value: '<name>', says: 'only of this saga, as in @Saga' },
+  method: { type: 'string', value: '<name>', says: 'only of this try, such as Rooms.hold' },
+  status: { type: 'string', value: '<status>', says: 'only those that stand like this, such as parked' },
+  wait: { type: 'string', value: '<s>', says: 'seconds to wait until a process has done it; default 10; 0 does not wait' },
+  since: {
+    type: 'string',
+    value: '<time>',
+    says: 'only dead, parked, started or registered since then, such as 2026-01-31 or 2026-01-31T08:00:00Z',
+  },
   until: { type: 'string', value: '<time>', says: 'only dead or parked before then' },
   limit: { type: 'string', value: '<n>', says: 'at most so many, 1 to 1000; default 100' },
   cursor: { type: 'string', value: '<text>', says: 'goes on where the page before ended' },
@@ -62,7 +70,7 @@ export function optionRow(name: OptionName): OptionRow {
 }
 
 /** A whole number that is not negative. @throws UsageError */
-export function wholeNumber(values: OptionValues, name: 'lanes' | 'from' | 'limit'): number | undefined {
+export function wholeNumber(values: OptionValues, name: 'lanes' | 'from' | 'limit' | 'wait'): number | undefined {
   const text = values[name];
   if (text === undefined) return undefined;
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} is ${JSON.stringify(text)}.`, 'Give a whole number.');
@@ -78,6 +86,15 @@ export function time(values: OptionValues, name: 'since' | 'until'): Date | unde
     throw new UsageError(`--${name} is ${JSON.stringify(text)}, which is no time.`, 'Write it as 2026-01-31 or 2026-01-31T08:00:00Z.');
   }
   return date;
+}
+
+/** One of a few words. @throws UsageError */
+export function oneOf<Word extends string>(values: OptionValues, name: 'status', words: readonly Word[]): Word | undefined {
+  const text = values[name];
+  const found = words.find((word) => word === text);
+  if (text !== undefined && found === undefined)
+    throw new UsageError(`--${name} is ${JSON.stringify(text)}.`, `Use one of: ${words.join(', ')}.`);
+  return found;
 }
 
 /** An option the command cannot do without. @throws UsageError saying what it is for */

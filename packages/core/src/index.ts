@@ -166,6 +166,8 @@ export type {
   WantedLock,
   StoredSaga,
 } from './saga/saga.store.port.js';
+export { SagaOperator } from './saga/saga-operator.js';
+export type { SagaRepair } from './saga/saga-repairs.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
 export type { CompensationOptions } from './choreography/compensation-options.js';
 export type { Abort, ChoreographyStore, NewPart, PartOutcome } from './choreography/choreography.store.port.js';

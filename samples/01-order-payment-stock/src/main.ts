@@ -1,4 +1,4 @@
-// `npm start`: order → payment → stock as three processes, a kill in the middle, and the account of every order at the end.
+// `npm start`: order → stock → payment → shipping as four processes, two of them killed in the middle, and the account of every order at the end.
 import { isRight, totalOf } from './supervisor/account.js';
 import { type Options, optionsFrom, USAGE } from './supervisor/options.js';
 import { Progress } from './supervisor/progress.js';
@@ -30,7 +30,7 @@ async function play(options: Options): Promise<number> {
     rocketmq: 'RocketMQ between them',
   };
   const carrier = carriers[options.transport];
-  progress.say(`Holdfast: order → payment → stock. Three Nest services, three processes, one PostgreSQL, ${carrier}.\n`);
+  progress.say(`Holdfast: order → stock → payment → shipping. Four Nest services, four processes, one PostgreSQL, ${carrier}.\n`);
   const scenario = new Scenario(options, progress);
   // Whatever hangs while it is cleaned up: the services and the server end when this process does.
   setTimeout(() => process.exit(1), options.withinMs - performance.now()).unref();

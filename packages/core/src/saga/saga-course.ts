@@ -3,6 +3,7 @@ import type { HoldfastError } from '../errors/holdfast-error.js';
 import { failureFacts } from '../delivery/handler-call.js';
 import { emit } from '../monitoring/events.js';
 import type { Random } from '../time/random.js';
+import type { OperatorAction } from '../operations/operators.js';
 import type { Refusal } from '../reply/answer.js';
 import { attemptsOf, decide, misfitOf } from './decide.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
@@ -104,6 +105,15 @@ export class SagaCourse {
     if ('error' in event) this.failures.push({ step: notes[0]?.step ?? '', error: event.error });
   }
 
+  /** Moves on by what a person wants; the first line of the history that it leads to says who. */
+  repair(event: SagaEvent, { by, reason }: OperatorAction): void {
+    const first = this.notes.length;
+    this.happen(event);
+    const note = this.notes[first];
+    if (note?.detail === undefined && note !== undefined)
+      this.notes[first] = { ...note, detail: reason === undefined ? by : `${by}: ${reason}` };
+  }
+
   /** The state that a step has left, as it is stored. */
   left(state: string): void {
     if (state === this.stateText) return;
@@ -151,6 +161,10 @@ export class SagaCourse {
       }
       case 'unlocked':
         return arrival;
+      case 'resumed':
+      case 'retried':
+      case 'skipped':
+        return { kind: arrival.kind };
       case 'ended':
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':
@@ -174,7 +188,8 @@ export class SagaCourse {
       event = { kind: 'stuck', error };
     }
     if (event.kind === 'signalled') this.heard.push({ type: event.type, key: event.key });
-    this.happen(event);
+    if ('by' in arrival) this.repair(event, arrival);
+    else this.happen(event);
   }
 
   /** Keeps a state; false where it is too large, which parks the saga as it stood: a person has to say how it goes on without what came. */

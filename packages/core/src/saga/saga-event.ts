@@ -38,8 +38,10 @@ export type SagaArrival =
   | { readonly kind: 'signalled'; readonly type: string; readonly key: string; readonly value?: unknown }
   | { readonly kind: 'ended'; readonly id: string; readonly state?: unknown; readonly failure?: SagaFailure | undefined }
   | { readonly kind: 'unlocked' }
-  /** The saga that has started it turns back. */
-  | { readonly kind: 'cancelled'; readonly by: string; readonly reason: string };
+  /** The saga that has started it turns back, or a person wants it undone. */
+  | { readonly kind: 'cancelled'; readonly by: string; readonly reason: string }
+  /** A person who has not its definition at hand lets it go on. */
+  | { readonly kind: 'resumed' | 'retried' | 'skipped'; readonly by: string; readonly reason?: string | undefined };
 
 /** What is to be done next. */
 export type SagaCommand =

@@ -16,6 +16,7 @@ import { isPastPivot, type SagaProgress } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
 import { type BeginningSaga, startSaga } from './saga-start.js';
+import { assertForward, assertNamed, assertParked, purgeSaga, REPAIRED, type SagaRepair } from './saga-repairs.js';
 import { encodeState } from './saga-state.js';
 import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
 import { type ResultOptions, type SagaFilter, type SagaInstance, type SagaOutcome, Sagas, type StartOptions } from './sagas.js';
@@ -148,8 +149,7 @@ export class StoredSagas extends Sagas {
   cancel(id: string, action: OperatorAction): Promise<void> {
     const { by, reason = 'no reason given' } = action;
     return this.operate(id, { ...action, name: 'cancel' }, ({ progress }, definition) => {
-      const isGoingForward = progress.status === 'running' || progress.parked?.while === 'running';
-      if (!isGoingForward) throw hfError('HF_SAGA_NOT_RUNNING', { id, status: progress.status });
+      assertForward(id, progress);
       if (isPastPivot(definition, progress)) throw hfError('HF_SAGA_PAST_PIVOT', { id });
       return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by, reason }) };
     });
@@ -157,16 +157,13 @@ export class StoredSagas extends Sagas {
 
   async purge(id: string, action: OperatorAction): Promise<void> {
     this.assertOperator(id, { ...action, name: 'purge' });
-    const status = await this.parts.store.operations.purge(id, action);
-    if (status === undefined) throw hfError('HF_SAGA_UNKNOWN', { id });
-    if (status !== 'completed' && status !== 'compensated') throw hfError('HF_SAGA_NOT_ENDED', { id, status });
+    await purgeSaga(this.parts.store.operations, id, action);
   }
 
-  private repair(id: string, name: 'resume' | 'retry' | 'skip', action: OperatorAction): Promise<void> {
-    const kind = ({ resume: 'resumed', retry: 'retried', skip: 'skipped' } as const)[name];
+  private repair(id: string, name: SagaRepair, action: OperatorAction): Promise<void> {
     return this.operate(id, { ...action, name }, ({ progress }) => {
-      if (progress.status !== 'parked') throw hfError('HF_SAGA_NOT_PARKED', { action: name, id, status: progress.status });
-      return { kind };
+      assertParked(id, name, progress);
+      return { kind: REPAIRED[name] };
     });
   }
 
@@ -184,12 +181,9 @@ export class StoredSagas extends Sagas {
       const { definition, outline } = runnable;
       if (saga.outline !== outline) throw changedError(saga, outline);
       const course = new SagaCourse(saga, runnable, random);
-      course.happen(eventOf(saga, definition));
+      course.repair(eventOf(saga, definition), action);
       told = course;
-      const said = `${action.by}${action.reason === undefined ? '' : `: ${action.reason}`}`;
-      const change = course.change(() => false);
-      const notes = change.notes.map((note, at) => (at === 0 && note.detail === undefined ? { ...note, detail: said } : note));
-      return { ...change, notes };
+      return course.change(() => false);
     };
     if (!(await store.operations.operate(id, action, change))) throw hfError('HF_SAGA_UNKNOWN', { id });
     told?.tell(undefined, undefined);
@@ -199,7 +193,7 @@ export class StoredSagas extends Sagas {
 
   private assertOperator(id: string, { name, by }: OperatorAction & { readonly name: string }): void {
     if (this.parts.isInUnit()) throw hfError('HF_SAGA_REPAIR_IN_TRANSACTION', { action: name, id });
-    if (!by) throw hfError('HF_OPERATOR_REASON', { action: name, field: 'by' });
+    assertNamed(name, by);
   }
 
   private wokenBy(id: string): { readonly promise: Promise<void>; forget(): void } {

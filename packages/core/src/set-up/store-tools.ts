@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { silentLogger } from '../monitoring/logger.js';
 import type { DeadLetters, Outbox, Subscriptions } from '../operations/operators.js';
 import { StoredDeadLetters, StoredOutbox, StoredSubscriptions } from '../operations/stored-operators.js';
+import { SagaOperator } from '../saga/saga-operator.js';
 import type { Store, StoreFactory } from '../store/store.port.js';
+import type { Branches } from '../try-confirm-cancel/branches.js';
+import { StoredBranches } from '../try-confirm-cancel/stored-branches.js';
 import { ScopeStorage } from '../unit-of-work/scope.js';
 import { runtimeFrom } from './runtime.js';
 
@@ -12,6 +15,8 @@ export interface StoreTools {
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
+  readonly sagas: SagaOperator;
+  readonly branches: Branches;
 }
 
 /**
@@ -21,7 +26,7 @@ export interface StoreTools {
  * operators' API looks at `store.schema.status()` first.
  *
  * @param factory what a store package makes, with everything it needs already in it: `tokens` are not resolved here
- * @param service whose subscriptions and dead letters the operators' API sees
+ * @param service whose subscriptions, dead letters, sagas and branches the operators' API sees
  */
 export function storeTools(factory: StoreFactory, service: string): StoreTools {
   const { clock, random, scheduler, logger, handles } = runtimeFrom({ logger: silentLogger });
@@ -33,5 +38,7 @@ export function storeTools(factory: StoreFactory, service: string): StoreTools {
     deadLetters: new StoredDeadLetters(store, changed),
     subscriptions: new StoredSubscriptions(store, changed),
     outbox: new StoredOutbox(store, changed),
+    sagas: new SagaOperator(store.sagas.operations),
+    branches: new StoredBranches({ store: store.branches.operations, isInUnit: () => false, changed }),
   };
 }

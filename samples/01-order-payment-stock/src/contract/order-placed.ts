@@ -5,6 +5,7 @@ import { Message } from '@holdfast/core';
 export class OrderPlaced {
   constructor(
     readonly orderId: string,
+    readonly customer: string,
     readonly amount: number,
   ) {}
 }

@@ -7,7 +7,7 @@ export class OrdersController {
   constructor(private readonly orders: Orders) {}
 
   @Post()
-  place(@Body('amount') amount: number): Promise<Order> {
-    return this.orders.place(amount);
+  place(@Body('customer') customer: string, @Body('amount') amount: number): Promise<Order> {
+    return this.orders.place(customer, amount);
   }
 }

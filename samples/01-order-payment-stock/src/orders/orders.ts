@@ -18,9 +18,9 @@ export class Orders {
 
   /** The order and the message about it are one commit: both, or neither. */
   @Transactional()
-  async place(amount: number): Promise<Order> {
-    const order = await this.orders.save(this.orders.create({ id: randomUUID(), amount }));
-    await this.bus.publish(new OrderPlaced(order.id, order.amount), { key: order.id });
+  async place(customer: string, amount: number): Promise<Order> {
+    const order = await this.orders.save(this.orders.create({ id: randomUUID(), customer, amount }));
+    await this.bus.publish(new OrderPlaced(order.id, customer, amount), { key: order.id });
     // Last on purpose: a refusal rolls the order back, and the message published above goes with it.
     if (amount > CREDIT_LIMIT) throw new UnprocessableEntityException('over the credit limit');
     return order;

@@ -4,10 +4,14 @@ export interface Facts {
   readonly accepted: readonly string[];
   /** Ids in the table of orders. */
   readonly orders: readonly string[];
-  /** Order of each row in the table of payments. */
-  readonly payments: readonly string[];
-  /** Order of each row in the table of reservations. */
+  /** Order of each row in the table of reservations; likewise of payments and parcels. */
   readonly reservations: readonly string[];
+  readonly payments: readonly string[];
+  readonly parcels: readonly string[];
+  /** How the saga of each order stands. */
+  readonly endings: ReadonlyMap<string, string>;
+  /** What was there at first and is now neither with its owner nor accounted for. */
+  readonly missing: { readonly money: number; readonly pieces: number };
   /** Services that were killed on the way. */
   readonly killed: number;
 }
@@ -15,41 +19,59 @@ export interface Facts {
 /** The account of every order. */
 export interface Account {
   readonly orders: number;
-  readonly paid: number;
-  readonly reserved: number;
-  /** Accepted orders without a row, a payment or a reservation. */
+  readonly completed: number;
+  readonly compensated: number;
+  readonly parked: number;
+  /** Accepted orders that did not end, or have less than their end says. */
   readonly lost: number;
-  /** Orders that were paid or reserved more than once. */
+  /** Orders that have more than their end says: paid twice, or paid and yet undone. */
   readonly twice: number;
   /** Orders in any table that no customer was promised: what a rollback left behind. */
   readonly undead: number;
+  readonly missing: Facts['missing'];
   readonly killed: number;
 }
 
+/** Reservations, payments and parcels that belong to an order with this end. */
+const RIGHT: Readonly<Record<string, readonly [reservations: number, payments: number, parcels: number]>> = {
+  completed: [1, 1, 1],
+  compensated: [0, 0, 0],
+  parked: [1, 1, 0],
+};
+
 /** Compares what was promised with what was done. */
-export function accountOf({ accepted, orders, payments, reservations, killed }: Facts): Account {
+export function accountOf({ accepted, orders, reservations, payments, parcels, endings, missing, killed }: Facts): Account {
   const promised = new Set(accepted);
-  const tables = [orders, payments, reservations].map(countById);
-  const found = new Set(tables.flatMap((table) => [...table.keys()]));
+  const rows = countById(orders);
+  const effects = [reservations, payments, parcels].map(countById);
+  const found = new Set([rows, ...effects, endings].flatMap((table) => [...table.keys()]));
+  const rightOf = (id: string) => RIGHT[endings.get(id) ?? ''];
+  const has = (id: string) => effects.map((table) => table.get(id) ?? 0);
+  const isLess = (id: string) => has(id).some((count, at) => count < (rightOf(id)?.[at] ?? 0));
+  const isMore = (id: string) => has(id).some((count, at) => count > (rightOf(id)?.[at] ?? 1));
+  const ended = (how: string) => [...endings.values()].filter((ending) => ending === how).length;
   return {
     orders: accepted.length,
-    paid: payments.length,
-    reserved: reservations.length,
-    lost: accepted.filter((id) => tables.some((table) => !table.has(id))).length,
-    twice: [...found].filter((id) => tables.some((table) => (table.get(id) ?? 0) > 1)).length,
+    completed: ended('completed'),
+    compensated: ended('compensated'),
+    parked: ended('parked'),
+    lost: accepted.filter((id) => !rows.has(id) || rightOf(id) === undefined || isLess(id)).length,
+    twice: [...found].filter((id) => (rows.get(id) ?? 0) > 1 || isMore(id)).length,
     undead: [...found].filter((id) => !promised.has(id)).length,
+    missing,
     killed,
   };
 }
 
-/** True when every accepted order has one payment and one reservation, no other order has any, and a service was really killed. */
-export function isRight({ orders, paid, reserved, lost, twice, undead, killed }: Account): boolean {
-  return orders === paid && orders === reserved && lost === 0 && twice === 0 && undead === 0 && killed === 1;
+/** True when every accepted order has ended with what belongs to its end, no other order has anything, the books balance, and services were really killed. */
+export function isRight({ orders, completed, compensated, parked, lost, twice, undead, missing, killed }: Account): boolean {
+  const isWhole = lost === 0 && twice === 0 && undead === 0 && missing.money === 0 && missing.pieces === 0;
+  return isWhole && orders === completed + compensated + parked && killed === 2;
 }
 
 /** The last line of the sample. */
-export function totalOf({ orders, paid, reserved, lost, twice, killed }: Account): string {
-  return `orders=${orders} paid=${paid} reserved=${reserved} lost=${lost} twice=${twice} killed=${killed}`;
+export function totalOf({ orders, completed, compensated, parked, lost, twice, killed }: Account): string {
+  return `orders=${orders} completed=${completed} compensated=${compensated} parked=${parked} lost=${lost} twice=${twice} killed=${killed}`;
 }
 
 function countById(ids: readonly string[]): ReadonlyMap<string, number> {

@@ -1,9 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Every so many-th attempt is for more than the credit limit. */
 const REFUSED_EVERY = 10;
 const AMOUNT = 25;
 const TOO_MUCH = 5000;
-/** Customers that order at the same time. */
-const CUSTOMERS = 8;
+/** Orders that are under way at the same time. */
+const AT_ONCE = 4;
+const WAIT_MS = 20;
+/** Dan's account is empty. */
+const DAN = { first: 5, every: 20 } as const;
+/** Nora has moved, and nobody knows where to. */
+const NORA = { first: 10, every: 50 } as const;
+const OTHERS = ['ann', 'ben', 'cleo'] as const;
 
 /** People who place orders, and write down what they were answered. */
 export class Customers {
@@ -11,6 +19,8 @@ export class Customers {
   readonly accepted: string[] = [];
   /** Orders that were answered with 422. */
   refused = 0;
+  /** So many orders are under way that customers wait. */
+  isCrowded = false;
   private attempts = 0;
   private asked = 0;
   private isClosed = false;
@@ -26,7 +36,7 @@ export class Customers {
 
   /** Resolves when every order is answered. @throws when an answer is neither 201 nor 422 */
   async placeAll(): Promise<void> {
-    await Promise.all(Array.from({ length: CUSTOMERS }, () => this.placeSome()));
+    await Promise.all(Array.from({ length: AT_ONCE }, () => this.placeSome()));
   }
 
   /** The shop closes: nobody orders any more. */
@@ -36,22 +46,32 @@ export class Customers {
 
   private async placeSome(): Promise<void> {
     while (this.asked < this.wanted && !this.isClosed) {
+      if (this.isCrowded) {
+        await sleep(WAIT_MS);
+        continue;
+      }
       this.attempts += 1;
       const isTooMuch = this.attempts % REFUSED_EVERY === 0;
       if (!isTooMuch) this.asked += 1;
-      await this.place(isTooMuch ? TOO_MUCH : AMOUNT);
+      await this.place(customerOf(this.asked), isTooMuch ? TOO_MUCH : AMOUNT);
     }
   }
 
-  private async place(amount: number): Promise<void> {
+  private async place(customer: string, amount: number): Promise<void> {
     const response = await fetch(new URL('orders', this.url), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ amount }),
+      body: JSON.stringify({ customer, amount }),
     });
     if (response.status !== 201 && response.status !== 422) throw new Error(`orders answered ${response.status}: ${await response.text()}`);
     const answer = (await response.json()) as { id: string };
     if (response.status === 201) this.accepted.push(answer.id);
     else this.refused += 1;
   }
+}
+
+/** Whose order the so many-th is. */
+function customerOf(order: number): string {
+  if (order % NORA.every === NORA.first) return 'nora';
+  return order % DAN.every === DAN.first ? 'dan' : (OTHERS[order % OTHERS.length] as string);
 }

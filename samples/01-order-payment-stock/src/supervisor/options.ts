@@ -12,11 +12,11 @@ export interface Options {
 }
 
 const TRANSPORTS = ['database', 'rabbitmq', 'kafka', 'rocketmq'] as const;
-const DEFAULT_ORDERS = 300;
+const DEFAULT_ORDERS = 100;
 const MAX_ORDERS = 5000;
 /** The default number of orders has a minute, larger ones more. */
 const WITHIN_S = 60;
-const WITHIN_S_PER_ORDER = 0.2;
+const WITHIN_S_PER_ORDER = 0.5;
 const MAX_WITHIN_S = 3600;
 
 export const USAGE = `npm start -- [--transport database] [--orders ${DEFAULT_ORDERS}] [--within ${WITHIN_S}]

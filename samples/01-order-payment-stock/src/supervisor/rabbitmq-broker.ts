@@ -3,8 +3,12 @@ import type { Broker } from './broker.js';
 
 const DEFAULT_URL = 'amqp://guest:guest@127.0.0.1:5672';
 const CONNECT_MS = 5000;
-/** Subscriptions of the services, which name their queues. */
-const SUBSCRIPTIONS = { payments: 'payments.take', stock: 'stock.reserve' } as const;
+/** Subscriptions of the services, which name their queues; the last one takes the replies to the sagas. */
+const SUBSCRIPTIONS = {
+  payments: ['payments.charge'],
+  stock: ['stock.reserve', 'stock.release'],
+  shipping: ['shipping.begin', 'holdfast.saga-replies'],
+} as const;
 
 /** The RabbitMQ of a run: one that is there already, with an exchange and queues of this run, which are removed at its end. */
 export class RabbitmqBroker implements Broker {
@@ -34,9 +38,11 @@ export class RabbitmqBroker implements Broker {
   async remove(): Promise<void> {
     const { RABBITMQ_EXCHANGE: exchange } = this.environment;
     const channel = await this.connection.createChannel();
-    for (const [service, name] of Object.entries(SUBSCRIPTIONS)) {
-      await channel.deleteQueue(`${exchange}/${service}/${name}`);
-      await channel.deleteQueue(`${exchange}/${service}:dead/${name}`);
+    for (const [service, names] of Object.entries(SUBSCRIPTIONS)) {
+      for (const name of names) {
+        await channel.deleteQueue(`${exchange}/${service}/${name}`);
+        await channel.deleteQueue(`${exchange}/${service}:dead/${name}`);
+      }
     }
     await channel.deleteExchange(exchange);
     await this.connection.close();

@@ -16,19 +16,23 @@ export interface ScenarioOptions {
   readonly transport: 'database' | 'rabbitmq' | 'kafka' | 'rocketmq';
 }
 
-const SERVICES = ['orders', 'payments', 'stock'] as const;
-/** How long payments stays down after it was killed. */
+const SERVICES = ['orders', 'stock', 'payments', 'shipping'] as const;
+/** Who has the money in hand, and who holds the sagas. */
+const KILLED = ['payments', 'shipping'] as const;
+/** How long they stay down. */
 const DOWN_MS = 1000;
 const LOOK_MS = 50;
+/** With so many orders under way customers wait: a slow machine has to work off all it has accepted. More after the kill, which keeps nobody from ordering. */
+const CROWD = { atFirst: 40, afterKill: 60 } as const;
 /** How long customers may order, at least, and for each order: on a machine that is too slow for that there are fewer orders. */
-const OPEN_MS = 25_000;
+const OPEN_MS = 15_000;
 const OPEN_PER_ORDER_MS = 80;
-/** When nothing has moved for so long, what is not done counts as lost. */
+/** When the shop has closed, all services are back, and nothing has moved for so long, what is not done counts as lost. */
 const STALLED_MS = 25_000;
 /** Kept from the time of a run for stopping what still runs when it is over. */
 const CLEAN_UP_MS = 3000;
 
-/** The whole story: start everything, place orders, kill payments half-way, start it again, work everything off, stop, count. */
+/** The whole story: start everything, place orders, kill two services half-way, start them again, work everything off, stop, count. */
 export class Scenario {
   /** Rejects when a service ends that nobody stopped, or the time of the run is over. */
   readonly failed: Promise<never>;
@@ -66,6 +70,7 @@ export class Scenario {
     const books = await this.startServer();
     this.missing = 'the services to start';
     await this.startServices();
+    await books.begin();
     this.missing = 'the first order';
     const customers = await this.trade(books);
     this.missing = 'the services to stop';
@@ -123,11 +128,11 @@ export class Scenario {
 
   private async trade(books: Books): Promise<Customers> {
     this.progress.say(
-      `\nCustomers place ${this.orders} orders, and some over the credit limit, which roll back. Half-way, payments is killed.\n`,
+      `\nCustomers place ${this.orders} orders, and some over the credit limit, which roll back. Half-way, ${KILLED.join(' and ')} are killed.\n`,
     );
     const customers = new Customers(this.service('orders').url as string, this.orders);
     this.customers = customers;
-    const trading = Promise.all([this.placeAll(customers), this.killPayments(customers)]);
+    const trading = Promise.all([this.placeAll(customers), this.killSome(customers)]);
     const worked = this.workOff(books, customers, trading);
     await Promise.race([worked, trading.then(() => worked)]);
     return customers;
@@ -141,23 +146,27 @@ export class Scenario {
     if (placed < this.orders) this.progress.event(`this machine is slow or busy: ${placed} orders must do`);
   }
 
-  private async killPayments({ accepted }: Customers): Promise<void> {
-    const payments = this.service('payments');
-    const { pid } = payments;
+  private async killSome({ accepted }: Customers): Promise<void> {
+    const services = KILLED.map((name) => this.service(name));
     const latestMs = performance.now() + this.openMs / 2;
     while (accepted.length < this.orders / 2 && performance.now() < latestMs) await sleep(5);
     const downSinceMs = performance.now();
-    await payments.kill();
-    this.killed += 1;
-    this.progress.event(`kill -9 ${pid}: payments is gone, customers go on ordering`);
-    await sleep(DOWN_MS);
-    await payments.start();
+    await Promise.all(services.map((service) => this.killAndRestart(service)));
     this.downMs = performance.now() - downSinceMs;
-    this.progress.event(`payments is back as process ${payments.pid}`);
   }
 
-  /** Shows the progress until all accepted orders are paid and reserved, or nothing moves any more. */
-  private async workOff(books: Books, { accepted }: Customers, trading: Promise<unknown>): Promise<void> {
+  private async killAndRestart(service: ServiceProcess): Promise<void> {
+    const { name, pid } = service;
+    await service.kill();
+    this.killed += 1;
+    this.progress.event(`kill -9 ${pid}: ${name} is gone, customers go on ordering`);
+    await sleep(DOWN_MS);
+    await service.start();
+    this.progress.event(`${name} is back as process ${service.pid}`);
+  }
+
+  /** Shows the progress until the sagas of all accepted orders have ended, or nothing moves any more. */
+  private async workOff(books: Books, customers: Customers, trading: Promise<unknown>): Promise<void> {
     let isTrading = true;
     const ended = () => {
       isTrading = false;
@@ -166,11 +175,12 @@ export class Scenario {
     let line = '';
     for (let movedMs = performance.now(); performance.now() - movedMs < STALLED_MS; await sleep(LOOK_MS)) {
       const counts = await books.counts();
-      if (this.lineOf(counts) !== line) movedMs = performance.now();
+      customers.isCrowded = counts.placed - counts.ended >= (this.killed === 0 ? CROWD.atFirst : CROWD.afterKill);
+      if (isTrading || this.lineOf(counts) !== line) movedMs = performance.now();
       line = this.lineOf(counts);
-      this.missing = `${this.orders} orders to be placed, paid and reserved (${line.replaceAll(/ +/g, ' ')})`;
+      this.missing = `${this.orders} orders to be placed and fulfilled (${line.replaceAll(/ +/g, ' ')})`;
       this.progress.show(line);
-      if (!isTrading && counts.paid >= accepted.length && counts.reserved >= accepted.length) return this.progress.finish(line);
+      if (!isTrading && counts.ended >= customers.accepted.length) return this.progress.finish(line);
     }
     this.progress.finish(line);
     this.progress.event(`nothing has moved for ${seconds(STALLED_MS)} s: what is missing counts as lost`);
@@ -178,18 +188,20 @@ export class Scenario {
 
   /** With all services stopped, so that nothing can come afterwards. */
   private async settle(books: Books, { accepted, refused }: Customers): Promise<Account> {
-    const tables = { orders: await books.orders(), payments: await books.payments(), reservations: await books.reservations() };
-    const account = accountOf({ accepted, killed: this.killed, ...tables });
+    const account = accountOf({ accepted, killed: this.killed, ...(await books.facts()) });
     const { median, longest } = await books.waits();
     const { progress } = this;
     progress.say('\nThe account, with all services stopped:');
     progress.say(`  ${account.orders} orders were accepted; ${refused} were refused and rolled back, their messages with them`);
-    progress.say(`  ${account.paid} payments and ${account.reserved} reservations were made`);
     progress.say(
-      `  ${account.lost} orders were lost, ${account.twice} were paid or reserved twice, ${account.undead} came back from a rollback`,
+      `  ${account.completed} are shipped; ${account.compensated} were not paid, and are undone; ${account.parked} wait for a person`,
     );
     progress.say(
-      `  from order to reservation: half of them within ${seconds(median)} s, the slowest ${seconds(longest)} s (payments was down for ${seconds(this.downMs)} s)`,
+      `  ${account.lost} orders were lost, ${account.twice} have more than belongs to them, ${account.undead} came back from a rollback`,
+    );
+    progress.say(`  missing are ${account.missing.pieces} lamps and ${account.missing.money} of the money`);
+    progress.say(
+      `  from order to parcel: half of them within ${seconds(median)} s, the slowest ${seconds(longest)} s (services were down for ${seconds(this.downMs)} s)`,
     );
     return account;
   }
@@ -198,8 +210,8 @@ export class Scenario {
     return this.services.find((service) => service.name === name) as ServiceProcess;
   }
 
-  private lineOf({ placed, paid, reserved }: Counts): string {
+  private lineOf({ placed, reserved, paid, ended }: Counts): string {
     const column = (name: string, count: number) => `${name} ${String(count).padStart(String(this.orders).length)}`;
-    return `${column('placed', placed)}   ${column('paid', paid)}   ${column('reserved', reserved)}`;
+    return `${column('placed', placed)}   ${column('reserved', reserved)}   ${column('paid', paid)}   ${column('ended', ended)}`;
   }
 }

@@ -6,7 +6,7 @@ export class Order {
   @PrimaryColumn() id!: string;
   @Column() customer!: string;
   @Column('int') total!: number;
-  @Column() status!: 'new' | 'shipped' | 'cancelled';
+  @Column() status!: 'new' | 'shipped' | 'cancelled' | 'returned';
 }
 
 /** What is left on a shelf. */

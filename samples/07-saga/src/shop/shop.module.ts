@@ -7,6 +7,7 @@ import { BadDays } from './bad-days.js';
 import { Checkout } from './checkout.js';
 import { Account, Order, Shelf } from './entities.js';
 import { PlaceOrderSaga } from './place-order.saga.js';
+import { ReturnOrderSaga } from './return-order.saga.js';
 
 const ENTITIES = [Order, Shelf, Account];
 
@@ -18,6 +19,6 @@ const ENTITIES = [Order, Shelf, Account];
     TypeOrmModule.forFeature(ENTITIES),
     HoldfastModule.forRoot({ service: 'shop', transport: database(), store: typeorm() }),
   ],
-  providers: [PlaceOrderSaga, Checkout, BadDays],
+  providers: [PlaceOrderSaga, ReturnOrderSaga, Checkout, BadDays],
 })
 export class ShopModule {}

@@ -286,6 +286,16 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assert.deepEqual(await claim(), ['parent']);
     assert.deepEqual(arrivedAt(await change('parent')), [tells[0]?.event]);
   },
+  'are told what a person wants, also while they are parked and deaf': async ({ starting, claim, change, operations }) => {
+    await starting('x', { isTaken: true });
+    await change('x', { progress: PARKED, afterMs: undefined, isTaken: false, isDeaf: true });
+    const tells = [{ id: 'x', event: { kind: 'resumed', by: 'ann' } } as const];
+    await operations.operate('x', BY, ({ id, progress }) =>
+      changeOf(id, { progress, afterMs: undefined, isTaken: false, reach: { ...NO_REACH, tells } }),
+    );
+    assert.deepEqual(await claim(), ['x']);
+    assert.deepEqual(arrivedAt(await change('x')), [tells[0]?.event]);
+  },
   'meet what they wait for, whoever comes first, once': async ({ starting, change, claim, one }) => {
     const awaits = [{ type: 'paid', key: 'k' }];
     const awaiting = async (id: string) => {
