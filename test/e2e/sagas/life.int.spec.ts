@@ -263,4 +263,15 @@ describe('the time of a saga', () => {
     const outcome = await bus.sagas.result((await bus.sagas.start(saga, { id: 'o1' }, { id: 'o1' })).id);
     expect(outcome).toMatchObject({ status, failure: { step: 'b', code: 'HF_SAGA_TIMEOUT' } });
   });
+
+  it('is up for a branch: what it sleeps for is waited for no more, and the saga turns back', async () => {
+    const saga = defineSaga<Order>('branches', { version: 1 })
+      .step('pack', async () => {}, { compensate: async () => {} })
+      .step('charge', async () => {}, { branchTimeout: 400 })
+      .step('rest', async (context) => context.sleep('1h'))
+      .step('wrap', async () => {}, { after: 'pack' });
+    const { bus } = await shop.open((opening) => void opening.bus.saga(saga));
+    const outcome = await bus.sagas.result((await bus.sagas.start(saga, { id: 'o1' }, { id: 'o1' })).id);
+    expect(outcome).toMatchObject({ status: 'compensated', failure: { step: 'rest', code: 'HF_SAGA_BRANCH_TIMEOUT' } });
+  });
 });

@@ -2,10 +2,17 @@ import type { SagaFailure } from './saga-definition.js';
 import type { SagaDraft } from './saga-draft.js';
 import { isPastPivot, requestOf, sentRequest, type StepAt } from './saga-progress.js';
 
-/** Somebody wants it undone, or its time is over. A compensation goes on as it is, and behind the pivot nothing can be undone. */
+/** Somebody wants it undone. A compensation goes on as it is, and behind the pivot nothing can be undone. */
 export function cancelled(draft: SagaDraft, failure: SagaFailure): void {
   if (draft.status !== 'running' || isPastPivot(draft.definition, draft.decision.progress)) return;
   turnBack(draft, failure);
+}
+
+/** Its time is over: back, or where there is no way back, to a person. */
+export function outOfTime(draft: SagaDraft, failure: SagaFailure): void {
+  if (draft.status !== 'running') return;
+  if (isPastPivot(draft.definition, draft.decision.progress)) draft.park(undefined, failure);
+  else turnBack(draft, failure);
 }
 
 /**
@@ -15,6 +22,7 @@ export function cancelled(draft: SagaDraft, failure: SagaFailure): void {
 export function turnBack(draft: SagaDraft, failure: SagaFailure): void {
   draft.free();
   draft.status = 'compensating';
+  draft.branches = [];
   draft.failure = failure;
   draft.note(failure.step, 'turned-back', failure.message);
   // The one that failed comes last, so that it is the first to be undone.

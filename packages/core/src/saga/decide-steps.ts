@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import { decideRetry, type FailedAttempt, type RetryDecision, type RetryPolicy, retryPolicy } from '../delivery/retry-policy.js';
 import type { Random } from '../time/random.js';
+import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
@@ -23,6 +24,7 @@ export function openNext(draft: SagaDraft): void {
       givenUp(draft, draft.find(name) as StepAt, error);
       return;
     }
+    openBranch(draft, name);
     if (isWanted) {
       draft.begin(name, 'running');
       continue;
@@ -31,6 +33,7 @@ export function openNext(draft: SagaDraft): void {
     draft.leftOut = [...draft.leftOut, name];
     draft.note(name, 'left-out');
   }
+  closeBranches(draft);
   if (draft.at.length === 0) draft.end('completed');
 }
 
@@ -101,7 +104,7 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
   }
 }
 
-/** What waited until now: it is done when it waited for the time, and has failed when it waited for something else. */
+/** What waited until now: it is done when it waited for the time, and has failed when it waited for something else. So has a branch that took too long. */
 export function timeIsUp(draft: SagaDraft): void {
   const { nowMs } = draft.given;
   for (const entry of draft.at) {
@@ -120,6 +123,7 @@ export function timeIsUp(draft: SagaDraft): void {
         hfError('HF_SAGA_WAIT_TIMEOUT', { ...about, type: wait.type, key: wait.key }),
       );
   }
+  branchTimesAreUp(draft);
 }
 
 /** On the way back nothing is asked for again: whoever was asked answers, or a person looks. */

@@ -17,6 +17,8 @@ export interface SagaStepBasics<State = never> {
   when?: (state: State) => boolean;
   /** For one attempt, of the step or of its compensation; default '30s'. */
   timeout?: Duration;
+  /** For the branch that begins with it: the step and those that wait for nothing but steps of the branch; default: none. */
+  branchTimeout?: Duration;
   /** Attempts of the step; default 5. */
   retry?: number | false | RetryOptions;
 }
@@ -58,6 +60,7 @@ export class SagaBuilder<State> {
       when,
       compensate,
       timeout,
+      branchTimeout,
       pivot = false,
       retry,
       compensateRetry,
@@ -70,6 +73,7 @@ export class SagaBuilder<State> {
       compensation: compensate && { name: `${name}:compensate`, run: compensate as SagaCall },
       isPivot: pivot,
       timeout,
+      branchTimeout,
       retry,
       compensationRetry: compensateRetry,
     });

@@ -23,6 +23,8 @@ export interface SagaStepDefinition {
   readonly isPivot: boolean;
   /** For one attempt, of the step or of its compensation, with the reply it asked for. */
   readonly timeoutMs: number;
+  /** For the branch that begins with it; undefined: as long as it takes. */
+  readonly branchTimeoutMs: number | undefined;
   readonly retry: RetryPolicy;
   readonly compensationRetry: RetryPolicy;
 }
@@ -55,6 +57,13 @@ export function outlineOf({ steps }: SagaDefinition): string {
     .join(', ');
   if (text.length <= OUTLINE_LENGTH) return text;
   return `${text.slice(0, OUTLINE_LENGTH - 20)}… ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+}
+
+/** Steps of the branch that begins with `first`: itself, and those that wait for nothing but steps of the branch. */
+export function branchOf({ steps }: SagaDefinition, first: string): ReadonlySet<string> {
+  const branch = new Set([first]);
+  for (const { name, after } of steps) if (after.length > 0 && after.every((before) => branch.has(before))) branch.add(name);
+  return branch;
 }
 
 /** The step of this name, if the definition has it. */

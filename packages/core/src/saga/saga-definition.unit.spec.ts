@@ -20,7 +20,7 @@ class OrderSaga {
   async reserve(_saga: Context): Promise<void> {}
   @Retry(7)
   async release(_saga: Context): Promise<void> {}
-  @Step({ after: 'pay' })
+  @Step({ after: 'pay', branchTimeout: '10m' })
   async ship(_saga: Context): Promise<void> {}
 }
 
@@ -35,10 +35,10 @@ it('a saga is read from its decorators, its steps in the order that after says',
   const register = new SagaRegister((text) => expect(text).toBe('no problem'));
   register.add(new OrderSaga());
   const { definition } = register.of(OrderSaga);
-  const steps = definition.steps.map(({ name, compensation, isPivot, timeoutMs, retry, compensationRetry }) =>
-    [name, compensation, isPivot, timeoutMs, retry.attempts, compensationRetry.attempts].join(' '),
+  const steps = definition.steps.map(({ name, compensation, isPivot, timeoutMs, branchTimeoutMs, retry, compensationRetry }) =>
+    [name, compensation, isPivot, timeoutMs, branchTimeoutMs, retry.attempts, compensationRetry.attempts].join(' '),
   );
-  expect(steps).toEqual(['reserve release false 30000 3 7', 'pay  true 5000 5 5', 'ship  false 30000 5 5']);
+  expect(steps).toEqual(['reserve release false 30000  3 7', 'pay  true 5000  5 5', 'ship  false 30000 600000 5 5']);
   expect(definition).toMatchObject({ name: 'order', version: 2, timeoutMs: 3_600_000 });
 });
 
@@ -118,9 +118,18 @@ describe('what is wrong with a saga is told all together', () => {
     const saga = defineSaga('', { version: 1.5, timeout: 'soon' as never })
       .step('a', run, { pivot: true, compensate: run as never })
       .step('a', run, { pivot: true, timeout: -1 })
-      .step('b', run, { retry: 0 });
+      .step('b', run, { retry: 0, branchTimeout: 'later' as never });
     const [said] = [problemsOf(saga).join('\n')];
-    for (const text of ['its name is not usable', '1.5', 'two steps a', '2 pivots, a and a', 'soon', '-1', 'attempts is 0'])
+    for (const text of [
+      'its name is not usable',
+      '1.5',
+      'two steps a',
+      '2 pivots, a and a',
+      'soon',
+      '-1',
+      'branchTimeout is not a length of time: later',
+      'attempts is 0',
+    ])
       expect(said).toContain(text);
     const after = defineSaga('s', { version: 1 }).step('a', run, { pivot: true }).step('b', run, { compensate: run });
     expect(problemsOf(after)).toEqual([

@@ -43,6 +43,7 @@ export interface PlannedStep {
   readonly compensation: { readonly name: string; readonly run: SagaCall } | undefined;
   readonly isPivot: boolean;
   readonly timeout: Duration | undefined;
+  readonly branchTimeout: Duration | undefined;
   readonly retry: number | false | RetryOptions | undefined;
   readonly compensationRetry: number | false | RetryOptions | undefined;
 }
@@ -103,6 +104,7 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
         compensation,
         isPivot: step.isPivot,
         timeoutMs: duration(step.timeout ?? DEFAULT_STEP_TIMEOUT, `${where}: timeout`) ?? 0,
+        branchTimeoutMs: duration(step.branchTimeout, `${where}: branchTimeout`),
         retry: retryPolicy(step.retry, wrong, where),
         compensationRetry: retryPolicy(step.compensationRetry, wrong, `the compensation ${compensation ?? ''}`),
       };

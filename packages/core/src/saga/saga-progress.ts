@@ -60,6 +60,14 @@ export interface SentRequest extends Pick<RequestWait, 'id' | 'type' | 'sentMs'>
   readonly hasAnswered: boolean;
 }
 
+/** A branch with a time-out that is at work. */
+export interface OpenBranch {
+  /** The step it begins with. */
+  readonly step: string;
+  /** Undefined: nobody has tried its first step yet. */
+  readonly untilMs?: number | undefined;
+}
+
 /** Where a saga stands: all that `decide` needs of its past. */
 export interface SagaProgress {
   readonly status: SagaStatus;
@@ -69,6 +77,8 @@ export interface SagaProgress {
   readonly done: readonly DoneStep[];
   /** Steps whose condition was false: passed over. */
   readonly leftOut: readonly string[];
+  /** Those with a time-out; undefined: none. */
+  readonly branches?: readonly OpenBranch[] | undefined;
   /** The business key that it holds, or waits for: nothing of it runs before. */
   readonly lock?: { readonly key: string; readonly isHeld: boolean } | undefined;
   /** Why it turned back. */
@@ -102,9 +112,10 @@ export function callable({ status, at, lock }: SagaProgress, nowMs: number): Ste
 }
 
 /** When a saga is to be worked on next; undefined: not by itself. */
-export function nextMs({ status, at, lock }: SagaProgress): number | undefined {
+export function nextMs({ status, at, branches = [], lock }: SagaProgress): number | undefined {
   if ((status !== 'running' && status !== 'compensating') || lock?.isHeld === false) return undefined;
-  const moments = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
+  const ofSteps = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
+  const moments = [...ofSteps, ...branches.map(({ untilMs }) => untilMs)];
   return moments.reduce<number | undefined>(
     (first, one) => (one !== undefined && (first === undefined || one < first) ? one : first),
     undefined,

@@ -31,6 +31,11 @@ export interface StepOptions<After extends string = string, State = never> {
   when?: (state: State) => boolean;
   /** For one attempt, of the step or of its compensation, and the reply it asked for, not for `sleep` and `waitFor`; default '30s'. */
   timeout?: Duration;
+  /**
+   * For the branch that begins with this step, from its first attempt: the step and all that wait for nothing but steps of the branch, with their attempts,
+   * `sleep` and `waitFor`. Then the saga turns back, or parks behind the pivot, once the attempt in hand has ended; default: none.
+   */
+  branchTimeout?: Duration;
   /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
   pivot?: boolean;
 }

@@ -104,6 +104,11 @@ export const SAGA_ERRORS = {
       'The saga {saga} version {version} was changed under instances that have not ended: they were started as [{found}], and here it is [{here}].',
     fix: 'Give the changed saga a new version, and keep a process of the old one until its instances have ended; what is parked for this resumes there.',
   },
+  HF_SAGA_BRANCH_TIMEOUT: {
+    category: 'permanent',
+    sentence: 'The branch of the saga {saga} that begins with {branch} took longer than {timeoutMs} ms.',
+    fix: 'Look at its history for the step that held it up, or give the branch a longer branchTimeout.',
+  },
   HF_SAGA_TIMEOUT: {
     category: 'permanent',
     sentence: 'The saga {saga} {id} took longer than {timeoutMs} ms.',
