@@ -16,7 +16,8 @@ export function outOfTime(draft: SagaDraft, failure: SagaFailure): void {
 }
 
 /**
- * The saga turns back. What was asked for elsewhere and not answered may have been done, and is undone as if it were: the other end knows. Where the
+ * The saga turns back. What was asked for elsewhere and not answered may have been done, and is undone as if it were: the other end knows,
+ * and so does another DataSource. Where the
  * other end does not know of that, and where a child is at work, their answer is waited for.
  */
 export function turnBack(draft: SagaDraft, failure: SagaFailure): void {
@@ -41,6 +42,8 @@ function turnBackAt(draft: SagaDraft, entry: StepAt): void {
   } else {
     draft.remove(entry);
     if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: sentRequest(entry, false) }];
+    // An attempt may be committed there whose process died before it could say so here.
+    else if (draft.stepOf(entry).dataSource !== undefined) draft.done = [...draft.done, { step: entry.step, isUnsure: true }];
   }
 }
 

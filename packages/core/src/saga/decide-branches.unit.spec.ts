@@ -312,3 +312,24 @@ it('the same moment decides the same, whatever was decided before', () => {
   const moment = { progress: given(DIAMOND).when(done).progress, event: { kind: 'time' } } satisfies SagaMoment;
   expect(given(DIAMOND).when(done).progress).toEqual(moment.progress);
 });
+
+describe('a step that runs in another DataSource', () => {
+  const elsewhere = { ...UNDONE, dataSource: 'ledger' };
+  const definition = sagaOf({ reserve: UNDONE, pay: elsewhere, ship: ONCE });
+
+  it('may be done when it fails for good, and is undone as if it were: the other one knows', () => {
+    const script = given(definition).when(done, failed()).expect('undo pay');
+    expect(script.progress.done).toEqual([{ step: 'reserve' }, { step: 'pay', isUnsure: true }]);
+    script.when(done).expect('undo reserve');
+  });
+
+  it('may be done when the saga turns back for another reason', () => {
+    const forked = sagaOf({ reserve: UNDONE, pay: { ...elsewhere, after: 'reserve' }, check: { ...ONCE, after: 'reserve' } });
+    given(forked).when(done, of('check', declined)).expect('undo pay');
+  });
+
+  it('is known to be done once the saga is committed behind it', () => {
+    const script = given(definition).when(done, done, failed()).expect('undo pay');
+    expect(script.progress.done.at(-1)).toEqual({ step: 'pay' });
+  });
+});

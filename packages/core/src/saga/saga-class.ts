@@ -50,6 +50,7 @@ export function planOfInstance(instance: object, problem: (text: string) => void
       isPivot: metadata.step?.pivot === true,
       timeout: metadata.step?.timeout,
       branchTimeout: metadata.step?.branchTimeout,
+      dataSource: metadata.step?.dataSource,
       retry,
       compensationRetry: compensate === undefined ? undefined : retries.get(compensate),
     };

@@ -25,6 +25,8 @@ export interface SagaStepDefinition {
   readonly timeoutMs: number;
   /** For the branch that begins with it; undefined: as long as it takes. */
   readonly branchTimeoutMs: number | undefined;
+  /** Where it runs, and what undoes it; undefined: where the saga is kept. */
+  readonly dataSource: string | undefined;
   readonly retry: RetryPolicy;
   readonly compensationRetry: RetryPolicy;
 }
@@ -48,11 +50,12 @@ const OUTLINE_LENGTH = 400;
 /** What instances are tied to, for people and for comparing: steps in their order, what undoes them, and the pivot. A long one ends in a hash. */
 export function outlineOf({ steps }: SagaDefinition): string {
   const text = steps
-    .map(({ name, after, when, compensation, isPivot }, at) => {
+    .map(({ name, after, when, compensation, isPivot, dataSource }, at) => {
       const isNext = after.length === 1 && after[0] === steps[at - 1]?.name;
       const place = isNext || (at === 0 && after.length === 0) ? '' : ` after ${after.join(' and ') || 'nothing'}`;
       const undo = compensation === undefined ? '' : ` (undone by ${compensation})`;
-      return `${name}${place}${when === undefined ? '' : ' (conditional)'}${undo}${isPivot ? ' (pivot)' : ''}`;
+      const home = dataSource === undefined ? '' : ` (in ${dataSource})`;
+      return `${name}${place}${when === undefined ? '' : ' (conditional)'}${undo}${isPivot ? ' (pivot)' : ''}${home}`;
     })
     .join(', ');
   if (text.length <= OUTLINE_LENGTH) return text;

@@ -140,6 +140,25 @@ describe('what is wrong with a saga is told all together', () => {
     expect(problemsOf(beside)).toEqual([expect.stringContaining('the step c runs beside the pivot b')]);
   });
 
+  it('in DataSources', () => {
+    const run = () => undefined;
+    const problems: string[] = [];
+    const register = new SagaRegister((text) => problems.push(text));
+    const saga = defineSaga('s', { version: 1 })
+      .step('a', run, { dataSource: 'default' })
+      .step('b', run, { dataSource: 'ledger' })
+      .step('c', run, { dataSource: 'nowhere' })
+      .step('d', run, { dataSource: 'ledger', pivot: true } as never);
+    register.add(saga, undefined, ['default', 'ledger']);
+    expect(problems).toEqual([
+      expect.stringContaining("the step c runs in nowhere, which is none of the store's DataSources: default, ledger"),
+      expect.stringContaining('the pivot d runs in ledger'),
+    ]);
+    // Where the saga is kept is no other one; where another one is, an instance is tied to it.
+    expect(register.definitions[0]?.steps.map(({ dataSource }) => dataSource)).toEqual([undefined, 'ledger', 'nowhere', 'ledger']);
+    expect(register.outlines[0]?.outline).toBe('a, b (in ledger), c (in nowhere), d (pivot) (in ledger)');
+  });
+
   it('when two have one name and one version', () => {
     const saga = (version: number) => defineSaga('s', { version }).step('a', () => undefined);
     expect(problemsOf(saga(1), saga(2))).toEqual([]);

@@ -53,6 +53,8 @@ export interface DoneStep {
   readonly step: string;
   /** What it has asked for elsewhere; `hasAnswered`: so it certainly ran. */
   readonly request?: SentRequest | undefined;
+  /** It runs in another DataSource, and nobody here knows whether it was committed there. */
+  readonly isUnsure?: boolean | undefined;
 }
 
 /** A request that was sent, and may have to be undone. */

@@ -36,6 +36,12 @@ export interface StepOptions<After extends string = string, State = never> {
    * `sleep` and `waitFor`. Then the saga turns back, or parks behind the pivot, once the attempt in hand has ended; default: none.
    */
   branchTimeout?: Duration;
+  /**
+   * Name of the DataSource whose transaction it and its compensation run in, as listed in the options of the store; default: the store's first, whose commit is
+   * the saga's too. In another one the commit comes before the saga's, behind a guard row which makes a repeat a no-op. Such a step publishes nothing,
+   * returns nothing that is to be waited for, and is no pivot.
+   */
+  dataSource?: string;
   /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
   pivot?: boolean;
 }

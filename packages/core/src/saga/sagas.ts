@@ -71,7 +71,8 @@ export interface ResultOptions {
  *
  * **Guarantee:** a saga that was started ends completed, compensated or parked, also when processes and the database server are killed. What a step
  * writes to the database of the store, the saga's progress and the messages it publishes are one commit.
- * **Not promised:** anything about what a step does elsewhere (a foreign API, another DataSource): that may happen once per attempt.
+ * What a step with `dataSource` writes to that DataSource it writes once, in a commit before the saga's.
+ * **Not promised:** anything about what a step does elsewhere (a foreign API, a DataSource that it does not name): that may happen once per attempt.
  */
 export abstract class Sagas {
   /**

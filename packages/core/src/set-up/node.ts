@@ -24,7 +24,7 @@ import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
 import { branchRunnerOf, tellUnservedBranches } from './branches-of-process.js';
-import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
+import { haveStepGuards, sagaRunnerOf, stepDataSources, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
 import { linkSteps } from '../participant/undone-step.js';
 import { subscriptionsOf } from './subscriptions.js';
@@ -263,6 +263,7 @@ export class Node {
     if (found < wanted && !settings.migrate) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
     if (found < wanted) await store.schema.migrate();
     await haveLanes(store, settings);
+    await haveStepGuards(store, this.assembly);
     await store.ready();
     this.housekeeper = this.housekeeperOf(store);
     await this.housekeeper.join();
@@ -317,7 +318,9 @@ export class Node {
       this.relays.nudge();
     };
     const { service, retentionMs, undoRetentionMs } = settings;
-    return new Housekeeper({ store, service, nodeId, retentionMs, undoRetentionMs, scheduler, logger, moved, checkBack });
+    const dataSources = stepDataSources(this.assembly.sagaRegister);
+    const kept = { retentionMs, undoRetentionMs, stepDataSources: dataSources };
+    return new Housekeeper({ store, service, nodeId, ...kept, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {
