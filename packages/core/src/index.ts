@@ -166,7 +166,7 @@ export type {
   WantedLock,
   StoredSaga,
 } from './saga/saga.store.port.js';
-export type { FoundStep, GuardedStep, StepGuardStore, StepMark } from './saga/step-guard.store.port.js';
+export type { FoundStep, GuardedStep, NewStepGuard, StepGuardStore, StepMark } from './saga/step-guard.store.port.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
 export type { CompensationOptions } from './choreography/compensation-options.js';
 export type { Abort, ChoreographyStore, NewPart, PartOutcome } from './choreography/choreography.store.port.js';

@@ -204,25 +204,35 @@ export class SagaAttempts {
       if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, step: name, dataSource: step.dataSource });
       waits = await this.ask(begun, course, askedBy(returned));
     };
-    const state = await this.inPlace(begun, course, async () => {
-      await call.run(method);
-      return encodeState(context.state, owner);
-    });
-    return { state, waits };
+    if (step.dataSource !== undefined) {
+      const left = async () => {
+        await call.run(method);
+        return encodeState(context.state, owner);
+      };
+      return { state: await this.callElsewhere(begun, course, { step, dataSource: step.dataSource, left }), waits };
+    }
+    await call.run(method);
+    return { state: encodeState(context.state, owner), waits };
   }
 
-  /** Runs the call of a step where it belongs: in the transaction of the saga, or in one of its own DataSource; the state it leaves. */
-  private async inPlace({ saga, runnable, entry }: Begun, course: SagaCourse, call: () => Promise<string>): Promise<string> {
-    const { dataSource, name, timeoutMs } = stepOf(runnable.definition, entry?.step) as SagaStepDefinition;
-    if (dataSource === undefined) return call();
+  /** Runs a step in its own DataSource; the state of the saga with what it has left there. */
+  private async callElsewhere(
+    { saga, entry }: Begun,
+    course: SagaCourse,
+    { step, dataSource, left }: { readonly step: SagaStepDefinition; readonly dataSource: string; readonly left: () => Promise<string> },
+  ): Promise<string> {
     const { elsewhere } = this.parts;
     if (elsewhere === undefined) throw hfError('HF_INVARIANT', { fact: `nothing runs steps in ${dataSource}` });
+    const { name, timeoutMs } = step;
     const isUndoing = entry?.way === 'compensating';
-    const isUnsure = isUndoing && course.progress.done.find(({ step }) => step === name)?.isUnsure === true;
+    const isUnsure = isUndoing && course.progress.done.find((done) => done.step === name)?.isUnsure === true;
+    const isRepeat = saga.deaths > 0 || (entry?.attempts ?? 0) > 0;
     const guarded = { sagaId: saga.id, sagaNumber: saga.number, step: name, operation: isUndoing ? 'undo' : 'run' } as const;
-    const left = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure }, async () => changesOf(course.state, await call()));
+    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure, isRepeat }, async () =>
+      changesOf(course.state, await left()),
+    );
     failpoint('saga:after-step-elsewhere');
-    return encodeState(withChanges(course.state, left), { saga: saga.saga, id: saga.id });
+    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
   }
 
   /** Does what a step asks for, in its unit; what it waits for from now on. */

@@ -12,6 +12,14 @@ export interface GuardedStep {
 /** What a guard row says: it is committed, with what it has left, or it never ran and never will. */
 export type StepMark = 'done' | 'barred';
 
+/** A guard row that is to be written. */
+export interface NewStepGuard {
+  readonly step: GuardedStep;
+  readonly mark: StepMark;
+  /** Somebody who works on the saga no more (a frozen process, an attempt that was given up) may have it in a transaction: that one's session is ended. */
+  readonly mayBeHeld: boolean;
+}
+
 /** A guard row that was there before. */
 export interface FoundStep {
   readonly mark: StepMark;
@@ -27,7 +35,7 @@ export interface StepGuardStore {
    * Writes a guard row in `tx`, unless there is one: then that is what comes back. Waits for another transaction that writes the same one. One that is
    * found by nobody is there with the commit of `tx`, and gone with its rollback.
    */
-  enter(tx: Transaction, step: GuardedStep, mark: StepMark): Promise<FoundStep | undefined>;
+  enter(tx: Transaction, guard: NewStepGuard): Promise<FoundStep | undefined>;
   /** Adds to a row that `tx` has written what its step has left. */
   keep(tx: Transaction, step: GuardedStep, result: string): Promise<void>;
   /** Which of these DataSources have no table for guard rows. */

@@ -14,7 +14,9 @@ async function scene(fixture: StoreFixture) {
   const stranger = await start(database, { service: 'stranger' });
   const { stepGuards, transactions } = process.store;
   const [home] = transactions.dataSources;
-  const entering = (tx: Transaction, step: GuardedStep = RUN, mark: StepMark = 'done') => stepGuards.enter(tx, step, mark);
+  const entering = (tx: Transaction, step: GuardedStep = RUN, mark: StepMark = 'done') =>
+    stepGuards.enter(tx, { step, mark, mayBeHeld: false });
+  const strange = () => inTransaction(stranger, (tx) => stranger.store.stepGuards.enter(tx, { step: RUN, mark: 'done', mayBeHeld: false }));
   return {
     database,
     process,
@@ -22,6 +24,7 @@ async function scene(fixture: StoreFixture) {
     stepGuards,
     home,
     entering,
+    strange,
     entered: (step?: GuardedStep, mark?: StepMark) => inTransaction(process, (tx) => entering(tx, step, mark)),
     end: async () => {
       await Promise.all([process.close(), stranger.close()]);
@@ -38,7 +41,7 @@ export const STEP_GUARD_FACTS = factsOf('guard rows of steps elsewhere', scene, 
     assert.deepEqual(await stepGuards.without([home]), []);
   },
   'are there with the commit of their step, with what it has left, and gone with its rollback': async (given) => {
-    const { stepGuards, process, stranger, home, entering, entered } = given;
+    const { stepGuards, process, home, entering, entered, strange } = given;
     await stepGuards.create([home]);
     const undone = await begin(process);
     assert.equal(await entering(undone), undefined);
@@ -51,7 +54,7 @@ export const STEP_GUARD_FACTS = factsOf('guard rows of steps elsewhere', scene, 
     // Another step, another direction, another life of the id, another service: each is another one.
     for (const other of [{ step: 'ship' }, { operation: 'undo' }, { sagaNumber: '8' }, { sagaId: 's-2' }] as const)
       assert.equal(await entered({ ...RUN, ...other }), undefined);
-    assert.equal(await inTransaction(stranger, (tx) => stranger.store.stepGuards.enter(tx, RUN, 'done')), undefined);
+    assert.equal(await strange(), undefined);
   },
   'are found by whoever comes second, once the first one has ended: a barred step never runs': async (given) => {
     const { stepGuards, process, home, entering, entered } = given;
@@ -69,16 +72,27 @@ export const STEP_GUARD_FACTS = factsOf('guard rows of steps elsewhere', scene, 
     assert.deepEqual(await second, { mark: 'barred', result: undefined });
     assert.deepEqual(await entered(), { mark: 'barred', result: undefined });
   },
+  'are taken from whoever works on their saga no more, by the end of his session': async (given) => {
+    const { stepGuards, process, home, entering, entered } = given;
+    await stepGuards.create([home]);
+    const [frozen, other] = [await begin(process), await begin(process)];
+    await Promise.all([entering(frozen), entering(other, { ...RUN, step: 'ship' })]);
+    const found = await inTransaction(process, (tx) => stepGuards.enter(tx, { step: RUN, mark: 'done', mayBeHeld: true }));
+    assert.equal(found, undefined);
+    await assert.rejects(frozen.commit());
+    await other.commit();
+    assert.deepEqual(await entered({ ...RUN, step: 'ship' }), { mark: 'done', result: undefined });
+  },
   'that are old are deleted, so many at a time, and those of other services are left': async (given) => {
-    const { stepGuards, stranger, database, home, entered } = given;
+    const { stepGuards, strange, database, home, entered } = given;
     await stepGuards.create([home]);
     for (const step of ['a', 'b', 'new']) await entered({ ...RUN, step });
-    await inTransaction(stranger, (tx) => stranger.store.stepGuards.enter(tx, RUN, 'done'));
+    await strange();
     await database.execute(`update holdfast_step_guard set at = at - interval '2 days' where step <> 'new'`);
     const trim = () => stepGuards.trim([home], DAY_MS, 1);
     assert.deepEqual([await trim(), await trim(), await trim()], [1, 1, 0]);
     assert.deepEqual(await entered({ ...RUN, step: 'new' }), { mark: 'done', result: undefined });
-    assert.deepEqual(await inTransaction(stranger, (tx) => stranger.store.stepGuards.enter(tx, RUN, 'done')), {
+    assert.deepEqual(await strange(), {
       mark: 'done',
       result: undefined,
     });

@@ -1,12 +1,20 @@
-import type { FoundStep, GuardedStep, StepGuardStore, StepMark, Transaction } from '@holdfast/core';
+import { createHash } from 'node:crypto';
+import type { FoundStep, GuardedStep, NewStepGuard, StepGuardStore, StepMark, Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
+import { sessionName } from '../node-store.js';
 import { MIGRATION_LOCK } from '../schema/schema.js';
 import { hasStepGuards, makeStepGuards } from '../schema/step-guards.js';
 import { prepared, type SqlPool } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
 
+/** Characters at the end of a session's name that say which step it has in work; with them the name is as long as PostgreSQL lets it be. */
+const STEP_NAME = 16;
+/** Longest wait for the end of a session. */
+const TERMINATE_MS = 1000;
+
 /** Guard rows of steps of sagas, each in the DataSource of its step. */
 export class PostgresStepGuardStore implements StepGuardStore {
+  private readonly endStatement;
   private readonly enterStatement;
   private readonly findStatement;
   private readonly keepStatement;
@@ -18,18 +26,26 @@ export class PostgresStepGuardStore implements StepGuardStore {
   ) {
     const { stepGuard } = context.tables;
     const isIt = 'service = $1 and saga_id = $2 and saga_number = $3::bigint and step = $4 and operation = $5';
+    this.endStatement = prepared(
+      `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity
+       where right(application_name, ${STEP_NAME}) = $1 and length(application_name) = $2::int and usename = current_user and pid <> pg_backend_pid()`,
+    );
     this.enterStatement = prepared(
-      `insert into ${stepGuard} (service, saga_id, saga_number, step, operation, mark) values ($1, $2, $3::bigint, $4, $5, $6)
+      `insert into ${stepGuard} (service, saga_id, saga_number, step, operation, mark)
+       select $1, $2, $3::bigint, $4, $5, $6 where set_config('application_name', $7, true) is not null
        on conflict do nothing returning mark`,
     );
     this.findStatement = prepared(`select mark, result from ${stepGuard} where ${isIt}`);
     this.keepStatement = prepared(`update ${stepGuard} set result = $6 where ${isIt}`);
   }
 
-  async enter(tx: Transaction, step: GuardedStep, mark: StepMark): Promise<FoundStep | undefined> {
+  async enter(tx: Transaction, { step, mark, mayBeHeld }: NewStepGuard): Promise<FoundStep | undefined> {
     const sql = sqlOf(tx);
     const key = this.keyOf(step);
-    const { rows: written } = await sql.run<{ mark: string }>(this.enterStatement(...key, mark));
+    const name = createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, STEP_NAME);
+    const session = `${sessionName(this.context.nodeId)} ${name}`;
+    if (mayBeHeld) await sql.run(this.endStatement(name, session.length));
+    const { rows: written } = await sql.run<{ mark: string }>(this.enterStatement(...key, mark, session));
     if (written.length > 0) return undefined;
     // It may have been committed while this one waited for it: a statement of its own sees it.
     const { rows } = await sql.run<{ mark: StepMark; result: string | null }>(this.findStatement(...key));
