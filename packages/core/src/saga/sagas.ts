@@ -30,7 +30,7 @@ export interface SagaInstance {
   readonly failure: SagaFailure | undefined;
   readonly startedAt: Date;
   readonly updatedAt: Date;
-  /** Oldest first; empty in a list. */
+  /** Oldest first; empty in a list. Of a long one the first hundred lines and the last four hundred are kept. */
   readonly history: readonly SagaHistoryEntry[];
 }
 

@@ -13,6 +13,18 @@ const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
    select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
    from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
 
+/** Lines of a history that stay: where the instance comes from, and what became of it; between them lie attempts. */
+const HISTORY = { first: 100, last: 400 };
+/** Changes of an instance between two looks at how long its history has become. */
+const HISTORY_LOOK = 64;
+
+const shortened = ({ sagaHistory }: Tables) => {
+  const line = (direction: string, place: number) =>
+    `(select l.number from ${sagaHistory} l where l.service = $1 and l.saga_id = $2 order by l.number ${direction} limit 1 offset ${place - 1})`;
+  return `shortened as (delete from ${sagaHistory} h using changed where changed.revision % ${HISTORY_LOOK} = 0
+    and h.service = $1 and h.saga_id = $2 and h.number > ${line('asc', HISTORY.first)} and h.number < ${line('desc', HISTORY.last)})`;
+};
+
 /** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
 const isOpen = ({ saga }: Tables, id: string) =>
   `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and num_nulls(o.ended_at) = 1)`;
@@ -44,7 +56,7 @@ export class SagaStatements {
     this.claim = prepared(claimText(tables));
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
-    this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
+    this.change = prepared(`with ${changed(tables)}, ${shortened(tables)} ${noted(tables, 'changed', '$10')}`);
     this.changeWithReach = prepared(changeWithReachText(tables));
     this.claimKey = prepared(
       `insert into ${tables.sagaLock} as l (service, key, holder)
@@ -121,7 +133,7 @@ function changed({ saga }: Tables): string {
        due_at = case when $4 not in ('running', 'compensating') then null when $7::float8 = 0 and s.due_at <= ${now('$3')} then s.due_at
          else least(${after('$3', '$7')}, case when $4 = 'running' then s.deadline_at end) end,
        worker = $8::uuid, updated_at = ${now('$3')}, ended_at = case when $4 in ('completed', 'compensated') then ${now('$3')} end
-     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id)`;
+     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id, s.revision)`;
 }
 
 function changeWithReachText(tables: Tables): string {
@@ -129,7 +141,7 @@ function changeWithReachText(tables: Tables): string {
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
-  return `with ${changed(tables)},
+  return `with ${changed(tables)}, ${shortened(tables)},
      noted as (${noted(tables, 'changed', '$10')}),
      seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
        and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),
