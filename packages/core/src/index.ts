@@ -128,9 +128,11 @@ export {
   type RequestWait,
   type SagaDirection,
   type SagaProgress,
+  type SagaStanding,
   type SagaStatus,
   type SagaWait,
   type SentRequest,
+  standingOf as sagaStandingOf,
   type StepAt,
   waitText,
 } from './saga/saga-progress.js';

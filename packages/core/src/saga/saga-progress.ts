@@ -3,6 +3,9 @@ import { type SagaDefinition, type SagaFailure, stepOf } from './saga-definition
 /** How a saga stands. `running` and `compensating` are worked on, or wait; the others wait for nobody, or for a person. */
 export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
 
+/** How a saga stands for whoever looks: `waiting` is one that goes forward when something comes, such as a reply, a message, its time or its lock. */
+export type SagaStanding = SagaStatus | 'waiting';
+
 /** Which way a saga goes. */
 export type SagaDirection = 'running' | 'compensating';
 
@@ -122,6 +125,12 @@ export function nextMs({ status, at, branches = [], lock }: SagaProgress): numbe
     (first, one) => (one !== undefined && (first === undefined || one < first) ? one : first),
     undefined,
   );
+}
+
+/** How it stands for whoever looks. */
+export function standingOf({ status, at, lock }: SagaProgress): SagaStanding {
+  const waits = lock?.isHeld === false || at.every(({ callMs }) => callMs === undefined);
+  return status === 'running' && waits ? 'waiting' : status;
 }
 
 /** What a step waits for, for a person. */

@@ -1,7 +1,7 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Duration } from '../time/duration.js';
 import type { SagaNoteEvent } from './saga-event.js';
-import type { SagaStatus } from './saga-progress.js';
+import type { SagaStanding } from './saga-progress.js';
 import type { SagaBuilder } from './saga-builder.js';
 import type { SagaFailure } from './saga-definition.js';
 import type { StateOf } from './saga.decorators.js';
@@ -19,7 +19,7 @@ export interface SagaInstance {
   readonly id: string;
   readonly saga: string;
   readonly version: number;
-  readonly status: SagaStatus;
+  readonly status: SagaStanding;
   /** The step that runs next, is undone next, or waits; the first of several that are at work; undefined at the end. */
   readonly step: string | undefined;
   /** Attempts made at it. */
@@ -48,7 +48,7 @@ export interface SagaHistoryEntry {
 export interface SagaFilter {
   /** Name. */
   saga?: string;
-  status?: SagaStatus;
+  status?: SagaStanding;
   /** Started at or after. */
   since?: Date;
 }
