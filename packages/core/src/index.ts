@@ -123,6 +123,7 @@ export { begin as beginSaga, decide as decideSaga } from './saga/decide.js';
 export type { SagaArrival, SagaCommand, SagaDecision, SagaEvent, SagaMoment, SagaNote, SagaNoteEvent } from './saga/saga-event.js';
 export {
   type DoneStep,
+  type KeptSignal,
   nextMs as nextSagaMs,
   type OpenBranch,
   type RequestWait,

@@ -276,6 +276,19 @@ describe('a step that waits', () => {
     both().after(300).expect('run ship');
   });
 
+  it('has at once what came for the saga when another one waited for the first of several', () => {
+    const later = sagaOf({ wait: ONCE, check: ONCE, ship: ONCE, bill: ONCE });
+    const came = (key: string, value: number): SagaEvent => ({ kind: 'signalled', type: 'paid', key, value });
+    const other = { ...signal, key: 'o-2', untilMs: undefined };
+    const waits = (step: string, ...all: (typeof signal | typeof other)[]): SagaEvent => ({ kind: 'waits', step, waits: all });
+    const script = given(later).when(waits('wait', signal, other), came('o-1', 1), came('o-2', 2), came('o-2', 3), done);
+    expect(script.progress.kept).toEqual([{ type: 'paid', key: 'o-2', value: 3 }]);
+    script.when(waits('ship', other)).expect('run bill');
+    expect([script.state, script.progress.kept]).toEqual([{ paid: 3 }, undefined]);
+    // Once: the next one waits for another.
+    script.when(waits('bill', other)).isAt('bill');
+  });
+
   it('is left when the saga is cancelled', () => {
     waiting({ kind: 'time', untilMs: 100 })
       .when({ kind: 'cancelled', error: new Error('by ann') })

@@ -6,7 +6,7 @@ import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
-import { isPastPivot, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
+import { isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
 
 const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
@@ -89,6 +89,7 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
   const entries = draft.at.filter(({ waits }) => waits?.some(isMeant));
   if (entries.length === 0 && (event.kind === 'answered' || (event.kind === 'refused' && event.isDefinite)))
     settled(draft, event.id, event.kind);
+  if (entries.length === 0 && event.kind === 'signalled') keepSignal(draft, event);
   for (const entry of entries) {
     const wait = entry.waits?.find(isMeant) as SagaWait;
     const failure = failureIn(event);
@@ -102,6 +103,20 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
     draft.keep('into' in wait ? wait.into : undefined, valueIn(event));
     finish(draft, entry, event.kind === 'answered' ? 'answered' : 'done');
   }
+}
+
+/** Of several that a step waited for the first one ended it, and the others have come too. */
+function keepSignal(draft: SagaDraft, { type, key, value }: KeptSignal): void {
+  draft.kept = [...draft.kept.filter((one) => one.type !== type || one.key !== key), { type, key, value }];
+}
+
+/** What a step begins to wait for may be there already. */
+export function takeKept(draft: SagaDraft, waits: readonly SagaWait[]): void {
+  const isMeant = ({ type, key }: KeptSignal) => waits.some((wait) => wait.kind === 'signal' && wait.type === type && wait.key === key);
+  const found = draft.kept.find(isMeant);
+  if (found === undefined) return;
+  draft.kept = draft.kept.filter((one) => one !== found);
+  answered(draft, { kind: 'signalled', ...found });
 }
 
 /** What waited until now: it is done when it waited for the time, and has failed when it waited for something else. So has a branch that took too long. */

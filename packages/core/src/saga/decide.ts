@@ -2,7 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { Random } from '../time/random.js';
 import { cancelled, outOfTime, takeBack } from './decide-back.js';
-import { answered, failed, finish, givenUp, openNext, timeIsUp } from './decide-steps.js';
+import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from './decide-steps.js';
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
@@ -110,6 +110,7 @@ function called(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'done' | 'wa
     const isKept = before !== undefined && !event.waits.some((wait) => wait.kind === 'request');
     draft.change(entry, { callMs: undefined, waits: isKept ? [...event.waits, { ...before, untilMs: undefined }] : event.waits });
     draft.note(entry.step, 'waiting', event.waits.map(waitText).join(' or '));
+    takeKept(draft, event.waits);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Random } from '../time/random.js';
 import type { SagaCommand, SagaDecision, SagaNote, SagaNoteEvent } from './saga-event.js';
 import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
-import type { DoneStep, OpenBranch, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
+import type { DoneStep, KeptSignal, OpenBranch, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
 
 /** What a decision is made with besides the progress. */
 export interface SagaGiven {
@@ -17,6 +17,7 @@ export class SagaDraft {
   done: readonly DoneStep[];
   leftOut: readonly string[];
   branches: readonly OpenBranch[];
+  kept: readonly KeptSignal[];
   lock: SagaProgress['lock'];
   failure: SagaFailure | undefined;
   parked: SagaProgress['parked'];
@@ -34,6 +35,7 @@ export class SagaDraft {
     this.done = progress.done;
     this.leftOut = progress.leftOut;
     this.branches = progress.branches ?? [];
+    this.kept = progress.kept ?? [];
     this.lock = progress.lock;
     this.failure = progress.failure;
     this.parked = progress.parked;
@@ -115,6 +117,7 @@ export class SagaDraft {
     this.parked = undefined;
     this.at = [];
     this.branches = [];
+    this.kept = [];
     this.command({ do: 'end', status });
     this.note(undefined, status);
   }
@@ -122,6 +125,7 @@ export class SagaDraft {
   get decision(): SagaDecision {
     const { status, at, done, leftOut, lock, failure, parked, set, commands, notes } = this;
     const branches = this.branches.length === 0 ? undefined : this.branches;
-    return { progress: { status, at, done, leftOut, branches, lock, failure, parked }, commands, notes, set };
+    const kept = this.kept.length === 0 ? undefined : this.kept;
+    return { progress: { status, at, done, leftOut, branches, kept, lock, failure, parked }, commands, notes, set };
   }
 }

@@ -73,6 +73,13 @@ export interface OpenBranch {
   readonly untilMs?: number | undefined;
 }
 
+/** A message that came for a saga when none of its steps waited for it any more: one that waits later has it at once. */
+export interface KeptSignal {
+  readonly type: string;
+  readonly key: string;
+  readonly value: unknown;
+}
+
 /** Where a saga stands: all that `decide` needs of its past. */
 export interface SagaProgress {
   readonly status: SagaStatus;
@@ -84,6 +91,8 @@ export interface SagaProgress {
   readonly leftOut: readonly string[];
   /** Those with a time-out; undefined: none. */
   readonly branches?: readonly OpenBranch[] | undefined;
+  /** The last one of each type and key; undefined: none. */
+  readonly kept?: readonly KeptSignal[] | undefined;
   /** The business key that it holds, or waits for: nothing of it runs before. */
   readonly lock?: { readonly key: string; readonly isHeld: boolean } | undefined;
   /** Why it turned back. */

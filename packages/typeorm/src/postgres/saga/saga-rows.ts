@@ -33,14 +33,14 @@ export interface HistoryRow {
 }
 
 /** The column `progress`. */
-export function folded({ at, done, leftOut, branches, lock, failure, parked }: SagaProgress): string {
-  return JSON.stringify({ at, done, leftOut, branches, lock, failure, parked } satisfies Folded);
+export function folded({ at, done, leftOut, branches, kept, lock, failure, parked }: SagaProgress): string {
+  return JSON.stringify({ at, done, leftOut, branches, kept, lock, failure, parked } satisfies Folded);
 }
 
 /** Progress from the columns of a row. */
 export function progressOf({ status, progress }: Pick<SagaRow, 'status' | 'progress'>): SagaProgress {
-  const { at, done, leftOut, branches, lock, failure, parked } = JSON.parse(progress) as Folded;
-  return { status, at, done, leftOut, branches, lock, failure, parked };
+  const { at, done, leftOut, branches, kept, lock, failure, parked } = JSON.parse(progress) as Folded;
+  return { status, at, done, leftOut, branches, kept, lock, failure, parked };
 }
 
 /** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
