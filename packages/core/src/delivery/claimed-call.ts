@@ -7,14 +7,11 @@ import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memor
 import { isStepRequest } from '../participant/undo-rules.js';
 import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { failpoint } from '../testing/failpoints.js';
-import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { type Answering, type CallOfMessage, DONE } from './answering.js';
 import { Renewal } from './kept-lease.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
-
-/** Framework units: their own connection, and the inbox needs to see what others committed. */
-export const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
 /** A call outside any transaction. */
 type Called = Pick<CallOfMessage, 'message' | 'call'>;

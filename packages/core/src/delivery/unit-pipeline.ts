@@ -9,6 +9,7 @@ import { RequestGuard } from '../participant/request-guard.js';
 import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { Answering, type CallOfMessage } from './answering.js';
@@ -20,9 +21,6 @@ import { KeyGate, keyRuleOf } from './key-gate.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { runHandlers } from './run-handlers.js';
 import type { IdempotencyPolicy, Subscription } from './subscription.js';
-
-/** Framework units: their own connection, and the inbox needs to see what others committed. */
-const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
 const NONE_HELD: ReadonlySet<OpenedMessage> = new Set();
 

@@ -7,11 +7,9 @@ import type { RememberedRequest } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { decideUndo, requestAgeMsOf } from './undo-rules.js';
 import type { UndoneStep } from './undone-step.js';
-
-const FRAMEWORK_UNIT: LocalUnitOptions = { propagation: 'REQUIRES_NEW', isolation: 'READ COMMITTED', timeout: '1m' };
 
 /** Which calls are to be made. */
 export interface Guarded {
