@@ -132,23 +132,23 @@ describe('a saga of local steps', () => {
 });
 
 it('the history of a saga that is tried again and again keeps its first hundred and its last four hundred lines', async () => {
-  const { sagas, started } = await running({ ship: 2, refund: 2 });
+  const { sagas, started } = await running({ ship: 2, refund: 3 });
   await sagas.result(await started('o1'));
   const before = linesOf(await sagas.get('o1')).length;
   await shop.look(`insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
     select 'shop', 'o1', 'charge', 'undo-failed', n::text, now() from generate_series(1, 2000) n`);
-  // The next change is one after which it is looked at.
-  await shop.look(`update holdfast_saga set revision = 127 where id = 'o1'`);
-  await sagas.resume('o1', BY);
-  await sagas.result('o1');
+  // The failure after the next change is one with which it is looked at.
+  await shop.look(`update holdfast_saga set revision = 126 where id = 'o1'`);
+  await sagas.retry('o1', BY);
+  await until('the attempt', async () => linesOf(await sagas.get('o1')).filter((line) => line === 'charge parked').length === 2);
   const history = (await sagas.get('o1'))?.history ?? [];
   const details = history
     .filter(({ event, detail }) => event === 'undo-failed' && /^\d+$/.test(detail ?? ''))
     .map(({ detail }) => Number(detail));
   expect(linesOf({ history } as never).slice(0, 2)).toEqual(['started', 'reserve done']);
   expect(details.filter((n) => n <= 1000).at(-1)).toBe(100 - before);
-  expect(details.filter((n) => n > 1000)[0]).toBe(1601);
-  expect(history.at(-1)).toMatchObject({ event: 'compensated' });
+  expect(details.filter((n) => n > 1000)[0]).toBe(1602);
+  expect(linesOf({ history } as never).slice(-3)).toEqual(['charge retried', 'charge undo-failed', 'charge parked']);
 });
 
 describe('a step of a saga', () => {

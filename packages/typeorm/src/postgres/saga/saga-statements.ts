@@ -18,12 +18,13 @@ const HISTORY = { first: 100, last: 400 };
 /** Changes of an instance between two looks at how long its history has become. */
 const HISTORY_LOOK = 64;
 
-const shortened = ({ sagaHistory }: Tables) => {
-  const line = (direction: string, place: number) =>
-    `(select l.number from ${sagaHistory} l where l.service = $1 and l.saga_id = $2 order by l.number ${direction} limit 1 offset ${place - 1})`;
-  return `shortened as (delete from ${sagaHistory} h using changed where changed.revision % ${HISTORY_LOOK} = 0
-    and h.service = $1 and h.saga_id = $2 and h.number > ${line('asc', HISTORY.first)} and h.number < ${line('desc', HISTORY.last)})`;
-};
+/** In a shape that reads nothing of the history where it is not to be looked at: the change alone says that. */
+const shortened = ({ sagaHistory }: Tables) =>
+  `shortened as (delete from ${sagaHistory} h where h.service = $1 and h.saga_id = $2 and h.number = any(array(
+     select l.number from changed cross join lateral (
+       select n.number, row_number() over (order by n.number) as place, count(*) over () as lines from ${sagaHistory} n
+       where n.service = $1 and n.saga_id = changed.id) l
+     where changed.revision % ${HISTORY_LOOK} = 0 and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
 
 /** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
 const isOpen = ({ saga }: Tables, id: string) =>
@@ -42,6 +43,9 @@ export class SagaStatements {
   readonly change;
   /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited, key freed. */
   readonly changeWithReach;
+  /** The same of a change that tells of a failure: those are what makes a history long, so it is shortened with them. */
+  readonly failure;
+  readonly failureWithReach;
   /** key, id, waits. */
   readonly claimKey;
   /** key, id. */
@@ -56,8 +60,11 @@ export class SagaStatements {
     this.claim = prepared(claimText(tables));
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
-    this.change = prepared(`with ${changed(tables)}, ${shortened(tables)} ${noted(tables, 'changed', '$10')}`);
-    this.changeWithReach = prepared(changeWithReachText(tables));
+    this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
+    this.changeWithReach = prepared(changeWithReachText(tables, changed(tables)));
+    const shortening = `${changed(tables)}, ${shortened(tables)}`;
+    this.failure = prepared(`with ${shortening} ${noted(tables, 'changed', '$10')}`);
+    this.failureWithReach = prepared(changeWithReachText(tables, shortening));
     this.claimKey = prepared(
       `insert into ${tables.sagaLock} as l (service, key, holder)
        select $1, $2, $3 where not exists (select from ${tables.saga} s where s.service = $1 and s.id = $3)
@@ -136,12 +143,12 @@ function changed({ saga }: Tables): string {
      where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id, s.revision)`;
 }
 
-function changeWithReachText(tables: Tables): string {
+function changeWithReachText(tables: Tables, change: string): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
-  return `with ${changed(tables)}, ${shortened(tables)},
+  return `with ${change},
      noted as (${noted(tables, 'changed', '$10')}),
      seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
        and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),
