@@ -103,9 +103,9 @@ export {
   type SagaDescription,
   type StateOf,
   Step,
-  type StepOptions,
   type StepResult,
 } from './saga/saga.decorators.js';
+export type { StepOptions } from './saga/step-options.js';
 export { createSagaContext, type KeysFor, SagaContext, type SagaContextFields } from './saga/saga-context.js';
 export {
   defineSaga,
