@@ -57,7 +57,6 @@ async function opened({ migrate, retry = RETRY }: { readonly migrate?: boolean; 
       },
       { retry: false },
     );
-  bus.saga(saga);
   open.unshift(() => bus.stop());
   return {
     bus,
@@ -65,7 +64,12 @@ async function opened({ migrate, retry = RETRY }: { readonly migrate?: boolean; 
     ledger,
     said,
     saga,
-    start: () => bus.start(),
+    // Sagas may be added when units of work have begun already.
+    start: async () => {
+      await bus.open();
+      bus.saga(saga);
+      await bus.start();
+    },
     ends: async (id: string, fails: Order['fails'] = 'never') => bus.sagas.result((await bus.sagas.start(saga, { id, fails }, { id })).id),
     booked: async () => ((await ledger.query('select text from booked order by n')) as { text: string }[]).map(({ text }) => text),
   };

@@ -39,7 +39,7 @@ export interface HousekeeperContext {
   readonly retentionMs: number;
   readonly undoRetentionMs: number;
   /** DataSources besides the store's in which steps of sagas run. */
-  readonly stepDataSources: readonly string[];
+  readonly stepDataSources: () => readonly string[];
   readonly scheduler: Scheduler;
   readonly logger: Logger;
   /** Rows were moved into the log. */
@@ -151,7 +151,7 @@ export class Housekeeper {
     const sagas = await this.context.store.sagas.operations.trim(SAGAS_KEPT_MS, SAGAS_TRIM_BATCH);
     const undoable = await this.context.store.choreography.trim(this.context.undoRetentionMs, CHOREOGRAPHY_TRIM_BATCH);
     const branches = await this.context.store.branches.operations.trim(this.context.retentionMs, BRANCHES_TRIM_BATCH);
-    const guards = await this.context.store.stepGuards.trim(this.context.stepDataSources, STEP_GUARDS_KEPT_MS, STEP_GUARDS_TRIM_BATCH);
+    const guards = await this.context.store.stepGuards.trim(this.context.stepDataSources(), STEP_GUARDS_KEPT_MS, STEP_GUARDS_TRIM_BATCH);
     const isMore =
       guards === STEP_GUARDS_TRIM_BATCH ||
       undoable === CHOREOGRAPHY_TRIM_BATCH ||

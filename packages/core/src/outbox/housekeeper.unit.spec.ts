@@ -41,7 +41,7 @@ async function trimmed(part: 'replies' | 'choreography', left: number[]): Promis
     service: 'shop',
     nodeId: 'one',
     retentionMs: 1,
-    stepDataSources: ['ledger'],
+    stepDataSources: () => ['ledger'],
     undoRetentionMs: 90,
     scheduler: time,
     logger: silentLogger,

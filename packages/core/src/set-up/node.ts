@@ -263,7 +263,6 @@ export class Node {
     if (found < wanted && !settings.migrate) throw hfError('HF_SCHEMA_BEHIND', { found, needed: wanted });
     if (found < wanted) await store.schema.migrate();
     await haveLanes(store, settings);
-    await haveStepGuards(store, this.assembly);
     await store.ready();
     this.housekeeper = this.housekeeperOf(store);
     await this.housekeeper.join();
@@ -318,14 +317,14 @@ export class Node {
       this.relays.nudge();
     };
     const { service, retentionMs, undoRetentionMs } = settings;
-    const dataSources = stepDataSources(this.assembly.sagaRegister);
-    const kept = { retentionMs, undoRetentionMs, stepDataSources: dataSources };
+    const kept = { retentionMs, undoRetentionMs, stepDataSources: () => stepDataSources(this.assembly.sagaRegister) };
     return new Housekeeper({ store, service, nodeId, ...kept, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
+    await haveStepGuards(store, assembly);
     await Promise.all([tellUnserved(store, assembly), tellUnservedBranches(store, assembly)]);
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
     const { all, further } = assembly.transports;

@@ -93,7 +93,8 @@ export function stepDataSources(register: SagaRegister): readonly string[] {
 
 /** Sees to it that the DataSources of steps have a table for guard rows. @throws HF_SAGA_STEP_TABLE where it is made by hand, and is not there */
 export async function haveStepGuards({ stepGuards }: Store, { sagaRegister, settings }: Assembly): Promise<void> {
-  const missing = await stepGuards.without(stepDataSources(sagaRegister));
+  const wanted = stepDataSources(sagaRegister);
+  const missing = wanted.length === 0 ? [] : await stepGuards.without(wanted);
   const [dataSource] = missing;
   if (dataSource === undefined) return;
   if (!settings.migrate) throw hfError('HF_SAGA_STEP_TABLE', { dataSource });
