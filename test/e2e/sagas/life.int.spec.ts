@@ -137,8 +137,8 @@ it('the history of a saga that is tried again and again keeps its first hundred 
   const before = linesOf(await sagas.get('o1')).length;
   await shop.look(`insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
     select 'shop', 'o1', 'charge', 'undo-failed', n::text, now() from generate_series(1, 2000) n`);
-  // The failure after the next change is one with which it is looked at.
-  await shop.look(`update holdfast_saga set revision = 126 where id = 'o1'`);
+  // The failure after the next change is one of those with which it is looked at.
+  await shop.look(`update holdfast_saga set revision = 127 where id = 'o1'`);
   await sagas.retry('o1', BY);
   await until('the attempt', async () => linesOf(await sagas.get('o1')).filter((line) => line === 'charge parked').length === 2);
   const history = (await sagas.get('o1'))?.history ?? [];

@@ -15,8 +15,8 @@ const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
 
 /** Lines of a history that stay: where the instance comes from, and what became of it; between them lie attempts. */
 const HISTORY = { first: 100, last: 400 };
-/** Changes of an instance between two looks at how long its history has become. */
-const HISTORY_LOOK = 64;
+/** Of so many changes some are looked at, in a row: failures that come with every second change would never meet a single one. */
+const HISTORY_LOOK = { every: 64, some: 8 };
 
 /** In a shape that reads nothing of the history where it is not to be looked at: the change alone says that. */
 const shortened = ({ sagaHistory }: Tables) =>
@@ -24,7 +24,7 @@ const shortened = ({ sagaHistory }: Tables) =>
      select l.number from changed cross join lateral (
        select n.number, row_number() over (order by n.number) as place, count(*) over () as lines from ${sagaHistory} n
        where n.service = $1 and n.saga_id = changed.id) l
-     where changed.revision % ${HISTORY_LOOK} = 0 and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
+     where changed.revision % ${HISTORY_LOOK.every} < ${HISTORY_LOOK.some} and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
 
 /** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
 const isOpen = ({ saga }: Tables, id: string) =>
