@@ -133,6 +133,27 @@ describe('a step in another DataSource', () => {
     ]);
   });
 
+  it('is tried again when nobody knows whether it was committed there', async () => {
+    const { bus, ledger, start } = await opened();
+    await ledger.query('create table fuse (n int)');
+    await ledger.query(
+      `create function blow() returns trigger language plpgsql as 'begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); return null; end'`,
+    );
+    await ledger.query(
+      'create constraint trigger blow after insert on fuse deferrable initially deferred for each row execute function blow()',
+    );
+    const fragile = defineSaga<Order>('fragile', { version: 1 }).step(
+      'pay',
+      async ({ attempt }) => {
+        if (attempt === 1) await ledger.query('insert into fuse values (1)');
+      },
+      { dataSource: 'ledger', retry: RETRY },
+    );
+    bus.saga(fragile);
+    await start();
+    expect(await bus.sagas.result((await bus.sagas.start(fragile, { id: 'o1' }, { id: 'o1' })).id)).toMatchObject({ status: 'completed' });
+  });
+
   it('that takes too long is rolled back there before it counts as failed', async () => {
     const { bus, booked, ledger, start } = await opened();
     const slow = defineSaga<Order>('slow', { version: 1 }).step(

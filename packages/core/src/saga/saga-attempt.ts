@@ -228,9 +228,11 @@ export class SagaAttempts {
     const isUnsure = isUndoing && course.progress.done.find((done) => done.step === name)?.isUnsure === true;
     const isRepeat = saga.deaths > 0 || (entry?.attempts ?? 0) > 0;
     const guarded = { sagaId: saga.id, sagaNumber: saga.number, step: name, operation: isUndoing ? 'undo' : 'run' } as const;
-    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure, isRepeat }, async () =>
-      changesOf(course.state, await left()),
-    );
+    const run = async () => changesOf(course.state, await left());
+    // Whether it was committed is known by the next attempt, from its guard row.
+    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure, isRepeat }, run).catch((error: unknown) => {
+      throw reasonOf(error);
+    });
     failpoint('saga:after-step-elsewhere');
     return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
   }

@@ -28,7 +28,7 @@ export class PostgresStepGuardStore implements StepGuardStore {
     const isIt = 'service = $1 and saga_id = $2 and saga_number = $3::bigint and step = $4 and operation = $5';
     this.endStatement = prepared(
       `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity
-       where right(application_name, ${STEP_NAME}) = $1 and length(application_name) = $2::int and usename = current_user and pid <> pg_backend_pid()`,
+       where datname = current_database() and right(application_name, ${STEP_NAME}) = $1 and length(application_name) = $2::int and usename = current_user and pid <> pg_backend_pid()`,
     );
     this.enterStatement = prepared(
       `insert into ${stepGuard} (service, saga_id, saga_number, step, operation, mark)
