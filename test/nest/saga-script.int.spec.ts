@@ -88,7 +88,7 @@ it('a script that does not fit says what the saga does instead', async () => {
     'the command that the saga has sent',
   );
   await expect(given().ends('completed')).rejects.toThrow(
-    /the saga is completed was expected, and it is running at charge\nit waits for charge: the reply to card.charge\nit has sent card.charge {"orderId":"o-1","amount":20}\nhistory: started, /,
+    /the saga is completed was expected, and it is waiting at charge\nit waits for charge: the reply to card.charge\nit has sent card.charge {"orderId":"o-1","amount":20}\nhistory: started, /,
   );
   const refused = given().expect(new ChargeCard('o-1', 20)).refuse('card declined');
   await expect(refused.expect(new ShipParcel('o-1')).reply({ trackingCode: 'T1' }).ends('completed')).rejects.toThrow(

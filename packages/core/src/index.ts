@@ -104,9 +104,9 @@ export {
   type SagaDescription,
   type StateOf,
   Step,
-  type StepOptions,
   type StepResult,
 } from './saga/saga.decorators.js';
+export type { StepOptions } from './saga/step-options.js';
 export { createSagaContext, type KeysFor, SagaContext, type SagaContextFields } from './saga/saga-context.js';
 export {
   defineSaga,
@@ -124,13 +124,17 @@ export { begin as beginSaga, decide as decideSaga } from './saga/decide.js';
 export type { SagaArrival, SagaCommand, SagaDecision, SagaEvent, SagaMoment, SagaNote, SagaNoteEvent } from './saga/saga-event.js';
 export {
   type DoneStep,
+  type KeptSignal,
   nextMs as nextSagaMs,
+  type OpenBranch,
   type RequestWait,
   type SagaDirection,
   type SagaProgress,
+  type SagaStanding,
   type SagaStatus,
   type SagaWait,
   type SentRequest,
+  standingOf as sagaStandingOf,
   type StepAt,
   waitText,
 } from './saga/saga-progress.js';
@@ -168,6 +172,7 @@ export type {
 } from './saga/saga.store.port.js';
 export { SagaOperator } from './saga/saga-operator.js';
 export type { SagaRepair } from './saga/saga-repairs.js';
+export type { FoundStep, GuardedStep, NewStepGuard, StepGuardStore, StepMark } from './saga/step-guard.store.port.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
 export type { CompensationOptions } from './choreography/compensation-options.js';
 export type { Abort, ChoreographyStore, NewPart, PartOutcome } from './choreography/choreography.store.port.js';

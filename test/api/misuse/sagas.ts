@@ -174,7 +174,9 @@ async function startingTwoStates(): Promise<void> {
 defineSaga<State>('built', { version: 1 })
   .step('pay', async () => {}, { pivot: true, retry: 3 })
   // @ts-expect-error meant one of them: a pivot is never undone
-  .step('bill', async () => {}, { pivot: true, compensate: async () => {} });
+  .step('bill', async () => {}, { pivot: true, compensate: async () => {} })
+  // @ts-expect-error meant one of them: the point of no return is a commit of the saga
+  .step('book', async () => {}, { pivot: true, dataSource: 'ledger' });
 
 @Message('card.refund')
 class RefundCard extends Command {

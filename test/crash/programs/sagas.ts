@@ -9,16 +9,25 @@ interface Order {
 
 const RETRY = { attempts: 6, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
 
-/** A saga whose steps and compensations write one row of `effect` each, and whose last one fails where it is told to. */
-export function orderSaga(dataSource: DataSource): SagaBuilder<Order> {
-  const effect = (step: string) => async (saga: SagaContext<Order>) => {
+/**
+ * A saga whose steps and compensations write one row of `effect` each, and whose last one fails where it is told to. The second one does it in a
+ * transaction of its own DataSource, the ledger.
+ */
+export function orderSaga(dataSource: DataSource, ledger: DataSource): SagaBuilder<Order> {
+  const effectIn = (home: DataSource) => (step: string) => async (saga: SagaContext<Order>) => {
     const values = [step, saga.id, saga.attempt, process.pid];
-    await dataSource.query('insert into effect (subscription, message_id, attempt, pid) values ($1, $2, $3, $4)', values);
+    await home.query('insert into effect (subscription, message_id, attempt, pid) values ($1, $2, $3, $4)', values);
   };
+  const [effect, effectThere] = [effectIn(dataSource), effectIn(ledger)];
   const last = effect('ship');
   return defineSaga<Order>('order', { version: 1 })
     .step('reserve', effect('reserve'), { compensate: effect('release'), retry: RETRY, compensateRetry: RETRY })
-    .step('charge', effect('charge'), { compensate: effect('refund'), retry: RETRY, compensateRetry: RETRY })
+    .step('charge', effectThere('charge'), {
+      compensate: effectThere('refund'),
+      dataSource: 'ledger',
+      retry: RETRY,
+      compensateRetry: RETRY,
+    })
     .step(
       'ship',
       async (saga) => {

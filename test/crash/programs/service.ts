@@ -26,12 +26,14 @@ const options = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as ProgramOptions;
 
 async function main(): Promise<void> {
   const { url, poolSize = 10, lanes, service = 'crash', retentionMs, stopTimeoutMs } = options;
-  const dataSource = await new DataSource({ type: 'postgres', url, poolSize, extra: { connectionTimeoutMillis: 10_000 } }).initialize();
+  const open = () => new DataSource({ type: 'postgres', url, poolSize, extra: { connectionTimeoutMillis: 10_000 } }).initialize();
+  const dataSource = await open();
+  const ledger = options.hasSagas ? await open() : undefined;
   const bus = new Holdfast(
     {
       service,
       ...(await carriersOf(options)),
-      store: typeorm({ dataSource, lanes }),
+      store: typeorm({ dataSource: { default: dataSource, ...(ledger && { ledger }) }, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
     },
@@ -45,7 +47,7 @@ async function main(): Promise<void> {
     );
   }
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
-  const saga = orderSaga(dataSource);
+  const saga = orderSaga(dataSource, ledger ?? dataSource);
   if (options.hasSagas) bus.saga(saga);
   const selling = sellingSaga(dataSource);
   if (options.selling === 'shop') bus.saga(selling);

@@ -14,6 +14,7 @@ export interface SagaDeath {
 
 export const SAGA_DEATHS: readonly SagaDeath[] = [
   { at: 'saga:after-lock', hit: 5 },
+  { at: 'saga:after-step-elsewhere', hit: 2 },
   { at: 'saga:after-call', hit: 5 },
   { at: 'unit:before-commit', hit: 14 },
   { at: 'unit:after-commit', hit: 14 },

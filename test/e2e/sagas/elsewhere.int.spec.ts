@@ -246,6 +246,27 @@ describe('a step that waits for a message', () => {
   });
 });
 
+it('of two messages that a step waited for the one that came second is there for the next step that waits for it', async () => {
+  const { process, sagas, start } = await seller(() =>
+    trip({ signals: [Confirmed] })
+      .step('wait', async (saga) => saga.firstOf(...['a', 'b'].map((key) => saga.waitFor(Confirmed, { key, timeout: '1m' }))))
+      .step('rest', async (saga) => saga.sleep(1))
+      .step('again', async (saga) => saga.waitFor(Confirmed, { key: 'b', timeout: '1m', into: 'confirmed' })),
+  );
+  await start('o1');
+  await until('it waits', async () => (await sagas.get('o1'))?.status === 'waiting');
+  // While somebody has the saga nobody looks at what has come for it.
+  const runner = process.dataSource.createQueryRunner();
+  await runner.startTransaction();
+  await runner.query(`select from holdfast_saga for update`);
+  for (const key of ['a', 'b']) await process.bus.bus.publish(new Confirmed(key, 'Elm Street'), { key });
+  await until('both have come', async () => (await shop.look('select from holdfast_saga_event')).length === 2);
+  await runner.commitTransaction();
+  await runner.release();
+  const outcome = await sagas.result('o1');
+  expect(outcome).toMatchObject({ status: 'completed', state: { confirmed: { orderId: 'b' } } });
+});
+
 it('a step that asks for something and does not return it fails, and nothing was asked', async () => {
   const { sagas, start } = await seller(() =>
     trip().step('charge', async (saga) => void saga.request(new Charge(saga.id)), { retry: false }),

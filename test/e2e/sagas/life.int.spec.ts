@@ -131,6 +131,26 @@ describe('a saga of local steps', () => {
   });
 });
 
+it('the history of a saga that is tried again and again keeps its first hundred and its last four hundred lines', async () => {
+  const { sagas, started } = await running({ ship: 2, refund: 3 });
+  await sagas.result(await started('o1'));
+  const before = linesOf(await sagas.get('o1')).length;
+  await shop.look(`insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
+    select 'shop', 'o1', 'charge', 'undo-failed', n::text, now() from generate_series(1, 2000) n`);
+  // The failure after the next change is one of those with which it is looked at.
+  await shop.look(`update holdfast_saga set revision = 127 where id = 'o1'`);
+  await sagas.retry('o1', BY);
+  await until('the attempt', async () => linesOf(await sagas.get('o1')).filter((line) => line === 'charge parked').length === 2);
+  const history = (await sagas.get('o1'))?.history ?? [];
+  const details = history
+    .filter(({ event, detail }) => event === 'undo-failed' && /^\d+$/.test(detail ?? ''))
+    .map(({ detail }) => Number(detail));
+  expect(linesOf({ history } as never).slice(0, 2)).toEqual(['started', 'reserve done']);
+  expect(details.filter((n) => n <= 1000).at(-1)).toBe(100 - before);
+  expect(details.filter((n) => n > 1000)[0]).toBe(1602);
+  expect(linesOf({ history } as never).slice(-3)).toEqual(['charge retried', 'charge undo-failed', 'charge parked']);
+});
+
 describe('a step of a saga', () => {
   const one = (
     run: (saga: SagaContext<Order>) => Promise<void>,
@@ -262,5 +282,16 @@ describe('the time of a saga', () => {
     const { bus } = await shop.open((opening) => void opening.bus.saga(saga));
     const outcome = await bus.sagas.result((await bus.sagas.start(saga, { id: 'o1' }, { id: 'o1' })).id);
     expect(outcome).toMatchObject({ status, failure: { step: 'b', code: 'HF_SAGA_TIMEOUT' } });
+  });
+
+  it('is up for a branch: what it sleeps for is waited for no more, and the saga turns back', async () => {
+    const saga = defineSaga<Order>('branches', { version: 1 })
+      .step('pack', async () => {}, { compensate: async () => {} })
+      .step('charge', async () => {}, { branchTimeout: 400 })
+      .step('rest', async (context) => context.sleep('1h'))
+      .step('wrap', async () => {}, { after: 'pack' });
+    const { bus } = await shop.open((opening) => void opening.bus.saga(saga));
+    const outcome = await bus.sagas.result((await bus.sagas.start(saga, { id: 'o1' }, { id: 'o1' })).id);
+    expect(outcome).toMatchObject({ status: 'compensated', failure: { step: 'rest', code: 'HF_SAGA_BRANCH_TIMEOUT' } });
   });
 });

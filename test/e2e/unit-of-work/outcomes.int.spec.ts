@@ -199,6 +199,19 @@ describe('COMMIT', () => {
     expect(await units.accounts()).toEqual(['a', 'last']);
   });
 
+  it('takes several that are prepared under one name with it, also when the server knows the name', async () => {
+    const insertion = { name: 'insertion', text: 'insert into account (id) values ($1)' };
+    for (const ids of [
+      ['a', 'b'],
+      ['c', 'd', 'e'],
+    ])
+      await units.engine.run(async () => {
+        const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;
+        for (const id of ids) await transaction.runLast({ ...insertion, values: [id] });
+      });
+    expect(await units.accounts()).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+
   it('is not sent when what is to be run last fails', async () => {
     const unit = units.engine.run(async () => {
       const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;

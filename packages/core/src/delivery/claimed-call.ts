@@ -7,7 +7,7 @@ import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memor
 import { isStepRequest } from '../participant/undo-rules.js';
 import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { failpoint } from '../testing/failpoints.js';
-import { FRAMEWORK_UNIT } from './framework-unit.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { type Answering, type CallOfMessage, DONE } from './answering.js';
 import { Renewal } from './kept-lease.js';
 import type { PipelineContext } from './pipeline-context.js';

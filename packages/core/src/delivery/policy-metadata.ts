@@ -1,7 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import type { Command, MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
-import type { StepOptions } from '../saga/saga.decorators.js';
+import type { StepOptions } from '../saga/step-options.js';
 import type { TryConfirmCancelOptions } from '../try-confirm-cancel/try-definition.js';
 import type { UnitOptions } from '../unit-of-work/unit-of-work.js';
 import type { IdempotentOptions, RetryOptions } from './policies.js';

@@ -23,6 +23,9 @@ const DECISIONS_TRIM_BATCH = 5000;
 /** A start under the id of a saga that ended is recognised for so long. */
 const SAGAS_KEPT_MS = 30 * 86_400_000;
 const SAGAS_TRIM_BATCH = 1000;
+/** Whoever repeats or undoes a step in another DataSource asks within moments; a saga that is parked there may take a person as long. */
+const STEP_GUARDS_KEPT_MS = 90 * 86_400_000;
+const STEP_GUARDS_TRIM_BATCH = 1000;
 const CHOREOGRAPHY_TRIM_BATCH = 1000;
 const BRANCHES_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
@@ -35,6 +38,8 @@ export interface HousekeeperContext {
   readonly nodeId: string;
   readonly retentionMs: number;
   readonly undoRetentionMs: number;
+  /** DataSources besides the store's in which steps of sagas run. */
+  readonly stepDataSources: () => readonly string[];
   readonly scheduler: Scheduler;
   readonly logger: Logger;
   /** Rows were moved into the log. */
@@ -146,7 +151,9 @@ export class Housekeeper {
     const sagas = await this.context.store.sagas.operations.trim(SAGAS_KEPT_MS, SAGAS_TRIM_BATCH);
     const undoable = await this.context.store.choreography.trim(this.context.undoRetentionMs, CHOREOGRAPHY_TRIM_BATCH);
     const branches = await this.context.store.branches.operations.trim(this.context.retentionMs, BRANCHES_TRIM_BATCH);
+    const guards = await this.context.store.stepGuards.trim(this.context.stepDataSources(), STEP_GUARDS_KEPT_MS, STEP_GUARDS_TRIM_BATCH);
     const isMore =
+      guards === STEP_GUARDS_TRIM_BATCH ||
       undoable === CHOREOGRAPHY_TRIM_BATCH ||
       branches === BRANCHES_TRIM_BATCH ||
       sagas === SAGAS_TRIM_BATCH ||

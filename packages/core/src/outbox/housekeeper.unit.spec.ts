@@ -21,6 +21,7 @@ function storeWith(parts: object): Store {
     sagas: { operations: { trim: nothing } },
     branches: { operations: { trim: nothing } },
     choreography: { trim: nothing },
+    stepGuards: { trim: nothing },
     replies: { trim: nothing },
     ...parts,
   } as unknown as Store;
@@ -40,6 +41,7 @@ async function trimmed(part: 'replies' | 'choreography', left: number[]): Promis
     service: 'shop',
     nodeId: 'one',
     retentionMs: 1,
+    stepDataSources: () => ['ledger'],
     undoRetentionMs: 90,
     scheduler: time,
     logger: silentLogger,

@@ -1,5 +1,4 @@
 import type { CallOfMessage } from '../delivery/answering.js';
-import { FRAMEWORK_UNIT } from '../delivery/framework-unit.js';
 import type { ReadableMessage } from '../delivery/opened-message.js';
 import type { PipelineContext } from '../delivery/pipeline-context.js';
 import type { Subscription } from '../delivery/subscription.js';
@@ -8,6 +7,7 @@ import type { RememberedRequest } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { decideUndo, requestAgeMsOf } from './undo-rules.js';
 import type { UndoneStep } from './undone-step.js';
 

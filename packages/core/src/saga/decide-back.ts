@@ -2,19 +2,28 @@ import type { SagaFailure } from './saga-definition.js';
 import type { SagaDraft } from './saga-draft.js';
 import { isPastPivot, requestOf, sentRequest, type StepAt } from './saga-progress.js';
 
-/** Somebody wants it undone, or its time is over. A compensation goes on as it is, and behind the pivot nothing can be undone. */
+/** Somebody wants it undone. A compensation goes on as it is, and behind the pivot nothing can be undone. */
 export function cancelled(draft: SagaDraft, failure: SagaFailure): void {
   if (draft.status !== 'running' || isPastPivot(draft.definition, draft.decision.progress)) return;
   turnBack(draft, failure);
 }
 
+/** Its time is over: back, or where there is no way back, to a person. */
+export function outOfTime(draft: SagaDraft, failure: SagaFailure): void {
+  if (draft.status !== 'running') return;
+  if (isPastPivot(draft.definition, draft.decision.progress)) draft.park(undefined, failure);
+  else turnBack(draft, failure);
+}
+
 /**
- * The saga turns back. What was asked for elsewhere and not answered may have been done, and is undone as if it were: the other end knows. Where the
+ * The saga turns back. What was asked for elsewhere and not answered may have been done, and is undone as if it were: the other end knows,
+ * and so does another DataSource. Where the
  * other end does not know of that, and where a child is at work, their answer is waited for.
  */
 export function turnBack(draft: SagaDraft, failure: SagaFailure): void {
   draft.free();
   draft.status = 'compensating';
+  draft.branches = [];
   draft.failure = failure;
   draft.note(failure.step, 'turned-back', failure.message);
   // The one that failed comes last, so that it is the first to be undone.
@@ -33,6 +42,8 @@ function turnBackAt(draft: SagaDraft, entry: StepAt): void {
   } else {
     draft.remove(entry);
     if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: sentRequest(entry, false) }];
+    // An attempt may be committed there whose process died before it could say so here.
+    else if (draft.stepOf(entry).dataSource !== undefined) draft.done = [...draft.done, { step: entry.step, isUnsure: true }];
   }
 }
 

@@ -276,6 +276,19 @@ describe('a step that waits', () => {
     both().after(300).expect('run ship');
   });
 
+  it('has at once what came for the saga when another one waited for the first of several', () => {
+    const later = sagaOf({ wait: ONCE, check: ONCE, ship: ONCE, bill: ONCE });
+    const came = (key: string, value: number): SagaEvent => ({ kind: 'signalled', type: 'paid', key, value });
+    const other = { ...signal, key: 'o-2', untilMs: undefined };
+    const waits = (step: string, ...all: (typeof signal | typeof other)[]): SagaEvent => ({ kind: 'waits', step, waits: all });
+    const script = given(later).when(waits('wait', signal, other), came('o-1', 1), came('o-2', 2), came('o-2', 3), done);
+    expect(script.progress.kept).toEqual([{ type: 'paid', key: 'o-2', value: 3 }]);
+    script.when(waits('ship', other)).expect('run bill');
+    expect([script.state, script.progress.kept]).toEqual([{ paid: 3 }, undefined]);
+    // Once: the next one waits for another.
+    script.when(waits('bill', other)).isAt('bill');
+  });
+
   it('is left when the saga is cancelled', () => {
     waiting({ kind: 'time', untilMs: 100 })
       .when({ kind: 'cancelled', error: new Error('by ann') })
@@ -311,4 +324,25 @@ describe('a step that starts another saga', () => {
 it('the same moment decides the same, whatever was decided before', () => {
   const moment = { progress: given(DIAMOND).when(done).progress, event: { kind: 'time' } } satisfies SagaMoment;
   expect(given(DIAMOND).when(done).progress).toEqual(moment.progress);
+});
+
+describe('a step that runs in another DataSource', () => {
+  const elsewhere = { ...UNDONE, dataSource: 'ledger' };
+  const definition = sagaOf({ reserve: UNDONE, pay: elsewhere, ship: ONCE });
+
+  it('may be done when it fails for good, and is undone as if it were: the other one knows', () => {
+    const script = given(definition).when(done, failed()).expect('undo pay');
+    expect(script.progress.done).toEqual([{ step: 'reserve' }, { step: 'pay', isUnsure: true }]);
+    script.when(done).expect('undo reserve');
+  });
+
+  it('may be done when the saga turns back for another reason', () => {
+    const forked = sagaOf({ reserve: UNDONE, pay: { ...elsewhere, after: 'reserve' }, check: { ...ONCE, after: 'reserve' } });
+    given(forked).when(done, of('check', declined)).expect('undo pay');
+  });
+
+  it('is known to be done once the saga is committed behind it', () => {
+    const script = given(definition).when(done, done, failed()).expect('undo pay');
+    expect(script.progress.done.at(-1)).toEqual({ step: 'pay' });
+  });
 });

@@ -2,10 +2,11 @@ import { hfError } from '../errors/catalogue.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import { decideRetry, type FailedAttempt, type RetryDecision, type RetryPolicy, retryPolicy } from '../delivery/retry-policy.js';
 import type { Random } from '../time/random.js';
+import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
-import { isPastPivot, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
+import { isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
 
 const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
@@ -23,6 +24,7 @@ export function openNext(draft: SagaDraft): void {
       givenUp(draft, draft.find(name) as StepAt, error);
       return;
     }
+    openBranch(draft, name);
     if (isWanted) {
       draft.begin(name, 'running');
       continue;
@@ -31,6 +33,7 @@ export function openNext(draft: SagaDraft): void {
     draft.leftOut = [...draft.leftOut, name];
     draft.note(name, 'left-out');
   }
+  closeBranches(draft);
   if (draft.at.length === 0) draft.end('completed');
 }
 
@@ -86,6 +89,7 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
   const entries = draft.at.filter(({ waits }) => waits?.some(isMeant));
   if (entries.length === 0 && (event.kind === 'answered' || (event.kind === 'refused' && event.isDefinite)))
     settled(draft, event.id, event.kind);
+  if (entries.length === 0 && event.kind === 'signalled') keepSignal(draft, event);
   for (const entry of entries) {
     const wait = entry.waits?.find(isMeant) as SagaWait;
     const failure = failureIn(event);
@@ -101,7 +105,21 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
   }
 }
 
-/** What waited until now: it is done when it waited for the time, and has failed when it waited for something else. */
+/** Of several that a step waited for the first one ended it, and the others have come too. */
+function keepSignal(draft: SagaDraft, { type, key, value }: KeptSignal): void {
+  draft.kept = [...draft.kept.filter((one) => one.type !== type || one.key !== key), { type, key, value }];
+}
+
+/** What a step begins to wait for may be there already. */
+export function takeKept(draft: SagaDraft, waits: readonly SagaWait[]): void {
+  const isMeant = ({ type, key }: KeptSignal) => waits.some((wait) => wait.kind === 'signal' && wait.type === type && wait.key === key);
+  const found = draft.kept.find(isMeant);
+  if (found === undefined) return;
+  draft.kept = draft.kept.filter((one) => one !== found);
+  answered(draft, { kind: 'signalled', ...found });
+}
+
+/** What waited until now: it is done when it waited for the time, and has failed when it waited for something else. So has a branch that took too long. */
 export function timeIsUp(draft: SagaDraft): void {
   const { nowMs } = draft.given;
   for (const entry of draft.at) {
@@ -120,6 +138,7 @@ export function timeIsUp(draft: SagaDraft): void {
         hfError('HF_SAGA_WAIT_TIMEOUT', { ...about, type: wait.type, key: wait.key }),
       );
   }
+  branchTimesAreUp(draft);
 }
 
 /** On the way back nothing is asked for again: whoever was asked answers, or a person looks. */

@@ -1,8 +1,8 @@
 import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { Random } from '../time/random.js';
-import { cancelled, takeBack } from './decide-back.js';
-import { answered, failed, finish, givenUp, openNext, timeIsUp } from './decide-steps.js';
+import { cancelled, outOfTime, takeBack } from './decide-back.js';
+import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from './decide-steps.js';
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
@@ -86,7 +86,8 @@ function whileAtWork(draft: SagaDraft, event: SagaEvent): void {
       timeIsUp(draft);
       break;
     case 'timed-out':
-      timedOut(draft, event.error);
+      // What is being undone takes as long as it takes.
+      outOfTime(draft, failureAt(draft.at[0], event.error));
       break;
     case 'cancelled':
       cancelled(draft, failureAt(draft.at[0], event.error));
@@ -109,19 +110,12 @@ function called(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'done' | 'wa
     const isKept = before !== undefined && !event.waits.some((wait) => wait.kind === 'request');
     draft.change(entry, { callMs: undefined, waits: isKept ? [...event.waits, { ...before, untilMs: undefined }] : event.waits });
     draft.note(entry.step, 'waiting', event.waits.map(waitText).join(' or '));
+    takeKept(draft, event.waits);
   }
 }
 
 function unlocked(draft: SagaDraft): void {
   if (draft.lock?.isHeld === false) draft.lock = { ...draft.lock, isHeld: true };
-}
-
-/** What is being undone takes as long as it takes. */
-function timedOut(draft: SagaDraft, error: unknown): void {
-  if (draft.status !== 'running') return;
-  const failure = failureAt(draft.at[0], error);
-  if (isPastPivot(draft.definition, draft.decision.progress)) draft.park(undefined, failure);
-  else cancelled(draft, failure);
 }
 
 function stuck(draft: SagaDraft, error: unknown): void {

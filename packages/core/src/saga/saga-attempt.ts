@@ -18,7 +18,9 @@ import type { RunnableSaga, SagaCall } from './saga-plan.js';
 import { requestOf, type SagaWait, type SentRequest, type StepAt } from './saga-progress.js';
 import { inSaga } from './saga-scope.js';
 import { decodeState, encodeState } from './saga-state.js';
+import { changesOf, withChanges } from './state-changes.js';
 import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
+import type { StepsElsewhere } from './steps-elsewhere.js';
 import type { LockedSaga, SagaStore, StoredSaga } from './saga.store.port.js';
 
 /** Beyond the time-out of a step, for its rollback, its failure and the commit: then the unit is broken off, whatever its statements wait for. */
@@ -40,6 +42,8 @@ export interface SagaAttemptParts {
   /** Undefined for a definition this process does not have. */
   readonly sagaOf: (saga: string, version: number) => RunnableSaga | undefined;
   readonly asking: SagaAsking;
+  /** Where no step has another DataSource it is not needed. */
+  readonly elsewhere?: StepsElsewhere;
   /** Other instances may have something to do. */
   readonly nudge: () => void;
   /** The longest of all steps. */
@@ -193,12 +197,44 @@ export class SagaAttempts {
       signals: runnable.definition.signals,
     });
     let waits: readonly SagaWait[] | undefined;
-    await call.run(async () => {
+    const method = async () => {
       const returned = await inSaga(saga.id, () => run(context as never));
-      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: step.name });
-      if (returned instanceof StepOutcome) waits = await this.ask(begun, course, askedBy(returned));
-    });
+      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: name });
+      if (!(returned instanceof StepOutcome)) return;
+      if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, step: name, dataSource: step.dataSource });
+      waits = await this.ask(begun, course, askedBy(returned));
+    };
+    if (step.dataSource !== undefined) {
+      const left = async () => {
+        await call.run(method);
+        return encodeState(context.state, owner);
+      };
+      return { state: await this.callElsewhere(begun, course, { step, dataSource: step.dataSource, left }), waits };
+    }
+    await call.run(method);
     return { state: encodeState(context.state, owner), waits };
+  }
+
+  /** Runs a step in its own DataSource; the state of the saga with what it has left there. */
+  private async callElsewhere(
+    { saga, entry }: Begun,
+    course: SagaCourse,
+    { step, dataSource, left }: { readonly step: SagaStepDefinition; readonly dataSource: string; readonly left: () => Promise<string> },
+  ): Promise<string> {
+    const { elsewhere } = this.parts;
+    if (elsewhere === undefined) throw hfError('HF_INVARIANT', { fact: `nothing runs steps in ${dataSource}` });
+    const { name, timeoutMs } = step;
+    const isUndoing = entry?.way === 'compensating';
+    const isUnsure = isUndoing && course.progress.done.find((done) => done.step === name)?.isUnsure === true;
+    const isRepeat = saga.deaths > 0 || (entry?.attempts ?? 0) > 0;
+    const guarded = { sagaId: saga.id, sagaNumber: saga.number, step: name, operation: isUndoing ? 'undo' : 'run' } as const;
+    const run = async () => changesOf(course.state, await left());
+    // Whether it was committed is known by the next attempt, from its guard row.
+    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure, isRepeat }, run).catch((error: unknown) => {
+      throw reasonOf(error);
+    });
+    failpoint('saga:after-step-elsewhere');
+    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
   }
 
   /** Does what a step asks for, in its unit; what it waits for from now on. */

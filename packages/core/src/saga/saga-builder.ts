@@ -17,6 +17,10 @@ export interface SagaStepBasics<State = never> {
   when?: (state: State) => boolean;
   /** For one attempt, of the step or of its compensation; default '30s'. */
   timeout?: Duration;
+  /** For the branch that begins with it: the step and those that wait for nothing but steps of the branch; default: none. */
+  branchTimeout?: Duration;
+  /** Name of the DataSource whose transaction it and `compensate` run in, as `dataSource` of `@Step`; default: the store's first. */
+  dataSource?: string;
   /** Attempts of the step; default 5. */
   retry?: number | false | RetryOptions;
 }
@@ -34,6 +38,7 @@ export interface UndoableStepOptions<State> extends SagaStepBasics<State> {
 export interface PivotStepOptions<State = never> extends SagaStepBasics<State> {
   /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one. */
   pivot: true;
+  dataSource?: never;
   compensate?: never;
   compensateRetry?: never;
 }
@@ -58,6 +63,8 @@ export class SagaBuilder<State> {
       when,
       compensate,
       timeout,
+      branchTimeout,
+      dataSource,
       pivot = false,
       retry,
       compensateRetry,
@@ -70,6 +77,8 @@ export class SagaBuilder<State> {
       compensation: compensate && { name: `${name}:compensate`, run: compensate as SagaCall },
       isPivot: pivot,
       timeout,
+      branchTimeout,
+      dataSource,
       retry,
       compensationRetry: compensateRetry,
     });

@@ -49,6 +49,8 @@ export function planOfInstance(instance: object, problem: (text: string) => void
       compensation: compensate === undefined ? undefined : { name: compensate, run: calling(compensate) },
       isPivot: metadata.step?.pivot === true,
       timeout: metadata.step?.timeout,
+      branchTimeout: metadata.step?.branchTimeout,
+      dataSource: metadata.step?.dataSource,
       retry,
       compensationRetry: compensate === undefined ? undefined : retries.get(compensate),
     };

@@ -23,6 +23,10 @@ export interface SagaStepDefinition {
   readonly isPivot: boolean;
   /** For one attempt, of the step or of its compensation, with the reply it asked for. */
   readonly timeoutMs: number;
+  /** For the branch that begins with it; undefined: as long as it takes. */
+  readonly branchTimeoutMs: number | undefined;
+  /** Where it runs, and what undoes it; undefined: where the saga is kept. */
+  readonly dataSource: string | undefined;
   readonly retry: RetryPolicy;
   readonly compensationRetry: RetryPolicy;
 }
@@ -46,15 +50,23 @@ const OUTLINE_LENGTH = 400;
 /** What instances are tied to, for people and for comparing: steps in their order, what undoes them, and the pivot. A long one ends in a hash. */
 export function outlineOf({ steps }: SagaDefinition): string {
   const text = steps
-    .map(({ name, after, when, compensation, isPivot }, at) => {
+    .map(({ name, after, when, compensation, isPivot, dataSource }, at) => {
       const isNext = after.length === 1 && after[0] === steps[at - 1]?.name;
       const place = isNext || (at === 0 && after.length === 0) ? '' : ` after ${after.join(' and ') || 'nothing'}`;
       const undo = compensation === undefined ? '' : ` (undone by ${compensation})`;
-      return `${name}${place}${when === undefined ? '' : ' (conditional)'}${undo}${isPivot ? ' (pivot)' : ''}`;
+      const home = dataSource === undefined ? '' : ` (in ${dataSource})`;
+      return `${name}${place}${when === undefined ? '' : ' (conditional)'}${undo}${isPivot ? ' (pivot)' : ''}${home}`;
     })
     .join(', ');
   if (text.length <= OUTLINE_LENGTH) return text;
   return `${text.slice(0, OUTLINE_LENGTH - 20)}… ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+}
+
+/** Steps of the branch that begins with `first`: itself, and those that wait for nothing but steps of the branch. */
+export function branchOf({ steps }: SagaDefinition, first: string): ReadonlySet<string> {
+  const branch = new Set([first]);
+  for (const { name, after } of steps) if (after.length > 0 && after.every((before) => branch.has(before))) branch.add(name);
+  return branch;
 }
 
 /** The step of this name, if the definition has it. */

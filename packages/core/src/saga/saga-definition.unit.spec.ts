@@ -20,7 +20,7 @@ class OrderSaga {
   async reserve(_saga: Context): Promise<void> {}
   @Retry(7)
   async release(_saga: Context): Promise<void> {}
-  @Step({ after: 'pay' })
+  @Step({ after: 'pay', branchTimeout: '10m' })
   async ship(_saga: Context): Promise<void> {}
 }
 
@@ -35,10 +35,10 @@ it('a saga is read from its decorators, its steps in the order that after says',
   const register = new SagaRegister((text) => expect(text).toBe('no problem'));
   register.add(new OrderSaga());
   const { definition } = register.of(OrderSaga);
-  const steps = definition.steps.map(({ name, compensation, isPivot, timeoutMs, retry, compensationRetry }) =>
-    [name, compensation, isPivot, timeoutMs, retry.attempts, compensationRetry.attempts].join(' '),
+  const steps = definition.steps.map(({ name, compensation, isPivot, timeoutMs, branchTimeoutMs, retry, compensationRetry }) =>
+    [name, compensation, isPivot, timeoutMs, branchTimeoutMs, retry.attempts, compensationRetry.attempts].join(' '),
   );
-  expect(steps).toEqual(['reserve release false 30000 3 7', 'pay  true 5000 5 5', 'ship  false 30000 5 5']);
+  expect(steps).toEqual(['reserve release false 30000  3 7', 'pay  true 5000  5 5', 'ship  false 30000 600000 5 5']);
   expect(definition).toMatchObject({ name: 'order', version: 2, timeoutMs: 3_600_000 });
 });
 
@@ -118,9 +118,18 @@ describe('what is wrong with a saga is told all together', () => {
     const saga = defineSaga('', { version: 1.5, timeout: 'soon' as never })
       .step('a', run, { pivot: true, compensate: run as never })
       .step('a', run, { pivot: true, timeout: -1 })
-      .step('b', run, { retry: 0 });
+      .step('b', run, { retry: 0, branchTimeout: 'later' as never });
     const [said] = [problemsOf(saga).join('\n')];
-    for (const text of ['its name is not usable', '1.5', 'two steps a', '2 pivots, a and a', 'soon', '-1', 'attempts is 0'])
+    for (const text of [
+      'its name is not usable',
+      '1.5',
+      'two steps a',
+      '2 pivots, a and a',
+      'soon',
+      '-1',
+      'branchTimeout is not a length of time: later',
+      'attempts is 0',
+    ])
       expect(said).toContain(text);
     const after = defineSaga('s', { version: 1 }).step('a', run, { pivot: true }).step('b', run, { compensate: run });
     expect(problemsOf(after)).toEqual([
@@ -129,6 +138,25 @@ describe('what is wrong with a saga is told all together', () => {
     expect(() => after.definition).toThrow('the step b comes after the pivot a');
     const beside = defineSaga('s', { version: 1 }).step('a', run).step('b', run, { pivot: true }).step('c', run, { after: 'a' });
     expect(problemsOf(beside)).toEqual([expect.stringContaining('the step c runs beside the pivot b')]);
+  });
+
+  it('in DataSources', () => {
+    const run = () => undefined;
+    const problems: string[] = [];
+    const register = new SagaRegister((text) => problems.push(text));
+    const saga = defineSaga('s', { version: 1 })
+      .step('a', run, { dataSource: 'default' })
+      .step('b', run, { dataSource: 'ledger' })
+      .step('c', run, { dataSource: 'nowhere' })
+      .step('d', run, { dataSource: 'ledger', pivot: true } as never);
+    register.add(saga, undefined, ['default', 'ledger']);
+    expect(problems).toEqual([
+      expect.stringContaining("the step c runs in nowhere, which is none of the store's DataSources: default, ledger"),
+      expect.stringContaining('the pivot d runs in ledger'),
+    ]);
+    // Where the saga is kept is no other one; where another one is, an instance is tied to it.
+    expect(register.definitions[0]?.steps.map(({ dataSource }) => dataSource)).toEqual([undefined, 'ledger', 'nowhere', 'ledger']);
+    expect(register.outlines[0]?.outline).toBe('a, b (in ledger), c (in nowhere), d (pivot) (in ledger)');
   });
 
   it('when two have one name and one version', () => {

@@ -1,7 +1,7 @@
 import type { Random } from '../time/random.js';
 import type { SagaCommand, SagaDecision, SagaNote, SagaNoteEvent } from './saga-event.js';
 import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
-import type { DoneStep, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
+import type { DoneStep, KeptSignal, OpenBranch, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
 
 /** What a decision is made with besides the progress. */
 export interface SagaGiven {
@@ -16,6 +16,8 @@ export class SagaDraft {
   at: readonly StepAt[];
   done: readonly DoneStep[];
   leftOut: readonly string[];
+  branches: readonly OpenBranch[];
+  kept: readonly KeptSignal[];
   lock: SagaProgress['lock'];
   failure: SagaFailure | undefined;
   parked: SagaProgress['parked'];
@@ -32,6 +34,8 @@ export class SagaDraft {
     this.at = progress.at;
     this.done = progress.done;
     this.leftOut = progress.leftOut;
+    this.branches = progress.branches ?? [];
+    this.kept = progress.kept ?? [];
     this.lock = progress.lock;
     this.failure = progress.failure;
     this.parked = progress.parked;
@@ -95,6 +99,8 @@ export class SagaDraft {
     if (entry !== undefined) this.change(entry, { isStopped: true, callMs: undefined });
     this.parked = { while: this.direction, failure };
     this.status = 'parked';
+    // As the time-out of the saga: nobody knows how long a person takes.
+    this.branches = [];
     this.command({ do: 'park', failure });
     this.note(entry?.step, 'parked', failure.message);
   }
@@ -110,12 +116,16 @@ export class SagaDraft {
     this.status = status;
     this.parked = undefined;
     this.at = [];
+    this.branches = [];
+    this.kept = [];
     this.command({ do: 'end', status });
     this.note(undefined, status);
   }
 
   get decision(): SagaDecision {
     const { status, at, done, leftOut, lock, failure, parked, set, commands, notes } = this;
-    return { progress: { status, at, done, leftOut, lock, failure, parked }, commands, notes, set };
+    const branches = this.branches.length === 0 ? undefined : this.branches;
+    const kept = this.kept.length === 0 ? undefined : this.kept;
+    return { progress: { status, at, done, leftOut, branches, kept, lock, failure, parked }, commands, notes, set };
   }
 }

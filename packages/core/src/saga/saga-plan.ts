@@ -43,6 +43,8 @@ export interface PlannedStep {
   readonly compensation: { readonly name: string; readonly run: SagaCall } | undefined;
   readonly isPivot: boolean;
   readonly timeout: Duration | undefined;
+  readonly branchTimeout: Duration | undefined;
+  readonly dataSource: string | undefined;
   readonly retry: number | false | RetryOptions | undefined;
   readonly compensationRetry: number | false | RetryOptions | undefined;
 }
@@ -76,8 +78,13 @@ export interface RunnableSaga {
  * Checks a plan.
  *
  * @param problem takes one sentence per thing that is wrong
+ * @param dataSources names of those that take part, that of the store first; empty: they are not known
  */
-export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text: string) => void): RunnableSaga {
+export function runnableFrom(
+  { name, options, steps }: SagaPlan,
+  problem: (text: string) => void,
+  dataSources: readonly string[] = [],
+): RunnableSaga {
   const wrong = (text: string) => problem(hfError('HF_SAGA_DEFINITION', { saga: name, problem: text }).message);
   const duration = (value: Duration | undefined, option: string): number | undefined => {
     try {
@@ -87,7 +94,7 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
       return undefined;
     }
   };
-  for (const text of problemsOfPlan({ name, options, steps })) wrong(text);
+  for (const text of [...problemsOfPlan({ name, options, steps }), ...problemsElsewhere(steps, dataSources)]) wrong(text);
   const definition: SagaDefinition = {
     name,
     version: options.version,
@@ -103,6 +110,8 @@ export function runnableFrom({ name, options, steps }: SagaPlan, problem: (text:
         compensation,
         isPivot: step.isPivot,
         timeoutMs: duration(step.timeout ?? DEFAULT_STEP_TIMEOUT, `${where}: timeout`) ?? 0,
+        branchTimeoutMs: duration(step.branchTimeout, `${where}: branchTimeout`),
+        dataSource: step.dataSource === dataSources[0] ? undefined : step.dataSource,
         retry: retryPolicy(step.retry, wrong, where),
         compensationRetry: retryPolicy(step.compensationRetry, wrong, `the compensation ${compensation ?? ''}`),
       };
@@ -157,6 +166,22 @@ function problemsOfPlan({ name, options, steps }: SagaPlan): readonly string[] {
       if (!names.slice(0, at).includes(after)) problems.push(`the step ${step.name} comes after ${after}, which is no step before it`);
   });
   return [...problems, ...problemsOfPivot(steps)];
+}
+
+/** A pivot elsewhere would be committed before the saga knows that there is no way back. */
+function problemsElsewhere(steps: readonly PlannedStep[], dataSources: readonly string[]): readonly string[] {
+  return steps.flatMap(({ name, dataSource, isPivot }) => {
+    if (dataSource === undefined || dataSource === dataSources[0]) return [];
+    const isKnown = dataSources.length === 0 || dataSources.includes(dataSource);
+    return [
+      ...(isKnown ? [] : [`the step ${name} runs in ${dataSource}, which is none of the store's DataSources: ${dataSources.join(', ')}`]),
+      ...(isPivot
+        ? [
+            `the pivot ${name} runs in ${dataSource}, and the point of no return is a commit of the saga: put the pivot into a step before or behind it`,
+          ]
+        : []),
+    ];
+  });
 }
 
 function problemsOfPivot(steps: readonly PlannedStep[]): readonly string[] {

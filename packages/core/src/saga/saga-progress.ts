@@ -3,6 +3,9 @@ import { type SagaDefinition, type SagaFailure, stepOf } from './saga-definition
 /** How a saga stands. `running` and `compensating` are worked on, or wait; the others wait for nobody, or for a person. */
 export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
 
+/** How a saga stands for whoever looks: `waiting` is one that goes forward when something comes, such as a reply, a message, its time or its lock. */
+export type SagaStanding = SagaStatus | 'waiting';
+
 /** Which way a saga goes. */
 export type SagaDirection = 'running' | 'compensating';
 
@@ -53,11 +56,28 @@ export interface DoneStep {
   readonly step: string;
   /** What it has asked for elsewhere; `hasAnswered`: so it certainly ran. */
   readonly request?: SentRequest | undefined;
+  /** It runs in another DataSource, and nobody here knows whether it was committed there. */
+  readonly isUnsure?: boolean | undefined;
 }
 
 /** A request that was sent, and may have to be undone. */
 export interface SentRequest extends Pick<RequestWait, 'id' | 'type' | 'sentMs'> {
   readonly hasAnswered: boolean;
+}
+
+/** A branch with a time-out that is at work. */
+export interface OpenBranch {
+  /** The step it begins with. */
+  readonly step: string;
+  /** Undefined: nobody has tried its first step yet. */
+  readonly untilMs?: number | undefined;
+}
+
+/** A message that came for a saga when none of its steps waited for it any more: one that waits later has it at once. */
+export interface KeptSignal {
+  readonly type: string;
+  readonly key: string;
+  readonly value: unknown;
 }
 
 /** Where a saga stands: all that `decide` needs of its past. */
@@ -69,6 +89,10 @@ export interface SagaProgress {
   readonly done: readonly DoneStep[];
   /** Steps whose condition was false: passed over. */
   readonly leftOut: readonly string[];
+  /** Those with a time-out; undefined: none. */
+  readonly branches?: readonly OpenBranch[] | undefined;
+  /** The last one of each type and key; undefined: none. */
+  readonly kept?: readonly KeptSignal[] | undefined;
   /** The business key that it holds, or waits for: nothing of it runs before. */
   readonly lock?: { readonly key: string; readonly isHeld: boolean } | undefined;
   /** Why it turned back. */
@@ -102,13 +126,20 @@ export function callable({ status, at, lock }: SagaProgress, nowMs: number): Ste
 }
 
 /** When a saga is to be worked on next; undefined: not by itself. */
-export function nextMs({ status, at, lock }: SagaProgress): number | undefined {
+export function nextMs({ status, at, branches = [], lock }: SagaProgress): number | undefined {
   if ((status !== 'running' && status !== 'compensating') || lock?.isHeld === false) return undefined;
-  const moments = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
+  const ofSteps = at.flatMap(({ callMs, waits = [] }) => [callMs, ...waits.map(({ untilMs }) => untilMs)]);
+  const moments = [...ofSteps, ...branches.map(({ untilMs }) => untilMs)];
   return moments.reduce<number | undefined>(
     (first, one) => (one !== undefined && (first === undefined || one < first) ? one : first),
     undefined,
   );
+}
+
+/** How it stands for whoever looks. */
+export function standingOf({ status, at, lock }: SagaProgress): SagaStanding {
+  const waits = lock?.isHeld === false || at.every(({ callMs }) => callMs === undefined);
+  return status === 'running' && waits ? 'waiting' : status;
 }
 
 /** What a step waits for, for a person. */

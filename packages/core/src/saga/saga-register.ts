@@ -29,12 +29,12 @@ export class SagaRegister {
     return [...this.byKey.values()].map(({ definition: { name, version }, outline }) => ({ saga: name, version, outline }));
   }
 
-  /** Adds a builder, or an instance of a class with `@Saga`; what is wrong with it goes to the problems. */
-  add(saga: object, call?: CallMethod): void {
+  /** Adds a builder, or an instance of a class with `@Saga`, whose steps may run in these DataSources; what is wrong with it goes to the problems. */
+  add(saga: object, call?: CallMethod, dataSources: readonly string[] = []): void {
     const key = saga instanceof SagaBuilder ? saga : (Object.getPrototypeOf(saga) as { constructor: object }).constructor;
     const plan = saga instanceof SagaBuilder ? saga.plan : planOfInstance(saga, this.problem, call);
     if (plan === undefined) return;
-    const runnable = runnableFrom(plan, this.problem);
+    const runnable = runnableFrom(plan, this.problem, dataSources);
     const { name, version } = runnable.definition;
     if (this.find(name, version) !== undefined) {
       const problem = `its name and the version ${version} are taken by another saga of this process`;

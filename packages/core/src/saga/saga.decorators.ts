@@ -3,10 +3,10 @@ import { declareMethod } from '../delivery/policy-metadata.js';
 import type { MethodDescriptor } from '../delivery/policies.js';
 import type { Command, MessageClass } from '../message/message.js';
 import { className } from '../message/message-class.js';
-import type { Duration } from '../time/duration.js';
 import { hfError } from '../errors/catalogue.js';
 import type { SagaContext } from './saga-context.js';
 import type { SagaOptions } from './saga-plan.js';
+import type { StepOptions } from './step-options.js';
 import type { StepOutcome } from './step-outcome.js';
 
 /** What a step, or a compensation, may return: nothing when it is done, or what it is to be continued with. */
@@ -22,18 +22,6 @@ type TakesStateOf<Saga> = { [K in keyof Saga]: TakesState<Saga[K]> }[keyof Saga]
 
 /** The state type of a saga class, found in the parameters of its methods: what all of them want. */
 export type StateOf<Saga> = [TakesStateOf<Saga>] extends [never] ? never : TakesStateOf<Saga> extends (state: infer S) => void ? S : never;
-
-/** Options of `@Step`. */
-export interface StepOptions<After extends string = string, State = never> {
-  /** Steps that must be done, or left out, first; default: none, so it runs at the start. Steps behind the same one run side by side. */
-  after?: After | readonly After[];
-  /** False leaves the step out; looks at the state only. */
-  when?: (state: State) => boolean;
-  /** For one attempt, of the step or of its compensation, and the reply it asked for, not for `sleep` and `waitFor`; default '30s'. */
-  timeout?: Duration;
-  /** The point of no return: once it is done, later steps are retried and then parked, never undone; at most one; default false. */
-  pivot?: boolean;
-}
 
 /** What `@Saga` says about a class. */
 export interface SagaDescription {

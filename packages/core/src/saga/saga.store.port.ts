@@ -170,7 +170,7 @@ export interface SagaStore extends SagaStartStore, SagaArrivalStore {
    * release does nothing. Undefined when it has ended, was given to somebody else, or, unless `waits`, somebody has it locked.
    */
   lock(tx: Transaction, id: string, options: { readonly waits: boolean }): Promise<LockedSaga | undefined>;
-  /** Writes a change with the COMMIT of `tx`, which has locked the instance. */
+  /** Writes a change with the COMMIT of `tx`, which has locked the instance. Of a long history the lines between the first and the last hundreds may go. */
   change(tx: Transaction, change: SagaChange): Promise<void>;
   readonly operations: SagaOperationStore;
 }

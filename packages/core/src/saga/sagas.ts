@@ -1,7 +1,7 @@
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { Duration } from '../time/duration.js';
 import type { SagaNoteEvent } from './saga-event.js';
-import type { SagaStatus } from './saga-progress.js';
+import type { SagaStanding } from './saga-progress.js';
 import type { SagaBuilder } from './saga-builder.js';
 import type { SagaFailure } from './saga-definition.js';
 import type { StateOf } from './saga.decorators.js';
@@ -19,7 +19,7 @@ export interface SagaInstance {
   readonly id: string;
   readonly saga: string;
   readonly version: number;
-  readonly status: SagaStatus;
+  readonly status: SagaStanding;
   /** The step that runs next, is undone next, or waits; the first of several that are at work; undefined at the end. */
   readonly step: string | undefined;
   /** Attempts made at it. */
@@ -30,7 +30,7 @@ export interface SagaInstance {
   readonly failure: SagaFailure | undefined;
   readonly startedAt: Date;
   readonly updatedAt: Date;
-  /** Oldest first; empty in a list. */
+  /** Oldest first; empty in a list. Of a long one the first hundred lines and the last four hundred are kept. */
   readonly history: readonly SagaHistoryEntry[];
 }
 
@@ -48,7 +48,7 @@ export interface SagaHistoryEntry {
 export interface SagaFilter {
   /** Name. */
   saga?: string;
-  status?: SagaStatus;
+  status?: SagaStanding;
   /** Started at or after. */
   since?: Date;
 }
@@ -71,7 +71,8 @@ export interface ResultOptions {
  *
  * **Guarantee:** a saga that was started ends completed, compensated or parked, also when processes and the database server are killed. What a step
  * writes to the database of the store, the saga's progress and the messages it publishes are one commit.
- * **Not promised:** anything about what a step does elsewhere (a foreign API, another DataSource): that may happen once per attempt.
+ * What a step with `dataSource` writes to that DataSource it writes once, in a commit before the saga's.
+ * **Not promised:** anything about what a step does elsewhere (a foreign API, a DataSource that it does not name): that may happen once per attempt.
  */
 export abstract class Sagas {
   /**

@@ -153,7 +153,7 @@ export class Assembly {
 
   addSaga(saga: object, call?: CallMethod): void {
     if (this.store === undefined) this.problem('a saga needs a store, where its progress is kept; add one, such as store: typeorm()');
-    this.sagaRegister.add(saga, call);
+    this.sagaRegister.add(saga, call, this.store?.transactions.dataSources);
   }
 
   addTry(definition: TryDefinition): RunnableTry {

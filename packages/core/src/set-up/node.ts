@@ -24,7 +24,7 @@ import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, type Transports } from './transports.js';
 import { pipelinesOf } from './pipelines.js';
 import { branchRunnerOf, tellUnservedBranches } from './branches-of-process.js';
-import { sagaRunnerOf, tellUnserved } from './sagas-of-process.js';
+import { haveStepGuards, sagaRunnerOf, stepDataSources, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
 import { linkSteps } from '../participant/linked-steps.js';
 import { subscriptionsOf } from './subscriptions.js';
@@ -317,12 +317,14 @@ export class Node {
       this.relays.nudge();
     };
     const { service, retentionMs, undoRetentionMs } = settings;
-    return new Housekeeper({ store, service, nodeId, retentionMs, undoRetentionMs, scheduler, logger, moved, checkBack });
+    const kept = { retentionMs, undoRetentionMs, stepDataSources: () => stepDataSources(this.assembly.sagaRegister) };
+    return new Housekeeper({ store, service, nodeId, ...kept, scheduler, logger, moved, checkBack });
   }
 
   private async startStoreLoops(store: Store): Promise<void> {
     const { assembly } = this;
     const { scheduler, logger } = assembly.runtime;
+    await haveStepGuards(store, assembly);
     await Promise.all([tellUnserved(store, assembly), tellUnservedBranches(store, assembly)]);
     this.retries = new RetryRunner(store.deliveries, this.beginning.begun, { scheduler, logger });
     const { all, further } = assembly.transports;

@@ -3,8 +3,11 @@ import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import { emit } from '../monitoring/events.js';
 import { SagaAttempts } from '../saga/saga-attempt.js';
+import { hfError } from '../errors/catalogue.js';
 import { changedError, longestStepMs } from '../saga/saga-course.js';
+import type { SagaRegister } from '../saga/saga-register.js';
 import { SagaRunner } from '../saga/saga-runner.js';
+import { StepsElsewhere } from '../saga/steps-elsewhere.js';
 import type { Store } from '../store/store.port.js';
 import type { Assembly } from './assembly.js';
 
@@ -28,6 +31,15 @@ export function sagaRunnerOf(
   const { definitions } = sagaRegister;
   if (store === undefined || units === undefined || stepAsking === undefined || definitions.length === 0) return undefined;
   const { clock, random, scheduler } = runtime;
+  for (const { saga, step, dataSource } of stepsElsewhere(sagaRegister))
+    runtime.logger.info(
+      'a step of a saga runs in another DataSource than the store: at least once, behind a guard row which makes a repeat a no-op',
+      {
+        saga,
+        step,
+        dataSource,
+      },
+    );
   const attempts = new SagaAttempts({
     store: store.sagas,
     units,
@@ -36,6 +48,7 @@ export function sagaRunnerOf(
     scheduler,
     inHand,
     asking: stepAsking,
+    elsewhere: new StepsElsewhere({ units, store: store.stepGuards, dataSource: store.transactions.dataSources[0] }),
     nudge: () => runner.nudge(),
     sagaOf: (name, version) => sagaRegister.find(name, version),
     longestStepMs: longestStepMs(definitions),
@@ -71,4 +84,25 @@ export async function tellUnserved(store: Store, { sagaRegister, runtime }: Asse
       { saga, version, count },
     );
   }
+}
+
+/** DataSources besides the store's in which steps of sagas run. */
+export function stepDataSources(register: SagaRegister): readonly string[] {
+  return [...new Set(stepsElsewhere(register).map(({ dataSource }) => dataSource))];
+}
+
+/** Sees to it that the DataSources of steps have a table for guard rows. @throws HF_SAGA_STEP_TABLE where it is made by hand, and is not there */
+export async function haveStepGuards({ stepGuards }: Store, { sagaRegister, settings }: Assembly): Promise<void> {
+  const wanted = stepDataSources(sagaRegister);
+  const missing = wanted.length === 0 ? [] : await stepGuards.without(wanted);
+  const [dataSource] = missing;
+  if (dataSource === undefined) return;
+  if (!settings.migrate) throw hfError('HF_SAGA_STEP_TABLE', { dataSource });
+  await stepGuards.create(missing);
+}
+
+function stepsElsewhere({ definitions }: SagaRegister) {
+  return definitions.flatMap(({ name: saga, steps }) =>
+    steps.flatMap(({ name: step, dataSource }) => (dataSource === undefined ? [] : [{ saga, step, dataSource }])),
+  );
 }

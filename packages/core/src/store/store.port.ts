@@ -18,6 +18,7 @@ import type { ReplyStore } from '../reply/reply.store.port.js';
 import type { ReceiptStore } from '../receipt/receipt.store.port.js';
 import type { BranchStore } from '../try-confirm-cancel/branch.store.port.js';
 import type { SagaStore } from '../saga/saga.store.port.js';
+import type { StepGuardStore } from '../saga/step-guard.store.port.js';
 import type { NodeStore } from '../store/node.store.port.js';
 
 /** State of the `holdfast_*` tables. */
@@ -73,6 +74,7 @@ export interface Store {
   readonly upkeep: LogUpkeep;
   readonly halfMessages: HalfMessageStore;
   readonly sagas: SagaStore;
+  readonly stepGuards: StepGuardStore;
   readonly choreography: ChoreographyStore;
   readonly branches: BranchStore;
   readonly inbox: InboxStore;

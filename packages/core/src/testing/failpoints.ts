@@ -51,9 +51,10 @@ export const FAILPOINTS = [
   'method:after-claim',
   'method:after-call',
   'method:after-done',
-  // a saga: it is claimed; its row is locked; the step has run, all that it did is committed; or its unit is gone and the failure is to be counted
+  // a saga: it is claimed; its row is locked; the step has run, in another DataSource that is committed; all that it did is committed; or its unit is gone and the failure is to be counted
   'saga:after-claim',
   'saga:after-lock',
+  'saga:after-step-elsewhere',
   'saga:after-call',
   'saga:after-step',
   'saga:before-record',

@@ -21,6 +21,8 @@ const LIMITS = limitsFrom();
 const STEP: Duration = '10s';
 /** How often: longer than the attempts of a step last, with its time-outs and the waits between. */
 const STEPS = 60;
+/** It has not ended, and waits for no person. */
+const OPEN: readonly SagaInstance['status'][] = ['running', 'waiting', 'compensating'];
 
 /** What a script works with. */
 export interface SagaScriptParts {
@@ -117,7 +119,7 @@ export class RecordedSagaScript<State> implements SagaScript<State> {
     for (let step = 0; ; step += 1) {
       await this.parts.settled();
       const instance = await this.parts.engine.sagas.get(this.id);
-      const isOpen = instance?.status === 'running' || instance?.status === 'compensating';
+      const isOpen = instance !== undefined && OPEN.includes(instance.status);
       if (isEnough() || !isOpen || step === STEPS || this.silenced.size === 0) return instance;
       await this.parts.clock.advance(STEP);
     }

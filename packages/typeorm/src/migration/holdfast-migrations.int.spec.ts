@@ -4,7 +4,7 @@ import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { describeSchema } from '../../../../test/cli/support.js';
 import { MIGRATIONS, SCHEMA_VERSION } from '../postgres/schema/migrations.js';
 import { typeorm } from '../typeorm-store.js';
-import { holdfastMigrations } from './holdfast-migrations.js';
+import { holdfastMigrations, holdfastStepGuards } from './holdfast-migrations.js';
 
 // A migration that fails is printed whatever `logging` says.
 const SILENT = { logQuery() {}, logQueryError() {}, logQuerySlow() {}, logSchemaBuild() {}, logMigration() {}, log() {} };
@@ -109,6 +109,22 @@ describe.each(servers())('holdfastMigrations on $name', (server) => {
     await dataSource.runMigrations();
     expect(await recorded(dataSource)).toEqual(namesOf('bus'));
     expect(await describeSchema(database.url, 'bus')).toBe(before);
+  });
+
+  it('of steps in another DataSource make one table, in a schema of its own where it is said, and leave one that is there', async () => {
+    const dataSource = await connect({ migrations: [...holdfastStepGuards(), ...holdfastStepGuards({ schema: 'bus' })] });
+    expect((await dataSource.runMigrations({ transaction: 'none' })).map(({ name }) => name)).toEqual([
+      'HoldfastStepGuards_1767225600000',
+      'HoldfastStepGuards_bus_1767225600000',
+    ]);
+    await dataSource.query('delete from migrations');
+    await dataSource.runMigrations();
+    expect(
+      await dataSource.query(`select table_schema, table_name from information_schema.tables where table_name like 'holdfast%' order by 1`),
+    ).toEqual([
+      { table_schema: 'bus', table_name: 'holdfast_step_guard' },
+      { table_schema: 'public', table_name: 'holdfast_step_guard' },
+    ]);
   });
 
   it('wait for one another, and for the migration of the store', async () => {

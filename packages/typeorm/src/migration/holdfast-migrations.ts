@@ -2,6 +2,7 @@ import { DEFAULT_LANES, hfError, MAX_LANES } from '@holdfast/core';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { MIGRATIONS } from '../postgres/schema/migrations.js';
 import { MIGRATION_LOCK, PostgresSchema } from '../postgres/schema/schema.js';
+import { makeStepGuards } from '../postgres/schema/step-guards.js';
 import { Tables } from '../postgres/schema/tables.js';
 import { SqlPool } from '../postgres/sql/sql.js';
 
@@ -45,17 +46,39 @@ export function holdfastMigrations({ schema, lanes = DEFAULT_LANES }: HoldfastMi
   return MIGRATIONS.map(({ version }) => migrationOf(version, { tables, lanes }));
 }
 
+/**
+ * The one table that steps of sagas want in a DataSource other than the store's (`@Step({ dataSource })`), as a migration of that DataSource:
+ * `migrations: [...holdfastStepGuards(), 'dist/ledger/*.js']`.
+ *
+ * **Guarantee.** It may run on a table that is there already: what is there is left alone.
+ * **Not promised.** A way back: reverting it is refused (HF_SCHEMA_IRREVERSIBLE), because the rows keep steps from being done twice.
+ *
+ * @throws HF_CONFIG_INVALID for a schema that is no plain name
+ */
+export function holdfastStepGuards({ schema }: Pick<HoldfastMigrationsOptions, 'schema'> = {}): MigrationClass[] {
+  const tables = new Tables(schema);
+  return [classOf(`HoldfastStepGuards${suffixOf(tables)}_${FIRST_TIME}`, (runner) => makeStepGuards(sqlOver(runner), tables))];
+}
+
 function migrationOf(version: number, target: Target): MigrationClass {
-  // The schema is part of it: one table of executed migrations may serve several applications, each with a schema of its own.
-  const suffix = target.tables.schema === undefined ? '' : `_${target.tables.schema}`;
-  const name = `HoldfastVersion${version}${suffix}_${FIRST_TIME + version}`;
+  return classOf(`HoldfastVersion${version}${suffixOf(target.tables)}_${FIRST_TIME + version}`, (runner) =>
+    migrateTo(version, runner, target),
+  );
+}
+
+/** The schema is part of a name: one table of executed migrations may serve several applications, each with a schema of its own. */
+function suffixOf({ schema }: Tables): string {
+  return schema === undefined ? '' : `_${schema}`;
+}
+
+function classOf(name: string, migrate: (runner: QueryRunner) => Promise<void>): MigrationClass {
   return class implements MigrationInterface {
     readonly name = name;
 
     async up(runner: QueryRunner): Promise<void> {
       assertPostgres(runner);
-      if (runner.isTransactionActive) await migrateTo(version, runner, target);
-      else await inTransaction(runner, () => migrateTo(version, runner, target));
+      if (runner.isTransactionActive) await locked(runner, migrate);
+      else await inTransaction(runner, () => locked(runner, migrate));
     }
 
     async down(): Promise<void> {
@@ -64,10 +87,14 @@ function migrationOf(version: number, target: Target): MigrationClass {
   };
 }
 
+async function locked(runner: QueryRunner, migrate: (runner: QueryRunner) => Promise<void>): Promise<void> {
+  await runner.query(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+  await migrate(runner);
+}
+
 /** Brings the tables from whatever version they have to this one. */
 async function migrateTo(version: number, runner: QueryRunner, { tables, lanes }: Target): Promise<void> {
-  await runner.query(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-  const pool = poolOver(runner);
+  const pool = sqlOver(runner);
   const schema = new PostgresSchema(pool, tables, lanes);
   const { found } = await schema.status();
   if (found >= version) return;
@@ -91,7 +118,7 @@ async function inTransaction(runner: QueryRunner, work: () => Promise<void>): Pr
 }
 
 /** Statements of the store on the runner's connection, in its transaction. */
-function poolOver(runner: QueryRunner): SqlPool {
+function sqlOver(runner: QueryRunner): SqlPool {
   const query = async (statement: object | string) => {
     const { text, values } = statement as { text: string; values?: unknown[] };
     const rows: unknown[] = await runner.query(text, values);

@@ -17,6 +17,7 @@ import {
   type RelayStore,
   type ReplyStore,
   type SagaStore,
+  type StepGuardStore,
   type Store,
   type StoreContext,
   type SubscriptionStore,
@@ -46,6 +47,7 @@ import type { Tables } from './schema/tables.js';
 import { assertLanes, assertServer, assertSequenceLock } from './server-checks.js';
 import { type RawConnection, SqlPool } from './sql/sql.js';
 import { PostgresSagaStore } from './saga/saga-store.js';
+import { PostgresStepGuardStore } from './saga/step-guard-store.js';
 import { PostgresBranchStore } from './try-confirm-cancel/branch-store.js';
 import { PostgresSubscriptionStore } from './delivery/subscription-store.js';
 import { PostgresLogUpkeep } from './outbox/upkeep.js';
@@ -84,6 +86,7 @@ export class PostgresStore implements Store {
   readonly upkeep: LogUpkeep;
   readonly halfMessages: PostgresHalfMessageStore;
   readonly sagas: SagaStore;
+  readonly stepGuards: StepGuardStore;
   readonly choreography: ChoreographyStore;
   readonly branches: BranchStore;
   readonly inbox: InboxStore;
@@ -130,6 +133,7 @@ export class PostgresStore implements Store {
       isPreparing: options.isPreparing,
     });
     this.sagas = new PostgresSagaStore(context);
+    this.stepGuards = new PostgresStepGuardStore(context, (name) => this.poolOf(name));
     this.choreography = new PostgresChoreographyStore(context);
     this.branches = new PostgresBranchStore(context);
     this.inbox = new PostgresInboxStore(context);
@@ -160,6 +164,14 @@ export class PostgresStore implements Store {
     await assertLanes(this.context);
     await assertSequenceLock(this.context);
     await this.raiseSequences();
+  }
+
+  /** Connections to one of the DataSources. */
+  private poolOf(name: string): SqlPool {
+    const { dataSources, isPreparing } = this.options;
+    const source = dataSources[name];
+    if (source === undefined) throw hfError('HF_UOW_DATA_SOURCE', { dataSource: name, known: Object.keys(dataSources) });
+    return new SqlPool(() => connectRaw(source) as Promise<RawConnection>, isPreparing, sessionName(this.given.nodeId));
   }
 
   /** Before the first message of this process: what was restored or switched may have left the sequences behind. */

@@ -59,7 +59,10 @@ export class TypeormTransaction extends PgTransaction {
   async runLast(statement: LastStatement): Promise<void> {
     const known = this.untilKnown();
     if (known) await known;
-    this.last.push(this.named(statement));
+    const named = this.named(statement);
+    const { name, ...unnamed } = named;
+    // They go out together, and the server refuses what is prepared twice under one name.
+    this.last.push(name !== undefined && this.last.some((other) => other.name === name) ? unnamed : named);
     if (statement.committed) this.whenCommitted.push(statement.committed);
   }
 

@@ -27,6 +27,22 @@ export const SAGA_ERRORS = {
     sentence: 'The saga {id} is there already, and is a {found}, not a {saga}.',
     fix: 'Ids are shared by all sagas of a service: put the kind into the id, as in order-42/refund.',
   },
+  HF_SAGA_STEP_ELSEWHERE: {
+    category: 'permanent',
+    sentence:
+      'The step {step} of the saga {saga} {id} runs in {dataSource} and asked for something with saga.request, sleep, waitFor, start or firstOf.',
+    fix: 'Ask for it in a step of its own, behind this one: that is a commit of the saga.',
+  },
+  HF_SAGA_STEP_BARRED: {
+    category: 'permanent',
+    sentence: 'The step {step} of the saga {id} was undone before it ran.',
+    fix: 'Nothing is to be done: somebody else had taken the saga over.',
+  },
+  HF_SAGA_STEP_TABLE: {
+    category: 'configuration',
+    sentence: 'Steps of sagas run in the DataSource {dataSource}, which has no table for their guard rows.',
+    fix: 'Run the migrations of holdfastStepGuards() there before starting, or set migrate: true.',
+  },
   HF_SAGA_STATE: {
     category: 'permanent',
     sentence: 'The state of the saga {saga} {id} cannot be kept: {reason}.',
@@ -103,6 +119,11 @@ export const SAGA_ERRORS = {
     sentence:
       'The saga {saga} version {version} was changed under instances that have not ended: they were started as [{found}], and here it is [{here}].',
     fix: 'Give the changed saga a new version, and keep a process of the old one until its instances have ended; what is parked for this resumes there.',
+  },
+  HF_SAGA_BRANCH_TIMEOUT: {
+    category: 'permanent',
+    sentence: 'The branch of the saga {saga} that begins with {branch} took longer than {timeoutMs} ms.',
+    fix: 'Look at its history for the step that held it up, or give the branch a longer branchTimeout.',
   },
   HF_SAGA_TIMEOUT: {
     category: 'permanent',

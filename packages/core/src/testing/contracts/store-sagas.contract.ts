@@ -221,7 +221,7 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
   },
   'are listed by pages, the last started first, with the filter': async ({ starting, change, operations }) => {
     for (const id of ['a', 'b', 'c']) await starting(id, { isTaken: true });
-    await starting('d', { saga: 'another' });
+    await starting('d', { saga: 'another', isTaken: true });
     await change('b', { progress: PARKED, afterMs: undefined });
     const idsOf = async (filter: Parameters<typeof operations.list>[0]) => (await operations.list(filter)).items.map(({ id }) => id);
     const first = await operations.list({ saga: 'contract', limit: 2 });
@@ -231,6 +231,12 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     );
     assert.deepEqual(await idsOf({ saga: 'contract', cursor: first.next }), ['a']);
     assert.deepEqual(await idsOf({ status: 'parked' }), ['b']);
+    const [at] = BEGUN.at as [(typeof BEGUN.at)[0]];
+    const asleep = { ...BEGUN, at: [{ ...at, callMs: undefined, waits: [{ kind: 'time', untilMs: 1 } as const] }] };
+    await change('a', { progress: asleep, afterMs: HOUR_MS });
+    await change('d', { progress: { ...BEGUN, lock: { key: 'k', isHeld: false } }, afterMs: undefined });
+    assert.deepEqual([await idsOf({ status: 'waiting' }), await idsOf({ status: 'running' })], [['d', 'a'], ['c']]);
+    assert.deepEqual([(await operations.find('a'))?.status, (await operations.find('d'))?.status], ['waiting', 'waiting']);
     assert.deepEqual(await idsOf({ since: new Date(Date.now() + HOUR_MS) }), []);
     assert.equal(await codeOf(operations.list({ limit: 0 })), 'HF_OPERATOR_PAGE');
   },

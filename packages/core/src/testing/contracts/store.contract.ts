@@ -14,6 +14,7 @@ import { REPLY_FACTS } from './store-replies.contract.js';
 import { REQUEST_FACTS } from './store-requests.contract.js';
 import { SAGA_FACTS } from './store-sagas.contract.js';
 import { SCHEMA_FACTS } from './store-schema.contract.js';
+import { STEP_GUARD_FACTS } from './store-step-guards.contract.js';
 import { SUBSCRIPTION_FACTS } from './store-subscriptions.contract.js';
 import { TAKEN_TYPE_FACTS } from './store-taken-types.contract.js';
 import { TRANSPORT_FACTS } from './store-transports.contract.js';
@@ -27,6 +28,7 @@ export function storeContract(): readonly ContractCase<StoreFixture>[] {
     ...TRANSPORT_FACTS,
     ...HALF_MESSAGE_FACTS,
     ...SAGA_FACTS,
+    ...STEP_GUARD_FACTS,
     ...CHOREOGRAPHY_FACTS,
     ...BRANCH_FACTS,
     ...INBOX_FACTS,

@@ -1,5 +1,5 @@
 import { hfError } from '../../errors/catalogue.js';
-import { type SagaProgress, waitText } from '../../saga/saga-progress.js';
+import { type SagaProgress, standingOf, waitText } from '../../saga/saga-progress.js';
 import type { SagaInstance } from '../../saga/sagas.js';
 import type { OpenSagas, OperatorChange, SagaOperationStore, SagaOutline } from '../../saga/saga.store.port.js';
 import type { Client, SimulatedDatabase } from './database.spec.js';
@@ -39,7 +39,7 @@ export class SimulatedSagaOperations implements SagaOperationStore {
       const rows = sql.all<SagaRow>(this.store.names.saga).map(([, row]) => row);
       const wanted = rows
         .filter((row) => saga === undefined || row.saga === saga)
-        .filter((row) => status === undefined || statusOf(row) === status)
+        .filter((row) => status === undefined || standingOf(JSON.parse(row.progress) as SagaProgress) === status)
         .filter((row) => since === undefined || row.startedMs >= since.getTime())
         .filter((row) => cursor === undefined || row.number < Number(cursor))
         .sort((a, b) => b.number - a.number);
@@ -97,12 +97,13 @@ export class SimulatedSagaOperations implements SagaOperationStore {
 }
 
 function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
-  const { status, at, failure, parked } = JSON.parse(row.progress) as SagaProgress;
+  const progress = JSON.parse(row.progress) as SagaProgress;
+  const { at, failure, parked } = progress;
   return {
     id: row.id,
     saga: row.saga,
     version: row.version,
-    status,
+    status: standingOf(progress),
     step: at[0]?.step,
     attempts: at[0]?.attempts ?? 0,
     waitsFor: at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),

@@ -30,12 +30,17 @@ export async function goOnWithout(
   context: PostgresContext,
   discarded: readonly { readonly id: string; readonly key: string | null }[],
 ): Promise<void> {
-  const ofKeys = discarded.filter(({ key }) => key !== null);
-  if (ofKeys.length === 0) return;
-  const { rows } = await sql.run<{ id: string }>({
-    text: `select c.id from ${context.tables.choreography} c join unnest($2::bigint[], $3::text[]) d(id, key) on c.id = d.key and c.undoing = d.id
-           where c.service = $1 order by c.id for update of c`,
-    values: [context.service, ofKeys.map(({ id }) => id), ofKeys.map(({ key }) => key)],
+  const ofKeys = discarded.filter((each): each is { readonly id: string; readonly key: string } => each.key !== null);
+  const keys = ofKeys.map(({ key }) => key);
+  if (keys.length === 0) return;
+  // All of them are locked before the wait is put back as it was: a list of rows would be taken one by one.
+  const [row] = await inTurn<{ ids: string[] | null }>(sql, keys.join(', '), {
+    text: `with ${BOUNDED},
+           held as materialized (
+             select c.id from b cross join ${context.tables.choreography} c join unnest($2::bigint[], $3::text[]) d(id, key) on c.id = d.key and c.undoing = d.id
+             where c.service = $1 order by c.id for update of c)
+           select h.ids, set_config('lock_timeout', b.old, true) from (select array_agg(id order by id) as ids from held) h cross join b`,
+    values: [context.service, ofKeys.map(({ id }) => id), keys],
   });
-  for (const { id } of rows) await nextPart(sql, context, id);
+  for (const id of row?.ids ?? []) await nextPart(sql, context, id);
 }

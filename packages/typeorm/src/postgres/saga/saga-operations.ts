@@ -21,6 +21,10 @@ import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow }
 
 const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.progress, s.state, s.started_at, s.updated_at';
 
+/** What makes a running one a waiting one, as `sagaStandingOf` has it. */
+const WAITS = `(coalesce(s.progress::json #>> '{lock,isHeld}' = 'false', false)
+  or not exists (select from json_array_elements(s.progress::json->'at') a where a->'callMs' is not null))`;
+
 /** Longest wait of an operator, who has a connection meanwhile, for the end of an attempt. */
 const LOCK_MS = 3000;
 /** SQLSTATE lock_not_available */
@@ -69,6 +73,8 @@ export class PostgresSagaOperations implements SagaOperationStore {
     if (saga !== undefined) where.and(`s.saga = ${where.bind(saga)}`);
     // The partial index of what is parked wants to see it.
     if (status === 'parked') where.and(`s.status = 'parked'`);
+    else if (status === 'waiting') where.and(`s.status = 'running' and ${WAITS}`);
+    else if (status === 'running') where.and(`s.status = 'running' and not ${WAITS}`);
     else if (status !== undefined) where.and(`s.status = ${where.bind(status)}`);
     if (since !== undefined) where.and(`s.started_at >= ${where.bind(since)}`);
     if (cursor !== undefined) where.and(`s.number < ${where.bind(cursor)}::bigint`);

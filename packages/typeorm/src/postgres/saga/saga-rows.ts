@@ -1,4 +1,12 @@
-import { type ArrivedEvent, type SagaInstance, type SagaNote, type SagaProgress, type StoredSaga, waitText } from '@holdfast/core';
+import {
+  type ArrivedEvent,
+  type SagaInstance,
+  type SagaNote,
+  type SagaProgress,
+  type StoredSaga,
+  sagaStandingOf,
+  waitText,
+} from '@holdfast/core';
 
 /** What a saga's row keeps of its progress in one column; the status has a column of its own. */
 type Folded = Omit<SagaProgress, 'status'>;
@@ -25,14 +33,14 @@ export interface HistoryRow {
 }
 
 /** The column `progress`. */
-export function folded({ at, done, leftOut, lock, failure, parked }: SagaProgress): string {
-  return JSON.stringify({ at, done, leftOut, lock, failure, parked } satisfies Folded);
+export function folded({ at, done, leftOut, branches, kept, lock, failure, parked }: SagaProgress): string {
+  return JSON.stringify({ at, done, leftOut, branches, kept, lock, failure, parked } satisfies Folded);
 }
 
 /** Progress from the columns of a row. */
 export function progressOf({ status, progress }: Pick<SagaRow, 'status' | 'progress'>): SagaProgress {
-  const { at, done, leftOut, lock, failure, parked } = JSON.parse(progress) as Folded;
-  return { status, at, done, leftOut, lock, failure, parked };
+  const { at, done, leftOut, branches, kept, lock, failure, parked } = JSON.parse(progress) as Folded;
+  return { status, at, done, leftOut, branches, kept, lock, failure, parked };
 }
 
 /** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
@@ -68,13 +76,14 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
 
 /** An instance as operators see it. */
 export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
-  const { status, at, lock, failure, parked } = progressOf(row);
+  const progress = progressOf(row);
+  const { at, lock, failure, parked } = progress;
   const [first] = at;
   return {
     id: row.id,
     saga: row.saga,
     version: row.version,
-    status,
+    status: sagaStandingOf(progress),
     step: first?.step,
     attempts: first?.attempts ?? 0,
     waitsFor:

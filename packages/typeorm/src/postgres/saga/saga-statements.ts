@@ -13,6 +13,19 @@ const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
    select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
    from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
 
+/** Lines of a history that stay: where the instance comes from, and what became of it; between them lie attempts. */
+const HISTORY = { first: 100, last: 400 };
+/** Of so many changes some are looked at, in a row: failures that come with every second change would never meet a single one. */
+const HISTORY_LOOK = { every: 64, some: 8 };
+
+/** In a shape that reads nothing of the history where it is not to be looked at: the change alone says that. */
+const shortened = ({ sagaHistory }: Tables) =>
+  `shortened as (delete from ${sagaHistory} h where h.service = $1 and h.saga_id = $2 and h.number = any(array(
+     select l.number from changed cross join lateral (
+       select n.number, row_number() over (order by n.number) as place, count(*) over () as lines from ${sagaHistory} n
+       where n.service = $1 and n.saga_id = changed.id) l
+     where changed.revision % ${HISTORY_LOOK.every} < ${HISTORY_LOOK.some} and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
+
 /** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
 const isOpen = ({ saga }: Tables, id: string) =>
   `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and num_nulls(o.ended_at) = 1)`;
@@ -30,6 +43,9 @@ export class SagaStatements {
   readonly change;
   /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited, key freed. */
   readonly changeWithReach;
+  /** The same of a change that tells of a failure: those are what makes a history long, so it is shortened with them. */
+  readonly failure;
+  readonly failureWithReach;
   /** key, id, waits. */
   readonly claimKey;
   /** key, id. */
@@ -45,7 +61,10 @@ export class SagaStatements {
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
     this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
-    this.changeWithReach = prepared(changeWithReachText(tables));
+    this.changeWithReach = prepared(changeWithReachText(tables, changed(tables)));
+    const shortening = `${changed(tables)}, ${shortened(tables)}`;
+    this.failure = prepared(`with ${shortening} ${noted(tables, 'changed', '$10')}`);
+    this.failureWithReach = prepared(changeWithReachText(tables, shortening));
     this.claimKey = prepared(
       `insert into ${tables.sagaLock} as l (service, key, holder)
        select $1, $2, $3 where not exists (select from ${tables.saga} s where s.service = $1 and s.id = $3)
@@ -121,15 +140,15 @@ function changed({ saga }: Tables): string {
        due_at = case when $4 not in ('running', 'compensating') then null when $7::float8 = 0 and s.due_at <= ${now('$3')} then s.due_at
          else least(${after('$3', '$7')}, case when $4 = 'running' then s.deadline_at end) end,
        worker = $8::uuid, updated_at = ${now('$3')}, ended_at = case when $4 in ('completed', 'compensated') then ${now('$3')} end
-     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id)`;
+     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id, s.revision)`;
 }
 
-function changeWithReachText(tables: Tables): string {
+function changeWithReachText(tables: Tables, change: string): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
-  return `with ${changed(tables)},
+  return `with ${change},
      noted as (${noted(tables, 'changed', '$10')}),
      seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
        and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),

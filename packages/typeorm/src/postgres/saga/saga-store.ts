@@ -5,6 +5,7 @@ import {
   type NewSaga,
   nextSagaMs,
   type SagaChange,
+  type SagaNote,
   type SagaOperationStore,
   type SagaStore,
   type SagaTelling,
@@ -24,6 +25,9 @@ interface ClaimRow {
   readonly id: string | null;
   readonly wait_ms: number | null;
 }
+
+/** A saga that has none of them in its history has no more lines than its steps make. */
+const FAILURES: readonly SagaNote['event'][] = ['failed', 'undo-failed', 'parked'];
 
 /** Sagas as rows: one for each instance, and its history apart. */
 export class PostgresSagaStore implements SagaStore {
@@ -142,8 +146,11 @@ export class PostgresSagaStore implements SagaStore {
       isDeaf,
       listText(notes),
     ];
-    if (reach === undefined) return this.statements.change(...change);
+    const { statements } = this;
+    const isFailure = notes.some(({ event }) => FAILURES.includes(event));
+    if (reach === undefined) return (isFailure ? statements.failure : statements.change)(...change);
     const { seen, tells, awaitsNoMore, awaits, frees } = reach;
-    return this.statements.changeWithReach(...change, ...[seen, tells, awaitsNoMore, awaits].map(listText), frees ?? null);
+    const withReach = isFailure ? statements.failureWithReach : statements.changeWithReach;
+    return withReach(...change, ...[seen, tells, awaitsNoMore, awaits].map(listText), frees ?? null);
   }
 }

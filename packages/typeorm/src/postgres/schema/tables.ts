@@ -24,6 +24,8 @@ export class Tables {
   readonly halfMessage: string;
   /** Decisions of which the first one counts. */
   readonly guard: string;
+  /** Steps of sagas that run in a DataSource besides the store's; it is in that one. */
+  readonly stepGuard: string;
   readonly saga: string;
   readonly sagaHistory: string;
   readonly sagaEvent: string;
@@ -64,6 +66,7 @@ export class Tables {
     this.receipt = at('receipt');
     this.halfMessage = at('half_message');
     this.guard = at('guard');
+    this.stepGuard = at('step_guard');
     this.saga = at('saga');
     this.sagaHistory = at('saga_history');
     this.sagaEvent = at('saga_event');

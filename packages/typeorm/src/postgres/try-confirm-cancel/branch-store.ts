@@ -26,8 +26,6 @@ export class PostgresBranchStore implements BranchStore {
   private readonly beginStatement;
   private readonly finishStatement;
   private readonly commitStatement;
-  /** Transactions whose COMMIT decides for a branch. */
-  private readonly decided = new WeakSet<Transaction>();
 
   constructor(private readonly context: PostgresContext) {
     const { branch, guard } = context.tables;
@@ -73,11 +71,7 @@ export class PostgresBranchStore implements BranchStore {
   }
 
   async commitWith(tx: Transaction, { id, server }: RegisteredBranch): Promise<void> {
-    const { name, ...statement } = this.commitStatement(id, server);
-    // Several travel with one COMMIT, and a statement that is prepared twice under one name is refused.
-    const isFirst = !this.decided.has(tx);
-    this.decided.add(tx);
-    await sqlOf(tx).runLast({ ...statement, ...(isFirst && { name }), refusal: (error) => this.refused(error, id) });
+    await sqlOf(tx).runLast({ ...this.commitStatement(id, server), refusal: (error) => this.refused(error, id) });
   }
 
   private refused(error: unknown, id: string): Error | undefined {
