@@ -94,7 +94,7 @@ describe('holdfast sagas', () => {
     const lines = out.trim().split('\n').map(cells);
     expect(lines[0]).toEqual(['ID', 'SAGA', 'STATUS', 'STEP', 'ATTEMPTS', 'CHANGED', 'WHY']);
     expect(lines.slice(1).map((line) => line?.slice(0, 4))).toEqual([
-      ['w', 'order 1', 'running', 'wait'],
+      ['w', 'order 1', 'waiting', 'wait'],
       ...['d', 'c', 'b', 'a'].map((id) => [id, 'order 1', 'parked', 'ship']),
     ]);
     expect(lines.at(-1)?.at(-1)).toBe('the van is broken');
@@ -118,7 +118,7 @@ describe('holdfast sagas', () => {
       ['ship', 'failed', 'the van is broken'],
       ['ship', 'parked', 'the van is broken'],
     ]);
-    expect(JSON.parse((await run('sagas', 'show', 'w', '--json')).out)).toMatchObject({ id: 'w', status: 'running', step: 'wait' });
+    expect(JSON.parse((await run('sagas', 'show', 'w', '--json')).out)).toMatchObject({ id: 'w', status: 'waiting', step: 'wait' });
     expect(await run('sagas', 'show', 'x')).toMatchObject({ code: 1, error: expect.stringContaining('HF_SAGA_UNKNOWN') });
   });
 

@@ -7,7 +7,7 @@ describe('samples/07-saga', () => {
     expect(output).toContain('o-4 is compensated, because of charge: not enough money');
     expect(output).toContain('o-6 is parked, because of charge: the bank is closed');
     expect(output).toMatch(
-      /day 4: return o-1 is running at waitForParcel\n.*day 8: return o-1 is completed\n.*day 16: return o-2 is compensated/s,
+      /day 4: return o-1 is waiting at waitForParcel\n.*day 8: return o-1 is completed\n.*day 16: return o-2 is compensated/s,
     );
     expect(exitCode).toBe(0);
   }, 240_000);

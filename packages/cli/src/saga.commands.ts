@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hfError, printable, type SagaFilter, type SagaInstance, type SagaRepair, type SagaStatus } from '@holdfast/core';
+import { hfError, printable, type SagaFilter, type SagaInstance, type SagaRepair, type SagaStanding } from '@holdfast/core';
 import { given } from './choice.js';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { type ConnectedTools, withOperators } from './connection.js';
@@ -9,7 +9,7 @@ import { oneOf, type OptionName, required, time, wholeNumber } from './options.j
 import { json, table } from './table.js';
 
 const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
-const STATUSES: readonly SagaStatus[] = ['running', 'compensating', 'completed', 'compensated', 'parked'];
+const STATUSES: readonly SagaStanding[] = ['running', 'waiting', 'compensating', 'completed', 'compensated', 'parked'];
 const WAIT_S = 10;
 const LOOK_MS = 200;
 
