@@ -9,6 +9,8 @@ import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+import { openBank } from './bank.js';
+import type { Service } from './bank-kit.js';
 import { handle } from './handling.js';
 import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
@@ -27,11 +29,13 @@ const options = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as ProgramOptions;
 async function main(): Promise<void> {
   const { url, poolSize = 10, lanes, service = 'crash', retentionMs, stopTimeoutMs } = options;
   const dataSource = await new DataSource({ type: 'postgres', url, poolSize, extra: { connectionTimeoutMillis: 10_000 } }).initialize();
+  // Another DataSource, though of the same database.
+  const vault = options.isBank ? await new DataSource({ type: 'postgres', url, poolSize }).initialize() : undefined;
   const bus = new Holdfast(
     {
       service,
       ...(await carriersOf(options)),
-      store: typeorm({ dataSource, lanes }),
+      store: typeorm({ dataSource: vault === undefined ? dataSource : { default: dataSource, vault }, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
     },
@@ -51,7 +55,8 @@ async function main(): Promise<void> {
   if (options.selling === 'shop') bus.saga(selling);
   if (options.selling === 'bank') addBank(bus, dataSource, beginning());
   if (options.hasTrips) addTrips(bus, dataSource, beginning());
-  const tries = options.hasTries ? purseTries(bus, dataSource) : undefined;
+  const tries = options.hasTries ? purseTries(bus, dataSource, options.tryAttempts) : undefined;
+  const bank = vault && openBank({ bus, dataSource, vault, service: service as Service, from: beginning() });
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
@@ -68,7 +73,9 @@ async function main(): Promise<void> {
       say({ e: 'requested trips', prefix: order.requestTrips.prefix });
     } else if ('callTries' in order) {
       if (tries !== undefined) await callTries(bus, dataSource, { ...order.callTries, tries });
-    } else if ('call' in order)
+    } else if ('transfer' in order) await bank?.transfer(order.transfer);
+    else if ('goOn' in order) say({ e: 'repaired', count: (await bank?.goOn()) ?? 0 });
+    else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
     else await stop(bus, publisher);
