@@ -4,13 +4,13 @@ import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Holdfast, type HandlerPolicies, type HoldfastOptions, type TransportFactory } from '@holdfast/core';
-import { database } from '@holdfast/transport-database';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { openBank } from './bank.js';
 import type { Service } from './bank-kit.js';
+import { transportOf } from './carriers.js';
 import { handle } from './handling.js';
 import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
@@ -18,7 +18,6 @@ import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { orderSaga, startSagas } from './sagas.js';
 import { addBank, sell, sellingSaga } from './selling.js';
-import { spool } from './spool-transport.js';
 import { addTrips, requestTrips } from './trips.js';
 import { callTries, purseTries } from './tries.js';
 
@@ -100,14 +99,6 @@ async function carriersOf(given: ProgramOptions): Promise<Carriers> {
   const { broker, kafka: events } = given;
   const isBoth = broker !== undefined && events !== undefined;
   return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: await transportOf(given) };
-}
-
-async function transportOf({ url, transport = 'database', broker, ...options }: ProgramOptions): Promise<TransportFactory> {
-  if (broker !== undefined) return rabbitmq(broker);
-  if (options.kafka !== undefined) return kafka(options.kafka);
-  // Its client takes a while to load, which programs that do not need it would wait for.
-  if (options.rocketmq !== undefined) return (await import('@holdfast/transport-rocketmq')).rocketmq(options.rocketmq);
-  return transport === 'spool' ? spool(url) : database();
 }
 
 function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {

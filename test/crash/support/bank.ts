@@ -68,9 +68,11 @@ export async function liveThrough(arena: Arena, { seed, deaths, carrier }: BankR
   }
   await pause(LIFE_MS);
   for (const at of SERVICES.keys()) {
-    if (fleet.processes[at]?.hasEnded) fleet.start(at);
+    // Whoever would die yet does so now.
+    const unfinished = fleet.isMortal(at) ? await fleet.kill(at) : [];
+    if (fleet.isMortal(at)) fleet.start(at);
     await fleet.settle(at);
-    fleet.ask(at, lastOf(at));
+    fleet.ask(at, [...unfinished, ...lastOf(at)]);
   }
   const parked = await untilParked(arena);
   await arena.look('insert into mended values (now())');
@@ -87,6 +89,7 @@ class Fleet {
   readonly processes: Program[] = [];
   private readonly asked = new Map<string, Transfer>();
   private readonly last: (readonly Transfer[])[] = [];
+  private readonly mortal = new Set<number>();
 
   constructor(private readonly options: ProgramOptions) {}
 
@@ -98,6 +101,13 @@ class Fleet {
     const program = new Program({ ...this.options, service: SERVICES[at] }, { failpoint });
     this.programs.push(program);
     this.processes[at] = program;
+    if (failpoint === undefined) this.mortal.delete(at);
+    else this.mortal.add(at);
+  }
+
+  /** It has come to a failpoint, or may. */
+  isMortal(at: number): boolean {
+    return this.mortal.has(at);
   }
 
   /** Until it is at work, or has died on the way. */
