@@ -46,7 +46,7 @@ export async function simulate(seed: number): Promise<Simulated> {
 async function stop(world: World, bank: Bank): Promise<readonly string[]> {
   let isStopped = false;
   bank.isOver = true;
-  void Promise.all(bank.nodes.map(({ process, runner }) => process.run(() => runner.stop()))).then(() => {
+  void Promise.all(bank.nodes.map((node) => node.process.run(() => node.stop()))).then(() => {
     isStopped = true;
   });
   for (let slices = 0; slices < STOP_SLICES && !isStopped; slices += 1) await world.time.advance(SLICE_MS);

@@ -12,7 +12,8 @@ const EVENTS = {
   'sagas that are completed': /: completed$/,
   'sagas that are compensated': /: compensated$/,
   'sagas that wait for a person': /: \S+ parked/,
-  repairs: /operator: (resume|retry)/,
+  repairs: /operator: (resume|retry) t/,
+  'steps that somebody does by hand': /: \S+ skipped/,
   'sagas that somebody cancels': /operator: cancel/,
   'children that are started': /t\d+\/\w+: started$/,
   'steps that are left out': / left-out$/,
@@ -23,11 +24,18 @@ const EVENTS = {
   deadlocks: /deadlock over/,
   'servers that crash': /: crash /,
   'processes that die': /: kill bank/,
+  'processes that die of a step': /kill bank-\d+ by what/,
   'processes that die before a COMMIT': /at unit:before-commit/,
   'processes that die after a COMMIT': /at unit:after-commit/,
   'processes that die before a failure is counted': /at saga:before-record/,
   'processes that are taken for dead': /throw out/,
   'steps given up after deaths': /processes in a row ended/,
+  'tries that are confirmed': /branch \d is confirmed/,
+  'tries that are cancelled': /branch \d is cancelled/,
+  'tries that wait for a person': /branch \d is parked/,
+  'units that were decided against': /failed with HF_TCC_DECIDED/,
+  'processes that die with a try': /at try:after-commit/,
+  'processes that die with the end of a try': /at branch:after-call/,
 };
 
 describe('a simulated bank', () => {
