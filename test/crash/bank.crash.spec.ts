@@ -1,15 +1,15 @@
 // The bank: three services that move money by sagas, tries and choreography all at once, and are killed at random.
 import {
+  EmbeddedPostgres,
   describeWithKafka,
-  describeWithRabbit,
+  describeWithOwnRabbit,
   describeWithRocketmq,
   KAFKA_START_MS,
   type KafkaArea,
   kafkaDriver,
   openKafka,
-  openRabbit,
   openRocketmq,
-  type RabbitArea,
+  OwnRabbit,
   ROCKETMQ_START_MS,
   type RocketmqArea,
 } from '@holdfast-internal/test-support';
@@ -25,13 +25,22 @@ const DEATHS = Number(process.env.HOLDFAST_BANK_DEATHS ?? 8);
 const IS_EVERYWHERE = process.env.HOLDFAST_BANK_EVERYWHERE === '1';
 const RUN_MS = 600_000;
 
+/** What a bank stands on. */
+interface Ground {
+  readonly carrier?: Carrier;
+  /** Of a database server of its own. */
+  readonly url?: string;
+  readonly outage?: () => Promise<void>;
+}
+
 /** Runs the bank, and looks at its books. */
-function keepsItsMoney(deaths: number, carrier: () => Carrier): void {
+function keepsItsMoney(groundOf: () => Ground | Promise<Ground>): void {
   it(
     'neither loses nor makes money, and every transfer is done, undone, or waits for a person',
     async () => {
-      const arena = await openArena();
-      const { faults, parked, ends, killed } = await liveThrough(arena, { seed: SEED, deaths, carrier: carrier() });
+      const { carrier = {}, url, outage } = await groundOf();
+      const arena = await openArena(url);
+      const { faults, parked, ends, killed } = await liveThrough(arena, { seed: SEED, deaths: DEATHS, carrier, outage });
       process.stdout.write(`the bank of seed ${SEED}: ${killed} processes were killed, ${JSON.stringify(ends)}\n`);
       expect({ seed: SEED, faults: faults.slice(0, 20) }).toEqual({ seed: SEED, faults: [] });
       const mending = expect.arrayContaining([expect.stringContaining('it is not mended yet')]);
@@ -42,25 +51,46 @@ function keepsItsMoney(deaths: number, carrier: () => Carrier): void {
   );
 }
 
-describe('a bank over the database whose services are killed at random', () => {
-  beforeAll(buildPrograms);
-  afterAll(killPrograms, 60_000);
-
-  keepsItsMoney(DEATHS, () => ({}));
-});
-
-describeWithRabbit('a bank over RabbitMQ whose services are killed at random', () => {
-  let area: RabbitArea;
+describe('a bank whose services are killed at random, and its database server', () => {
+  let postgres: EmbeddedPostgres | undefined;
   beforeAll(async () => {
     buildPrograms();
-    area = await openRabbit();
-  });
+    postgres = await EmbeddedPostgres.start();
+  }, 120_000);
   afterAll(async () => {
     await killPrograms();
-    await area.drop();
+    await postgres?.remove();
   }, 60_000);
 
-  keepsItsMoney(DEATHS, () => ({ broker: { url: area.url, exchange: area.name(), heartbeat: '2s' } }));
+  keepsItsMoney(async () => {
+    const server = postgres as EmbeddedPostgres;
+    const outage = async () => {
+      await server.kill();
+      await server.start();
+    };
+    return { url: await server.createDatabase('bank'), outage };
+  });
+});
+
+describeWithOwnRabbit('a bank whose services are killed at random, and its RabbitMQ', () => {
+  let rabbit: OwnRabbit | undefined;
+  beforeAll(async () => {
+    buildPrograms();
+    rabbit = await OwnRabbit.start();
+  }, 120_000);
+  afterAll(async () => {
+    await killPrograms();
+    await rabbit?.remove();
+  }, 60_000);
+
+  keepsItsMoney(() => {
+    const broker = rabbit as OwnRabbit;
+    const outage = async () => {
+      await broker.kill();
+      await broker.start();
+    };
+    return { carrier: { broker: { url: broker.url, exchange: 'bank', heartbeat: '2s', confirmTimeout: '5s' } }, outage };
+  });
 });
 
 if (IS_EVERYWHERE) {
@@ -75,11 +105,10 @@ if (IS_EVERYWHERE) {
       await area?.clear();
     }, 60_000);
 
-    keepsItsMoney(DEATHS, () => {
+    keepsItsMoney(() => {
       const { address, name, sessionMs } = area as KafkaArea;
-      return {
-        kafka: { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 2 },
-      };
+      const kafka = { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 2 };
+      return { carrier: { kafka } };
     });
   });
 
@@ -94,6 +123,6 @@ if (IS_EVERYWHERE) {
       await area?.clear();
     }, 60_000);
 
-    keepsItsMoney(DEATHS, () => ({ rocketmq: { ...(area as RocketmqArea).options(), queues: 2, awaitDuration: 1000 } }));
+    keepsItsMoney(() => ({ carrier: { rocketmq: { ...(area as RocketmqArea).options(), queues: 2, awaitDuration: 1000 } } }));
   });
 }

@@ -1,4 +1,5 @@
 import { type FailpointName, type Random, seededRandom } from '@holdfast/core';
+import type { Carrier } from '../programs/carriers.js';
 import type { ProgramOptions, Transfer } from '../programs/options.js';
 import { pause } from './account.js';
 import type { Arena } from './arena.js';
@@ -41,14 +42,16 @@ export interface BankRun {
   readonly seed: number;
   /** Processes that are killed one after another. */
   readonly deaths: number;
-  readonly carrier: Partial<ProgramOptions>;
+  readonly carrier: Carrier;
+  /** Kills the server behind it all, and starts it again; once, in their midst. */
+  readonly outage?: () => Promise<void>;
 }
 
 /**
- * A bank of three services, of which one after another is killed while it moves money in every way at once; then it is calm, what is parked is looked at, mended
- * and let go on. What is wrong in the end.
+ * A bank of three services, of which one after another is killed while it moves money in every way at once, and so is the server behind them; then it is calm, what is
+ * parked is looked at, mended and let go on. What is wrong in the end.
  */
-export async function liveThrough(arena: Arena, { seed, deaths, carrier }: BankRun) {
+export async function liveThrough(arena: Arena, { seed, deaths, carrier, outage }: BankRun) {
   await openAccounts(arena);
   const fleet = new Fleet({ url: arena.url, lanes: 2, poolSize: 20, subscriptions: [], isBank: true, ...carrier });
   const draw = new Draw(seed);
@@ -59,6 +62,7 @@ export async function liveThrough(arena: Arena, { seed, deaths, carrier }: BankR
     fleet.ask(at, draw.transfers(at, 'first'));
   }
   for (let death = 0; death < deaths; death += 1) {
+    if (death === Math.floor(deaths / 2)) await outage?.();
     const at = draw.below(SERVICES.length);
     await fleet.settle(at);
     await pause(draw.below(LIFE_MS));
