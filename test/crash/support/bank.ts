@@ -73,10 +73,10 @@ export async function liveThrough(arena: Arena, { seed, deaths, carrier, outage 
   await pause(LIFE_MS);
   for (const at of SERVICES.keys()) {
     // Whoever would die yet does so now.
-    const unfinished = fleet.isMortal(at) ? await fleet.kill(at) : [];
-    if (fleet.isMortal(at)) fleet.start(at);
+    const unfinished = fleet.isMortal(at) ? await fleet.kill(at) : undefined;
+    if (unfinished !== undefined) fleet.start(at);
     await fleet.settle(at);
-    fleet.ask(at, [...unfinished, ...lastOf(at)]);
+    fleet.ask(at, [...(unfinished ?? []), ...lastOf(at)]);
   }
   const parked = await untilParked(arena);
   await arena.look('insert into mended values (now())');
@@ -109,9 +109,9 @@ class Fleet {
     else this.mortal.add(at);
   }
 
-  /** It has come to a failpoint, or may. */
+  /** It has ended, by itself or because it could not start, or may yet. */
   isMortal(at: number): boolean {
-    return this.mortal.has(at);
+    return this.mortal.has(at) || this.processes[at]?.hasEnded === true;
   }
 
   /** Until it is at work, or has died on the way. */
