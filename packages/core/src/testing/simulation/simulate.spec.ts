@@ -27,18 +27,25 @@ export async function simulate(seed: number): Promise<Simulated> {
     await world.time.advance(chaosMs);
     bank.calm();
     const problems = new Set<string>();
-    const untilMs = world.time.monotonicMs() + CALM_MS;
-    for (let slices = 1; bank.open.length > 0 && world.time.monotonicMs() < untilMs; slices += 1) {
-      await world.time.advance(SLICE_MS);
-      for (const text of bank.idleTimers()) problems.add(text);
-      if (slices % REPAIR_SLICES === 0) bank.operator();
-    }
+    await goOn(world, bank, problems);
+    bank.broker.find();
+    await goOn(world, bank, problems);
     for (const text of bank.open) problems.add(`still open: ${text}`);
     for (const text of [...problemsAtTheEnd(bank), ...(await stop(world, bank))]) problems.add(text);
     for (const text of problems) world.say('checker', text);
     return { seed, problems: [...problems], trace: world.trace };
   } finally {
     disarmFailpoints();
+  }
+}
+
+/** Until nothing is open any more, or it takes too long. */
+async function goOn(world: World, bank: Bank, problems: Set<string>): Promise<void> {
+  const untilMs = world.time.monotonicMs() + CALM_MS;
+  for (let slices = 1; bank.open.length > 0 && world.time.monotonicMs() < untilMs; slices += 1) {
+    await world.time.advance(SLICE_MS);
+    for (const text of bank.idleTimers()) problems.add(text);
+    if (slices % REPAIR_SLICES === 0) bank.operator();
   }
 }
 

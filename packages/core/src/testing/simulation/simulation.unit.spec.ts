@@ -19,6 +19,7 @@ const EVENTS = {
   'steps that are left out': / left-out$/,
   'replies that are late': /got no reply/,
   'requests that come after they were undone': /dropped, it was undone/,
+  'messages that come when all is over': /comes when all is over$/,
   'compensations with nothing to undo': /: needless$/,
   'requests that are repeated': /: again$/,
   deadlocks: /deadlock over/,
