@@ -50,6 +50,8 @@ export class BankNode implements Receiver, StepWork {
   readonly sagas: StoredSagas;
   readonly branchRunner: BranchRunner;
   readonly branches: StoredBranches;
+  /** Units of clients that have not ended. */
+  private callers = 0;
   private readonly tries: Tries;
   private readonly holding;
   private readonly intake;
@@ -152,7 +154,7 @@ export class BankNode implements Receiver, StepWork {
   }
 
   get isBusy(): boolean {
-    return this.runner.isBusy || this.branchRunner.isBusy;
+    return this.callers > 0 || this.runner.isBusy || this.branchRunner.isBusy;
   }
 
   async stop(): Promise<void> {
@@ -162,10 +164,14 @@ export class BankNode implements Receiver, StepWork {
   /** Runs a unit of work that holds money by tries. */
   async runUnit({ id, moves, timeoutMs, isRefused }: DrawnUnit): Promise<void> {
     const { hold, runnable } = this.holding;
-    await this.units.run({ timeout: timeoutMs }, async () => {
+    const work = async () => {
       for (const move of moves) await this.tries.call(runnable, [move], () => hold(move));
       await this.local(placedBy(id), 1);
       if (isRefused) throw new NonRetryableError('it is refused');
+    };
+    this.callers += 1;
+    await this.units.run({ timeout: timeoutMs }, work).finally(() => {
+      this.callers -= 1;
     });
   }
 
