@@ -20,7 +20,7 @@ import { buildPrograms, killPrograms } from './support/program.js';
 
 /** Another one each day; HOLDFAST_BANK_SEED repeats what was drawn, though not what the machine made of it. */
 const SEED = Number(process.env.HOLDFAST_BANK_SEED ?? Math.floor(Date.now() / 86_400_000));
-const DEATHS = Number(process.env.HOLDFAST_BANK_DEATHS ?? 8);
+const DEATHS = Number(process.env.HOLDFAST_BANK_DEATHS ?? 6);
 /** Over the other two brokers it takes minutes of a processor, so only where that is asked for. */
 const IS_EVERYWHERE = process.env.HOLDFAST_BANK_EVERYWHERE === '1';
 const RUN_MS = 600_000;
