@@ -51,7 +51,7 @@ export class BankNode implements Receiver, StepWork {
   readonly branchRunner: BranchRunner;
   readonly branches: StoredBranches;
   /** Units of clients that have not ended. */
-  private callers = 0;
+  callers = 0;
   private readonly tries: Tries;
   private readonly holding;
   private readonly intake;
@@ -162,11 +162,12 @@ export class BankNode implements Receiver, StepWork {
   }
 
   /** Runs a unit of work that holds money by tries. */
-  async runUnit({ id, moves, timeoutMs, isRefused }: DrawnUnit): Promise<void> {
+  async runUnit({ id, moves, timeoutMs, pauseMs, isRefused }: DrawnUnit): Promise<void> {
     const { hold, runnable } = this.holding;
     const work = async () => {
       for (const move of moves) await this.tries.call(runnable, [move], () => hold(move));
       await this.local(placedBy(id), 1);
+      if (pauseMs > 0) await this.process.sleep(pauseMs);
       if (isRefused) throw new NonRetryableError('it is refused');
     };
     this.callers += 1;

@@ -25,6 +25,7 @@ const PLACES: readonly FailpointName[] = [
   'saga:after-call',
   'saga:after-step',
   'saga:before-record',
+  'saga:before-record',
   'guard:after-write',
   'unit:before-outbox',
   'unit:after-outbox',
@@ -106,6 +107,7 @@ export class Bank {
     const withinMs = world.pick([40, chaosMs / 2]);
     for (let at = world.between(2, 5); at > 0; at -= 1) this.client(`t${at}`, world.pick(definitions), world.between(1, withinMs));
     for (let at = world.pick([0, 0, 2, 4]); at > 0; at -= 1) this.caller(drawUnit(world, `u${at}`), world.between(1, withinMs));
+    if (this.units.length > 0 && world.random.next() < 0.5) this.killAt(world.pick(PLACES_OF_TRIES));
     for (let count = world.pick([0, 3, 8, 15]); count > 0; count -= 1) world.time.after(world.between(100, chaosMs), () => this.befall());
     for (let atMs = 2000; atMs < chaosMs; atMs += world.between(1000, 5000)) world.time.after(atMs, () => this.operator());
   }
@@ -130,7 +132,9 @@ export class Bank {
   get open(): readonly string[] {
     const sagas = this.rows.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress}`);
     const branches = this.branches.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress.status}`);
+    const callers = this.nodes.reduce((sum, node) => sum + node.callers, 0);
     const rest = [
+      callers > 0 ? `${callers} units of clients` : '',
       this.unstarted > 0 ? `${this.unstarted} not started` : '',
       this.byHand > 0 ? `${this.byHand} to be done by hand` : '',
       this.broker.pending > 0 ? `${this.broker.pending} messages` : '',
@@ -321,7 +325,8 @@ export class Bank {
 
   private killAt(place: FailpointName): void {
     const { world } = this;
-    const atHit = world.between(1, 6);
+    const isRare = place === 'saga:before-record' || PLACES_OF_TRIES.includes(place);
+    const atHit = world.between(1, isRare ? 2 : 6);
     armFailpoint(
       place,
       () => {

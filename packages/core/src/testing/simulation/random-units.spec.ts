@@ -22,6 +22,8 @@ export interface DrawnUnit {
   readonly id: string;
   readonly moves: readonly HeldMove[];
   readonly timeoutMs: number;
+  /** How long it takes over it. */
+  readonly pauseMs: number;
   /** When everything is done it throws. */
   readonly isRefused: boolean;
 }
@@ -32,7 +34,7 @@ export function drawUnit(world: World, id: string): DrawnUnit {
     const to = world.pick(ACCOUNTS.filter((each) => each !== from));
     return { unit: id, place, from, to, amount: world.between(1, 40) };
   });
-  return { id, moves, timeoutMs: world.between(1000, 6000), isRefused: world.random.next() < 0.2 };
+  return { id, moves, timeoutMs: world.between(1000, 6000), pauseMs: world.pick([0, 0, 0, 2000]), isRefused: world.random.next() < 0.2 };
 }
 
 /** What is written down when a unit has called its tries. */
@@ -50,7 +52,7 @@ export interface HoldingLimits {
 }
 
 export function drawLimits(world: World): HoldingLimits {
-  return { timeout: world.between(1500, 8000), retry: { attempts: world.between(2, 4), backoff: { delay: world.between(20, 400) } } };
+  return { timeout: world.pick([300, 1500, 6000]), retry: { attempts: world.between(2, 4), backoff: { delay: world.between(20, 400) } } };
 }
 
 /** Takes money out of an account and holds it, and gives it to another one, or back: to be called, and as it is registered. */

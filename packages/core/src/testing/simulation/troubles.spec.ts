@@ -27,7 +27,8 @@ export class Troubles {
   before(process: SimulatedProcess, { saga, step, what }: Pick<Effect, 'saga' | 'step' | 'what'>, attempt: number) {
     const fate = this.fateOf(`${saga} ${step} ${what}`, what);
     const strike = async () => {
-      if (!this.world.isCalm) await this.strike(process, fate, attempt);
+      // A step that kills does not know that it is calm.
+      if (!this.world.isCalm || fate.kind === 'kills') await this.strike(process, fate, attempt);
     };
     return {
       begin: async () => (fate.isBefore ? strike() : undefined),
