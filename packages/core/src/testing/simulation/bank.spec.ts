@@ -70,6 +70,8 @@ export class Bank {
   /** What a person takes it upon herself to do, by saga and step. */
   private readonly skipped = new Map<string, Effect>();
   private byHand = 0;
+  /** A try that hangs has the timer of its time-out for so long, also when its caller is gone. */
+  private hangUntilMs = 0;
   private startedNodes = 0;
   private unstarted = 0;
 
@@ -128,12 +130,17 @@ export class Bank {
     return [...this.db.table<BranchRow>(BRANCHES).values()];
   }
 
+  private get mayHang(): boolean {
+    return this.world.time.monotonicMs() < this.hangUntilMs;
+  }
+
   /** What has not come to its end. */
   get open(): readonly string[] {
     const sagas = this.rows.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress}`);
     const branches = this.branches.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress.status}`);
     const callers = this.nodes.reduce((sum, node) => sum + node.callers, 0);
     const rest = [
+      this.mayHang ? 'a try that hangs' : '',
       callers > 0 ? `${callers} units of clients` : '',
       this.unstarted > 0 ? `${this.unstarted} not started` : '',
       this.byHand > 0 ? `${this.byHand} to be done by hand` : '',
@@ -144,9 +151,10 @@ export class Bank {
 
   /** Processes that have nothing to do, and more timers than those of their next looks: what sleeps is a row, and nothing in a process. */
   idleTimers(): readonly string[] {
-    if (this.db.open.size > 0 || this.broker.inHand > 0) return [];
-    const idle = this.nodes.filter(({ isBusy, process }) => !isBusy && this.db.tripsOf(process) === 0).map(({ process }) => process);
-    return idle
+    if (this.db.open.size > 0 || this.broker.inHand > 0 || this.mayHang) return [];
+    return this.nodes
+      .filter(({ isBusy, process }) => !isBusy && this.db.tripsOf(process) === 0)
+      .map(({ process }) => process)
       .filter(({ timerCount }) => timerCount > LOOKS)
       .map(({ name, timerCount }) => `${name} is idle and has ${timerCount} timers`);
   }
@@ -284,6 +292,7 @@ export class Bank {
           () => this.told.set(unit.id, 'committed'),
           (error: { readonly code?: string }) => {
             world.say(unit.id, `failed with ${error.code}`);
+            this.hangUntilMs = world.time.monotonicMs() + this.limits.timeout;
             if (error.code !== 'HF_UOW_COMMIT_UNKNOWN') this.told.set(unit.id, 'refused');
           },
         );
