@@ -40,7 +40,8 @@ export class SimulatedBroker {
 
   publish(wire: Wire): void {
     const { world } = this;
-    if (world.chance(world.weather.longDelays / 3)) this.astray.push(wire);
+    // A signal has a key, and nobody sends it again.
+    if (wire.key === undefined && world.chance(world.weather.longDelays / 3)) this.astray.push(wire);
     else this.send(wire, this.delayMs(), 1);
     while (world.chance(world.weather.repeats)) this.send(wire, this.delayMs() + world.between(0, 3000), 1);
   }
