@@ -3,7 +3,7 @@ import { pause } from './support/account.js';
 import { openArena } from './support/arena.js';
 import { stopped } from './support/frozen.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
-import { accountOfTries, faultsOf, triedEach, tryEach, WITH_TRIES } from './support/tries.js';
+import { accountOfTries, endOfDeadly, faultsOf, triedEach, tryEach, WITH_TRIES } from './support/tries.js';
 
 const servers: EmbeddedPostgres[] = [];
 
@@ -78,6 +78,19 @@ describe('tries', () => {
     await last.stop();
     await arena.close();
   }, 240_000);
+
+  it.each(['confirm', 'cancel'] as const)(
+    'whose %s kills every process that calls it are parked with the reason, and all others end',
+    async (operation) => {
+      const arena = await openArena();
+      const { parked, deadly, wrong, frozen, deaths } = await endOfDeadly(arena, operation);
+      expect(parked).toEqual([{ operation, failure: expect.stringMatching(/HF_TCC_KILLED.*3 processes in a row/) }]);
+      // What it holds is not lost: a person decides.
+      expect({ deadly, wrong, frozen, deaths }).toEqual({ deadly: ['freeze'], wrong: [], frozen: 10, deaths: 3 });
+      await arena.close();
+    },
+    120_000,
+  );
 
   it('end as their units did when the database server is killed', async () => {
     const postgres = await EmbeddedPostgres.start();

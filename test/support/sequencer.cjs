@@ -2,7 +2,7 @@ const { default: Sequencer } = require('@jest/test-sequencer');
 
 const order = ['unit', 'int', 'e2e', 'crash'];
 /** Those of the last kind that take a minute and more, the longest first: at the end of a run one worker would wait for the other. */
-const longest = ['failpoints', 'server', 'broker', 'over-rabbitmq', 'over-kafka', 'over-rocketmq', 'hostile', 'flat-memory'].map(
+const longest = ['failpoints', 'server', 'bank', 'broker', 'over-rabbitmq', 'over-kafka', 'over-rocketmq', 'hostile', 'flat-memory'].map(
   (name) => `test/crash/${name}.crash.spec.ts`,
 );
 

@@ -85,7 +85,10 @@ describe('a call that cannot be carried out', () => {
     [['subscriptions'], 'holdfast subscriptions is no whole command. Use one of: list, pause, resume, retire.'],
     [['dead-letters', 'delete'], 'holdfast dead-letters has no verb "delete". Use one of: list, groups, show, redrive, discard.'],
     [['status', '--lanes', '3'], 'holdfast status takes no --lanes. It takes: --data-source, --schema, --help, --version.'],
-    [['sagas', 'list', '--status', 'lost'], '--status is "lost". Use one of: running, waiting, compensating, completed, compensated, parked.'],
+    [
+      ['sagas', 'list', '--status', 'lost'],
+      '--status is "lost". Use one of: running, waiting, compensating, completed, compensated, parked.',
+    ],
     [['status', '--verbose'], "Unknown option '--verbose'. See holdfast --help."],
     [['status', '-d'], "Option '-d, --data-source <value>' argument missing. See holdfast --help."],
     [['status', 'now'], '"now" is one argument too many. Write holdfast status.'],

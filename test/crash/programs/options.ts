@@ -119,11 +119,32 @@ export interface Travelling {
   readonly how: 'well' | 'aborted' | 'raced';
 }
 
-/** Units that call tries: they commit, also where the first confirm is refused by its COMMIT, or are rolled back, or refused by theirs. */
+/**
+ * Units that call tries: they commit, also where the first confirm is refused by its COMMIT, or are rolled back, or refused by theirs; or they call one whose
+ * confirm, or cancel, kills its process.
+ */
 export interface Trying {
   readonly prefix: string;
   readonly count: number;
-  readonly how: 'well' | 'stubborn' | 'refused' | 'refused at commit';
+  readonly how: 'well' | 'stubborn' | 'refused' | 'refused at commit' | 'kills by confirm' | 'kills by cancel';
+}
+
+/**
+ * What is to go wrong with a transfer: nothing; it is refused at last; that, and it can be neither undone nor confirmed before the bank is mended; whatever is
+ * done for it fails once; whoever does it takes too long.
+ */
+export type Fate = 'well' | 'refused' | 'stuck' | 'falters' | 'late';
+
+/** Money that is to be moved between two accounts of the bank. */
+export interface Transfer {
+  readonly id: string;
+  readonly how: 'saga' | 'queued saga' | 'try' | 'choreography';
+  /** As in `north/1`: the service that has the account, and its number. */
+  readonly from: string;
+  /** Of another service; a try moves it to the vault instead. */
+  readonly to: string;
+  readonly amount: number;
+  readonly fate: Fate;
 }
 
 /** What an operator does with dead letters. */
@@ -156,6 +177,10 @@ export interface ProgramOptions {
   readonly hasTrips?: boolean;
   /** It calls tries. */
   readonly hasTries?: boolean;
+  /** At their confirm, and at their cancel; default 20. */
+  readonly tryAttempts?: number;
+  /** It is a service of the bank: `north`, `south` or `west`. */
+  readonly isBank?: boolean;
   /** Begins at once. */
   readonly publishing?: Publishing;
   readonly retentionMs?: number;
@@ -171,8 +196,10 @@ export interface ProgramOptions {
 /** What the program says, one line of JSON each. */
 export type Line =
   | { readonly e: 'ready' }
-  | { readonly e: 'attempted' | 'acknowledged'; readonly id: string }
-  | { readonly e: 'refused' | 'unknown'; readonly id: string; readonly code: string }
+  | { readonly e: 'attempted'; readonly id: string }
+  | { readonly e: 'acknowledged'; readonly id: string }
+  | { readonly e: 'refused'; readonly id: string; readonly code: string }
+  | { readonly e: 'unknown'; readonly id: string; readonly code: string }
   | { readonly e: 'published'; readonly prefix: string; readonly ms: number }
   | { readonly e: 'log'; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly e: 'called'; readonly subscription: string; readonly id: string; readonly kind: Kind }
@@ -200,6 +227,9 @@ export type Order =
   | { readonly sell: Selling }
   | { readonly requestTrips: Travelling }
   | { readonly callTries: Trying }
+  | { readonly transfer: readonly Transfer[] }
+  /** Everything of the bank that is parked is tried again. */
+  | { readonly goOn: true }
   | { readonly stop: true }
   /** From now on the clock is wrong by so much. */
   | { readonly shiftClockMs: number };

@@ -1,16 +1,13 @@
 // The other end of a saga's step: charges and refunds, one row of `effect` each. Options in PARTICIPATING_OPTIONS; it dies where HOLDFAST_FAILPOINT says.
 import 'reflect-metadata';
 import { Command, type HandlerPolicies, Holdfast, Message, silentLogger } from '@holdfast/core';
-import { database } from '@holdfast/transport-database';
-import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+import { type Carrier, transportOf } from './carriers.js';
 
 /** What the program is told when it starts. */
-export interface ParticipatingOptions {
+export interface ParticipatingOptions extends Carrier {
   readonly url: string;
-  /** Undefined: over the database. */
-  readonly broker?: { readonly url: string; readonly exchange: string };
   readonly isTransactional: boolean;
 }
 
@@ -25,9 +22,10 @@ class RefundCard extends Command {
 }
 
 async function main(): Promise<void> {
-  const { url, broker, isTransactional } = JSON.parse(process.env.PARTICIPATING_OPTIONS ?? '{}') as ParticipatingOptions;
+  const options = JSON.parse(process.env.PARTICIPATING_OPTIONS ?? '{}') as ParticipatingOptions;
+  const { url, isTransactional } = options;
   const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
-  const transport = broker === undefined ? database() : rabbitmq(broker);
+  const transport = await transportOf(options);
   const bus = new Holdfast({ service: 'cards', transport, store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });
   const effect = (what: string) => dataSource.query('insert into effect (subscription, message_id) values ($1, $2)', [what, 'r']);
   const policies = { transactional: isTransactional, idempotent: { lockTtl: '1s' } } as const;

@@ -4,11 +4,13 @@ import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Holdfast, type HandlerPolicies, type HoldfastOptions, type TransportFactory } from '@holdfast/core';
-import { database } from '@holdfast/transport-database';
 import { kafka } from '@holdfast/transport-kafka';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+import { openBank } from './bank.js';
+import type { Service } from './bank-kit.js';
+import { transportOf } from './carriers.js';
 import { handle } from './handling.js';
 import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
@@ -16,7 +18,6 @@ import { Publisher } from './publisher.js';
 import { codeAndMessage, reportLogger, say } from './report.js';
 import { orderSaga, startSagas } from './sagas.js';
 import { addBank, sell, sellingSaga } from './selling.js';
-import { spool } from './spool-transport.js';
 import { addTrips, requestTrips } from './trips.js';
 import { callTries, purseTries } from './tries.js';
 
@@ -29,11 +30,13 @@ async function main(): Promise<void> {
   const open = () => new DataSource({ type: 'postgres', url, poolSize, extra: { connectionTimeoutMillis: 10_000 } }).initialize();
   const dataSource = await open();
   const ledger = options.hasSagas ? await open() : undefined;
+  // Another DataSource, though of the same database.
+  const vault = options.isBank ? await open() : undefined;
   const bus = new Holdfast(
     {
       service,
       ...(await carriersOf(options)),
-      store: typeorm({ dataSource: { default: dataSource, ...(ledger && { ledger }) }, lanes }),
+      store: typeorm({ dataSource: { default: dataSource, ...(ledger && { ledger }), ...(vault && { vault }) }, lanes }),
       retention: retentionMs,
       stopTimeout: stopTimeoutMs,
     },
@@ -53,7 +56,8 @@ async function main(): Promise<void> {
   if (options.selling === 'shop') bus.saga(selling);
   if (options.selling === 'bank') addBank(bus, dataSource, beginning());
   if (options.hasTrips) addTrips(bus, dataSource, beginning());
-  const tries = options.hasTries ? purseTries(bus, dataSource) : undefined;
+  const tries = options.hasTries ? purseTries(bus, dataSource, options.tryAttempts) : undefined;
+  const bank = vault && openBank({ bus, dataSource, vault, service: service as Service, from: beginning() });
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
   listen(async (order) => {
@@ -70,7 +74,9 @@ async function main(): Promise<void> {
       say({ e: 'requested trips', prefix: order.requestTrips.prefix });
     } else if ('callTries' in order) {
       if (tries !== undefined) await callTries(bus, dataSource, { ...order.callTries, tries });
-    } else if ('call' in order)
+    } else if ('transfer' in order) await bank?.transfer(order.transfer);
+    else if ('goOn' in order) say({ e: 'repaired', count: (await bank?.goOn()) ?? 0 });
+    else if ('call' in order)
       say({ e: 'returned', key: order.call.key, by: (await methods.get(order.call.method)?.(order.call.key)) as number });
     else if ('shiftClockMs' in order) process.emit('shift clock' as never, order.shiftClockMs as never);
     else await stop(bus, publisher);
@@ -95,14 +101,6 @@ async function carriersOf(given: ProgramOptions): Promise<Carriers> {
   const { broker, kafka: events } = given;
   const isBoth = broker !== undefined && events !== undefined;
   return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: await transportOf(given) };
-}
-
-async function transportOf({ url, transport = 'database', broker, ...options }: ProgramOptions): Promise<TransportFactory> {
-  if (broker !== undefined) return rabbitmq(broker);
-  if (options.kafka !== undefined) return kafka(options.kafka);
-  // Its client takes a while to load, which programs that do not need it would wait for.
-  if (options.rocketmq !== undefined) return (await import('@holdfast/transport-rocketmq')).rocketmq(options.rocketmq);
-  return transport === 'spool' ? spool(url) : database();
 }
 
 function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {

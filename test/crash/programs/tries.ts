@@ -3,14 +3,13 @@ import type { DataSource } from 'typeorm';
 import type { Trying } from './options.js';
 import { codeAndMessage, say } from './report.js';
 
-const RETRY = { attempts: 20, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
-const OPTIONS = { timeout: '20s', confirmRetry: RETRY, cancelRetry: RETRY } as const;
-
 /** What one unit moves. */
 export const POINTS = 10;
 
 /** Tries of the program: points that are moved in the database, and a card whose hold happens elsewhere, whatever becomes of the transaction. */
-export function purseTries(bus: Holdfast, dataSource: DataSource) {
+export function purseTries(bus: Holdfast, dataSource: DataSource, attempts = 20) {
+  const retry = { attempts, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
+  const limits = { timeout: '20s', confirmRetry: retry, cancelRetry: retry } as const;
   const effect = (what: string, id: string, attempt?: number) =>
     dataSource.query('insert into effect (subscription, message_id, attempt, pid) values ($1, $2, $3, $4)', [
       what,
@@ -27,14 +26,16 @@ export function purseTries(bus: Holdfast, dataSource: DataSource) {
         await effect('freeze', id);
       },
       {
-        ...OPTIONS,
+        ...limits,
         confirm: async (id: string, { attempt }) => {
+          if (id.startsWith('kills by confirm')) process.kill(process.pid, 'SIGKILL');
           await move('frozen = frozen - $1, taken = taken + $1');
           await effect('take', id, attempt);
           // Nothing is wrong until COMMIT.
           if (id.startsWith('stubborn') && attempt === 1) await dataSource.query('insert into veto values (1)');
         },
         cancel: async (id: string) => {
+          if (id.startsWith('kills by cancel')) process.kill(process.pid, 'SIGKILL');
           await move('frozen = frozen - $1, free = free + $1');
           await effect('give back', id);
         },
@@ -43,7 +44,7 @@ export function purseTries(bus: Holdfast, dataSource: DataSource) {
   );
   const hold = bus.tryConfirmCancel(
     defineTry('card.hold', async (id: string) => void (await bus.unitOfWork.detached(() => effect('hold', id))), {
-      ...OPTIONS,
+      ...limits,
       confirm: async (id: string) => void (await effect('capture', id)),
       cancel: async (id: string, { attempt }) => void (await effect('release', id, attempt)),
     }),
@@ -61,6 +62,8 @@ export async function callTries(
     const id = `${how} ${prefix}-${n}`;
     const unit = bus.unitOfWork.run(async () => {
       await tries.freeze(id);
+      if (how === 'kills by confirm') return;
+      if (how === 'kills by cancel') throw new Error('no van');
       await tries.hold(id);
       await tries.effect('placed', id);
       if (how === 'refused') throw new Error('no van');

@@ -61,6 +61,35 @@ export async function endOfTries(arena: Arena, { at, hit, isSecond = false }: Tr
   return { signal: killed.signal, faults };
 }
 
+/**
+ * One try whose confirm, or cancel, kills whoever calls it, and units that call others, in one process after another until none dies of it any more. What is
+ * parked then, and what became of the rest.
+ */
+export async function endOfDeadly(arena: Arena, operation: 'confirm' | 'cancel') {
+  const options: ProgramOptions = { ...WITH_TRIES, tryAttempts: 3, url: arena.url };
+  const how = `kills by ${operation}` as const;
+  const parked = () =>
+    arena.look<{ operation: string; failure: string }>(`select operation, failure from holdfast_branch where status = 'parked'`);
+  let program = await new Program(options).ready();
+  program.order({ callTries: { prefix: 'x', count: 1, how } });
+  let deaths = 0;
+  for (const until = performance.now() + PATIENCE_MS; (await parked()).length === 0 && performance.now() < until; await sleep(50)) {
+    if (!program.hasEnded) continue;
+    deaths += 1;
+    // Known to be dead at once, and not in six seconds.
+    await arena.look(`update holdfast_node set seen_at = seen_at - interval '1 minute'`);
+    // It may die while it starts.
+    program = new Program(options);
+    tryEach(program, `after ${deaths}`);
+  }
+  await triedEach(program, `after ${deaths}`);
+  const ends = await accountOfTries(arena);
+  const isDeadly = ({ id }: Unit) => id.startsWith(how);
+  const deadly = ends.units.filter(isDeadly).flatMap(({ effects }) => effects);
+  await program.stop();
+  return { parked: await parked(), deadly, wrong: ends.wrong.filter((unit) => !isDeadly(unit)), frozen: ends.purse?.frozen, deaths };
+}
+
 interface Unit {
   readonly id: string;
   readonly effects: readonly string[];
@@ -69,13 +98,21 @@ interface Unit {
 /** What is wrong once all branches have ended: effects that are missing or doubled, and points that do not add up. */
 export async function accountOfTries(arena: Arena, patienceMs = PATIENCE_MS) {
   const open = () => arena.look<{ id: string; status: string }>(`select id, status from holdfast_branch where ended_at is null`);
-  for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(100)) if ((await open()).length === 0) break;
+  for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(100))
+    if ((await open()).every(({ status }) => status === 'parked')) break;
   const units = await arena.look<Unit>(
     `select message_id as id, array_agg(subscription order by n) as effects from effect group by 1 order by 1`,
   );
   const [purse] = await arena.look<{ free: number; frozen: number; taken: number }>('select free, frozen, taken from purse');
   const committed = units.filter(({ effects }) => effects.includes('placed')).length;
-  return { open: await open(), wrong: units.filter(isWrong), purse, expected: purseAfter(committed), hasCommitted: committed >= 2 * EACH };
+  return {
+    open: await open(),
+    units,
+    wrong: units.filter(isWrong),
+    purse,
+    expected: purseAfter(committed),
+    hasCommitted: committed >= 2 * EACH,
+  };
 }
 
 /** What is wrong with it, also that too little has happened to tell. */

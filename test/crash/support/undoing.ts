@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { FailpointName } from '@holdfast/core';
 import { type Reply, SagaMessages, until } from '../../e2e/sagas/support/saga-messages.js';
+import type { Carrier } from '../programs/carriers.js';
 import type { ParticipatingOptions } from '../programs/participating.js';
 import type { Arena } from './arena.js';
 
@@ -38,8 +39,8 @@ export const UNDO_DEATHS: readonly UndoDeath[] = [
 const PATIENCE_MS = 60_000;
 
 /** One process dies when it undoes a request, another one goes on, and the request comes (again). What was done, and what is remembered in the end. */
-export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }: UndoDeath, broker?: ParticipatingOptions['broker']) {
-  const options = { url: arena.url, isTransactional, ...(broker === undefined ? {} : { broker }) };
+export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }: UndoDeath, carrier: Carrier = {}) {
+  const options = { url: arena.url, isTransactional, ...carrier };
   const saga = new SagaMessages((sql, values) => arena.look(sql, values));
   const first = await start(options);
   if (hasRun) {

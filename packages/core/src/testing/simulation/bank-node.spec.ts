@@ -2,6 +2,7 @@ import type { Outgoing } from '../../bus/outgoing.js';
 import { Permits } from '../../delivery/permits.js';
 import { WorkInHand } from '../../delivery/work-in-hand.js';
 import { limitsFrom } from '../../message/limits.js';
+import { NonRetryableError } from '../../errors/non-retryable-error.js';
 import { silentLogger } from '../../monitoring/logger.js';
 import { SagaAttempts } from '../../saga/saga-attempt.js';
 import { longestStepMs } from '../../saga/saga-course.js';
@@ -10,15 +11,20 @@ import type { SagaRegister } from '../../saga/saga-register.js';
 import { SagaRunner } from '../../saga/saga-runner.js';
 import { StepAsking } from '../../saga/step-asking.js';
 import { StoredSagas } from '../../saga/stored-sagas.js';
+import { BranchAttempts } from '../../try-confirm-cancel/branch-attempt.js';
+import { BranchRunner } from '../../try-confirm-cancel/branch-runner.js';
+import { StoredBranches } from '../../try-confirm-cancel/stored-branches.js';
+import { Tries } from '../../try-confirm-cancel/tries.js';
 import { ScopeStorage } from '../../unit-of-work/scope.js';
 import { UnitEngine } from '../../unit-of-work/unit-engine.js';
 import { type Effect, type Run, took } from './accounts.spec.js';
+import { SimulatedBranchStore } from './branch-store.spec.js';
 import type { Receiver, Wire } from './broker.spec.js';
 import { OUTBOX, type SimulatedDatabase, type SimulatedTransaction } from './database.spec.js';
 import type { MoveMoney } from './participant.spec.js';
 import type { SimulatedProcess } from './process.spec.js';
-import { NonRetryableError } from '../../errors/non-retryable-error.js';
 import type { StepWork } from './random-sagas.spec.js';
+import { type DrawnUnit, type HoldingLimits, holdingTry, placedBy } from './random-units.spec.js';
 import { SimulatedSagaStore } from './saga-store.spec.js';
 import type { Troubles } from './troubles.spec.js';
 import type { World } from './world.spec.js';
@@ -31,6 +37,8 @@ export interface BankNodeParts {
   readonly db: SimulatedDatabase;
   readonly register: SagaRegister;
   readonly troubles: Troubles;
+  /** Of its try. */
+  readonly limits: HoldingLimits;
   /** Somebody may send a message with this key. */
   readonly wanted: (key: string) => void;
 }
@@ -40,13 +48,19 @@ export class BankNode implements Receiver, StepWork {
   readonly units: UnitEngine<Outgoing>;
   readonly runner: SagaRunner;
   readonly sagas: StoredSagas;
+  readonly branchRunner: BranchRunner;
+  readonly branches: StoredBranches;
+  /** Units of clients that have not ended. */
+  callers = 0;
+  private readonly tries: Tries;
+  private readonly holding;
   private readonly intake;
 
   constructor(
     readonly process: SimulatedProcess,
     private readonly parts: BankNodeParts,
   ) {
-    const { world, db, register } = parts;
+    const { world, db, register, limits } = parts;
     const ports = { clock: process, scheduler: process, random: world.fork(), logger: silentLogger };
     const store = new SimulatedSagaStore(db, process, SERVICE);
     const scopes = new ScopeStorage<Outgoing>();
@@ -64,11 +78,13 @@ export class BankNode implements Receiver, StepWork {
     });
     const outlet = { accept: (message: Outgoing) => void units.current()?.outgoing(message) as undefined };
     const context = { ...ports, service: SERVICE, limits: limitsFrom(), transports: new Map(), noReceipts: () => undefined };
+    const inHand = new WorkInHand();
+    const permits = new Permits(CONNECTIONS);
     const attempts: SagaAttempts = new SagaAttempts({
       ...ports,
       store,
       units,
-      inHand: new WorkInHand(),
+      inHand,
       sagaOf: (name, version) => register.find(name, version),
       asking: new StepAsking({ context, outlet, units, store, register, random: ports.random }),
       nudge: () => this.runner.nudge(),
@@ -82,7 +98,7 @@ export class BankNode implements Receiver, StepWork {
       attempts,
       versions: register.outlines,
       concurrency: CONNECTIONS,
-      permits: new Permits(CONNECTIONS),
+      permits,
       ended: (id) => this.sagas.ended(id),
     });
     this.sagas = new StoredSagas({
@@ -95,6 +111,31 @@ export class BankNode implements Receiver, StepWork {
       assertDatabase: () => undefined,
       runner: () => this.runner,
     });
+    this.holding = holdingTry(limits, (effect, attempt) => this.local(effect, attempt));
+    const { runnable } = this.holding;
+    const branches = new SimulatedBranchStore(db, process, SERVICE);
+    const { work, operations } = branches;
+    this.branchRunner = new BranchRunner({
+      ...ports,
+      store: work,
+      attempts: new BranchAttempts({ ...ports, store: work, units, inHand, tryOf: () => runnable }),
+      methods: [runnable.name],
+      concurrency: CONNECTIONS,
+      permits,
+    });
+    this.tries = new Tries({
+      ...ports,
+      store: branches,
+      units,
+      dataSource: db.parts.name,
+      assertDatabase: () => undefined,
+      runner: () => this.branchRunner,
+    });
+    this.branches = new StoredBranches({
+      store: operations,
+      isInUnit: () => units.isActive,
+      changed: () => this.branchRunner.nudge(),
+    });
     this.intake = sagaRegistrations({
       store,
       service: SERVICE,
@@ -106,7 +147,33 @@ export class BankNode implements Receiver, StepWork {
   }
 
   start(): void {
-    this.process.run(() => this.runner.start());
+    this.process.run(() => {
+      this.runner.start();
+      this.branchRunner.start();
+    });
+  }
+
+  get isBusy(): boolean {
+    return this.callers > 0 || this.runner.isBusy || this.branchRunner.isBusy;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.runner.stop(), this.branchRunner.stop()]);
+  }
+
+  /** Runs a unit of work that holds money by tries. */
+  async runUnit({ id, moves, timeoutMs, pauseMs, isRefused }: DrawnUnit): Promise<void> {
+    const { hold, runnable } = this.holding;
+    const work = async () => {
+      for (const move of moves) await this.tries.call(runnable, [move], () => hold(move));
+      await this.local(placedBy(id), 1);
+      if (pauseMs > 0) await this.process.sleep(pauseMs);
+      if (isRefused) throw new NonRetryableError('it is refused');
+    };
+    this.callers += 1;
+    await this.units.run({ timeout: timeoutMs }, work).finally(() => {
+      this.callers -= 1;
+    });
   }
 
   async handle({ type, body, sagaId, causationId, key }: Wire): Promise<void> {

@@ -28,6 +28,8 @@ export class SimulatedBroker {
   pending = 0;
   /** Copies that are being handled. */
   inHand = 0;
+  /** Not seen until everything else is over. */
+  private astray: Wire[] = [];
   private readonly services = new Map<string, () => readonly Receiver[]>();
 
   constructor(private readonly world: World) {}
@@ -38,7 +40,9 @@ export class SimulatedBroker {
 
   publish(wire: Wire): void {
     const { world } = this;
-    this.send(wire, this.delayMs(), 1);
+    // A signal has a key, and nobody sends it again.
+    if (wire.key === undefined && world.chance(world.weather.longDelays / 3)) this.astray.push(wire);
+    else this.send(wire, this.delayMs(), 1);
     while (world.chance(world.weather.repeats)) this.send(wire, this.delayMs() + world.between(0, 3000), 1);
   }
 
@@ -46,6 +50,15 @@ export class SimulatedBroker {
   send(wire: Wire, delayMs: number, attempt: number): void {
     this.pending += 1;
     this.world.time.after(Math.max(1, delayMs), () => this.deliver(wire, attempt));
+  }
+
+  /** Everything that went astray comes after all, however late. */
+  find(): void {
+    for (const wire of this.astray) {
+      this.world.say('broker', `${wire.type} ${wire.id} comes when all is over`);
+      this.send(wire, this.world.between(1, 1000), 1);
+    }
+    this.astray = [];
   }
 
   private delayMs(): number {

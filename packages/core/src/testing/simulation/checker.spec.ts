@@ -2,6 +2,7 @@ import type { SagaProgress } from '../../saga/saga-progress.js';
 import { type LedgerRow, moneyIn } from './accounts.spec.js';
 import type { Bank } from './bank.spec.js';
 import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
+import type { DrawnUnit } from './random-units.spec.js';
 import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
 
 /** What is wrong at the end of a seed, one sentence each. */
@@ -10,11 +11,12 @@ export function problemsAtTheEnd(bank: Bank): readonly string[] {
   const ledger = databases.flatMap((db) => [...db.table<LedgerRow>('ledger').values()]);
   const history = [...bank.db.table<HistoryRow>('bank.history').values()];
   const money = databases.map(moneyIn).reduce((sum, each) => ({ now: sum.now + each.now, opened: sum.opened + each.opened }));
-  const known = new Set(bank.rows.map(({ id }) => id));
+  const known = new Set([...bank.rows, ...bank.units].map(({ id }) => id));
   return [
     ...(money.now === money.opened ? [] : [`there is ${money.now} in the accounts, and there was ${money.opened}`]),
     ...[...bank.wanted.keys()].filter((id) => !known.has(id)).map((id) => `${id} was started and is not there`),
     ...ledger.filter(({ saga }) => !known.has(saga)).map(({ saga, step }) => `${step} of ${saga} was done, and there is no such saga`),
+    ...bank.units.flatMap((unit) => problemsOfUnit(unit, { ledger, told: bank.told.get(unit.id) })),
     ...bank.rows.flatMap((row) => problemsOf(row, bank.drawn.get(row.saga) as DrawnSaga, { ledger, history })),
   ].sort();
 }
@@ -34,6 +36,24 @@ function problemsOf(row: SagaRow, { steps }: DrawnSaga, { ledger, history }: Boo
     .filter(({ kind }) => kind === 'local' || kind === 'remote')
     .flatMap((step) => problemsOfStep(step, { status, leftOut, ours }));
   return [...counted, ...problemsOfOrder(lines)].map(say);
+}
+
+/** Its tries are confirmed, each once, or cancelled, as its COMMIT said; and so its client was told. */
+function problemsOfUnit(
+  { id, moves }: DrawnUnit,
+  { ledger, told }: { readonly ledger: readonly LedgerRow[]; readonly told: 'committed' | 'refused' | undefined },
+): readonly string[] {
+  const count = (step: string, what: LedgerRow['what'] = 'do') =>
+    ledger.filter((row) => row.saga === id && row.step === step && row.what === what).length;
+  const placed = count('placed');
+  const problems: string[] = [];
+  if (told !== undefined && placed !== (told === 'committed' ? 1 : 0)) problems.push(`it is ${told}, and done ${placed} times`);
+  for (const { place } of moves) {
+    const [held, given, back] = [count(`hold ${place}`), count(`give ${place}`), count(`hold ${place}`, 'undo')];
+    if (placed > 1 || held > 1 || given !== placed || back !== held - placed)
+      problems.push(`of a unit done ${placed} times, money was held ${held} times, given ${given} times and given back ${back} times`);
+  }
+  return problems.map((text) => `${id}: ${text}`);
 }
 
 interface Found {

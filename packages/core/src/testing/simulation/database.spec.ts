@@ -47,6 +47,7 @@ export class SimulatedDatabase {
   readonly tables = new Map<string, Map<string, Row>>();
   readonly open = new Set<SimulatedTransaction>();
   isDown = false;
+  private crashes = 0;
   private readonly locks = new Map<string, SimulatedTransaction>();
   private waiting: { readonly tx: SimulatedTransaction; readonly lock: string; readonly take: () => void }[] = [];
   private readonly travelling = new Map<Client, number>();
@@ -65,6 +66,11 @@ export class SimulatedDatabase {
       this.tables.set(name, table);
     }
     return table as Map<string, R>;
+  }
+
+  /** Tells one life of the server from another. */
+  get life(): string {
+    return `${this.parts.name} ${this.crashes}`;
   }
 
   /** As a sequence: never given back. */
@@ -109,6 +115,7 @@ export class SimulatedDatabase {
   /** The server dies: what is not committed is gone. */
   crash(): void {
     this.isDown = true;
+    this.crashes += 1;
     for (const tx of [...this.open]) tx.cut(new ServerError('57P01', `${this.parts.name} crashed`));
   }
 
@@ -204,6 +211,7 @@ export class SimulatedTransaction implements Transaction {
   private ending: unknown;
   private isCommitted = false;
   private before: Promise<void> = Promise.resolve();
+  private readonly lastStatements: (() => void | Promise<void>)[] = [];
 
   constructor(
     readonly db: SimulatedDatabase,
@@ -224,6 +232,11 @@ export class SimulatedTransaction implements Transaction {
         throw error;
       }
     });
+  }
+
+  /** A statement that travels with COMMIT, which fails as it does. */
+  runLast(work: () => void | Promise<void>): void {
+    this.lastStatements.push(work);
   }
 
   /** Locks a row, there or not; false when somebody else has it and it is not waited for. */
@@ -296,8 +309,16 @@ export class SimulatedTransaction implements Transaction {
       await this.rollback();
       throw hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement failed' }, { cause: this.failure });
     }
-    this.stage = 'committing';
+    // What travels with it may still refuse it.
+    if (this.lastStatements.length === 0) this.stage = 'committing';
     await this.db.trip(this.client);
+    try {
+      for (const work of this.lastStatements) await work();
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
+    this.stage = 'committing';
     const breaks = this.db.parts.breaksCommit();
     if (breaks !== undefined && this.ending === undefined) {
       if (breaks === 'after') this.apply();

@@ -1,7 +1,6 @@
 import { describeFailure } from '../../errors/describe-failure.js';
 import { isNonRetryableError, NonRetryableError } from '../../errors/non-retryable-error.js';
 import { silentLogger } from '../../monitoring/logger.js';
-import type { Refusal } from '../../reply/answer.js';
 import { sagaReplyType } from '../../saga/saga-messages.js';
 import { ScopeStorage } from '../../unit-of-work/scope.js';
 import { UnitEngine } from '../../unit-of-work/unit-engine.js';
@@ -9,6 +8,7 @@ import { type Effect, took } from './accounts.spec.js';
 import type { Receiver, SimulatedBroker, Wire } from './broker.spec.js';
 import { OUTBOX, type SimulatedDatabase, type SimulatedTransaction } from './database.spec.js';
 import type { SimulatedProcess } from './process.spec.js';
+import { type Answer, RequestDesk } from './request-memory.spec.js';
 import type { Troubles } from './troubles.spec.js';
 import type { World } from './world.spec.js';
 
@@ -20,24 +20,10 @@ export interface MoveMoney {
   readonly isForeign: boolean;
 }
 
-interface Answer {
-  readonly value?: unknown;
-  readonly refusal?: Refusal;
-}
-
-/** What is remembered of a request, by its id. */
-interface RequestRow {
-  readonly status: 'done' | 'refused' | 'cancelled' | 'compensated';
-  readonly answer: Answer;
-}
-
 const ATTEMPTS = 4;
 const DONE: Answer = { value: 'done' };
 
-/**
- * A service with accounts, of several processes over one database. What it remembers of a request is read under a lock: `done` and `refused` are answered
- * again, `cancelled` and `compensated` never run. What undoes a request has an effect only if that ran, and else keeps it from ever running.
- */
+/** A service with accounts, of several processes over one database: what is done of a request, and of what undoes one, is for the guard of production to say. */
 export class Participant {
   readonly db: SimulatedDatabase;
   receivers: Receiver[] = [];
@@ -76,7 +62,8 @@ export class Participant {
         return undefined;
       },
     });
-    const receiver: Receiver = { process, handle: (wire, attempt) => this.handle({ process, units }, wire, attempt) };
+    const here = { process, units, desk: new RequestDesk(process) };
+    const receiver: Receiver = { process, handle: (wire, attempt) => this.handle(here, wire, attempt) };
     this.receivers.push(receiver);
     process.onDeath(() => {
       this.receivers = this.receivers.filter((one) => one !== receiver);
@@ -100,7 +87,7 @@ export class Participant {
       const isFinal = isNonRetryableError(error) || (attempt >= ATTEMPTS && effect.what === 'do');
       this.world.say(here.process.name, `${about} failed (${attempt}): ${(error as Error).message}`);
       if (!isFinal) throw error;
-      await this.inUnit(here, wire, (sql) => this.refuse(sql, wire, error));
+      await this.inUnit(here, wire, (sql) => this.refuse({ ...here, sql, attempt }, wire, error));
       if (!isNonRetryableError(error)) this.dead.push(wire);
       // A person may let it be handled once more, however much later.
       if (!isNonRetryableError(error) && this.world.chance(0.5))
@@ -122,33 +109,20 @@ export class Participant {
   }
 
   private async dealWith(here: InWork, wire: Wire) {
-    const { sql } = here;
+    const { sql, desk } = here;
     const { effect, isForeign } = wire.body as MoveMoney;
-    if (isForeign) return this.repeatOnly(here, wire);
-    const request = wire.compensates ?? wire.id;
-    const row = await remembered(sql, request);
-    if (wire.compensates === undefined) {
-      if (row?.status === 'done' || row?.status === 'refused') return { how: 'again', answer: row.answer };
-      if (row !== undefined) return { how: 'dropped, it was undone', answer: dropped() };
+    // Somebody who knows nothing of compensations does each message once, whatever it means.
+    if (wire.compensates === undefined || isForeign) {
+      const known = await desk.recall(sql, wire.id);
+      if (known?.answer !== undefined) return { how: 'again', answer: known.answer };
+      if (known !== undefined) return { how: 'dropped, it was undone', answer: dropped() };
       await this.make(here, effect);
-      await remember(sql, request, { status: 'done', answer: DONE });
+      await desk.keep(sql, wire.id, DONE);
       return { how: 'done', answer: DONE };
     }
-    if (row?.status === 'compensated') return { how: 'undone before', answer: DONE };
-    const hasRun = row?.status === 'done' || wire.hasRun === true;
-    if (hasRun) await this.make(here, effect);
-    await remember(sql, request, { status: hasRun ? 'compensated' : 'cancelled', answer: DONE });
-    return { how: hasRun ? 'done' : 'needless', answer: DONE };
-  }
-
-  /** Somebody who knows nothing of compensations: each message once, whatever it means. */
-  private async repeatOnly(here: InWork, wire: Wire) {
-    const { sql } = here;
-    const row = await remembered(sql, wire.id);
-    if (row !== undefined) return { how: 'again', answer: row.answer };
-    await this.make(here, (wire.body as MoveMoney).effect);
-    await remember(sql, wire.id, { status: 'done', answer: DONE });
-    return { how: 'done', answer: DONE };
+    const isToBeUndone = await desk.isToBeUndone(sql, wire);
+    if (isToBeUndone) await this.make(here, effect);
+    return { how: isToBeUndone ? 'done' : 'needless', answer: DONE };
   }
 
   private async make({ process, sql, attempt }: InWork, effect: Effect): Promise<void> {
@@ -158,13 +132,12 @@ export class Participant {
     await after.end();
   }
 
-  private async refuse(sql: SimulatedTransaction, wire: Wire, error: unknown) {
-    const row = await remembered(sql, wire.id);
-    if (row?.status === 'done' || row?.status === 'refused') return { how: 'again', answer: row.answer };
+  private async refuse({ desk, sql }: InWork, wire: Wire, error: unknown) {
+    const { isForeign } = wire.body as MoveMoney;
+    const isDefinite = isForeign ? isNonRetryableError(error) : await desk.isRefusedForGood(sql, wire, error);
     const { code, message } = describeFailure(error);
-    const isDefinite = isNonRetryableError(error);
     const answer: Answer = { refusal: { code, message, details: {}, isDefinite } };
-    if (isDefinite && row === undefined) await remember(sql, wire.id, { status: 'refused', answer });
+    if (isForeign && isDefinite) await desk.keep(sql, wire.id, answer);
     return { how: 'refused', answer };
   }
 }
@@ -172,22 +145,12 @@ export class Participant {
 interface Here {
   readonly process: SimulatedProcess;
   readonly units: UnitEngine<Wire>;
+  readonly desk: RequestDesk;
 }
 
 interface InWork extends Here {
   readonly sql: SimulatedTransaction;
   readonly attempt: number;
-}
-
-function remembered(sql: SimulatedTransaction, id: string): Promise<RequestRow | undefined> {
-  return sql.statement(async () => {
-    await sql.lock('request', id);
-    return sql.get<RequestRow>('request', id);
-  });
-}
-
-function remember(sql: SimulatedTransaction, id: string, row: RequestRow): Promise<void> {
-  return sql.statement(() => sql.put('request', id, row));
 }
 
 function dropped(): Answer {

@@ -148,9 +148,15 @@ function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep
 
 type Parts = Parameters<typeof drawSaga>[2];
 
+/** What a step of a saga does, or what undoes it. */
+export function effectOf({ name, moves, isLimited }: DrawnStep, saga: string, what: Effect['what']): Effect {
+  if (what === 'do') return { saga, step: name, what, moves, isLimited };
+  return { saga, step: name, what, moves: moves.map(({ account, amount }) => ({ account, amount: -amount })), isLimited: false };
+}
+
 async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, child }: Parts): Promise<Awaited<StepResult>> {
   const here = work();
-  const effect: Effect = { saga: saga.id, step: step.name, what: 'do', moves: step.moves, isLimited: step.isLimited };
+  const effect = effectOf(step, saga.id, 'do');
   const key = `${saga.id}/${step.name}`;
   const timeout = step.waitMs;
   if (step.kind === 'local') return here.local(effect, saga.attempt);
@@ -167,8 +173,7 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
 }
 
 async function undoStep(step: DrawnStep, saga: SagaContext<BankState>, { work }: Parts): Promise<Awaited<StepResult>> {
-  const moves = step.moves.map(({ account, amount }) => ({ account, amount: -amount }));
-  const effect: Effect = { saga: saga.id, step: step.name, what: 'undo', moves, isLimited: false };
+  const effect = effectOf(step, saga.id, 'undo');
   if (step.kind === 'local') return work().local(effect, saga.attempt);
   return saga.request(new MoveCommand({ to: step.service, effect, isForeign: step.isForeign }));
 }

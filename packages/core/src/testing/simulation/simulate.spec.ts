@@ -27,12 +27,9 @@ export async function simulate(seed: number): Promise<Simulated> {
     await world.time.advance(chaosMs);
     bank.calm();
     const problems = new Set<string>();
-    const untilMs = world.time.monotonicMs() + CALM_MS;
-    for (let slices = 1; bank.open.length > 0 && world.time.monotonicMs() < untilMs; slices += 1) {
-      await world.time.advance(SLICE_MS);
-      for (const text of bank.idleTimers()) problems.add(text);
-      if (slices % REPAIR_SLICES === 0) bank.operator();
-    }
+    await goOn(world, bank, problems);
+    bank.broker.find();
+    await goOn(world, bank, problems);
     for (const text of bank.open) problems.add(`still open: ${text}`);
     for (const text of [...problemsAtTheEnd(bank), ...(await stop(world, bank))]) problems.add(text);
     for (const text of problems) world.say('checker', text);
@@ -42,11 +39,21 @@ export async function simulate(seed: number): Promise<Simulated> {
   }
 }
 
+/** Until nothing is open any more, or it takes too long. */
+async function goOn(world: World, bank: Bank, problems: Set<string>): Promise<void> {
+  const untilMs = world.time.monotonicMs() + CALM_MS;
+  for (let slices = 1; bank.open.length > 0 && world.time.monotonicMs() < untilMs; slices += 1) {
+    await world.time.advance(SLICE_MS);
+    for (const text of bank.idleTimers()) problems.add(text);
+    if (slices % REPAIR_SLICES === 0) bank.operator();
+  }
+}
+
 /** Stops the processes: nothing may be left behind. */
 async function stop(world: World, bank: Bank): Promise<readonly string[]> {
   let isStopped = false;
   bank.isOver = true;
-  void Promise.all(bank.nodes.map(({ process, runner }) => process.run(() => runner.stop()))).then(() => {
+  void Promise.all(bank.nodes.map((node) => node.process.run(() => node.stop()))).then(() => {
     isStopped = true;
   });
   for (let slices = 0; slices < STOP_SLICES && !isStopped; slices += 1) await world.time.advance(SLICE_MS);

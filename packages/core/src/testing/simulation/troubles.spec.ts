@@ -3,26 +3,32 @@ import type { Effect } from './accounts.spec.js';
 import type { SimulatedProcess } from './process.spec.js';
 import type { World } from './world.spec.js';
 
-type Kind = 'none' | 'transient' | 'refuses' | 'breaks' | 'hangs' | 'slow';
+type Kind = 'none' | 'transient' | 'refuses' | 'breaks' | 'hangs' | 'slow' | 'kills';
 
 interface Fate {
   readonly kind: Kind;
   readonly times: number;
   /** Before what it does, or after it. */
   readonly isBefore: boolean;
+  /** Processes that have died of it. */
+  deaths: number;
 }
 
 /** What goes wrong in handlers and steps, decided once for each. */
 export class Troubles {
   private readonly fates = new Map<string, Fate>();
 
-  constructor(private readonly world: World) {}
+  constructor(
+    private readonly world: World,
+    private readonly kill: (process: SimulatedProcess) => void,
+  ) {}
 
   /** What is to happen around an effect. */
   before(process: SimulatedProcess, { saga, step, what }: Pick<Effect, 'saga' | 'step' | 'what'>, attempt: number) {
     const fate = this.fateOf(`${saga} ${step} ${what}`, what);
     const strike = async () => {
-      if (!this.world.isCalm) await this.strike(process, fate, attempt);
+      // A step that kills does not know that it is calm.
+      if (!this.world.isCalm || fate.kind === 'kills') await this.strike(process, fate, attempt);
     };
     return {
       begin: async () => (fate.isBefore ? strike() : undefined),
@@ -30,7 +36,14 @@ export class Troubles {
     };
   }
 
-  private async strike(process: SimulatedProcess, { kind, times }: Fate, attempt: number): Promise<void> {
+  private async strike(process: SimulatedProcess, fate: Fate, attempt: number): Promise<void> {
+    const { kind, times } = fate;
+    if (kind === 'kills' && fate.deaths < times) {
+      fate.deaths += 1;
+      this.world.say('world', `kill ${process.name} by what it does`);
+      this.kill(process);
+      await new Promise<never>(() => undefined);
+    }
     if (kind === 'refuses') throw new NonRetryableError('it is refused');
     if (kind === 'breaks' || (kind === 'transient' && attempt <= times)) throw new Error('it broke');
     if (kind === 'hangs' && attempt <= times) await new Promise<never>(() => undefined);
@@ -41,10 +54,10 @@ export class Troubles {
     let fate = this.fates.get(place);
     if (fate === undefined) {
       const { world } = this;
-      const doing: readonly Kind[] = ['transient', 'transient', 'refuses', 'breaks', 'hangs', 'slow'];
-      const undoing: readonly Kind[] = ['transient', 'transient', 'breaks', 'hangs', 'slow', 'slow'];
+      const doing: readonly Kind[] = ['transient', 'transient', 'refuses', 'breaks', 'hangs', 'slow', 'kills'];
+      const undoing: readonly Kind[] = ['transient', 'transient', 'breaks', 'hangs', 'slow', 'slow', 'kills'];
       const kind = world.chance(world.weather.troubles * 0.5) ? world.pick(what === 'do' ? doing : undoing) : 'none';
-      fate = { kind, times: world.between(1, 3), isBefore: world.random.next() < 0.5 };
+      fate = { kind, times: world.between(1, kind === 'kills' ? 5 : 3), isBefore: world.random.next() < 0.5, deaths: 0 };
       this.fates.set(place, fate);
     }
     return fate;
