@@ -19,7 +19,7 @@ import { recovery } from './recovery.js';
 import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 import { rocketmqRecovery } from './rocketmq-recovery.js';
 import { sagaSleeping } from './saga-sleeping.js';
-import { sagaLocal, sagaUndo } from './sagas.js';
+import { rabbitmqSaga, sagaLocal, sagaUndo } from './sagas.js';
 
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
@@ -42,6 +42,7 @@ export const CASES: readonly Case[] = [
   rabbitmqConsume,
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
+  rabbitmqSaga,
   halfMessage,
   ...kafkaOrderToPayment,
   kafkaPublish,
