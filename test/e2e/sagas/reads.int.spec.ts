@@ -1,9 +1,14 @@
-import { defineSaga, subscribe } from '@holdfast/core';
+import { Command, defineSaga, Message, subscribe } from '@holdfast/core';
 import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
 
 const COUNT = 400;
+/** Fewer, because each leaves dead entries behind that the looks after it read. */
+const ASKED = 100;
 /** Index entries and rows for a saga of one step: its start, its step, and what is read of it while it is looked for. */
 const FEW = 80;
+
+@Message('reads.ask')
+class Ask extends Command<string> {}
 
 let shop: Shop;
 let process: ShopProcess;
@@ -17,6 +22,10 @@ const sleeping = defineSaga<Order>('sleeping', { version: 1 }).step(
   },
   { retry: { attempts: 2, backoff: { delay: '1d', maxDelay: '1d' } } },
 );
+/** Its only step is done with a reply. */
+const asking = defineSaga<Order & { answer?: string }>('asking', { version: 1 }).step('a', async (saga) =>
+  saga.request(new Ask(), { into: 'answer' }),
+);
 
 beforeEach(async () => {
   shop = await openShop();
@@ -26,12 +35,19 @@ beforeEach(async () => {
 
 afterEach(() => shop.close());
 
-const opened = () => shop.open((opening) => void opening.bus.saga(done).saga(sleeping));
+const opened = () =>
+  shop.open(({ bus }) => {
+    bus.saga(done).saga(sleeping).saga(asking);
+    bus.on(Ask, async () => 'yes', { name: 'answer', transactional: true, idempotent: true });
+  });
 
 /** One after the other. */
-async function runToEnd(): Promise<void> {
+async function runToEnd(saga: typeof done | typeof asking = done, count = COUNT): Promise<void> {
   const { sagas } = process.bus;
-  for (let n = 0; n < COUNT; n += 1) await sagas.result((await sagas.start(done, { id: `d${n}` }, { id: `d${n}` })).id);
+  for (let n = 0; n < count; n += 1) {
+    const id = `${saga === done ? 'd' : 'a'}${n}`;
+    await sagas.result((await sagas.start(saga as typeof done, { id }, { id })).id);
+  }
 }
 
 async function putToSleep(): Promise<void> {
@@ -70,4 +86,13 @@ it('a saga reads no other ones that sleep on a table that was analyzed while non
   process = await opened();
   await putToSleep();
   expect(((await readsSoFar()) - before) / COUNT).toBeLessThan(FEW);
+});
+
+it('a reply reads no other sagas than the one it is for', async () => {
+  await runToEnd();
+  await shop.look('analyze holdfast_saga');
+  const before = await readsSoFar();
+  process = await opened();
+  await runToEnd(asking, ASKED);
+  expect(((await readsSoFar()) - before) / ASKED).toBeLessThan(COUNT / 2);
 });

@@ -13,9 +13,11 @@ const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
    select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
    from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
 
-/** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
-const isOpen = ({ saga }: Tables, id: string) =>
-  `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and num_nulls(o.ended_at) = 1)`;
+/**
+ * As a value, not as `exists`, which a plan for any number of ids answers by reading all instances. Not `ended_at is null`, which the index of what is
+ * open has for its own: one instance is found by its key.
+ */
+const isOpen = ({ saga }: Tables, id: string) => `(select num_nulls(o.ended_at) = 1 from ${saga} o where o.service = $1 and o.id = ${id})`;
 
 /** The statements about sagas that are prepared. $1 is the service in each. */
 export class SagaStatements {
