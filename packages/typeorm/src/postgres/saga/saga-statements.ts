@@ -30,7 +30,9 @@ export class SagaStatements {
   readonly waitingLock;
   /** id, ahead, status, progress, state, after, worker, is deaf, notes. */
   readonly change;
-  /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited, key freed. */
+  /** The same, then: numbers seen. */
+  readonly changeSeen;
+  /** The same, then: tellings, signals no more awaited, signals awaited, key freed. */
   readonly changeWithReach;
   /** key, id, waits. */
   readonly claimKey;
@@ -47,6 +49,7 @@ export class SagaStatements {
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
     this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
+    this.changeSeen = prepared(`with ${changed(tables)}, seen as (${seen(tables)}) ${noted(tables, 'changed', '$10')}`);
     this.changeWithReach = prepared(changeWithReachText(tables));
     this.claimKey = prepared(
       `insert into ${tables.sagaLock} as l (service, key, holder)
@@ -126,6 +129,12 @@ function changed({ saga }: Tables): string {
      where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id)`;
 }
 
+/** Deletes what had arrived and is dealt with. */
+function seen({ sagaEvent }: Tables): string {
+  return `delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
+    and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))`;
+}
+
 function changeWithReachText(tables: Tables): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
@@ -133,8 +142,7 @@ function changeWithReachText(tables: Tables): string {
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
   return `with ${changed(tables)},
      noted as (${noted(tables, 'changed', '$10')}),
-     seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
-       and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),
+     seen as (${seen(tables)}),
      told as (${arrives(`t->>'id'`, `(t->'event')::text`, `changed, json_array_elements($12::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
      left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, changed.id) from changed, json_array_elements($13::json) l
        where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
