@@ -99,7 +99,7 @@ function claimText({ saga, sagaEvent, node }: Tables): string {
          and num_nulls(s.ended_at) = 1 and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
        limit (select $7::bigint) for update of s skip locked),
      claimed as (
-       update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = least(s.due_at, ${now('$2')})
+       update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = coalesce(s.due_at, ${now('$2')})
        from (select * from due union all select * from reached limit (select $7::bigint)) d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
      select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
      union all
