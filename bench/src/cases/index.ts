@@ -19,7 +19,8 @@ import { recovery } from './recovery.js';
 import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 import { rocketmqRecovery } from './rocketmq-recovery.js';
 import { sagaSleeping } from './saga-sleeping.js';
-import { sagaLocal, sagaUndo } from './sagas.js';
+import { sagaTakeOver } from './saga-take-over.js';
+import { rabbitmqSaga, sagaLocal, sagaUndo } from './sagas.js';
 
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
@@ -37,11 +38,13 @@ export const CASES: readonly Case[] = [
   sagaLocal,
   sagaUndo,
   sagaSleeping,
+  sagaTakeOver,
   ...rabbitmqOrderToPayment,
   rabbitmqPublish,
   rabbitmqConsume,
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
+  rabbitmqSaga,
   halfMessage,
   ...kafkaOrderToPayment,
   kafkaPublish,

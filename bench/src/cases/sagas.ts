@@ -1,8 +1,10 @@
+import { HandRemoteSagas } from '../hand/hand-remote-sagas.js';
 import { HandSagas } from '../hand/hand-sagas.js';
 import type { Bench, Case } from '../runner/bench.js';
 import { ratioAtLeast, type Result } from '../runner/result.js';
 import { alternate } from '../runner/statistics.js';
 import { inParallel, until } from '../runner/wait.js';
+import { NestRemoteSagas, type RemotePlaces } from '../shop/nest-remote-sagas.js';
 import { NestSagas } from '../shop/nest-sagas.js';
 import { checkEffects, orderAt, SAGAS_AT_ONCE, sagaLedger, type SagaShop } from '../shop/saga-shop.js';
 import { CALLERS, type Ledger, rate } from '../shop/shop.js';
@@ -24,13 +26,18 @@ export const sagaLocal: Case = {
   name: 'saga-local',
   async run(bench) {
     return [
-      await measure(bench, {
+      await measure(bench, localSides, {
         name: 'saga of three local steps, started by 32 callers',
         target: 0.6,
         isSomeRefused: false,
         start: startAll,
       }),
-      await measure(bench, { name: 'the same, 10 callers wait for their result', target: 0.6, isSomeRefused: false, start: waitForAll }),
+      await measure(bench, localSides, {
+        name: 'the same, 10 callers wait for their result',
+        target: 0.6,
+        isSomeRefused: false,
+        start: waitForAll,
+      }),
     ];
   },
 };
@@ -39,8 +46,52 @@ export const sagaLocal: Case = {
 export const sagaUndo: Case = {
   name: 'saga-undo',
   async run(bench) {
-    return [await measure(bench, { name: 'saga, 10 % undone from the third step', target: 0.5, isSomeRefused: true, start: startAll })];
+    return [
+      await measure(bench, localSides, {
+        name: 'saga, 10 % undone from the third step',
+        target: 0.5,
+        isSomeRefused: true,
+        start: startAll,
+      }),
+    ];
   },
+};
+
+/** The same with three steps in another service, against request and reply by hand with outbox and inbox on both ends. */
+export const rabbitmqSaga: Case = {
+  name: 'rabbitmq-saga',
+  async run(bench) {
+    return [
+      await measure(bench, remoteSides, {
+        name: 'RabbitMQ: saga of three remote steps, started by 32 callers',
+        target: 0.7,
+        isSomeRefused: false,
+        start: startAll,
+      }),
+      await measure(bench, remoteSides, {
+        name: 'RabbitMQ: the same, 10 callers wait for their result',
+        target: 0.7,
+        isSomeRefused: false,
+        start: waitForAll,
+      }),
+    ];
+  },
+};
+
+const localSides: SagaSides = async (bench) => ({
+  ours: await sideOf(bench, NestSagas.open),
+  hand: await sideOf(bench, async (url) => {
+    const shop = new HandSagas(url);
+    await shop.createTables();
+    return shop;
+  }),
+});
+
+/** Both ends of each side have a database of their own, and the effects are in that of the partner. */
+const remoteSides: SagaSides = async (bench) => {
+  const between = (open: (places: RemotePlaces) => Promise<SagaShop>) => async (partner: string) =>
+    open({ shop: await bench.database(), partner, rabbit: await bench.rabbit() });
+  return { ours: await sideOf(bench, between(NestRemoteSagas.open)), hand: await sideOf(bench, between(HandRemoteSagas.open)) };
 };
 
 async function startAll(shop: SagaShop, count: number, isSomeRefused: boolean): Promise<void> {
@@ -59,13 +110,8 @@ async function waitForAll(shop: SagaShop, count: number, isSomeRefused: boolean)
   });
 }
 
-async function measure(bench: Bench, way: Way): Promise<Result> {
-  const ours = await sideOf(bench, NestSagas.open);
-  const hand = await sideOf(bench, async (url) => {
-    const shop = new HandSagas(url);
-    await shop.createTables();
-    return shop;
-  });
+async function measure(bench: Bench, sidesOf: SagaSides, way: Way): Promise<Result> {
+  const { ours, hand } = await sidesOf(bench);
   const count = bench.size(3000, 500);
   const measured = await alternate(
     bench.size(7, 5),
@@ -87,6 +133,9 @@ interface SagaSide {
   completed: number;
 }
 
+type SagaSides = (bench: Bench) => Promise<{ readonly ours: SagaSide; readonly hand: SagaSide }>;
+
+/** @param open with the address of the database that the effects are in */
 async function sideOf(bench: Bench, open: (url: string) => Promise<SagaShop>): Promise<SagaSide> {
   const url = await bench.database();
   const ledger = await sagaLedger(url);
@@ -94,8 +143,12 @@ async function sideOf(bench: Bench, open: (url: string) => Promise<SagaShop>): P
 }
 
 async function round(side: SagaSide, { start, isSomeRefused }: Way, count: number): Promise<number> {
-  await start(side.shop, WARM_UP, false);
+  const { shop } = side;
+  shop.startPolling?.();
+  await start(shop, WARM_UP, false);
   side.completed += WARM_UP + (isSomeRefused ? count * 0.9 : count);
   const startedMs = performance.now();
-  return rate(count, startedMs, () => start(side.shop, count, isSomeRefused));
+  const perSecond = await rate(count, startedMs, () => start(shop, count, isSomeRefused));
+  await shop.stopPolling?.();
+  return perSecond;
 }

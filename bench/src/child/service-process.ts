@@ -23,7 +23,16 @@ export class ServiceProcess {
 
   /** Starts it; resolves when its handlers are at work. */
   static async start(options: ServiceOptions, onPaid: (orderId: string, atMs: number) => void = () => undefined): Promise<ServiceProcess> {
-    const child = fork(join(__dirname, 'service.js'), [JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    return ServiceProcess.run('service.js', JSON.stringify(options), onPaid);
+  }
+
+  /** Starts one that works on the sagas in a database. */
+  static startSagas(url: string): Promise<ServiceProcess> {
+    return ServiceProcess.run('saga-service.js', url, () => undefined);
+  }
+
+  private static async run(program: string, argument: string, onPaid: (orderId: string, atMs: number) => void): Promise<ServiceProcess> {
+    const child = fork(join(__dirname, program), [argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     const service = new ServiceProcess(child, onPaid);
     await service.answer();
     return service;

@@ -6,11 +6,12 @@ import { inTransaction } from './in-transaction.js';
 import { HANDLERS, type Order, POOL_SIZE, type Shop } from '../shop/shop.js';
 
 /** The tables an outbox by hand needs. */
-const TABLES = `
+export const OUTBOX_AND_INBOX = `
   create table outbox (id bigint generated always as identity primary key, message_id uuid not null, type text not null, key text, body text not null);
   create table inbox (consumer text not null, message_id uuid not null, handled_at timestamptz not null default now(), primary key (consumer, message_id))`;
 
-const POLL_MS = 5;
+/** Between two looks of a poller that are not full. */
+export const POLL_MS = 5;
 /** Rows a poller claims at a time. */
 export const POLL_LIMIT = 500;
 /** As which the inbox knows whoever pays. */
@@ -52,7 +53,7 @@ export class HandShop implements Shop {
   }
 
   async createTables(): Promise<void> {
-    await this.pool.query(TABLES);
+    await this.pool.query(OUTBOX_AND_INBOX);
   }
 
   async place({ id, total }: Order): Promise<void> {

@@ -24,7 +24,15 @@ export const queuesIn = ({ exchange }: RabbitPlace) =>
     read: `${exchange}/reader/reader.read`,
     hand: `${exchange}.hand`,
     sink: `${exchange}.sink`,
+    requests: `${exchange}.requests`,
+    replies: `${exchange}.replies`,
   }) as const;
+
+/** Queues of the services on Holdfast in a place, by the names of their subscriptions. */
+export const subscriptionsIn = ({ exchange }: RabbitPlace) =>
+  ['shop/payment.pay', 'reader/reader.read', 'shop/holdfast.saga-replies', 'partner/reserve', 'partner/charge', 'partner/ship'].map(
+    (subscription) => `${exchange}/${subscription}`,
+  );
 
 /** The RabbitMQ of this machine: HOLDFAST_TEST_RABBITMQ, or the one on the default port. @throws Skipped when there is none */
 export async function openRabbit(): Promise<RabbitArea> {
@@ -58,19 +66,28 @@ export async function byHand({ url }: RabbitPlace): Promise<ChannelModel> {
 }
 
 /** Makes an exchange and a queue as the transport's are: durable, and a quorum queue, bound to all there is. */
-export async function makeQueue(channel: Channel, { exchange }: RabbitPlace, queue: string): Promise<void> {
+export async function makeQueue(channel: Channel, place: RabbitPlace, queue: string): Promise<void> {
+  await makeQueueOf(channel, place, { queue, takes: '#' });
+}
+
+/** The same, bound to one routing key. */
+export async function makeQueueOf(
+  channel: Channel,
+  { exchange }: RabbitPlace,
+  { queue, takes }: { readonly queue: string; readonly takes: string },
+): Promise<void> {
   await channel.assertExchange(exchange, 'topic', { durable: true });
   await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
-  await channel.bindQueue(queue, exchange, '#');
+  await channel.bindQueue(queue, exchange, takes);
 }
 
 async function deleteAll(url: string, places: readonly RabbitPlace[]): Promise<void> {
   const connection = await connect(url);
   const channel = await connection.createChannel();
   for (const place of places) {
-    const { payments, read, ...others } = queuesIn(place);
-    const dead = [payments, read].map((queue) => queue.replace(/(?=\/[^/]*$)/, ':dead'));
-    for (const queue of [payments, read, ...dead, ...Object.values(others)]) await channel.deleteQueue(queue);
+    const ours = subscriptionsIn(place);
+    const dead = ours.map((queue) => queue.replace(/(?=\/[^/]*$)/, ':dead'));
+    for (const queue of [...ours, ...dead, ...Object.values(queuesIn(place))]) await channel.deleteQueue(queue);
     await channel.deleteExchange(place.exchange);
   }
   await connection.close();

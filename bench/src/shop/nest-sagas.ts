@@ -1,5 +1,16 @@
 import 'reflect-metadata';
-import { Compensate, HoldfastModule, NonRetryableError, Retry, Saga, type SagaContext, Sagas, Step, subscribe } from '@holdfast/nest';
+import {
+  Compensate,
+  HoldfastModule,
+  NonRetryableError,
+  Retry,
+  Saga,
+  type SagaContext,
+  Sagas,
+  Step,
+  subscribe,
+  UnitOfWork,
+} from '@holdfast/nest';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { type INestApplicationContext, Module } from '@nestjs/common';
@@ -58,6 +69,7 @@ export class NestSagas implements SagaShop {
   private constructor(
     private readonly app: INestApplicationContext,
     private readonly sagas: Sagas,
+    private readonly unitOfWork: UnitOfWork,
   ) {
     this.unsubscribe = subscribe('saga:ended', () => {
       this.ended += 1;
@@ -74,7 +86,7 @@ export class NestSagas implements SagaShop {
     })
     class ShopModule {}
     const app = await NestFactory.createApplicationContext(ShopModule, { logger: ['error'] });
-    return new NestSagas(app, app.get(Sagas));
+    return new NestSagas(app, app.get(Sagas), app.get(UnitOfWork));
   }
 
   start({ id, total }: Order, isRefused: boolean): Promise<unknown> {
@@ -84,6 +96,13 @@ export class NestSagas implements SagaShop {
   async startAndWait({ id, total }: Order, isRefused: boolean): Promise<unknown> {
     await this.sagas.start(PlaceOrder, { total, isRefused }, { id });
     return this.sagas.result(id);
+  }
+
+  /** Many in one transaction. */
+  async startAll(orders: readonly Order[]): Promise<void> {
+    await this.unitOfWork.run({ timeout: '5m' }, async () => {
+      for (const order of orders) await this.start(order, false);
+    });
   }
 
   /** A saga that has nothing to do for a day. */

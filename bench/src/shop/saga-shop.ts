@@ -12,7 +12,15 @@ export interface SagaState {
   readonly isRefused: boolean;
 }
 
-/** A service whose orders are sagas of three local steps, by whatever means. */
+/** What a saga knows whose steps are done elsewhere: what each was answered. */
+export interface RemoteState {
+  readonly total: number;
+  readonly reservation?: string;
+  readonly charge?: string;
+  readonly shipment?: string;
+}
+
+/** A service whose orders are sagas of three steps, by whatever means. */
 export interface SagaShop {
   /** Sagas that have ended in this process. */
   readonly ended: number;
@@ -20,6 +28,9 @@ export interface SagaShop {
   start(order: Order, isRefused: boolean): Promise<unknown>;
   /** The same, and waits until it is over. */
   startAndWait(order: Order, isRefused: boolean): Promise<unknown>;
+  /** Its pollers look, or do not: so that they cost the other side nothing in its rounds. */
+  startPolling?(): void;
+  stopPolling?(): Promise<void>;
   close(): Promise<void>;
 }
 

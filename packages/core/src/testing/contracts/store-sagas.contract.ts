@@ -121,13 +121,16 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     one,
     other,
   }) => {
-    await starting('started', { isTaken: true });
+    for (const id of ['started', 'told']) await starting(id, { isTaken: true });
     await starting('claimed');
-    assert.deepEqual([...(await claim(one))].sort(), ['claimed', 'started']);
+    await change('told', { afterMs: HOUR_MS, isTaken: false });
+    await inTransaction(one, (tx) => one.store.sagas.tell(tx, [{ id: 'told', event: { kind: 'answered', id: 'r' } }]));
+    const all = ['claimed', 'started', 'told'];
+    assert.deepEqual([...(await claim(one))].sort(), all);
     assert.deepEqual(await claim(other), []);
     await one.store.nodes.leave(one.nodeId);
-    assert.deepEqual([...(await claim(other))].sort(), ['claimed', 'started']);
-    assertFields([await change('claimed', {}, other)], [{ deaths: 1, progress: BEGUN }]);
+    assert.deepEqual([...(await claim(other))].sort(), all);
+    for (const id of ['claimed', 'told']) assertFields([await change(id, {}, other)], [{ deaths: 1, progress: BEGUN }]);
     assertFields([await change('claimed', {}, other)], [{ deaths: 0 }]);
   },
   'that are given back are anybody’s, with no death counted': async ({ starting, claim, change, one, other }) => {

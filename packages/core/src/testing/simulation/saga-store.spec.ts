@@ -130,7 +130,7 @@ export class SimulatedSagaStore implements SagaStore {
         if (ids.length === limit) break;
         if (!(await sql.lock(this.names.saga, row.id, { waits: false }))) continue;
         const deaths = row.deaths + (row.worker !== undefined && row.worker !== me ? 1 : 0);
-        sql.put(this.names.saga, row.id, { ...row, worker: me, deaths, dueMs: least(row.dueMs, nowMs) });
+        sql.put(this.names.saga, row.id, { ...row, worker: me, deaths, dueMs: row.dueMs ?? nowMs });
         ids.push(row.id);
       }
       const next = least(...rows.filter((row) => !isDue(row)).map(({ dueMs }) => dueMs));

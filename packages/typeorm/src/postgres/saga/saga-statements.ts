@@ -26,9 +26,11 @@ const shortened = ({ sagaHistory }: Tables) =>
        where n.service = $1 and n.saga_id = changed.id) l
      where changed.revision % ${HISTORY_LOOK.every} < ${HISTORY_LOOK.some} and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
 
-/** Not `ended_at is null`, which the index of what is open has for its own: one instance is found by its key. */
-const isOpen = ({ saga }: Tables, id: string) =>
-  `exists (select from ${saga} o where o.service = $1 and o.id = ${id} and num_nulls(o.ended_at) = 1)`;
+/**
+ * As a value, not as `exists`, which a plan for any number of ids answers by reading all instances. Not `ended_at is null`, which the index of what is
+ * open has for its own: one instance is found by its key.
+ */
+const isOpen = ({ saga }: Tables, id: string) => `(select num_nulls(o.ended_at) = 1 from ${saga} o where o.service = $1 and o.id = ${id})`;
 
 /** The statements about sagas that are prepared. $1 is the service in each. */
 export class SagaStatements {
@@ -41,7 +43,9 @@ export class SagaStatements {
   readonly waitingLock;
   /** id, ahead, status, progress, state, after, worker, is deaf, notes. */
   readonly change;
-  /** The same, then: numbers seen, tellings, signals no more awaited, signals awaited, key freed. */
+  /** The same, then: numbers seen. */
+  readonly changeSeen;
+  /** The same, then: tellings, signals no more awaited, signals awaited, key freed. */
   readonly changeWithReach;
   /** The same of a change that tells of a failure: those are what makes a history long, so it is shortened with them. */
   readonly failure;
@@ -61,6 +65,7 @@ export class SagaStatements {
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
     this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
+    this.changeSeen = prepared(`with ${changed(tables)}, seen as (${seen(tables)}) ${noted(tables, 'changed', '$10')}`);
     this.changeWithReach = prepared(changeWithReachText(tables, changed(tables)));
     const shortening = `${changed(tables)}, ${shortened(tables)}`;
     this.failure = prepared(`with ${shortening} ${noted(tables, 'changed', '$10')}`);
@@ -113,7 +118,7 @@ function claimText({ saga, sagaEvent, node }: Tables): string {
          and num_nulls(s.ended_at) = 1 and not s.is_deaf and (s.due_at is null or s.due_at > (select ${now('$2')})) and ${isOurs}
        limit (select $7::bigint) for update of s skip locked),
      claimed as (
-       update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = least(s.due_at, ${now('$2')})
+       update ${saga} s set worker = $6::uuid, deaths = s.deaths + case when d.worker <> $6::uuid then 1 else 0 end, due_at = coalesce(s.due_at, ${now('$2')})
        from (select * from due union all select * from reached limit (select $7::bigint)) d where s.service = $1 and s.id = d.id returning s.id, s.due_at)
      select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
      union all
@@ -143,6 +148,12 @@ function changed({ saga }: Tables): string {
      where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id, s.revision)`;
 }
 
+/** Deletes what had arrived and is dealt with. */
+function seen({ sagaEvent }: Tables): string {
+  return `delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
+    and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))`;
+}
+
 function changeWithReachText(tables: Tables, change: string): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
@@ -150,8 +161,7 @@ function changeWithReachText(tables: Tables, change: string): string {
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
   return `with ${change},
      noted as (${noted(tables, 'changed', '$10')}),
-     seen as (delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
-       and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))),
+     seen as (${seen(tables)}),
      told as (${arrives(`t->>'id'`, `(t->'event')::text`, `changed, json_array_elements($12::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
      left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, changed.id) from changed, json_array_elements($13::json) l
        where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
