@@ -51,6 +51,7 @@ async function runToEnd(saga: typeof done | typeof asking = done, count = COUNT)
   }
 }
 
+/** With the table vacuumed now and then, as a server does it by itself. */
 async function putToSleep(): Promise<void> {
   let failed = 0;
   const stop = subscribe('saga:step-failed', () => {
@@ -59,6 +60,7 @@ async function putToSleep(): Promise<void> {
   for (let n = 0; n < COUNT; n += 1) {
     await process.bus.sagas.start(sleeping, { id: `s${n}` }, { id: `s${n}` });
     await until('an attempt', () => failed > n);
+    if (n % 50 === 0) await shop.look('vacuum holdfast_saga');
   }
   stop();
 }
