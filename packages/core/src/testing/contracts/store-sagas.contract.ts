@@ -211,7 +211,7 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assertFields([await operations.find('x')], [{ status: 'parked', failure: FAILURE }]);
     const note = { step: 'a', event: 'resumed', detail: 'ann: the contract' } as const;
     const isThere = await operations.operate('x', BY, ({ id, progress }) => {
-      assert.deepEqual(progress, PARKED);
+      assertFields(progress, PARKED);
       return changeOf(id, { notes: [note], isTaken: false });
     });
     assert.equal(isThere, true);
