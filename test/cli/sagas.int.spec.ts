@@ -84,7 +84,7 @@ const statusOf = async (id: string) => (await bus.sagas.get(id))?.status;
 const lastOf = async (id: string) => (await bus.sagas.get(id))?.history.map(({ event, detail }) => `${event} ${detail}`) ?? [];
 
 const NOT_YET =
-  "A process of shop that has this version of the saga does it when it looks next. `holdfast sagas show 'Dora'\\''s 4th'` tells.\n";
+  "A process of shop that has this version of the saga, unchanged, does it when it looks next. `holdfast sagas show 'Dora'\\''s 4th'` tells.\n";
 
 /** Resumes one, and changes the database when the word is left. */
 async function whileItWaits(id: string, change: string): Promise<Outcome> {

@@ -158,7 +158,7 @@ function tellSeen({ terminal }: Call, what: SagaRepair | 'cancel', { id, parked 
 /** What is asked is kept, also where nobody is there to do it. */
 function notYet(service: string, { what, id }: { readonly what: string; readonly id: string }): string {
   const exception = what === 'cancel' ? ', unless the saga is past its pivot' : '';
-  return `A process of ${printable(service)} that has this version of the saga does it when it looks next${exception}. \`holdfast sagas show ${quoted(id)}\` tells.\n`;
+  return `A process of ${printable(service)} that has this version of the saga, unchanged, does it when it looks next${exception}. \`holdfast sagas show ${quoted(id)}\` tells.\n`;
 }
 
 /** As a shell takes it for one word. */
