@@ -45,7 +45,8 @@ function everything() {
 }
 
 function check(name, run) {
-  count(name, run() ? { passed: 1 } : { failed: 1 });
+  if (run()) count(name, { passed: 1 });
+  else fail(name);
 }
 
 function jest(name, patterns, env = {}) {
@@ -58,12 +59,14 @@ function jest(name, patterns, env = {}) {
     skipped: result.numPendingTests + result.numTodoTests,
   });
   // A run that fails for another reason (a global set-up, an open handle) has no failed test.
-  if (!result.success && result.numFailedTests + result.numRuntimeErrorTestSuites === 0) count(`${name}: the run itself`, { failed: 1 });
+  if (!result.success && result.numFailedTests + result.numRuntimeErrorTestSuites === 0) fail(`${name}: the run itself`);
 }
 
 function packages() {
   const result = runWithReport('packed packages', ['test/packages/check.mjs'], {}, '--report=');
-  if (result) count('packed packages', result);
+  if (!result) return;
+  failures.push(...result.failures.map((failure) => `packed packages: ${failure}`));
+  count('packed packages', result);
 }
 
 function runWithReport(name, command, env, option) {
@@ -72,8 +75,13 @@ function runWithReport(name, command, env, option) {
   rmSync(file, { force: true });
   const ok = runNode([...command, `${option}${file}`], { env: { ...process.env, ...env } });
   if (existsSync(file)) return { ok, ...JSON.parse(readFileSync(file, 'utf8')) };
-  count(`${name}: ended without a result`, { failed: 1 });
+  fail(`${name}: ended without a result`);
   return undefined;
+}
+
+function fail(name) {
+  failures.push(name);
+  count(name, { failed: 1 });
 }
 
 function count(name, { passed = 0, failed = 0, skipped = 0 }) {

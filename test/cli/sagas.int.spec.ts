@@ -9,6 +9,9 @@ interface Order {
   waits: boolean;
 }
 
+/** An id that a shell takes for something else. */
+const NAMED = "Dora's 4th";
+
 let database: TestDatabase;
 let dataSource: DataSource;
 let program: CallingProgram;
@@ -50,7 +53,7 @@ beforeAll(async () => {
   const { made, hold } = shop(saga);
   bus = made;
   await bus.start();
-  for (const id of ['a', 'b', 'c', 'd']) {
+  for (const id of ['a', 'b', 'c', NAMED]) {
     await bus.sagas.start(saga, { waits: false }, { id });
     await bus.sagas.result(id);
   }
@@ -80,6 +83,17 @@ const cells = (line: string | undefined) => line?.split(/ {2,}/);
 const statusOf = async (id: string) => (await bus.sagas.get(id))?.status;
 const lastOf = async (id: string) => (await bus.sagas.get(id))?.history.map(({ event, detail }) => `${event} ${detail}`) ?? [];
 
+const NOT_YET =
+  "A process of shop that has this version of the saga, unchanged, does it when it looks next. `holdfast sagas show 'Dora'\\''s 4th'` tells.\n";
+
+/** Resumes one, and changes the database when the word is left. */
+async function whileItWaits(id: string, change: string): Promise<Outcome> {
+  const outcome = run('sagas', 'resume', id);
+  await until(async () => (await audit(id)).some((line) => line.includes('saga resume')));
+  await withClient(database.url, (client) => client.query(change));
+  return outcome;
+}
+
 function audit(target: string): Promise<string[]> {
   return withClient(database.url, async (client) => {
     const { rows } = await client.query('select actor, action, reason from holdfast_audit where target = $1 order by id', [target]);
@@ -95,13 +109,13 @@ describe('holdfast sagas', () => {
     expect(lines[0]).toEqual(['ID', 'SAGA', 'STATUS', 'STEP', 'ATTEMPTS', 'CHANGED', 'WHY']);
     expect(lines.slice(1).map((line) => line?.slice(0, 4))).toEqual([
       ['w', 'order 1', 'waiting', 'wait'],
-      ...['d', 'c', 'b', 'a'].map((id) => [id, 'order 1', 'parked', 'ship']),
+      ...[NAMED, 'c', 'b', 'a'].map((id) => [id, 'order 1', 'parked', 'ship']),
     ]);
     expect(lines.at(-1)?.at(-1)).toBe('the van is broken');
     expect(lines[1]?.at(-1)).toMatch(/^wait: \d{4}-.*Z$/);
     const first = await run('sagas', 'list', '--status', 'parked', '--saga', 'order', '--limit', '3', '--json');
     const { items, next } = JSON.parse(first.out);
-    expect(items.map(({ id }: { id: string }) => id)).toEqual(['d', 'c', 'b']);
+    expect(items.map(({ id }: { id: string }) => id)).toEqual([NAMED, 'c', 'b']);
     const second = await run('sagas', 'list', '--status', 'parked', '--cursor', next);
     expect(second.out.split('\n').map((line) => cells(line)?.[0])).toEqual(['ID', 'a', '']);
     expect((await run('sagas', 'list', '--since', '2999-01-01')).out).toBe('The service shop has no such sagas.\n');
@@ -123,8 +137,8 @@ describe('holdfast sagas', () => {
   });
 
   it('has a process that knows the saga try the failed step once, or go on with it, and waits until it has', async () => {
-    expect(await run('sagas', 'retry', 'a', '--by', 'ada')).toEqual({ code: 0, out: 'a is tried once more.\n', error: '' });
-    await until(async () => (await lastOf('a')).at(-1) === 'parked the van is broken');
+    const tried = 'a is tried once more, and has parked since: the van is broken\n';
+    expect(await run('sagas', 'retry', 'a', '--by', 'ada')).toEqual({ code: 0, out: tried, error: '' });
     expect((await lastOf('a')).slice(-3)).toEqual(['retried ada', 'failed the van is broken', 'parked the van is broken']);
     isVanBroken = false;
     expect(await run('sagas', 'resume', 'a', '--reason', 'a new van')).toEqual({ code: 0, out: 'a is resumed.\n', error: '' });
@@ -172,18 +186,30 @@ describe('holdfast sagas', () => {
     expect(await statusOf('c')).toBe('parked');
   });
 
-  it('keeps what is asked until a process looks', async () => {
+  it('tells that one that was resumed has parked again, also when lines of its history are gone', async () => {
     await bus.stop();
+    const outcome = await whileItWaits(
+      'c',
+      `with gone as (delete from holdfast_saga_history where saga_id = 'c' and event = 'done')
+       insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
+       select 'shop', 'c', 'ship', event, detail, clock_timestamp() from (values ('resumed', 'ada'), ('parked', 'no driver')) lines (event, detail)`,
+    );
+    expect(outcome).toEqual({ code: 1, out: '', error: 'c is resumed, and has parked since: no driver\n' });
+  });
+
+  it('says that the word is left also when the database is lost while it waits', async () => {
+    const { code, error } = await whileItWaits(NAMED, 'alter table holdfast_saga_history rename to lost');
+    await withClient(database.url, (client) => client.query('alter table lost rename to holdfast_saga_history'));
+    expect([code, error.startsWith(NOT_YET), error.includes('"holdfast_saga_history" does not exist')]).toEqual([1, true, true]);
+  });
+
+  it('keeps what is asked until a process looks', async () => {
     isVanBroken = false;
-    expect(await run('sagas', 'resume', 'd', '--wait', '1')).toEqual({
-      code: 1,
-      out: '',
-      error: 'A process of shop that has this version of the saga does it when it looks next. `holdfast sagas show d` tells.\n',
-    });
+    expect(await run('sagas', 'resume', NAMED, '--wait', '1')).toEqual({ code: 1, out: '', error: NOT_YET });
     bus = shop().made;
     await bus.start();
-    await until(async () => (await statusOf('d')) === 'completed');
-    expect(await lastOf('d')).toContain('resumed tester');
+    await until(async () => (await statusOf(NAMED)) === 'completed');
+    expect(await lastOf(NAMED)).toContain('resumed tester');
   });
 });
 

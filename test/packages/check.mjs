@@ -44,6 +44,7 @@ const transports = ['in-memory', 'database', 'rabbitmq', 'kafka', 'rocketmq'].ma
 const neededByApplications = ['core', 'nest', 'typeorm', ...transports, 'cli'].map((name) => `@holdfast/${name}`);
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
 const work = mkdtempSync(join(tmpdir(), 'holdfast-packages-'));
 try {
   await main();
@@ -53,7 +54,7 @@ try {
 const report = process.argv.find((argument) => argument.startsWith('--report='))?.slice('--report='.length);
 if (report) {
   mkdirSync(dirname(report), { recursive: true });
-  writeFileSync(report, JSON.stringify(totals));
+  writeFileSync(report, JSON.stringify({ ...totals, failures }));
 }
 console.log(`packed packages: ${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed > 0 ? 1 : 0;
@@ -127,6 +128,7 @@ async function check(name, run) {
   const started = Date.now();
   const outcome = run === undefined ? 'skipped' : (await run()) ? 'passed' : 'failed';
   totals[outcome]++;
+  if (outcome === 'failed') failures.push(name);
   console.log(`${{ passed: '✓', failed: '✗', skipped: '–' }[outcome]} ${name} (${Date.now() - started} ms)`);
 }
 

@@ -1,9 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type DeadLetter, printable } from '@holdfast/core';
-import { factLines } from './facts-text.js';
-
-/** Longest body that is printed; all of it is in the JSON output. */
-const BODY_LENGTH = 64 * 1024;
+import { factLines, WHOLE_LENGTH } from './facts-text.js';
 
 /** A dead letter as a person reads it: its facts, its error, its body. Everything in it came from outside and is made printable. */
 export function letterText({ id, subscription, message, attempts, deadAt, group, error, body }: DeadLetter): string {
@@ -19,13 +16,13 @@ export function letterText({ id, subscription, message, attempts, deadAt, group,
     group,
     error: error.code,
   };
-  const stack = (error.stack ?? error.message).split('\n').map((line) => `  ${printable(line, BODY_LENGTH)}`);
+  const stack = (error.stack ?? error.message).split('\n').map((line) => `  ${printable(line, WHOLE_LENGTH)}`);
   return `${[...factLines(facts), ...stack, `body (${body.byteLength} bytes)`, `  ${bodyText(body)}`].join('\n')}\n`;
 }
 
 function bodyText(body: Uint8Array): string {
   const bytes = Buffer.from(body);
   return isUtf8(bytes)
-    ? printable(bytes.toString('utf8'), BODY_LENGTH)
-    : `not text; base64: ${printable(bytes.toString('base64'), BODY_LENGTH)}`;
+    ? printable(bytes.toString('utf8'), WHOLE_LENGTH)
+    : `not text; base64: ${printable(bytes.toString('base64'), WHOLE_LENGTH)}`;
 }

@@ -1,9 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hfError, printable, type SagaFilter, type SagaInstance, type SagaRepair, type SagaStanding } from '@holdfast/core';
+import {
+  hfError,
+  printable,
+  type SagaFilter,
+  type SagaHistoryEntry,
+  type SagaInstance,
+  type SagaRepair,
+  type SagaStanding,
+} from '@holdfast/core';
 import { given } from './choice.js';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { type ConnectedTools, withOperators } from './connection.js';
-import { factLines } from './facts-text.js';
+import { factLines, WHOLE_LENGTH } from './facts-text.js';
 import { actionOf } from './operator.js';
 import { oneOf, type OptionName, required, time, wholeNumber } from './options.js';
 import { json, table } from './table.js';
@@ -88,7 +96,7 @@ function show(call: Call): Promise<ExitCode> {
 }
 
 function asking(what: SagaRepair | 'cancel'): Command {
-  const { event, says, summary } = ASKED[what];
+  const { event, summary } = ASKED[what];
   return {
     words: ['sagas', what],
     argument: { name: 'id', isRequired: true },
@@ -100,22 +108,63 @@ function asking(what: SagaRepair | 'cancel'): Command {
       const action = isForGood ? { ...actionOf(call), reason: required(call.values, 'reason') } : actionOf(call);
       const waitMs = (wholeNumber(call.values, 'wait') ?? WAIT_S) * 1000;
       return withOperators(call, async ({ sagas }, service) => {
-        const known = (await found(sagas, id)).history.length;
+        const { history: known } = await found(sagas, id);
         await sagas.ask(what, id, action);
-        const isDone = async () => (await found(sagas, id)).history.slice(known).some((line) => line.event === event);
-        const isSeen = await within(waitMs, isDone);
-        if (isSeen) call.terminal.write(`${printable(id)} is ${says}.\n`);
-        else call.terminal.writeError(notYet(service, { what, id }));
-        return isSeen || waitMs === 0 ? EXIT.done : EXIT.no;
+        const leaveWord = () => call.terminal.writeError(notYet(service, { what, id }));
+        const seen = await within(waitMs, async () => since(known, await found(sagas, id), event)).catch((error) => {
+          // The word is left all the same.
+          leaveWord();
+          throw error;
+        });
+        if (seen !== undefined) return tellSeen(call, what, seen);
+        leaveWord();
+        return waitMs === 0 ? EXIT.done : EXIT.no;
       });
     },
   };
 }
 
+/** What a look has found: the saga was repaired or turned back, and where it has parked since then. */
+interface Seen {
+  readonly id: string;
+  readonly parked: SagaHistoryEntry | undefined;
+}
+
+/**
+ * What has become of a saga behind the lines that were known, once the event is among them. The lines are told apart by their time: of a long history some in the middle are gone.
+ */
+function since(known: readonly SagaHistoryEntry[], { id, status, history }: SagaInstance, event: string): Seen | undefined {
+  const lastMs = known.at(-1)?.at.getTime() ?? 0;
+  const fromLast = (lines: readonly SagaHistoryEntry[]) => lines.filter(({ at }) => at.getTime() >= lastMs);
+  const news = fromLast(history).slice(fromLast(known).length);
+  const place = news.findIndex((line) => line.event === event);
+  if (place < 0) return undefined;
+  return { id, parked: status === 'parked' ? news.slice(place).findLast((line) => line.event === 'parked') : undefined };
+}
+
+/** `retry` asks for one attempt, `skip` for one step, `cancel` for the way back: that was done, whatever has parked the saga then. `resume` asks that it goes on. */
+function tellSeen({ terminal }: Call, what: SagaRepair | 'cancel', { id, parked }: Seen): ExitCode {
+  const done = `${printable(id)} is ${ASKED[what].says}`;
+  if (parked === undefined) {
+    terminal.write(`${done}.\n`);
+    return EXIT.done;
+  }
+  const text = `${done}, and has parked since: ${printable(parked.detail, WHOLE_LENGTH)}\n`;
+  if (what === 'resume') terminal.writeError(text);
+  else terminal.write(text);
+  return what === 'resume' ? EXIT.no : EXIT.done;
+}
+
 /** What is asked is kept, also where nobody is there to do it. */
 function notYet(service: string, { what, id }: { readonly what: string; readonly id: string }): string {
   const exception = what === 'cancel' ? ', unless the saga is past its pivot' : '';
-  return `A process of ${printable(service)} that has this version of the saga does it when it looks next${exception}. \`holdfast sagas show ${printable(id)}\` tells.\n`;
+  return `A process of ${printable(service)} that has this version of the saga, unchanged, does it when it looks next${exception}. \`holdfast sagas show ${quoted(id)}\` tells.\n`;
+}
+
+/** As a shell takes it for one word. */
+function quoted(id: string): string {
+  const text = printable(id, WHOLE_LENGTH);
+  return /^[\w.:@%+/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function purge(call: Call): Promise<ExitCode> {
@@ -134,9 +183,12 @@ async function found(sagas: ConnectedTools['sagas'], id: string): Promise<SagaIn
   return saga;
 }
 
-async function within(waitMs: number, isDone: () => Promise<boolean>): Promise<boolean> {
-  for (const untilMs = performance.now() + waitMs; performance.now() < untilMs; await sleep(LOOK_MS)) if (await isDone()) return true;
-  return false;
+async function within<T>(waitMs: number, look: () => Promise<T | undefined>): Promise<T | undefined> {
+  for (const untilMs = performance.now() + waitMs; performance.now() < untilMs; await sleep(LOOK_MS)) {
+    const seen = await look();
+    if (seen !== undefined) return seen;
+  }
+  return undefined;
 }
 
 function sagaText({ id, saga, version, status, step, attempts, waitsFor, failure, startedAt, updatedAt, history }: SagaInstance): string {

@@ -60,22 +60,26 @@ export class ConfluentAdmin implements KafkaAdmin {
   }
 
   async positions(group: string, topics: readonly string[]): Promise<readonly Position[]> {
-    const positions = await this.offsets({ groupId: group, topics: [...topics] });
-    return positions.filter(({ topic }) => topics.includes(topic));
+    return this.offsets({ groupId: group, topics: [...topics] }, topics);
   }
 
   async settledPosition(group: string, { topic, partition }: Place): Promise<Position | undefined> {
     const asked = { groupId: group, topics: [{ topic, partitions: [partition] }], requireStableOffsets: true };
-    const [position] = await this.parts.whileEnding(() => this.offsets(asked));
+    const [position] = await this.parts.whileEnding(() => this.offsets(asked, [topic]));
     return position;
   }
 
-  private async offsets(asked: Omit<Parameters<NativeAdmin['fetchOffsets']>[0], 'timeout'>): Promise<readonly Position[]> {
+  /** The answer may be about other topics too, and what is wrong with those is nothing to us. */
+  private async offsets(
+    asked: Omit<Parameters<NativeAdmin['fetchOffsets']>[0], 'timeout'>,
+    topics: readonly string[],
+  ): Promise<readonly Position[]> {
     const found = await naming(this.admin.fetchOffsets({ ...asked, timeout: this.parts.timeoutMs })).catch((error) => {
       if ((error as Partial<NativeError>).code === NO_GROUP) return [];
       throw error;
     });
-    return found.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
+    const wanted = found.filter(({ topic }) => topics.includes(topic));
+    return wanted.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
   }
 
   async forget(group: string): Promise<void> {

@@ -256,7 +256,8 @@ describe('the driver confluent', () => {
   it('takes a negative offset for none, and no topic that was not asked for', async () => {
     const partitions = ['7', '-1', '-1001'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
     const found = ['t', 'other'].map((topic) => ({ topic, partitions }));
-    const positions = await adminOf(async () => found).positions('g', ['t']);
+    const closed = { topic: 'closed', partitions: [{ partition: 0, offset: '7', metadata: null, error: { code: 29 } }] };
+    const positions = await adminOf(async () => [closed, ...found]).positions('g', ['t']);
     expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
   });
 

@@ -2,7 +2,6 @@ import {
   atMost,
   type Envelope,
   hfError,
-  isHoldfastError,
   type PublishOutcome,
   type ReceivedReply,
   type Sink,
@@ -24,6 +23,7 @@ import { Names } from './names.js';
 import { setFirst } from './first-positions.js';
 import { ProducerSlots } from './producer-slots.js';
 import { Publisher } from './publisher.js';
+import { isFinal } from './refusal.js';
 import { Replies } from './replies.js';
 import { type KafkaOptions, type Settings, settingsFrom, TRANSPORT } from './settings.js';
 import { Topics } from './topics.js';
@@ -46,8 +46,6 @@ export const KAFKA_CAPABILITIES: TransportCapabilities = {
 const GOODBYE_MS = 1000;
 /** Between two tries of a start. */
 const AGAIN_MS = 200;
-/** Trying again cannot help. */
-const FINAL = ['HF_BROKER_REFUSED', 'HF_BROKER_TOPOLOGY', 'HF_CONFIG_INVALID'] as const;
 
 /**
  * Kafka carries the messages: the relay appends them from the outbox with an idempotent producer, and each subscription is a group.
@@ -111,7 +109,7 @@ class KafkaTransport implements Transport {
     return this.consumers.map(({ health }) => health).find(({ status }) => status !== 'up') ?? { status: 'up', problem: undefined };
   }
 
-  /** @throws HF_CONFIG_INVALID, HF_BROKER_REFUSED, HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_STOPPING, HF_BROKER_TOPOLOGY with everything that is not as it is needed */
+  /** @throws HF_CONFIG_INVALID, HF_CAPABILITY_UNSUPPORTED with a broker that is too old, HF_BROKER_REFUSED, HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_STOPPING, HF_BROKER_TOPOLOGY with everything that is not as it is needed */
   async start({ subscriptions }: Topology): Promise<void> {
     const problems = subscriptions.flatMap((spec) => this.problemsOf(spec));
     if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
@@ -192,8 +190,4 @@ class KafkaTransport implements Transport {
       }
     }
   }
-}
-
-function isFinal(error: unknown): boolean {
-  return FINAL.some((code) => isHoldfastError(error, code));
 }

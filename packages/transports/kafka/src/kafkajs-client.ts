@@ -15,7 +15,7 @@ import { readCommittedOnly } from './committed-only.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
-import { checkKafkajs, type Cluster, eachCluster } from './kafkajs-inside.js';
+import { checkKafkajs, withInside } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
 import { rejoining } from './rejoining.js';
 import { settledPosition } from './settled-position.js';
@@ -43,17 +43,14 @@ export interface DriverParts extends WaitingParts {
 export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDriver {
   private readonly kafka: Kafka;
   private readonly sockets = new Sockets();
-  /** Of what was made last. */
-  private newest: Cluster | undefined;
+  private readonly withInside: ReturnType<typeof withInside>;
 
   constructor(parts: DriverParts) {
     // With the tries that kafkajs makes.
     super(parts, 2 * parts.settings.requestTimeoutMs + 2 * parts.settings.sessionTimeoutMs);
     checkKafkajs();
     this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
-    eachCluster(this.kafka, (cluster) => {
-      this.newest = cluster;
-    });
+    this.withInside = withInside(this.kafka);
   }
 
   private kafkaWith(retry: RetryOptions): Kafka {
@@ -95,13 +92,15 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
   }
 
   async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
-    const admin = this.kafka.admin();
-    const cluster = this.newest as Cluster;
-    const askSettled = (group: string, place: Place) => whileEnding(this.parts, () => settledPosition(cluster, group, place));
+    const [admin, cluster] = this.withInside(() => this.kafka.admin());
+    let isOver = false;
+    const waiting = { ...this.parts, isOver: () => isOver };
+    const askSettled = (group: string, place: Place) => whileEnding(waiting, () => settledPosition(cluster, group, place));
     try {
       await this.answer('an admin', admin.connect());
       return await work(new KafkajsAdmin(admin, (request, answer) => this.answer(request, answer), askSettled));
     } finally {
+      isOver = true;
       await this.bye(admin);
     }
   }

@@ -82,6 +82,25 @@ export function eachCluster(kafka: Kafka, visit: (cluster: Cluster) => void): vo
   };
 }
 
+/**
+ * Makes things of a kafkajs, each with what it has inside.
+ *
+ * @throws HF_INVARIANT when that is not seen
+ */
+export function withInside(kafka: Kafka): <T>(make: () => T) => readonly [T, Cluster] {
+  const seen: Cluster[] = [];
+  eachCluster(kafka, (cluster) => {
+    seen[0] = cluster;
+  });
+  return (make) => {
+    seen.length = 0;
+    const made = make();
+    const [cluster] = seen;
+    if (cluster === undefined) throw hfError('HF_INVARIANT', { fact: 'kafkajs has made something without connections of its own' });
+    return [made, cluster];
+  };
+}
+
 /** Shows a broker each time it is looked for, when it is connected, and whose it is. */
 export function eachBroker(kafka: Kafka, visit: (broker: Broker, cluster: Cluster) => void): void {
   eachCluster(kafka, (cluster) => {

@@ -3,7 +3,7 @@ import type { Admin, Kafka, ProducerBatch } from 'kafkajs';
 import type { ReceivedRecord } from './client.port.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
-import { checkKafkajs, type Cluster, type MadeRequest } from './kafkajs-inside.js';
+import { checkKafkajs, type Cluster, type MadeRequest, withInside } from './kafkajs-inside.js';
 import { KafkajsProducer, remembering } from './kafkajs-producer.js';
 import { settingsFrom } from './settings.js';
 import { settledPosition } from './settled-position.js';
@@ -159,6 +159,17 @@ describe('the driver kafkajs', () => {
     expect(() => checkKafkajs(() => ({ version: '2.3.0' }))).toThrow(/kafkajs is 2.3.0, and this transport works inside 2.2.4/);
   });
 
+  it('shows what each thing has inside that it makes, and refuses one whose inside is not seen', () => {
+    const create = Symbol('private:Kafka:createCluster');
+    const clusters = [{}, {}];
+    const kafka = { [create]: () => clusters.shift() } as unknown as Kafka & Record<symbol, () => object>;
+    const [first, second] = clusters;
+    const inside = withInside(kafka);
+    expect(inside(() => kafka[create]?.())).toEqual([first, first]);
+    expect(inside(() => kafka[create]?.())[1]).toBe(second);
+    expect(() => inside(() => ({}))).toThrow(expect.objectContaining({ code: 'HF_INVARIANT' }));
+  });
+
   it('asks where a group stands once transactions are settled, and refuses a broker that is too old to wait for them', async () => {
     const asked: unknown[] = [];
     const clusterOf = (version: number) =>
@@ -182,7 +193,10 @@ describe('the driver kafkajs', () => {
     expect(asked).toEqual([[9, 7, '00 0267 02 0274 02 00000002 00 01 00'.replaceAll(' ', '')]]);
     answer = answerOf(88);
     await expect(ask()).rejects.toMatchObject({ type: 'UNSTABLE_OFFSET_COMMIT' });
-    await expect(ask(6)).rejects.toMatchObject({ code: 'HF_CAPABILITY_UNSUPPORTED' });
+    await expect(ask(6)).rejects.toMatchObject({
+      code: 'HF_CAPABILITY_UNSUPPORTED',
+      message: expect.stringContaining('Kafka 2.5 or newer is needed'),
+    });
   });
 
   it('takes a negative offset for none', async () => {

@@ -23,6 +23,9 @@ const NOT_LET_IN = new Set([
 /** What it says of a producer that is not the last one with its transactional id. */
 const FENCED = new Set(['PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_TXN_STATE']);
 
+/** Asking the broker again cannot help. */
+const FINAL = ['HF_BROKER_REFUSED', 'HF_BROKER_TOPOLOGY', 'HF_CAPABILITY_UNSUPPORTED', 'HF_CONFIG_INVALID'] as const;
+
 /** What a produce request came to, which the class of an error does not tell: kafkajs says NonRetriable also of a connection that was refused. */
 export type ProduceFailure = 'refused' | 'no-topic' | 'unknown';
 
@@ -43,6 +46,11 @@ export function refusalIn(error: unknown, address: string): Error {
   const reason = ofTls ?? (error instanceof Error ? error.message : String(error));
   const isRefused = causes.some(({ type, name }) => NOT_LET_IN.has(String(type)) || name === 'KafkaJSSASLAuthenticationError');
   return hfError(isRefused ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
+}
+
+/** A start ends with it at once. */
+export function isFinal(error: unknown): boolean {
+  return FINAL.some((code) => isHoldfastError(error, code));
 }
 
 interface Cause {

@@ -1,6 +1,6 @@
 import { hfError } from '@holdfast/core';
 import { KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from 'kafkajs';
-import { produceFailureOf, refusalIn } from './refusal.js';
+import { isFinal, produceFailureOf, refusalIn } from './refusal.js';
 
 /** What the broker says, as kafkajs wraps it. */
 function said(type: string): Error {
@@ -30,5 +30,11 @@ describe('an error of kafkajs', () => {
     expect(refusalIn(new Error('ECONNREFUSED'), 'a:1')).toMatchObject({ code: 'HF_BROKER_UNREACHABLE' });
     const own = hfError('HF_BROKER_UNANSWERED', { request: 'x', timeoutMs: 1 });
     expect(refusalIn(own, 'a:1')).toBe(own);
+  });
+
+  it('ends a start at once where asking again cannot help', () => {
+    expect(isFinal(refusalIn(said('SASL_AUTHENTICATION_FAILED'), 'a:1'))).toBe(true);
+    expect(isFinal(hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'x', provider: 'y' }))).toBe(true);
+    expect(isFinal(refusalIn(new Error('ECONNREFUSED'), 'a:1'))).toBe(false);
   });
 });

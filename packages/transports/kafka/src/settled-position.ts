@@ -56,7 +56,8 @@ export async function settledPosition(cluster: Cluster, group: string, place: Pl
 type Maker = (question: { readonly group: string; readonly place: Place }) => MadeRequest;
 
 function requestOf({ version }: { readonly version: number }): Maker {
-  if (version < VERSION) throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: "protocol: 'kafka'", provider: 'a Kafka before 2.5' });
+  if (version < VERSION)
+    throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: "protocol: 'kafka'", provider: 'this broker; Kafka 2.5 or newer is needed' });
   return ({ group, place }) => ({
     request: { apiKey: OFFSET_FETCH, apiVersion: VERSION, apiName: 'OffsetFetch', encode: async () => encode(group, place) },
     response: { decode: async (buffer: Buffer) => decode(new NewDecoder(buffer)), parse: async (answer: Answer) => positionIn(answer) },

@@ -35,7 +35,7 @@ export class Topics {
    * Makes or checks the topics that subscriptions need, as the option says, and settles where those begin that are new: `from: 'now'` is the end that
    * each partition has now, not the one it has when the first process comes to read it.
    *
-   * @throws HF_BROKER_TOPOLOGY naming everything that is wrong
+   * @throws HF_BROKER_TOPOLOGY naming everything that is wrong, HF_CAPABILITY_UNSUPPORTED when the broker is too old for transactions of consumers
    */
   async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     if (subscriptions.length === 0) return;
@@ -111,6 +111,8 @@ export class Topics {
     const group = names.groupOf(spec);
     const topics = names.topicsOf(spec);
     const beginnings = await client.administer(async (admin) => {
+      // Only whether it can be asked is wanted. Nothing moves the group where it puts its dead letters, so there is nothing to wait for.
+      if (spec.transaction !== undefined) await admin.settledPosition(group, { topic: names.deadLettersOf(spec), partition: 0 });
       const ends = (await Promise.all(topics.map((topic) => admin.ends(topic)))).flat();
       const positions = await admin.positions(group, topics);
       return ends.flatMap(({ topic, partition, first, next }): Position[] => {

@@ -1,5 +1,6 @@
+import { hfError } from '@holdfast/core';
 import { specOf } from '@holdfast-internal/test-support';
-import type { KafkaAdmin, KafkaClient, Position } from './client.port.js';
+import type { KafkaAdmin, KafkaClient, Place, Position } from './client.port.js';
 import { Names } from './names.js';
 import { settingsFrom } from './settings.js';
 import { NOTHING_IN_HAND, Topics } from './topics.js';
@@ -7,7 +8,10 @@ import { NOTHING_IN_HAND, Topics } from './topics.js';
 const TOPIC = 'holdfast.scene.happened';
 
 /** Topics over a broker with one topic of two partitions that have the offsets 5 to 9. */
-function scene(positions: readonly Position[] = []) {
+function scene(
+  positions: readonly Position[] = [],
+  settledPosition: KafkaAdmin['settledPosition'] = () => Promise.reject(new Error('none')),
+) {
   const asked: string[] = [];
   const set: string[] = [];
   const admin: Partial<KafkaAdmin> = {
@@ -15,6 +19,7 @@ function scene(positions: readonly Position[] = []) {
       asked.push('ends');
       return [0, 1].map((partition) => ({ topic, partition, first: 5n, next: 10n }));
     },
+    settledPosition,
     positions: async () => {
       asked.push('positions');
       return positions;
@@ -66,5 +71,19 @@ describe('where a subscription begins', () => {
     const { topics, asked } = scene();
     await topics.ensure([specOf('reader')]);
     expect(asked).toEqual(['ends', 'positions']);
+  });
+
+  it('is refused by a broker that is too old for its transactions, also where it stands somewhere already', async () => {
+    const tooOld = hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'x', provider: 'y' });
+    const { topics } = scene([at(0, 7n), at(1, 6n)], () => Promise.reject(tooOld));
+    await topics.ensure([specOf('reader')]);
+    await expect(topics.ensure([specOf('reader', { transaction: { timeoutMs: 1000 } })])).rejects.toBe(tooOld);
+  });
+
+  it('is asked about where no transaction can be in the way', async () => {
+    const places: Place[] = [];
+    const { topics } = scene([at(0, 7n), at(1, 6n)], async (_, place) => void places.push(place));
+    await topics.ensure([specOf('reader', { transaction: { timeoutMs: 1000 } })]);
+    expect(places).toEqual([{ topic: 'holdfast.-dead.shop.reader', partition: 0 }]);
   });
 });

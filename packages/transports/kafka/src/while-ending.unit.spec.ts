@@ -21,6 +21,18 @@ describe('what a transaction is in the way of', () => {
     );
   });
 
+  it('is not asked for again once nobody waits for the answer', async () => {
+    let tries = 0;
+    const ask = async () => {
+      tries += 1;
+      throw broken('UNSTABLE_OFFSET_COMMIT');
+    };
+    const ended = expect(whileEnding({ ...parts, isOver: () => tries === 2 }, ask)).rejects.toThrow('UNSTABLE_OFFSET_COMMIT');
+    await time.advance('1s');
+    await ended;
+    expect(tries).toBe(2);
+  });
+
   it('is given up when it does not end in the time of a request', async () => {
     let tries = 0;
     const asked = whileEnding(parts, async () => {
