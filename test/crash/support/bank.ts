@@ -83,7 +83,7 @@ export async function liveThrough(arena: Arena, { seed, deaths, carrier, outage 
   }
   const parked = await untilParked(arena);
   await arena.look('insert into mended values (now())');
-  const faults = await untilWhole(arena, fleet);
+  const faults = [...(await untilWhole(arena, fleet)), ...fleet.diedInTheCalm()];
   const killed = fleet.programs.filter(({ hasEnded }) => hasEnded).length;
   for (const program of fleet.processes) await program.stop();
   return { faults, parked, ends: await endsIn(arena, fleet.transfers), killed };
@@ -136,6 +136,12 @@ class Fleet implements Business {
   async settle(at: number): Promise<void> {
     const program = this.processes[at] as Program;
     await Promise.race([program.ready().catch(() => undefined), program.ended]);
+  }
+
+  /** Who should be at work, and is not: what it was asked for was never done, which leaves the books right. */
+  diedInTheCalm(): readonly string[] {
+    const dead = this.processes.filter(({ hasEnded }) => hasEnded);
+    return dead.map(({ pid, errors }) => `process ${pid} has ended by itself: ${errors}`);
   }
 
   ask(at: number, batch: readonly Transfer[]): void {
