@@ -41,12 +41,12 @@ export async function openAccounts(arena: Arena): Promise<void> {
 export async function parkedIn(
   arena: Arena,
 ): Promise<{ readonly sagas: string[]; readonly branches: string[]; readonly letters: string[] }> {
-  const sagas = await arena.look<{ why: string }>(
+  const sagas = await arena.look<{ why: string | null }>(
     `select progress::json->'parked'->'failure'->>'message' as why from holdfast_saga where status = 'parked'`,
   );
-  const branches = await arena.look<{ why: string }>(`select failure as why from holdfast_branch where status = 'parked'`);
-  const letters = await arena.look<{ why: string }>(`select error_message as why from holdfast_delivery where state = 'dead'`);
-  const why = (rows: readonly { readonly why: string }[]) => rows.map((row) => row.why);
+  const branches = await arena.look<{ why: string | null }>(`select failure as why from holdfast_branch where status = 'parked'`);
+  const letters = await arena.look<{ why: string | null }>(`select error_message as why from holdfast_delivery where state = 'dead'`);
+  const why = (rows: readonly { readonly why: string | null }[]) => rows.map((row) => row.why ?? 'without a reason');
   return { sagas: why(sagas), branches: why(branches), letters: why(letters) };
 }
 
