@@ -15,15 +15,18 @@ import {
 } from '@holdfast-internal/test-support';
 import type { Carrier } from './programs/carriers.js';
 import { openArena } from './support/arena.js';
-import { liveThrough } from './support/bank.js';
+import { liveThrough, NOT_MENDED } from './support/bank.js';
 import { buildPrograms, killPrograms } from './support/program.js';
 
-/** Another one each day; HOLDFAST_BANK_SEED repeats what was drawn, though not what the machine made of it. */
-const SEED = Number(process.env.HOLDFAST_BANK_SEED ?? Math.floor(Date.now() / 86_400_000));
+/** What is drawn from it is always the same, though not what the machine makes of it; HOLDFAST_BANK_SEED draws something else. */
+const SEED = Number(process.env.HOLDFAST_BANK_SEED ?? 7);
 const DEATHS = Number(process.env.HOLDFAST_BANK_DEATHS ?? 6);
 /** Over the other two brokers it takes minutes of a processor, so only where that is asked for. */
 const IS_EVERYWHERE = process.env.HOLDFAST_BANK_EVERYWHERE === '1';
 const RUN_MS = 600_000;
+
+/** A bank that never gets anything done neither loses nor makes money. */
+const SUCCESSES = ['saga: completed', 'queued saga: completed', 'try: committed', 'choreography: settle'];
 
 /** What a bank stands on. */
 interface Ground {
@@ -40,12 +43,17 @@ function keepsItsMoney(groundOf: () => Ground | Promise<Ground>): void {
     async () => {
       const { carrier = {}, url, outage } = await groundOf();
       const arena = await openArena(url);
-      const { faults, parked, ends, killed } = await liveThrough(arena, { seed: SEED, deaths: DEATHS, carrier, outage });
-      process.stdout.write(`the bank of seed ${SEED}: ${killed} processes were killed, ${JSON.stringify(ends)}\n`);
-      expect({ seed: SEED, faults: faults.slice(0, 20) }).toEqual({ seed: SEED, faults: [] });
-      const mending = expect.arrayContaining([expect.stringContaining('it is not mended yet')]);
-      expect(parked).toEqual({ sagas: mending, branches: mending, letters: mending });
-      await arena.close();
+      try {
+        const { faults, parked, ends, killed } = await liveThrough(arena, { seed: SEED, deaths: DEATHS, carrier, outage });
+        process.stdout.write(`the bank of seed ${SEED}: ${killed} processes were killed, ${JSON.stringify(ends)}\n`);
+        expect({ seed: SEED, faults: faults.slice(0, 20) }).toEqual({ seed: SEED, faults: [] });
+        expect(Object.keys(ends)).toEqual(expect.arrayContaining(SUCCESSES));
+        expect(killed).toBeGreaterThanOrEqual(DEATHS);
+        const mending = expect.arrayContaining([expect.stringContaining(NOT_MENDED)]);
+        expect(parked).toEqual({ sagas: mending, branches: mending, letters: mending });
+      } finally {
+        await arena.close();
+      }
     },
     RUN_MS,
   );

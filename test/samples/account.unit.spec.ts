@@ -1,13 +1,18 @@
 import { accountOf, type Facts, isRight, totalOf } from '../../samples/01-order-payment-stock/src/supervisor/account.js';
 
 const ids = ['a', 'b', 'c'];
+const accepted = new Map([
+  ['a', 'ann'],
+  ['b', 'dan'],
+  ['c', 'nora'],
+]);
 const endings = new Map([
   ['a', 'completed'],
   ['b', 'compensated'],
   ['c', 'parked'],
 ]);
 const facts: Facts = {
-  ...{ accepted: ids, orders: ids, reservations: ['a', 'c'], payments: ['a', 'c'], parcels: ['a'] },
+  ...{ accepted, orders: ids, reservations: ['a', 'c'], payments: ['a', 'c'], parcels: ['a'] },
   ...{ endings, missing: { money: 0, pieces: 0 }, killed: 2 },
 };
 
@@ -39,6 +44,20 @@ describe('the account of npm start', () => {
     ['money that is gone', { missing: { money: 25, pieces: 0 } }, line(0, 0)],
     ['a lamp too many', { missing: { money: 0, pieces: -1 } }, line(0, 0)],
     ['only one killed', { killed: 1 }, line(0, 0).replace('killed=2', 'killed=1')],
+    [
+      'no order at all',
+      { accepted: new Map(), orders: [], reservations: [], payments: [], parcels: [], endings: new Map() },
+      'orders=0 completed=0 compensated=0 parked=0 lost=0 twice=0 killed=2',
+    ],
+    [
+      'every order undone',
+      { reservations: [], payments: [], parcels: [], endings: new Map(ids.map((id) => [id, 'compensated'])) },
+      'orders=3 completed=0 compensated=3 parked=0 lost=0 twice=0 killed=2',
+    ],
+    ['an order undone that could be paid', { accepted: new Map([...accepted, ['b', 'ben']]) }, line(0, 0)],
+    ['an order parked that could be shipped', { accepted: new Map([...accepted, ['c', 'cleo']]) }, line(0, 0)],
+    ['an order shipped that dan cannot pay', { accepted: new Map([...accepted, ['a', 'dan']]) }, line(0, 0)],
+    ['an order shipped to nowhere', { accepted: new Map([...accepted, ['a', 'nora']]) }, line(0, 0)],
     [
       'a saga that is not at its end',
       { endings: new Map([...endings, ['c', 'running']]) },

@@ -1,21 +1,9 @@
 // Runs in Jest's main process, once for each project with tests in the run; the workers inherit the environment.
 const { execFileSync } = require('node:child_process');
-const { existsSync, statfsSync } = require('node:fs');
-const { freemem } = require('node:os');
+const { existsSync } = require('node:fs');
 const { join } = require('node:path');
 
 const root = join(__dirname, '..', '..');
-
-/** A file system in memory. Of some hundred databases a run makes and deletes every file. */
-const MEMORY = '/dev/shm';
-/** Twice what a run needs at most. */
-const ENOUGH_BYTES = 4 * 2 ** 30;
-
-function hasEnoughMemory() {
-  if (!existsSync(MEMORY)) return false;
-  const { bavail, bsize } = statfsSync(MEMORY);
-  return Math.min(bavail * bsize, freemem()) >= ENOUGH_BYTES;
-}
 
 module.exports = async function globalSetup() {
   if (globalThis.holdfastTestServer) return;
@@ -24,11 +12,13 @@ module.exports = async function globalSetup() {
     execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...built], { cwd: root, stdio: 'inherit' });
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
   const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq } = require('./find-servers.cjs');
+  const { findMemory, removeStaleServers } = require('./memory.cjs');
   const { BrokerStarter } = require('./broker-starter.cjs');
+  removeStaleServers();
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
   const embedded = await EmbeddedPostgres.start({
     fsync: false,
-    parentDirectory: hasEnoughMemory() ? MEMORY : undefined,
+    parentDirectory: findMemory(),
     // Of each worker three cases at a time, each with several processes and their pools.
     settings: { max_connections: 600 },
   });

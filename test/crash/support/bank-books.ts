@@ -21,6 +21,14 @@ interface Case {
   readonly done: readonly string[];
 }
 
+/** What the clients of a bank wanted, and the processes that answered them. */
+export interface Business {
+  readonly transfers: readonly Transfer[];
+  /** Ids of those that were asked for more than once, because a process was killed before it had answered. */
+  readonly repeated: ReadonlySet<string>;
+  readonly programs: readonly Program[];
+}
+
 /** Opens the accounts. */
 export async function openAccounts(arena: Arena): Promise<void> {
   await arena.look(TABLES);
@@ -33,18 +41,18 @@ export async function openAccounts(arena: Arena): Promise<void> {
 export async function parkedIn(
   arena: Arena,
 ): Promise<{ readonly sagas: string[]; readonly branches: string[]; readonly letters: string[] }> {
-  const sagas = await arena.look<{ why: string }>(
+  const sagas = await arena.look<{ why: string | null }>(
     `select progress::json->'parked'->'failure'->>'message' as why from holdfast_saga where status = 'parked'`,
   );
-  const branches = await arena.look<{ why: string }>(`select failure as why from holdfast_branch where status = 'parked'`);
-  const letters = await arena.look<{ why: string }>(`select error_message as why from holdfast_delivery where state = 'dead'`);
-  const why = (rows: readonly { readonly why: string }[]) => rows.map((row) => row.why);
+  const branches = await arena.look<{ why: string | null }>(`select failure as why from holdfast_branch where status = 'parked'`);
+  const letters = await arena.look<{ why: string | null }>(`select error_message as why from holdfast_delivery where state = 'dead'`);
+  const why = (rows: readonly { readonly why: string | null }[]) => rows.map((row) => row.why ?? 'without a reason');
   return { sagas: why(sagas), branches: why(branches), letters: why(letters) };
 }
 
 /** What is wrong with the books: money that is lost or made, accounts that were overdrawn, transfers that have not ended, or are done or undone by half or twice. */
-export async function faultsOfBank(arena: Arena, transfers: readonly Transfer[], programs: readonly Program[]): Promise<readonly string[]> {
-  const cases = await casesOf(arena, transfers);
+export async function faultsOfBank(arena: Arena, business: Business): Promise<readonly string[]> {
+  const cases = await casesOf(arena, business.transfers);
   const [sum] = await arena.look<{ now: number }>('select sum(free + held)::int as now from account');
   const overdrawn = await arena.look<{ account: string; transfer: string }>('select * from movement where free < 0 or held < 0');
   const open = await arena.look<{ id: string; status: string }>(
@@ -57,7 +65,7 @@ export async function faultsOfBank(arena: Arena, transfers: readonly Transfer[],
     ...overdrawn.map(({ account, transfer }) => `${account} was overdrawn by ${transfer}`),
     ...open.map(({ id, status }) => `${id} is ${status}`),
     ...cases.filter((one) => !isWhole(one)).map(described),
-    ...brokenWords(cases, programs),
+    ...brokenWords(cases, business),
   ];
 }
 
@@ -79,14 +87,16 @@ async function casesOf(arena: Arena, transfers: readonly Transfer[]): Promise<re
 }
 
 /** What a client was told is so. */
-function brokenWords(cases: readonly Case[], programs: readonly Program[]): readonly string[] {
+function brokenWords(cases: readonly Case[], { programs, repeated }: Business): readonly string[] {
   const acknowledged = new Set(programs.flatMap((program) => program.said('acknowledged').map(({ id }) => id)));
   const refused = programs.flatMap((program) => program.said('refused')).filter(({ code }) => !code.includes('UNKNOWN'));
   const isRefused = new Set(refused.map(({ id }) => id));
   return cases.flatMap((one) => {
     const { id, how } = one.transfer;
-    const isLost = acknowledged.has(id) && endOf(one) === `${how}: nothing`;
-    const isDone = how === 'try' && isRefused.has(id) && one.done.includes('placed');
+    const isPlaced = how === 'try' ? one.done.includes('placed') : endOf(one) !== `${how}: nothing`;
+    const isLost = acknowledged.has(id) && !isPlaced;
+    // What is published outside of a unit of work may be there although its client never heard so.
+    const isDone = how !== 'choreography' && isRefused.has(id) && !repeated.has(id) && isPlaced;
     return isLost || isDone ? [`${isLost ? 'lost' : 'refused, and done'}: ${described(one)}`] : [];
   });
 }

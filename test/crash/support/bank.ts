@@ -3,7 +3,7 @@ import type { Carrier } from '../programs/carriers.js';
 import type { ProgramOptions, Transfer } from '../programs/options.js';
 import { pause } from './account.js';
 import type { Arena } from './arena.js';
-import { endsIn, faultsOfBank, openAccounts, parkedIn } from './bank-books.js';
+import { type Business, endsIn, faultsOfBank, openAccounts, parkedIn } from './bank-books.js';
 import { Program } from './program.js';
 
 /** Of each process: two of one service race for the same work. */
@@ -36,6 +36,12 @@ const PLACES: readonly FailpointName[] = [
 ];
 /** For what was in hand when a process died, which is known after six seconds, on a busy machine. */
 const PATIENCE_MS = 180_000;
+/** After a death: what another process does in place of the dead one has begun by then. */
+const TAKEN_OVER_MS = 8000;
+/** Of one process, until it is at work. */
+const MOST_STARTS = 10;
+/** Why somebody is parked, until the bank is mended. */
+export const NOT_MENDED = 'it is not mended yet';
 
 /** A run of the bank. */
 export interface BankRun {
@@ -72,25 +78,25 @@ export async function liveThrough(arena: Arena, { seed, deaths, carrier, outage 
   }
   await pause(LIFE_MS);
   for (const at of SERVICES.keys()) {
-    // Whoever would die yet does so now.
-    const unfinished = fleet.isMortal(at) ? await fleet.kill(at) : undefined;
-    if (unfinished !== undefined) fleet.start(at);
-    await fleet.settle(at);
-    fleet.ask(at, [...(unfinished ?? []), ...lastOf(at)]);
+    const unfinished = await fleet.calm(at);
+    fleet.ask(at, [...unfinished, ...lastOf(at)]);
   }
   const parked = await untilParked(arena);
   await arena.look('insert into mended values (now())');
-  const faults = await untilWhole(arena, fleet);
+  const faults = [...(await untilWhole(arena, fleet)), ...fleet.diedInTheCalm()];
   const killed = fleet.programs.filter(({ hasEnded }) => hasEnded).length;
   for (const program of fleet.processes) await program.stop();
   return { faults, parked, ends: await endsIn(arena, fleet.transfers), killed };
 }
 
 /** The processes of the bank, and what they were asked for. */
-class Fleet {
+class Fleet implements Business {
   /** All there ever were. */
   readonly programs: Program[] = [];
   readonly processes: Program[] = [];
+  readonly repeated = new Set<string>();
+  /** When the last one was killed, or was found dead. */
+  lastDeathMs = 0;
   private readonly asked = new Map<string, Transfer>();
   private readonly last: (readonly Transfer[])[] = [];
   private readonly mortal = new Set<number>();
@@ -109,8 +115,20 @@ class Fleet {
     else this.mortal.add(at);
   }
 
+  /** Whoever would die yet does so now, and is started again until it is at work; what its client may ask for once more. */
+  async calm(at: number): Promise<readonly Transfer[]> {
+    let unfinished: readonly Transfer[] = [];
+    for (let starts = 0; ; starts += 1) {
+      await this.settle(at);
+      if (!this.isMortal(at)) return unfinished;
+      if (starts === MOST_STARTS) throw new Error(`${SERVICES[at]} does not start: ${this.processes[at]?.errors}`);
+      unfinished = await this.kill(at);
+      this.start(at);
+    }
+  }
+
   /** It has ended, by itself or because it could not start, or may yet. */
-  isMortal(at: number): boolean {
+  private isMortal(at: number): boolean {
     return this.mortal.has(at) || this.processes[at]?.hasEnded === true;
   }
 
@@ -120,17 +138,26 @@ class Fleet {
     await Promise.race([program.ready().catch(() => undefined), program.ended]);
   }
 
+  /** Who should be at work, and is not: what it was asked for was never done, which leaves the books right. */
+  diedInTheCalm(): readonly string[] {
+    const dead = this.processes.filter(({ hasEnded }) => hasEnded);
+    return dead.map(({ pid, errors }) => `process ${pid} has ended by itself: ${errors}`);
+  }
+
   ask(at: number, batch: readonly Transfer[]): void {
-    for (const transfer of batch) this.asked.set(transfer.id, transfer);
+    for (const transfer of batch) {
+      if (this.asked.has(transfer.id)) this.repeated.add(transfer.id);
+      this.asked.set(transfer.id, transfer);
+    }
     this.last[at] = batch;
     this.processes[at]?.order({ transfer: batch });
   }
 
   /** What its client may ask for once more, because the second time changes nothing. */
   async kill(at: number): Promise<readonly Transfer[]> {
-    const program = this.processes[at] as Program;
-    await program.kill();
-    const known = new Set(program.said('acknowledged').map(({ id }) => id));
+    await this.processes[at]?.kill();
+    this.lastDeathMs = performance.now();
+    const known = new Set(this.programs.flatMap((program) => program.said('acknowledged').map(({ id }) => id)));
     return (this.last[at] ?? []).filter(({ id, how }) => how !== 'try' && !known.has(id));
   }
 }
@@ -187,22 +214,22 @@ function lastOf(at: number): readonly Transfer[] {
   );
 }
 
-/** Until something of each kind waits for a person; why, without repeats. */
+/** Until something of each kind waits for a person because the bank is not mended; why all wait, without repeats. */
 async function untilParked(arena: Arena): Promise<Readonly<Record<string, readonly string[]>>> {
   let parked = await parkedIn(arena);
   for (const until = performance.now() + PATIENCE_MS; performance.now() < until; await pause(200)) {
     parked = await parkedIn(arena);
-    if (Object.values(parked).every((list) => list.length > 0)) break;
+    if (Object.values(parked).every((list) => list.some((why) => why.includes(NOT_MENDED)))) break;
   }
   return Object.fromEntries(Object.entries(parked).map(([kind, why]) => [kind, [...new Set(why)].sort()]));
 }
 
 /** Lets everything go on that is parked, until nothing is wrong any more; what still is. */
 async function untilWhole(arena: Arena, fleet: Fleet): Promise<readonly string[]> {
-  const faults = () => faultsOfBank(arena, fleet.transfers, fleet.programs);
+  const faults = () => faultsOfBank(arena, fleet);
   for (const until = performance.now() + PATIENCE_MS; performance.now() < until && (await faults()).length > 0; await pause(1000))
     for (const program of fleet.processes) program.order({ goOn: true });
   // What would be one too many comes late.
-  await pause(1000);
+  await pause(Math.max(1000, fleet.lastDeathMs + TAKEN_OVER_MS - performance.now()));
   return faults();
 }

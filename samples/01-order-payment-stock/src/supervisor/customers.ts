@@ -15,8 +15,8 @@ const OTHERS = ['ann', 'ben', 'cleo'] as const;
 
 /** People who place orders, and write down what they were answered. */
 export class Customers {
-  /** Ids of the orders that were answered with 201. */
-  readonly accepted: string[] = [];
+  /** Ids of the orders that were answered with 201, and who placed each. */
+  readonly accepted = new Map<string, string>();
   /** Orders that were answered with 422. */
   refused = 0;
   /** So many orders are under way that customers wait. */
@@ -65,7 +65,7 @@ export class Customers {
     });
     if (response.status !== 201 && response.status !== 422) throw new Error(`orders answered ${response.status}: ${await response.text()}`);
     const answer = (await response.json()) as { id: string };
-    if (response.status === 201) this.accepted.push(answer.id);
+    if (response.status === 201) this.accepted.set(answer.id, customer);
     else this.refused += 1;
   }
 }

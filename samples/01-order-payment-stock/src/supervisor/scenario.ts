@@ -142,14 +142,14 @@ export class Scenario {
     const closing = setTimeout(() => customers.close(), this.openMs);
     await customers.placeAll();
     clearTimeout(closing);
-    const placed = customers.accepted.length;
+    const placed = customers.accepted.size;
     if (placed < this.orders) this.progress.event(`this machine is slow or busy: ${placed} orders must do`);
   }
 
   private async killSome({ accepted }: Customers): Promise<void> {
     const services = KILLED.map((name) => this.service(name));
     const latestMs = performance.now() + this.openMs / 2;
-    while (accepted.length < this.orders / 2 && performance.now() < latestMs) await sleep(5);
+    while (accepted.size < this.orders / 2 && performance.now() < latestMs) await sleep(5);
     const downSinceMs = performance.now();
     await Promise.all(services.map((service) => this.killAndRestart(service)));
     this.downMs = performance.now() - downSinceMs;
@@ -180,7 +180,7 @@ export class Scenario {
       line = this.lineOf(counts);
       this.missing = `${this.orders} orders to be placed and fulfilled (${line.replaceAll(/ +/g, ' ')})`;
       this.progress.show(line);
-      if (!isTrading && counts.ended >= customers.accepted.length) return this.progress.finish(line);
+      if (!isTrading && counts.ended >= customers.accepted.size) return this.progress.finish(line);
     }
     this.progress.finish(line);
     this.progress.event(`nothing has moved for ${seconds(STALLED_MS)} s: what is missing counts as lost`);
@@ -199,6 +199,7 @@ export class Scenario {
     progress.say(
       `  ${account.lost} orders were lost, ${account.twice} have more than belongs to them, ${account.undead} came back from a rollback`,
     );
+    progress.say(`  ${account.strayed} ended otherwise than orders of their customer do`);
     progress.say(`  missing are ${account.missing.pieces} lamps and ${account.missing.money} of the money`);
     progress.say(
       `  from order to parcel: half of them within ${seconds(median)} s, the slowest ${seconds(longest)} s (services were down for ${seconds(this.downMs)} s)`,
