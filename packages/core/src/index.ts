@@ -121,7 +121,16 @@ export type { CallMethod } from './saga/saga-class.js';
 export type { SagaOptions } from './saga/saga-plan.js';
 export type { SagaDefinition, SagaFailure, SagaStepDefinition } from './saga/saga-definition.js';
 export { begin as beginSaga, decide as decideSaga } from './saga/decide.js';
-export type { SagaArrival, SagaCommand, SagaDecision, SagaEvent, SagaMoment, SagaNote, SagaNoteEvent } from './saga/saga-event.js';
+export type {
+  RepairArrival,
+  SagaArrival,
+  SagaCommand,
+  SagaDecision,
+  SagaEvent,
+  SagaMoment,
+  SagaNote,
+  SagaNoteEvent,
+} from './saga/saga-event.js';
 export {
   type DoneStep,
   type KeptSignal,
@@ -137,6 +146,9 @@ export {
   standingOf as sagaStandingOf,
   type StepAt,
   waitText,
+  type ParkedSaga,
+  type SagaParking,
+  stoppedStep,
 } from './saga/saga-progress.js';
 export { type SagaRequestOptions, StepOutcome } from './saga/step-outcome.js';
 export {

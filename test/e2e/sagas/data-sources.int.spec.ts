@@ -3,6 +3,8 @@ import { armFailpoint, defineSaga, Holdfast, type LogFields, type SagaContext, s
 import { database } from '@holdfast/transport-database';
 import { holdfastStepGuards, typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+import { openStore } from '../../log/support/open-store.js';
+import { RawTransaction } from '../../log/support/raw-transaction.js';
 import { linesOf, Told } from './support/shop.js';
 
 interface Order {
@@ -108,6 +110,19 @@ describe('a step in another DataSource', () => {
     expect(await booked()).toEqual(['o1 paid']);
     expect(await main.query('select id from seen')).toEqual([{ id: 'o1' }]);
     expect(linesOf(await bus.sagas.get('o1'))).toEqual(['started', 'reserve done', 'pay failed', 'pay done', 'ship done', 'completed']);
+  });
+
+  it('is taken at its first attempt from whoever had the saga before, and is frozen', async () => {
+    const { start, ends, booked } = await opened();
+    await start();
+    const another = await openStore(shop.url, { service: 'shop', migrate: false });
+    open.unshift(() => another.close());
+    const frozen = await RawTransaction.open(bank.url);
+    const step = { sagaId: 'o1', sagaNumber: '1', step: 'pay', operation: 'run' } as const;
+    await another.store.stepGuards.enter(frozen, { step, mark: 'done', mayBeHeld: true });
+    expect(await ends('o1')).toMatchObject({ status: 'completed' });
+    await expect(frozen.commit()).rejects.toThrow();
+    expect(await booked()).toEqual(['o1 paid']);
   });
 
   it('is undone there, once, when its last attempt was committed there and not here', async () => {

@@ -7,7 +7,7 @@ import type { StepAt } from './saga-progress.js';
 
 /** A step was begun, or left out, and with it the branch that it is the first of is at work. */
 export function openBranch(draft: SagaDraft, step: string): void {
-  if (stepOf(draft.definition, step)?.branchTimeoutMs !== undefined) draft.branches = [...draft.branches, { step }];
+  if (timeoutOf(draft, step) !== undefined) draft.branches = [...draft.branches, { step }];
 }
 
 /** Forgets branches of which nothing is at work any more. */
@@ -19,7 +19,11 @@ export function closeBranches(draft: SagaDraft): void {
 export function branchTimesAreUp(draft: SagaDraft): void {
   const { nowMs } = draft.given;
   // At the start of a saga nobody knows the time of the database, and what waits for a lock is not at work.
-  draft.branches = draft.branches.map(({ step, untilMs }) => ({ step, untilMs: untilMs ?? nowMs + timeoutOf(draft, step) }));
+  draft.branches = draft.branches.flatMap(({ step, untilMs }) => {
+    const timeoutMs = timeoutOf(draft, step);
+    // Taken out of the definition since.
+    return timeoutMs === undefined ? [] : [{ step, untilMs: untilMs ?? nowMs + timeoutMs }];
+  });
   const over = draft.branches.find(({ untilMs }) => (untilMs as number) <= nowMs);
   if (over === undefined) return;
   const { definition } = draft;
@@ -31,8 +35,8 @@ export function branchTimesAreUp(draft: SagaDraft): void {
   outOfTime(draft, failureAt(atWorkIn(draft, over.step), error));
 }
 
-function timeoutOf({ definition }: SagaDraft, step: string): number {
-  return stepOf(definition, step)?.branchTimeoutMs ?? 0;
+function timeoutOf({ definition }: SagaDraft, step: string): number | undefined {
+  return stepOf(definition, step)?.branchTimeoutMs;
 }
 
 /** What is at work in a branch, the first of several. */

@@ -1,3 +1,5 @@
+import { seededRandom } from '../time/random.js';
+import { decide } from './decide.js';
 import { asks, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
 import type { SagaEvent } from './saga-event.js';
 
@@ -63,6 +65,16 @@ describe('a branch with a time-out', () => {
     const script = given(paid).when(done).after(0).when(sleeps).after(10_000);
     expect(script.progress).toMatchObject({ status: 'parked', parked: { failure: { step: 'ship', ...tooLong('ship') } } });
     script.when({ kind: 'resumed' }).after(60_000).isAt('ship').ends('running', 'pay done', 'ship waiting', 'parked', 'ship resumed');
+  });
+
+  it('has none when the definition has none any more, whether its time has begun or not', () => {
+    const first = sagaOf({ charge: { ...UNDONE, ...TEN, after: [] }, pack: { ...UNDONE, after: [] } });
+    const without = sagaOf({ charge: { ...UNDONE, after: [] }, pack: { ...UNDONE, after: [] } });
+    for (const { progress } of [given(first), given(first).after(0)]) {
+      expect(progress.branches).toMatchObject([{ step: 'charge' }]);
+      const later = decide(without, { progress, event: { kind: 'time' }, nowMs: 60_000 }, seededRandom(1));
+      expect(later.progress).toEqual({ ...progress, branches: undefined });
+    }
   });
 
   it('may be the whole saga, less the steps before it', () => {

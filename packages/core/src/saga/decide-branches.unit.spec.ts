@@ -235,6 +235,13 @@ describe('a pivot that asks another service', () => {
   const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
   const asked = () => given(definition).when(done, asks('r-1'));
 
+  it('asks again when it is resumed, however late that is', () => {
+    for (const kind of ['resumed', 'retried'] as const) {
+      const resumed = asked().after(1000).expect(expect.stringContaining('park at pay')).after(5000).when({ kind });
+      resumed.expect('run pay').after(0).expect().ends('running', 'reserve done', 'pay waiting', 'pay failed', 'pay parked', `pay ${kind}`);
+    }
+  });
+
   it('parks when nobody answers, because nobody knows whether there is a way back, and goes on with a late answer', () => {
     const late = { kind: 'timed-out', error: new Error('too late') } as const;
     asked().after(1000).expect(expect.stringContaining('park at pay')).when({ kind: 'answered', id: 'r-1', value: 1 }).expect('run ship');

@@ -6,7 +6,7 @@ import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from 
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
-import { isPastPivot, requestOf, type SagaProgress, type StepAt, waitText } from './saga-progress.js';
+import { isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
 
 const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined };
 
@@ -150,7 +150,7 @@ function whileParked(draft: SagaDraft, event: SagaEvent, misfit: HoldfastError |
 function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', misfit: HoldfastError | undefined): void {
   const { parked } = draft;
   const stopped = draft.at.filter(({ isStopped }) => isStopped).map(({ step }) => step);
-  const first = draft.find(stopped[0] ?? '') ?? draft.at[0];
+  const first = stoppedStep(draft);
   draft.free();
   if (kind !== 'skipped' || misfit !== undefined) draft.note(first?.step, kind);
   if (misfit !== undefined) stuck(draft, misfit);
@@ -177,7 +177,9 @@ function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): v
     return;
   }
   const round = request === undefined ? (entry.round ?? 0) + 1 : entry.round;
-  draft.change(entry, { attempts: 0, isSingle: kind === 'retried' ? true : undefined, callMs: draft.given.nowMs, round });
+  // Its time is over, and begins again when it asks again.
+  const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
+  draft.change(entry, { attempts: 0, isSingle: kind === 'retried' ? true : undefined, callMs: draft.given.nowMs, waits, round });
   draft.call(entry.step, entry.way, 0);
 }
 

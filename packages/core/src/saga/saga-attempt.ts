@@ -226,11 +226,10 @@ export class SagaAttempts {
     const { name, timeoutMs } = step;
     const isUndoing = entry?.way === 'compensating';
     const isUnsure = isUndoing && course.progress.done.find((done) => done.step === name)?.isUnsure === true;
-    const isRepeat = saga.deaths > 0 || (entry?.attempts ?? 0) > 0;
     const guarded = { sagaId: saga.id, sagaNumber: saga.number, step: name, operation: isUndoing ? 'undo' : 'run' } as const;
     const run = async () => changesOf(course.state, await left());
     // Whether it was committed is known by the next attempt, from its guard row.
-    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure, isRepeat }, run).catch((error: unknown) => {
+    const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure }, run).catch((error: unknown) => {
       throw reasonOf(error);
     });
     failpoint('saga:after-step-elsewhere');

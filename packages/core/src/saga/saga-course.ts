@@ -7,9 +7,9 @@ import type { OperatorAction } from '../operations/operators.js';
 import type { Refusal } from '../reply/answer.js';
 import { attemptsOf, decide, misfitOf } from './decide.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
-import type { SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
+import type { RepairArrival, SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
 import type { RunnableSaga } from './saga-plan.js';
-import { callable, nextMs, requestOf, type SagaProgress, type SagaWait, type StepAt } from './saga-progress.js';
+import { callable, nextMs, parkingOf, requestOf, type SagaProgress, type SagaWait, type StepAt } from './saga-progress.js';
 import { decodeState, encodeState } from './saga-state.js';
 import type { SagaChange, SagaOutline, SagaReach, SagaTelling, SignalKey, StoredSaga } from './saga.store.port.js';
 
@@ -66,7 +66,8 @@ export class SagaCourse {
       return false;
     }
     this.seen = saga.arrived.map(({ number }) => number);
-    for (const { event } of saga.arrived) this.arrive(event);
+    const repair = saga.arrived.findLast(({ event }) => isRepair(event))?.event;
+    for (const { event } of saga.arrived) if (!isRepair(event) || (event === repair && this.isAbout(event))) this.arrive(event);
     // What is being undone takes as long as it takes.
     if (saga.isOverdue && this.at.status === 'running') this.happen({ kind: 'timed-out', error: this.overdue() });
     const next = nextMs(this.at);
@@ -147,6 +148,12 @@ export class SagaCourse {
       }
     }
     if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated')) tellEnd(facts, this.at);
+  }
+
+  /** False where the saga has moved on since somebody said how. */
+  private isAbout({ about }: RepairArrival): boolean {
+    const { step, sinceMs } = parkingOf(this.at);
+    return about === undefined || (about.step === step && about.sinceMs === sinceMs);
   }
 
   private eventOf(arrival: SagaArrival): SagaEvent {
@@ -271,6 +278,10 @@ export function tellEnd(facts: { readonly saga: string; readonly id: string; rea
 /** Longest time-out of all steps. */
 export function longestStepMs(definitions: readonly SagaDefinition[]): number {
   return Math.max(0, ...definitions.flatMap(({ steps }) => steps.map(({ timeoutMs }) => timeoutMs)));
+}
+
+function isRepair(arrival: SagaArrival): arrival is RepairArrival {
+  return arrival.kind === 'resumed' || arrival.kind === 'retried' || arrival.kind === 'skipped';
 }
 
 function signalsOf({ at }: SagaProgress): readonly SignalKey[] {

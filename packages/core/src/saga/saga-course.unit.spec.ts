@@ -1,10 +1,11 @@
 import { seededRandom } from '../time/random.js';
+import { asks, done, given, of } from './decide-scene.spec.js';
 import { begin } from './decide.js';
 import { defineSaga, type SagaBuilder } from './saga-builder.js';
 import { SagaCourse } from './saga-course.js';
 import type { SagaArrival } from './saga-event.js';
 import { runnableFrom } from './saga-plan.js';
-import type { SagaWait } from './saga-progress.js';
+import { parkingOf, type SagaProgress, type SagaWait } from './saga-progress.js';
 import type { StoredSaga } from './saga.store.port.js';
 
 const random = seededRandom(1);
@@ -13,17 +14,27 @@ const ignore = () => undefined;
 /** An instance as it is locked, with what has come for it. */
 function course(
   saga: SagaBuilder<object>,
-  { waits, arrived, state = '{}' }: { readonly waits: readonly SagaWait[]; readonly arrived: readonly unknown[]; readonly state?: string },
+  {
+    waits = [],
+    arrived,
+    state = '{}',
+    progress: stored,
+  }: {
+    readonly waits?: readonly SagaWait[];
+    readonly arrived: readonly unknown[];
+    readonly state?: string;
+    readonly progress?: SagaProgress;
+  },
 ) {
   const runnable = runnableFrom(saga.plan, (text) => expect(text).toBeUndefined());
   const { progress } = begin(runnable.definition, { random });
-  const stored: StoredSaga = {
+  const instance: StoredSaga = {
     ...{ id: 's-1', number: '1', saga: saga.name, version: 1, outline: runnable.outline, state, parent: undefined },
-    progress: { ...progress, at: progress.at.map(({ callMs: _, ...entry }) => ({ ...entry, waits })) },
+    progress: stored ?? { ...progress, at: progress.at.map(({ callMs: _, ...entry }) => ({ ...entry, waits })) },
     ...{ revision: 0n, deaths: 0, isOverdue: false, nowMs: 1000 },
     arrived: arrived.map((event, n) => ({ number: String(n), event: event as SagaArrival })),
   };
-  return new SagaCourse(stored, runnable, random);
+  return new SagaCourse(instance, runnable, random);
 }
 
 const change = (one: SagaCourse) => one.change(() => false);
@@ -72,4 +83,64 @@ it('a reply that is too large for the state parks the saga as it stood, also at 
     at: [{ step: 'ask', waits: [wait] }],
   });
   expect(state).toBeUndefined();
+});
+
+describe('what a person has said about a parked saga', () => {
+  const ONCE = { retry: false } as const;
+  const saga = defineSaga('shipping', { version: 1 })
+    .step('pay', ignore, { ...ONCE, pivot: true })
+    .step('pack', ignore, { ...ONCE, after: 'pay' })
+    .step('bill', ignore, { ...ONCE, after: 'pay' });
+  const refused = (id: string) => ({ kind: 'refused', id, error: new Error('no'), isDefinite: false }) as const;
+  /** Two branches behind the pivot that both wait for a person, since 100. */
+  const parked = () => {
+    const script = given(saga.definition).when(done, of('pack', asks('r-1', { untilMs: 5000 })), of('bill', asks('r-2')));
+    return script.after(100).when(refused('r-1'), refused('r-2')).progress;
+  };
+  const word = (kind: string, about = parkingOf(parked())) => ({ kind, by: 'ann', about });
+  const after = (...arrived: readonly unknown[]) => {
+    const one = course(saga, { progress: parked(), arrived });
+    one.catchUp();
+    return change(one);
+  };
+  const linesOf = ({ notes }: ReturnType<typeof after>) => notes.map(({ step, event }) => `${step} ${event}`);
+
+  it('is done about the step that it was said about', () => {
+    expect(linesOf(after(word('skipped')))).toEqual(['pack skipped', 'bill parked']);
+  });
+
+  it('counts for no other step when it was said twice, at once or later', () => {
+    expect(linesOf(after(word('skipped'), word('skipped')))).toEqual(['pack skipped', 'bill parked']);
+    const { progress } = after(word('skipped'));
+    const later = course(saga, { progress, arrived: [word('skipped')] });
+    later.catchUp();
+    expect(change(later)).toMatchObject({ notes: [], progress: { status: 'parked' }, reach: { seen: ['0'] } });
+  });
+
+  it('counts for no other step when its own was answered after all', () => {
+    expect(linesOf(after({ kind: 'answered', id: 'r-1', value: 1 }, word('skipped')))).toEqual(['pack done']);
+  });
+
+  it('does not count when the same step has parked again since', () => {
+    expect(linesOf(after(word('skipped', { step: 'pack', sinceMs: 50 })))).toEqual([]);
+  });
+
+  it('is replaced by what was said later, where nobody has acted on it', () => {
+    expect(linesOf(after(word('skipped'), word('resumed')))).toEqual(['pack resumed']);
+  });
+
+  it('is done about the branch that took too long, not about another one', () => {
+    const timed = defineSaga('timed', { version: 1 })
+      .step('pay', ignore, { ...ONCE, pivot: true })
+      .step('pack', ignore, { ...ONCE, after: 'pay' })
+      .step('bill', ignore, { ...ONCE, after: 'pay', branchTimeout: 1000 });
+    const { progress } = given(timed.definition)
+      .when(done)
+      .after(0)
+      .when(of('pack', asks('r-1', { untilMs: undefined })))
+      .after(1000);
+    const one = course(timed, { progress, arrived: [word('skipped', parkingOf(progress))] });
+    one.catchUp();
+    expect(linesOf(change(one))).toEqual(['bill skipped']);
+  });
 });

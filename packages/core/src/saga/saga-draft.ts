@@ -97,7 +97,7 @@ export class SagaDraft {
   /** It waits for a person. */
   park(entry: StepAt | undefined, failure: SagaFailure): void {
     if (entry !== undefined) this.change(entry, { isStopped: true, callMs: undefined });
-    this.parked = { while: this.direction, failure };
+    this.parked = { while: this.direction, failure, sinceMs: this.given.nowMs };
     this.status = 'parked';
     // As the time-out of the saga: nobody knows how long a person takes.
     this.branches = [];

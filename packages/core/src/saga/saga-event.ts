@@ -2,7 +2,7 @@ import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import type { Refusal } from '../reply/answer.js';
 import type { SagaFailure } from './saga-definition.js';
-import type { SagaProgress, SagaWait, StepAt } from './saga-progress.js';
+import type { SagaParking, SagaProgress, SagaWait, StepAt } from './saga-progress.js';
 
 /** What happened to a saga. */
 export type SagaEvent =
@@ -40,8 +40,16 @@ export type SagaArrival =
   | { readonly kind: 'unlocked' }
   /** The saga that has started it turns back, or a person wants it undone. */
   | { readonly kind: 'cancelled'; readonly by: string; readonly reason: string }
-  /** A person who has not its definition at hand lets it go on. */
-  | { readonly kind: 'resumed' | 'retried' | 'skipped'; readonly by: string; readonly reason?: string | undefined };
+  | RepairArrival;
+
+/** A person who has not its definition at hand lets a saga go on. */
+export interface RepairArrival {
+  readonly kind: 'resumed' | 'retried' | 'skipped';
+  readonly by: string;
+  readonly reason?: string | undefined;
+  /** What it is about: it is for nothing else. Undefined: whatever it finds, as a command of an earlier version leaves it. */
+  readonly about?: SagaParking | undefined;
+}
 
 /** What is to be done next. */
 export type SagaCommand =

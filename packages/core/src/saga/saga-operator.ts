@@ -1,7 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { SagaArrival } from './saga-event.js';
-import { nextMs } from './saga-progress.js';
+import { nextMs, parkingOf } from './saga-progress.js';
 import { assertForward, assertNamed, assertParked, purgeSaga, REPAIRED, type SagaRepair } from './saga-repairs.js';
 import type { SagaChange, SagaOperationStore, StoredSaga } from './saga.store.port.js';
 import type { SagaFilter, SagaInstance } from './sagas.js';
@@ -25,19 +25,21 @@ export class SagaOperator {
 
   /**
    * Leaves word that a parked saga is to go on, or that one on its way forward is to be undone, and writes down who wants it. A saga that is past its pivot by
-   * then, or no longer parked, is left as it is.
+   * then, or no longer parked as it was, is left as it is; of several words about the same the last counts.
    *
    * @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_RUNNING, HF_SAGA_IN_WORK
    */
   async ask(what: SagaRepair | 'cancel', id: string, action: OperatorAction): Promise<void> {
     const { by, reason } = action;
     assertNamed(what, by);
-    const event: SagaArrival =
-      what === 'cancel' ? { kind: 'cancelled', by, reason: reason ?? 'no reason given' } : { kind: REPAIRED[what], by, reason };
     const isThere = await this.store.operate(id, { ...action, name: what }, (saga) => {
-      if (what === 'cancel') assertForward(id, saga.progress);
-      else assertParked(id, what, saga.progress);
-      return told(saga, event);
+      const { progress } = saga;
+      if (what === 'cancel') {
+        assertForward(id, progress);
+        return told(saga, { kind: 'cancelled', by, reason: reason ?? 'no reason given' });
+      }
+      assertParked(id, what, progress);
+      return told(saga, { kind: REPAIRED[what], by, reason, about: parkingOf(progress) });
     });
     if (!isThere) throw hfError('HF_SAGA_UNKNOWN', { id });
   }

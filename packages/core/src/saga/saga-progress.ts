@@ -80,6 +80,20 @@ export interface KeptSignal {
   readonly value: unknown;
 }
 
+/** What a saga waits for a person for. */
+export interface ParkedSaga {
+  readonly while: SagaDirection;
+  readonly failure: SagaFailure;
+  /** Tells one time that it parked from another. Undefined: it parked under a version that did not write it down. */
+  readonly sinceMs?: number | undefined;
+}
+
+/** One time that a saga has parked, and the step it is for: what a person says about it is about no other. */
+export interface SagaParking {
+  readonly step: string | undefined;
+  readonly sinceMs: number | undefined;
+}
+
 /** Where a saga stands: all that `decide` needs of its past. */
 export interface SagaProgress {
   readonly status: SagaStatus;
@@ -98,7 +112,17 @@ export interface SagaProgress {
   /** Why it turned back. */
   readonly failure: SagaFailure | undefined;
   /** While it is parked: which way it was going, and what stopped it. */
-  readonly parked: { readonly while: SagaDirection; readonly failure: SagaFailure } | undefined;
+  readonly parked: ParkedSaga | undefined;
+}
+
+/** The step that a person is asked about, the first of several; of a saga that is not parked the first at work. */
+export function stoppedStep({ at, parked }: Pick<SagaProgress, 'at' | 'parked'>): StepAt | undefined {
+  return at.find(({ isStopped }) => isStopped) ?? at.find(({ step }) => step === parked?.failure.step) ?? at[0];
+}
+
+/** What a person sees of a saga that waits for one. */
+export function parkingOf(progress: Pick<SagaProgress, 'at' | 'parked'>): SagaParking {
+  return { step: stoppedStep(progress)?.step, sinceMs: progress.parked?.sinceMs };
 }
 
 /** The request among what a step waits for. */

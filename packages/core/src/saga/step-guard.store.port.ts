@@ -16,7 +16,10 @@ export type StepMark = 'done' | 'barred';
 export interface NewStepGuard {
   readonly step: GuardedStep;
   readonly mark: StepMark;
-  /** Somebody who works on the saga no more (a frozen process, an attempt that was given up) may have it in a transaction: that one's session is ended. */
+  /**
+   * Somebody who works on the saga no more (a frozen process, an attempt that was given up) may have the step, or what undoes it, in a transaction:
+   * that one's session is ended. Once in a transaction, at its begin: what is looked at may be what was there then.
+   */
   readonly mayBeHeld: boolean;
 }
 

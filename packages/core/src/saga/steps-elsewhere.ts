@@ -22,8 +22,6 @@ export interface StepElsewhere {
   readonly timeoutMs: number;
   /** Of an undoing: nobody here knows whether the step was committed. */
   readonly isUnsure: boolean;
-  /** It was tried before, by whoever that was. */
-  readonly isRepeat: boolean;
 }
 
 /**
@@ -44,12 +42,9 @@ export class StepsElsewhere {
     return units.run({ dataSource, propagation: 'NOT_SUPPORTED' }, inTransaction);
   }
 
-  private async guarded(
-    { guarded, isUnsure, isRepeat }: StepElsewhere,
-    call: () => Promise<string | undefined>,
-  ): Promise<string | undefined> {
+  private async guarded({ guarded, isUnsure }: StepElsewhere, call: () => Promise<string | undefined>): Promise<string | undefined> {
     const { store } = this.parts;
-    const found = await this.inTurn((tx) => store.enter(tx, { step: guarded, mark: 'done', mayBeHeld: isRepeat }));
+    const found = await this.inTurn((tx) => store.enter(tx, { step: guarded, mark: 'done', mayBeHeld: true }));
     if (found?.mark === 'barred') throw hfError('HF_SAGA_STEP_BARRED', { step: guarded.step, id: guarded.sagaId });
     if (found !== undefined) return found.result;
     if (isUnsure && (await this.bar({ ...guarded, operation: 'run' }))) return undefined;
@@ -58,9 +53,9 @@ export class StepsElsewhere {
     return left;
   }
 
-  /** Keeps a step from ever running; false when it has. */
+  /** Keeps a step from ever running, once nobody has it in work any more; false when it has run. */
   private async bar(step: GuardedStep): Promise<boolean> {
-    const found = await this.inTurn((tx) => this.parts.store.enter(tx, { step, mark: 'barred', mayBeHeld: true }));
+    const found = await this.inTurn((tx) => this.parts.store.enter(tx, { step, mark: 'barred', mayBeHeld: false }));
     return found?.mark !== 'done';
   }
 

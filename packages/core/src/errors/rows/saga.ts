@@ -38,6 +38,11 @@ export const SAGA_ERRORS = {
     sentence: 'The step {step} of the saga {id} was undone before it ran.',
     fix: 'Nothing is to be done: somebody else had taken the saga over.',
   },
+  HF_SAGA_STEP_TRIMMED: {
+    category: 'transient',
+    sentence: 'The guard row of the step {step} of the saga {id} was old, and deleted while it was read.',
+    fix: 'Nothing is to be done: the step is tried again.',
+  },
   HF_SAGA_STEP_TABLE: {
     category: 'configuration',
     sentence: 'Steps of sagas run in the DataSource {dataSource}, which has no table for their guard rows.',

@@ -225,7 +225,8 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
   'are listed by pages, the last started first, with the filter': async ({ starting, change, operations }) => {
     for (const id of ['a', 'b', 'c']) await starting(id, { isTaken: true });
     await starting('d', { saga: 'another', isTaken: true });
-    await change('b', { progress: PARKED, afterMs: undefined });
+    const [at] = BEGUN.at as [(typeof BEGUN.at)[0]];
+    await change('b', { progress: { ...PARKED, at: [at, { ...at, step: FAILURE.step }] }, afterMs: undefined });
     const idsOf = async (filter: Parameters<typeof operations.list>[0]) => (await operations.list(filter)).items.map(({ id }) => id);
     const first = await operations.list({ saga: 'contract', limit: 2 });
     assert.deepEqual(
@@ -234,7 +235,8 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     );
     assert.deepEqual(await idsOf({ saga: 'contract', cursor: first.next }), ['a']);
     assert.deepEqual(await idsOf({ status: 'parked' }), ['b']);
-    const [at] = BEGUN.at as [(typeof BEGUN.at)[0]];
+    // Of several steps at work the one that a person is asked about.
+    assertFields((await operations.list({ status: 'parked' })).items, [{ id: 'b', step: FAILURE.step }]);
     const asleep = { ...BEGUN, at: [{ ...at, callMs: undefined, waits: [{ kind: 'time', untilMs: 1 } as const] }] };
     await change('a', { progress: asleep, afterMs: HOUR_MS });
     await change('d', { progress: { ...BEGUN, lock: { key: 'k', isHeld: false } }, afterMs: undefined });

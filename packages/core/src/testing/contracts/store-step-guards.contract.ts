@@ -83,6 +83,18 @@ export const STEP_GUARD_FACTS = factsOf('guard rows of steps elsewhere', scene, 
     await other.commit();
     assert.deepEqual(await entered({ ...RUN, step: 'ship' }), { mark: 'done', result: undefined });
   },
+  'are taken so from whoever undoes the step, and has found that it ran': async (given) => {
+    const { stepGuards, process, home, entering, entered } = given;
+    await stepGuards.create([home]);
+    await entered();
+    const frozen = await begin(process);
+    const undo: GuardedStep = { ...RUN, operation: 'undo' };
+    await entering(frozen, undo);
+    assert.deepEqual(await entering(frozen, RUN, 'barred'), { mark: 'done', result: undefined });
+    const found = await inTransaction(process, (tx) => stepGuards.enter(tx, { step: undo, mark: 'done', mayBeHeld: true }));
+    assert.equal(found, undefined);
+    await assert.rejects(frozen.commit());
+  },
   'that are old are deleted, so many at a time, and those of other services are left': async (given) => {
     const { stepGuards, strange, database, home, entered } = given;
     await stepGuards.create([home]);

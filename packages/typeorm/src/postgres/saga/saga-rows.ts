@@ -5,6 +5,7 @@ import {
   type SagaProgress,
   type StoredSaga,
   sagaStandingOf,
+  stoppedStep,
   waitText,
 } from '@holdfast/core';
 
@@ -78,7 +79,7 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
 export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
   const progress = progressOf(row);
   const { at, lock, failure, parked } = progress;
-  const [first] = at;
+  const first = stoppedStep(progress);
   return {
     id: row.id,
     saga: row.saga,

@@ -1,10 +1,18 @@
 import { createHash } from 'node:crypto';
-import type { FoundStep, GuardedStep, NewStepGuard, StepGuardStore, StepMark, Transaction } from '@holdfast/core';
+import {
+  type FoundStep,
+  type GuardedStep,
+  hfError,
+  type NewStepGuard,
+  type StepGuardStore,
+  type StepMark,
+  type Transaction,
+} from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { sessionName } from '../node-store.js';
 import { MIGRATION_LOCK } from '../schema/schema.js';
 import { hasStepGuards, makeStepGuards } from '../schema/step-guards.js';
-import { prepared, type SqlPool } from '../sql/sql.js';
+import { IS_DURABLE, prepared, type SqlPool } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
 
 /** Characters at the end of a session's name that say which step it has in work; with them the name is as long as PostgreSQL lets it be. */
@@ -14,7 +22,6 @@ const TERMINATE_MS = 1000;
 
 /** Guard rows of steps of sagas, each in the DataSource of its step. */
 export class PostgresStepGuardStore implements StepGuardStore {
-  private readonly endStatement;
   private readonly enterStatement;
   private readonly findStatement;
   private readonly keepStatement;
@@ -26,13 +33,13 @@ export class PostgresStepGuardStore implements StepGuardStore {
   ) {
     const { stepGuard } = context.tables;
     const isIt = 'service = $1 and saga_id = $2 and saga_number = $3::bigint and step = $4 and operation = $5';
-    this.endStatement = prepared(
-      `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity
-       where datname = current_database() and right(application_name, ${STEP_NAME}) = $1 and length(application_name) = $2::int and usename = current_user and pid <> pg_backend_pid()`,
-    );
+    const ended = `(select count(pg_terminate_backend(pid, ${TERMINATE_MS})) from pg_stat_activity
+       where datname = current_database() and right(application_name, ${STEP_NAME}) = right($7, ${STEP_NAME}) and length(application_name) = length($7)
+         and usename = current_user and pid <> pg_backend_pid())`;
     this.enterStatement = prepared(
       `insert into ${stepGuard} (service, saga_id, saga_number, step, operation, mark)
-       select $1, $2, $3::bigint, $4, $5, $6 where set_config('application_name', $7, true) is not null
+       select $1, $2, $3::bigint, $4, $5, $6
+       where ${IS_DURABLE} and (not $8::boolean or ${ended} >= 0) and set_config('application_name', $7, true) is not null
        on conflict do nothing returning mark`,
     );
     this.findStatement = prepared(`select mark, result from ${stepGuard} where ${isIt}`);
@@ -42,14 +49,13 @@ export class PostgresStepGuardStore implements StepGuardStore {
   async enter(tx: Transaction, { step, mark, mayBeHeld }: NewStepGuard): Promise<FoundStep | undefined> {
     const sql = sqlOf(tx);
     const key = this.keyOf(step);
-    const name = createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, STEP_NAME);
-    const session = `${sessionName(this.context.nodeId)} ${name}`;
-    if (mayBeHeld) await sql.run(this.endStatement(name, session.length));
-    const { rows: written } = await sql.run<{ mark: string }>(this.enterStatement(...key, mark, session));
+    const { rows: written } = await sql.run<{ mark: string }>(this.enterStatement(...key, mark, this.sessionOf(step), mayBeHeld));
     if (written.length > 0) return undefined;
     // It may have been committed while this one waited for it: a statement of its own sees it.
     const { rows } = await sql.run<{ mark: StepMark; result: string | null }>(this.findStatement(...key));
-    return rows[0] && { mark: rows[0].mark, result: rows[0].result ?? undefined };
+    const [found] = rows;
+    if (found === undefined) throw hfError('HF_SAGA_STEP_TRIMMED', { step: step.step, id: step.sagaId });
+    return { mark: found.mark, result: found.result ?? undefined };
   }
 
   async keep(tx: Transaction, step: GuardedStep, result: string): Promise<void> {
@@ -83,6 +89,12 @@ export class PostgresStepGuardStore implements StepGuardStore {
       most = Math.max(most, rowCount);
     }
     return most;
+  }
+
+  /** The same for a step and what undoes it: the one holds up the other. */
+  private sessionOf({ sagaId, sagaNumber, step }: GuardedStep): string {
+    const key = JSON.stringify([this.context.service, sagaId, sagaNumber, step]);
+    return `${sessionName(this.context.nodeId)} ${createHash('sha256').update(key).digest('hex').slice(0, STEP_NAME)}`;
   }
 
   private keyOf({ sagaId, sagaNumber, step, operation }: GuardedStep): readonly [string, string, string, string, string] {
