@@ -1,5 +1,5 @@
 import { hfError } from '../../errors/catalogue.js';
-import { type SagaProgress, standingOf, waitText } from '../../saga/saga-progress.js';
+import { type SagaProgress, standingOf, stoppedStep, waitText } from '../../saga/saga-progress.js';
 import type { SagaInstance } from '../../saga/sagas.js';
 import type { OpenSagas, OperatorChange, SagaOperationStore, SagaOutline } from '../../saga/saga.store.port.js';
 import type { Client, SimulatedDatabase } from './database.spec.js';
@@ -99,13 +99,14 @@ export class SimulatedSagaOperations implements SagaOperationStore {
 function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
   const progress = JSON.parse(row.progress) as SagaProgress;
   const { at, failure, parked } = progress;
+  const first = stoppedStep(progress);
   return {
     id: row.id,
     saga: row.saga,
     version: row.version,
     status: standingOf(progress),
-    step: at[0]?.step,
-    attempts: at[0]?.attempts ?? 0,
+    step: first?.step,
+    attempts: first?.attempts ?? 0,
     waitsFor: at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),
     failure: parked?.failure ?? failure,
     startedAt: new Date(row.startedMs),
