@@ -4,10 +4,10 @@ import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { factLines } from './facts-text.js';
 import { actionOf } from './operator.js';
-import { oneOf, type OptionName, required, time, wholeNumber } from './options.js';
-import { json, table } from './table.js';
+import { oneOf, required, time, STORE_OPTIONS, wholeNumber } from './options.js';
+import { writePage } from './page.js';
+import { json } from './table.js';
 
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 const STATUSES: readonly BranchStatus[] = ['trying', 'confirming', 'cancelling', 'confirmed', 'cancelled', 'parked'];
 
 /** Operators' commands about the branches of try-confirm-cancel. */
@@ -42,15 +42,14 @@ export const BRANCH_COMMANDS: readonly Command[] = [
 ];
 
 function list(call: Call): Promise<ExitCode> {
-  const { terminal, values } = call;
+  const { values } = call;
   const filter = given<BranchFilter>({ method: values.method, status: oneOf(values, 'status', STATUSES), since: time(values, 'since') });
   const page = { limit: wholeNumber(values, 'limit'), cursor: values.cursor };
   return withOperators(call, async ({ branches }, service) => {
-    const { items, next } = await branches.list({ ...filter, ...page });
-    if (values.json) terminal.write(json({ items, next }));
-    else if (items.length === 0) terminal.write(`The service ${printable(service)} has no such branches.\n`);
-    else {
-      const rows = items.map(({ id, method, status, operation, attempts, updatedAt, failure }) => [
+    writePage(call, await branches.list({ ...filter, ...page }), {
+      none: `The service ${printable(service)} has no such branches.`,
+      headings: ['ID', 'METHOD', 'STATUS', 'ENDS WITH', 'ATTEMPTS', 'CHANGED', 'ERROR'],
+      row: ({ id, method, status, operation, attempts, updatedAt, failure }) => [
         id,
         method,
         status,
@@ -58,10 +57,8 @@ function list(call: Call): Promise<ExitCode> {
         attempts,
         updatedAt,
         failure?.message,
-      ]);
-      terminal.write(table(['ID', 'METHOD', 'STATUS', 'ENDS WITH', 'ATTEMPTS', 'CHANGED', 'ERROR'], rows));
-      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
-    }
+      ],
+    });
     return EXIT.done;
   });
 }

@@ -4,10 +4,10 @@ import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { letterText } from './letter-text.js';
 import { actionOf } from './operator.js';
-import { type OptionName, required, time, wholeNumber } from './options.js';
+import { type OptionName, required, time, STORE_OPTIONS, wholeNumber } from './options.js';
+import { writePage } from './page.js';
 import { json, table } from './table.js';
 
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 const FILTER_OPTIONS = ['subscription', 'type', 'key', 'code', 'group', 'since', 'until'] as const satisfies readonly OptionName[];
 const CHOICE = { what: 'dead letter', options: FILTER_OPTIONS };
 
@@ -49,14 +49,13 @@ export const DEAD_LETTER_COMMANDS: readonly Command[] = [
 ];
 
 function list(call: Call): Promise<ExitCode> {
-  const { terminal, values } = call;
+  const { values } = call;
   const filter = { ...filterOf(call), limit: wholeNumber(values, 'limit'), cursor: values.cursor };
   return withOperators(call, async ({ deadLetters }, service) => {
-    const { items, next } = await deadLetters.list(filter);
-    if (values.json) terminal.write(json({ items: items.map(({ body: _, ...letter }) => letter), next }));
-    else if (items.length === 0) terminal.write(`The service ${printable(service)} has no such dead letters.\n`);
-    else {
-      const rows = items.map(({ id, deadAt, subscription, message, attempts, error }) => [
+    writePage(call, await deadLetters.list(filter), {
+      none: `The service ${printable(service)} has no such dead letters.`,
+      headings: ['ID', 'DEAD SINCE', 'SUBSCRIPTION', 'TYPE', 'KEY', 'ATTEMPTS', 'CODE', 'ERROR'],
+      row: ({ id, deadAt, subscription, message, attempts, error }) => [
         id,
         deadAt,
         subscription,
@@ -65,10 +64,9 @@ function list(call: Call): Promise<ExitCode> {
         attempts,
         error.code,
         error.message,
-      ]);
-      terminal.write(table(['ID', 'DEAD SINCE', 'SUBSCRIPTION', 'TYPE', 'KEY', 'ATTEMPTS', 'CODE', 'ERROR'], rows));
-      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
-    }
+      ],
+      brief: ({ body: _, ...letter }) => letter,
+    });
     return EXIT.done;
   });
 }

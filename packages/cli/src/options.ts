@@ -61,6 +61,9 @@ export const OPTIONS = {
 /** The name of an option. */
 export type OptionName = keyof typeof OPTIONS;
 
+/** What every command about a service's store takes. */
+export const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
+
 /** The options of one call, as they were written. */
 export type OptionValues = { readonly [Name in OptionName]?: (typeof OPTIONS)[Name]['type'] extends 'boolean' ? boolean : string };
 

@@ -3,10 +3,10 @@ import { choiceOf, given } from './choice.js';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { actionOf } from './operator.js';
-import { type OptionName, required, time, wholeNumber } from './options.js';
+import { type OptionName, required, time, STORE_OPTIONS, wholeNumber } from './options.js';
+import { writePage } from './page.js';
 import { json, age, table } from './table.js';
 
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 const FILTER_OPTIONS = ['transport', 'type', 'key', 'since', 'until'] as const satisfies readonly OptionName[];
 const CHOICE = { what: 'parked message', options: FILTER_OPTIONS };
 
@@ -69,14 +69,13 @@ function show(call: Call): Promise<ExitCode> {
 }
 
 function parked(call: Call): Promise<ExitCode> {
-  const { terminal, values } = call;
+  const { values } = call;
   const filter = { ...filterOf(call), limit: wholeNumber(values, 'limit'), cursor: values.cursor };
   return withOperators(call, async ({ outbox }) => {
-    const { items, next } = await outbox.parked(filter);
-    if (values.json) terminal.write(json({ items: items.map(({ body: _, ...message }) => message), next }));
-    else if (items.length === 0) terminal.write('No such message is parked.\n');
-    else {
-      const rows = items.map(({ id, parkedAt, transport, message, reason, attempts, error }) => [
+    writePage(call, await outbox.parked(filter), {
+      none: 'No such message is parked.',
+      headings: ['ID', 'PARKED SINCE', 'TRANSPORT', 'TYPE', 'KEY', 'REASON', 'ATTEMPTS', 'ERROR'],
+      row: ({ id, parkedAt, transport, message, reason, attempts, error }) => [
         id,
         parkedAt,
         transport,
@@ -85,10 +84,9 @@ function parked(call: Call): Promise<ExitCode> {
         reason,
         attempts,
         error,
-      ]);
-      terminal.write(table(['ID', 'PARKED SINCE', 'TRANSPORT', 'TYPE', 'KEY', 'REASON', 'ATTEMPTS', 'ERROR'], rows));
-      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
-    }
+      ],
+      brief: ({ body: _, ...message }) => message,
+    });
     return EXIT.done;
   });
 }

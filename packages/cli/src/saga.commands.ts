@@ -13,10 +13,10 @@ import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { type ConnectedTools, withOperators } from './connection.js';
 import { factLines, WHOLE_LENGTH } from './facts-text.js';
 import { actionOf } from './operator.js';
-import { oneOf, type OptionName, required, time, wholeNumber } from './options.js';
+import { oneOf, required, time, STORE_OPTIONS, wholeNumber } from './options.js';
+import { writePage } from './page.js';
 import { json, table } from './table.js';
 
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 const STATUSES: readonly SagaStanding[] = ['running', 'waiting', 'compensating', 'completed', 'compensated', 'parked'];
 const WAIT_S = 10;
 const LOOK_MS = 200;
@@ -62,15 +62,14 @@ export const SAGA_COMMANDS: readonly Command[] = [
 ];
 
 function list(call: Call): Promise<ExitCode> {
-  const { terminal, values } = call;
+  const { values } = call;
   const filter = given<SagaFilter>({ saga: values.saga, status: oneOf(values, 'status', STATUSES), since: time(values, 'since') });
   const page = { limit: wholeNumber(values, 'limit'), cursor: values.cursor };
   return withOperators(call, async ({ sagas }, service) => {
-    const { items, next } = await sagas.list({ ...filter, ...page });
-    if (values.json) terminal.write(json({ items, next }));
-    else if (items.length === 0) terminal.write(`The service ${printable(service)} has no such sagas.\n`);
-    else {
-      const rows = items.map(({ id, saga, version, status, step, attempts, updatedAt, waitsFor, failure }) => [
+    writePage(call, await sagas.list({ ...filter, ...page }), {
+      none: `The service ${printable(service)} has no such sagas.`,
+      headings: ['ID', 'SAGA', 'STATUS', 'STEP', 'ATTEMPTS', 'CHANGED', 'WHY'],
+      row: ({ id, saga, version, status, step, attempts, updatedAt, waitsFor, failure }) => [
         id,
         `${saga} ${version}`,
         status,
@@ -78,10 +77,8 @@ function list(call: Call): Promise<ExitCode> {
         attempts,
         updatedAt,
         failure?.message ?? waitsFor[0],
-      ]);
-      terminal.write(table(['ID', 'SAGA', 'STATUS', 'STEP', 'ATTEMPTS', 'CHANGED', 'WHY'], rows));
-      if (next !== undefined) terminal.writeError(`More follow: --cursor ${JSON.stringify(next)}\n`);
-    }
+      ],
+    });
     return EXIT.done;
   });
 }

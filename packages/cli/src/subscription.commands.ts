@@ -2,10 +2,8 @@ import { printable, type Subscriptions } from '@holdfast/core';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators } from './connection.js';
 import { actionOf } from './operator.js';
-import type { OptionName } from './options.js';
+import { STORE_OPTIONS } from './options.js';
 import { age, json, table } from './table.js';
-
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 
 /** Operators' commands about subscriptions. */
 export const SUBSCRIPTION_COMMANDS: readonly Command[] = [

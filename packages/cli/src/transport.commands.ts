@@ -2,10 +2,8 @@ import { hfError, printable, problemOfTransportName } from '@holdfast/core';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
 import { withOperators, withTools } from './connection.js';
 import { actionOf } from './operator.js';
-import { type OptionName, required } from './options.js';
+import { required, STORE_OPTIONS } from './options.js';
 import { json, table } from './table.js';
-
-const STORE_OPTIONS: readonly OptionName[] = ['data-source', 'schema', 'service'];
 
 /** Operators' commands about what carries the messages. */
 export const TRANSPORT_COMMANDS: readonly Command[] = [
