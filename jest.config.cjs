@@ -1,6 +1,9 @@
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
 
+// What a file of tests may never need, though what it imports does: loaded when it is used, as every file loads all of its modules anew.
+const onDemand = ['kafkajs', 'amqplib', '@holdfast-internal/embedded-kafka', '@holdfast-internal/embedded-rocketmq'];
+
 // Nest 12 is ESM-only and Jest cannot require ESM before Node 24.9 (jestjs/jest#15275): compile it like our own sources.
 const transform = {
   '^.+\\.(ts|m?js)$': [
@@ -11,28 +14,10 @@ const transform = {
         transform: { legacyDecorator: true, decoratorMetadata: true },
         target: 'es2022',
       },
-      module: { type: 'commonjs' },
+      module: { type: 'commonjs', lazy: onDemand },
       sourceMaps: 'inline',
     },
   ],
-};
-
-// With the oldest pg that it works with.
-const typeorm03 = {
-  '^typeorm$': '<rootDir>/node_modules/typeorm-03',
-  '^typeorm/(.*)$': '<rootDir>/node_modules/typeorm-03/$1',
-  '^pg$': '<rootDir>/node_modules/pg-811',
-};
-
-const moduleNameMapper = {
-  '^@holdfast-internal/test-support$': '<rootDir>/test/support/index.ts',
-  '^@holdfast/transport-([^/]+)$': '<rootDir>/packages/transports/$1/src/index.ts',
-  '^@holdfast/([^/]+)$': '<rootDir>/packages/$1/src/index.ts',
-  '^@holdfast/transport-([^/]+)/(.+)$': '<rootDir>/packages/transports/$1/src/$2/index.ts',
-  '^@holdfast/([^/]+)/(.+)$': '<rootDir>/packages/$1/src/$2/index.ts',
-  ...(process.env.HOLDFAST_TEST_TYPEORM === '0.3' ? typeorm03 : {}),
-  // `./x.js` in TypeScript means `./x.ts`; installed packages have the .js file and keep it.
-  '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'],
 };
 
 const common = {
@@ -43,7 +28,7 @@ const common = {
   testEnvironment: 'node',
   transform,
   transformIgnorePatterns: ['/node_modules/(?!(@nestjs|uid|@lukeed)/)'],
-  moduleNameMapper,
+  resolver: '<rootDir>/test/support/resolver.cjs',
   modulePathIgnorePatterns: ['<rootDir>/.*/dist/'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/', '<rootDir>/test/api/', '<rootDir>/test/packages/fixtures/'],
   setupFiles: ['reflect-metadata'],

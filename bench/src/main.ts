@@ -9,9 +9,13 @@ import { failed, type Result } from './runner/result.js';
 
 /** `npm run bench [-- --quick] [--json FILE] [--only NAME]…` */
 async function main(): Promise<void> {
-  const { isQuick, json, only } = readArguments(process.argv.slice(2));
+  const asked = readArguments(
+    process.argv.slice(2),
+    CASES.map(({ name }) => name),
+  );
+  if (asked === undefined) return;
+  const { isQuick, json, only } = asked;
   const cases = CASES.filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)));
-  if (cases.length === 0) throw new Error(`no such case; there are ${CASES.map(({ name }) => name).join(', ')}`);
   console.log(
     `${cases.length} cases${isQuick ? ', quick' : ''} · Node ${process.version} · ${cpus().length} cores · load ${loadavg()[0]?.toFixed(1)}\n`,
   );

@@ -87,9 +87,9 @@ const NOT_YET =
   "A process of shop that has this version of the saga, unchanged, does it when it looks next. `holdfast sagas show 'Dora'\\''s 4th'` tells.\n";
 
 /** Resumes one, and changes the database when the word is left. */
-async function whileItWaits(id: string, change: string): Promise<Outcome> {
-  const outcome = run('sagas', 'resume', id);
-  await until(async () => (await audit(id)).some((line) => line.includes('saga resume')));
+async function whileItWaits(id: string, change: string, [word, ...also]: readonly [string, ...string[]] = ['resume']): Promise<Outcome> {
+  const outcome = run('sagas', word, id, ...also);
+  await until(async () => (await audit(id)).some((line) => line.includes(`saga ${word}`)));
   await withClient(database.url, (client) => client.query(change));
   return outcome;
 }
@@ -192,9 +192,19 @@ describe('holdfast sagas', () => {
       'c',
       `with gone as (delete from holdfast_saga_history where saga_id = 'c' and event = 'done')
        insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
-       select 'shop', 'c', 'ship', event, detail, clock_timestamp() from (values ('resumed', 'ada'), ('parked', 'no driver')) lines (event, detail)`,
+       select 'shop', 'c', 'ship', event, detail, clock_timestamp() from (values ('resumed', 'tester'), ('parked', 'no driver')) lines (event, detail)`,
     );
     expect(outcome).toEqual({ code: 1, out: '', error: 'c is resumed, and has parked since: no driver\n' });
+  });
+
+  it('tells that one is not past a step that was committed in another database, and ends with 1', async () => {
+    const outcome = await whileItWaits(
+      'c',
+      `insert into holdfast_saga_history (service, saga_id, step, event, detail, at)
+       select 'shop', 'c', 'ship', event, detail, clock_timestamp() from (values ('skipped', 'tester: by bike'), ('parked', 'it was committed')) lines (event, detail)`,
+      ['skip', '--reason', 'by bike'],
+    );
+    expect(outcome).toEqual({ code: 1, out: '', error: 'c is not past that step: it was committed\n' });
   });
 
   it('says that the word is left also when the database is lost while it waits', async () => {
@@ -210,6 +220,40 @@ describe('holdfast sagas', () => {
     await bus.start();
     await until(async () => (await statusOf(NAMED)) === 'completed');
     expect(await lastOf(NAMED)).toContain('resumed tester');
+  });
+
+  it('tells each of two people who ask at once what became of his own word', async () => {
+    isVanBroken = true;
+    await bus.stop();
+    const saga = orders();
+    bus = shop(saga).made;
+    await bus.start();
+    await bus.sagas.start(saga, { waits: false }, { id: 'd' });
+    await until(async () => (await statusOf('d')) === 'parked');
+    await bus.stop();
+    const first = run('sagas', 'resume', 'd', '--reason', 'a new van', '--wait', '60');
+    await until(async () => (await audit('d')).length === 1);
+    const other = new CallingProgram({ DATABASE_URL: database.url, HOLDFAST_SERVICE: 'shop' });
+    const second = other.run([
+      'sagas',
+      'skip',
+      'd',
+      '--by',
+      'ada',
+      '--reason',
+      'brought by bike',
+      '--wait',
+      '60',
+      '-d',
+      fixture('named.cjs'),
+    ]);
+    await until(async () => (await audit('d')).length === 2);
+    bus = shop().made;
+    await bus.start();
+    expect(await second).toEqual({ code: 0, out: 'd is past that step.\n', error: '' });
+    const dropped = 'd stands otherwise by now, so this resume was dropped. `holdfast sagas show d` tells what was done instead.\n';
+    expect(await first).toEqual({ code: 1, out: '', error: dropped });
+    await other.stop();
   });
 });
 

@@ -1,21 +1,9 @@
 // The bank: three services that move money by sagas, tries and choreography all at once, and are killed at random.
-import {
-  EmbeddedPostgres,
-  describeWithKafka,
-  describeWithOwnRabbit,
-  describeWithRocketmq,
-  KAFKA_START_MS,
-  type KafkaArea,
-  kafkaDriver,
-  openKafka,
-  openRocketmq,
-  OwnRabbit,
-  ROCKETMQ_START_MS,
-  type RocketmqArea,
-} from '@holdfast-internal/test-support';
+import { EmbeddedPostgres, describeWithOwnRabbit, OwnRabbit } from '@holdfast-internal/test-support';
 import type { Carrier } from './programs/carriers.js';
 import { openArena } from './support/arena.js';
 import { liveThrough, NOT_MENDED } from './support/bank.js';
+import { describeOverKafka, describeOverRocketmq } from './support/carried.js';
 import { buildPrograms, killPrograms } from './support/program.js';
 
 /** What is drawn from it is always the same, though not what the machine makes of it; HOLDFAST_BANK_SEED draws something else. */
@@ -102,35 +90,10 @@ describeWithOwnRabbit('a bank whose services are killed at random, and its Rabbi
 });
 
 if (IS_EVERYWHERE) {
-  describeWithKafka('a bank over Kafka whose services are killed at random', () => {
-    let area: KafkaArea | undefined;
-    beforeAll(async () => {
-      buildPrograms();
-      area = await openKafka();
-    }, KAFKA_START_MS);
-    afterAll(async () => {
-      await killPrograms();
-      await area?.clear();
-    }, 60_000);
-
-    keepsItsMoney(() => {
-      const { address, name, sessionMs } = area as KafkaArea;
-      const kafka = { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout: Math.max(4000, sessionMs), partitions: 2 };
-      return { carrier: { kafka } };
-    });
-  });
-
-  describeWithRocketmq('a bank over RocketMQ whose services are killed at random', () => {
-    let area: RocketmqArea | undefined;
-    beforeAll(async () => {
-      buildPrograms();
-      area = await openRocketmq();
-    }, ROCKETMQ_START_MS);
-    afterAll(async () => {
-      await killPrograms();
-      await area?.clear();
-    }, 60_000);
-
-    keepsItsMoney(() => ({ carrier: { rocketmq: { ...(area as RocketmqArea).options(), queues: 2, awaitDuration: 1000 } } }));
-  });
+  describeOverKafka('a bank over Kafka whose services are killed at random', (carrier) =>
+    keepsItsMoney(() => ({ carrier: carrier({ partitions: 2 }) })),
+  );
+  describeOverRocketmq('a bank over RocketMQ whose services are killed at random', (carrier) =>
+    keepsItsMoney(() => ({ carrier: carrier({ queues: 2 }) })),
+  );
 }

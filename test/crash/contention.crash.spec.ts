@@ -9,7 +9,7 @@ it('fifty copies of one message at once have one effect in each subscription', a
   const subscriptions = [
     { name: 'unit', slowMs: 50 },
     { name: 'batch', batchSize: 8, slowMs: 50 },
-    { name: 'leased', isTransactional: false, lockTtlMs: 5000, slowMs: 50 },
+    { name: 'leased', isTransactional: false, lockTtlMs: 30_000, slowMs: 50 },
   ];
   const options = { url: arena.url, lanes: 32, subscriptions: [] };
   const publisher = await new Program(options).ready();

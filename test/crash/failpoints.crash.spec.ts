@@ -1,12 +1,12 @@
 import { FAILPOINTS } from '@holdfast/core';
 import { account } from './support/account.js';
-import { type Arena, openArena } from './support/arena.js';
+import { type Arena, openArenaWithStore } from './support/arena.js';
 import { type Chain, DEATHS_IN_KAFKA, die, dieInWork, leaveFailed, type Scene } from './support/deaths.js';
 import { METHOD_DEATHS, takeOver } from './support/methods.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
-import { endOfSagas, SAGA_DEATHS } from './support/sagas.js';
-import { endOfTrips, TRIP_DEATHS } from './support/trips.js';
-import { endOfTries, TRY_DEATHS } from './support/tries.js';
+import { endOfSagas, SAGA_DEATHS, WITH_SAGAS } from './support/sagas.js';
+import { endOfTrips, TRIP_DEATHS, WITH_TRIPS } from './support/trips.js';
+import { endOfTries, TRY_DEATHS, WITH_TRIES } from './support/tries.js';
 import { discardInFront, REDRIVE_BEHIND } from './support/repairs.js';
 import { UNDO_DEATHS } from './support/undoing.js';
 
@@ -192,8 +192,9 @@ describe('kill -9 at every failpoint', () => {
   it.concurrent.each(CHAINS)(
     'loses nothing and doubles nothing $what',
     async ({ options, promises, deaths }) => {
-      const arena = await openArena();
-      const scene: Scene = { arena, options: { lanes: 8, ...options, url: arena.url } };
+      const lanes = options.lanes ?? 8;
+      const arena = await openArenaWithStore(lanes);
+      const scene: Scene = { arena, options: { ...options, lanes, url: arena.url } };
       const died: Program[] = [];
       const others: Program[] = [];
       for (const death of deaths) {
@@ -215,7 +216,7 @@ describe('kill -9 at every failpoint', () => {
   it.concurrent.each(SAGA_DEATHS)(
     'at $at (hit $hit) of a saga each step and each compensation has its effect once, in order, and every saga ends',
     async (death) => {
-      const arena = await openArena();
+      const arena = await openArenaWithStore(WITH_SAGAS.lanes);
       expect(await endOfSagas(arena, death)).toEqual({ signal: 'SIGKILL', wrong: [], ended: 9 });
       await arena.close();
     },
@@ -225,7 +226,7 @@ describe('kill -9 at every failpoint', () => {
   it.concurrent.each(TRIP_DEATHS)(
     'at $at (hit $hit) of a choreographed saga each part is done and undone once, in order, and rooms and seats add up',
     async (death) => {
-      const arena = await openArena();
+      const arena = await openArenaWithStore(WITH_TRIPS.lanes);
       expect(await endOfTrips(arena, death)).toEqual({ signal: 'SIGKILL', open: [], wrong: [], missing: 0, rooms: 4, seats: 4 });
       await arena.close();
     },
@@ -235,7 +236,7 @@ describe('kill -9 at every failpoint', () => {
   it.concurrent.each(TRY_DEATHS)(
     'at $at (hit $hit) of a try it is confirmed where its unit has committed and cancelled where it has not, once, and points add up',
     async (death) => {
-      const arena = await openArena();
+      const arena = await openArenaWithStore(WITH_TRIES.lanes);
       expect(await endOfTries(arena, death)).toEqual({ signal: 'SIGKILL', faults: [] });
       await arena.close();
     },
@@ -245,7 +246,7 @@ describe('kill -9 at every failpoint', () => {
   it.concurrent.each(METHOD_DEATHS)(
     'at $at of an idempotent method (transactional: $isTransactional) the next caller has its effect as documented',
     async (death) => {
-      const arena = await openArena();
+      const arena = await openArenaWithStore(2);
       const { effects, result, hasToWait } = death;
       expect(await takeOver(arena, death)).toEqual({
         signal: 'SIGKILL',

@@ -2,7 +2,7 @@ import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Publishing } from './programs/options.js';
 import { account } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import { BEAT_MS, frozen } from './support/frozen.js';
+import { stopped } from './support/frozen.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** What the design promises for what a frozen process had in its hands, and what starting a process takes on a busy machine. */
@@ -49,13 +49,13 @@ describe('a process frozen in the midst of', () => {
       const arena = await openArena();
       const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
       const before = isAfterWork ? [await handleSome(arena, full)] : [];
-      const sleeping = new Program({ ...full, memoryEveryMs: BEAT_MS }, { failpoint: `${at}=stop` });
+      const sleeping = new Program(full, { failpoint: `${at}=stop` });
       // What has work to do at once may freeze before it is ready.
       if (isAfterWork === undefined) {
         await sleeping.line('ready', () => true, 30_000);
         sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
       }
-      await frozen(sleeping);
+      await stopped(sleeping);
 
       const slept = performance.now();
       const healthy = await new Program(full).ready();

@@ -1,7 +1,7 @@
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { openArena } from './support/arena.js';
-import { BEAT_MS, frozen, untilAtWork } from './support/frozen.js';
+import { stopped, untilAtWork } from './support/frozen.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** What the design promises for what a dead or frozen process had in its hands. */
@@ -20,22 +20,22 @@ it('a writer frozen between INSERT and COMMIT delays only itself', async () => {
   const arena = await openArena();
   const options = { url: arena.url, lanes: 2 };
   const consumer = await new Program({ ...options, subscriptions: ONCE }).ready();
-  const writer = new Program({ ...options, subscriptions: [], memoryEveryMs: BEAT_MS }, { failpoint: 'unit:after-join=stop@3' });
+  const writer = new Program({ ...options, subscriptions: [] }, { failpoint: 'unit:after-join=stop@3' });
   await writer.ready();
   writer.order({ publish: { prefix: 'late', count: 4, keys: 1, keyPrefix: 'its-own', concurrency: 1, rollbackShare: 0, isJoined: true } });
-  await frozen(writer);
+  await stopped(writer);
   await consumer.publish({ count: 60 });
-  const meanwhile = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 20_000 });
+  const meanwhile = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 60_000 });
   expect(meanwhile.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(2);
 
   writer.signal('SIGCONT');
   await writer.line('published');
-  const finally_ = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 20_000 });
+  const finally_ = await account(arena, [writer, consumer], { ...PROMISES, minimum: 50, patienceMs: 60_000 });
   expect(finally_.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(4);
   await arena.close();
-}, 60_000);
+}, 180_000);
 
 it('what a killed and a frozen process had in work is taken over, and nothing doubles when the frozen one wakes', async () => {
   const arena = await openArena();

@@ -1,6 +1,7 @@
 import type { Kind, ProgramOptions, Subscribing } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
+import { none } from './support/deaths.js';
 import { buildPrograms, killPrograms, Program, Supervised } from './support/program.js';
 
 /** How often a supervisor may see a message kill its process before the message is put away: its attempts, and a few before anybody knew. */
@@ -46,7 +47,7 @@ async function killSilent(nodes: readonly Supervised[]): Promise<void> {
 const both = (policies: Partial<Subscribing>): Subscribing[] => [
   { name: 'unit', ...policies },
   { name: 'batch', batchSize: 8, ...policies },
-  { name: 'leased', isTransactional: false, lockTtlMs: 1000, ...policies },
+  { name: 'leased', isTransactional: false, lockTtlMs: 10_000, ...policies },
 ];
 
 describe('messages whose handlers never succeed', () => {
@@ -92,7 +93,7 @@ describe('messages whose handlers never succeed', () => {
 
   it.concurrent('throw, hang or block their connection: each ends as a dead letter, and those beside it are handled', async () => {
     const arena = await openArena();
-    const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: both({ timeoutMs: 700, attempts: ATTEMPTS }) };
+    const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: both({ timeoutMs: 3000, attempts: ATTEMPTS }) };
     const program = await new Program(options).ready();
     await program.publish({
       prefix: 'm',
@@ -101,13 +102,13 @@ describe('messages whose handlers never succeed', () => {
       rollbackShare: 0,
     });
     const never: readonly Kind[] = ['throw', 'hang', 'pg-sleep'];
-    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40, patienceMs: 30_000 };
+    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40, patienceMs: 60_000 };
     const { faults } = await account(arena, [program], promises);
     expect(faults).toEqual([]);
     await until(
       'the end of all attempts',
       async () => (await letters(arena)).filter(({ state }) => state === 'dead').length === 36,
-      40_000,
+      90_000,
     );
     const dead = await letters(arena);
     expect(dead.filter(({ attempts }) => attempts !== ATTEMPTS)).toEqual([]);
@@ -121,13 +122,13 @@ describe('messages whose handlers never succeed', () => {
     );
     expect(effects?.n).toBe('0');
     // Nothing of theirs is left on the server.
-    const [sleeping] = await arena.look<{ n: string }>(
+    await none(
+      arena,
       `select count(*) as n from pg_stat_activity where datname = current_database() and query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()`,
     );
-    expect(sleeping?.n).toBe('0');
     expect((await program.stop()).code).toBe(0);
     await arena.close();
-  }, 120_000);
+  }, 240_000);
 
   it.concurrent('freeze every process that takes them, which then is killed: the same', async () => {
     const arena = await openArena();

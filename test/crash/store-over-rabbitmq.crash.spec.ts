@@ -6,7 +6,7 @@ import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
 import { endure, firstEffectMs, publishing, SUBSCRIPTIONS } from './support/endure.js';
-import { BEAT_MS, frozen } from './support/frozen.js';
+import { stopped } from './support/frozen.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { SHIFTS, workByWrongClock } from './support/wrong-clock.js';
 
@@ -55,12 +55,12 @@ describeWithRabbit('over RabbitMQ', () => {
     const options: ProgramOptions = { url: arena.url, lanes: 2, broker: brokerOf(), subscriptions };
     const consumer = await new Program(options).ready();
     const writers = ['wakes', 'dies'].map((keyPrefix) => {
-      const writer = new Program({ ...options, subscriptions: [], memoryEveryMs: BEAT_MS }, { failpoint: 'unit:after-join=stop@3' });
+      const writer = new Program({ ...options, subscriptions: [] }, { failpoint: 'unit:after-join=stop@3' });
       const publishing = { prefix: keyPrefix, keyPrefix, count: 4, keys: 1, concurrency: 1, rollbackShare: 0, isJoined: true };
       return { writer, publishing };
     });
     for (const { writer, publishing } of writers) (await writer.ready()).order({ publish: publishing });
-    await Promise.all(writers.map(({ writer }) => frozen(writer)));
+    await Promise.all(writers.map(({ writer }) => stopped(writer)));
     await consumer.publish({ count: 60 });
     const programs = [consumer, ...writers.map(({ writer }) => writer)];
     const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 50, patienceMs: FLOWS_AGAIN_MS };

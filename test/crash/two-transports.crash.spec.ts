@@ -1,18 +1,11 @@
-import {
-  describeWithKafka,
-  describeWithRabbit,
-  KAFKA_START_MS,
-  type KafkaArea,
-  openKafka,
-  openRabbit,
-  type RabbitArea,
-} from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions } from './programs/options.js';
 import { account } from './support/account.js';
 import { openArena } from './support/arena.js';
+import { describeOverKafka } from './support/carried.js';
 import { die } from './support/deaths.js';
-import { buildPrograms, killPrograms, Program } from './support/program.js';
+import { Program } from './support/program.js';
 
 /** The same message over both, in one commit. */
 const BOTH = { perUnit: 2, destinations: ['default:crash.work', 'events:crash.work'] };
@@ -25,25 +18,20 @@ const DEATHS: readonly { readonly at: FailpointName; readonly hit: number }[] = 
 ];
 
 describeWithRabbit('RabbitMQ and Kafka at once', () => {
-  describeWithKafka('over both', () => {
-    let rabbit: RabbitArea | undefined;
-    let kafka: KafkaArea | undefined;
-    beforeAll(async () => {
-      buildPrograms();
-      [rabbit, kafka] = await Promise.all([openRabbit(), openKafka()]);
-    }, KAFKA_START_MS);
-    afterAll(async () => {
-      await killPrograms();
-      await Promise.all([rabbit?.drop(), kafka?.clear()]);
-    });
+  let rabbit: RabbitArea | undefined;
+  beforeAll(async () => {
+    rabbit = await openRabbit();
+  });
+  afterAll(() => rabbit?.drop());
 
+  describeOverKafka('over both', (carrier) => {
     const optionsFor = (url: string): ProgramOptions => {
-      const [toRabbit, toKafka] = [rabbit as RabbitArea, kafka as KafkaArea];
+      const area = rabbit as RabbitArea;
       return {
         url,
         lanes: 4,
-        broker: { url: toRabbit.url, exchange: toRabbit.name(), heartbeat: '2s', partitions: 2 },
-        kafka: { brokers: [toKafka.address], prefix: toKafka.name(), sessionTimeout: Math.max(4000, toKafka.sessionMs), partitions: 2 },
+        broker: { url: area.url, exchange: area.name(), heartbeat: '2s', partitions: 2 },
+        ...carrier({ partitions: 2 }),
         subscriptions: [
           { name: 'commanded', isOrdered: true },
           { name: 'told', isOrdered: true, isOnEvents: true },

@@ -1,27 +1,15 @@
 // A process dies when it undoes a request: the request is undone once, or never runs.
-import {
-  describeWithKafka,
-  describeWithRabbit,
-  describeWithRocketmq,
-  KAFKA_START_MS,
-  kafkaDriver,
-  type KafkaArea,
-  openKafka,
-  openRabbit,
-  openRocketmq,
-  type RabbitArea,
-  ROCKETMQ_START_MS,
-  type RocketmqArea,
-} from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
 import type { Carrier } from './programs/carriers.js';
-import { openArena } from './support/arena.js';
+import { openArenaWithStore } from './support/arena.js';
+import { describeOverKafka, describeOverRocketmq } from './support/carried.js';
 import { buildPrograms } from './support/program.js';
 import { endOfUndoing, UNDO_DEATHS, type UndoDeath } from './support/undoing.js';
 
 jest.setTimeout(120_000);
 
 async function expectUndone(death: UndoDeath, carrier: Carrier = {}): Promise<void> {
-  const arena = await openArena();
+  const arena = await openArenaWithStore(2);
   const { effects, memory, ...end } = await endOfUndoing(arena, death, carrier);
   await arena.close();
   const refunds = death.isRepeated ? ['refund', 'refund'] : ['refund'];
@@ -56,30 +44,10 @@ describeWithRabbit('over RabbitMQ, a request is undone once, or never runs, when
 
 const IN_A_TRANSACTION = AT_THE_GUARD.filter(({ isTransactional }) => isTransactional);
 
-describeWithKafka('over Kafka, a request is undone once, or never runs, when the process dies', () => {
-  let area: KafkaArea | undefined;
-  beforeAll(async () => {
-    buildPrograms();
-    area = await openKafka();
-  }, KAFKA_START_MS);
-  afterAll(() => area?.clear());
-
-  it.concurrent.each(IN_A_TRANSACTION)(TITLE, (death) => {
-    const { address, name, sessionMs } = area as KafkaArea;
-    const kafka = { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout: Math.max(4000, sessionMs) };
-    return expectUndone(death, { kafka });
-  });
+describeOverKafka('over Kafka, a request is undone once, or never runs, when the process dies', (carrier) => {
+  it.concurrent.each(IN_A_TRANSACTION)(TITLE, (death) => expectUndone(death, carrier()));
 });
 
-describeWithRocketmq('over RocketMQ, a request is undone once, or never runs, when the process dies', () => {
-  let area: RocketmqArea | undefined;
-  beforeAll(async () => {
-    buildPrograms();
-    area = await openRocketmq();
-  }, ROCKETMQ_START_MS);
-  afterAll(() => area?.clear());
-
-  it.concurrent.each(IN_A_TRANSACTION)(TITLE, (death) =>
-    expectUndone(death, { rocketmq: { ...(area as RocketmqArea).options(), awaitDuration: 1000 } }),
-  );
+describeOverRocketmq('over RocketMQ, a request is undone once, or never runs, when the process dies', (carrier) => {
+  it.concurrent.each(IN_A_TRANSACTION)(TITLE, (death) => expectUndone(death, carrier()));
 });

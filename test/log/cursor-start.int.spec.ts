@@ -1,4 +1,4 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { History, verdictOf, type Fact } from './support/history.js';
 import { factOf } from './support/messages.js';
@@ -9,7 +9,7 @@ describe.each(servers())('where a subscription begins on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
   });
 

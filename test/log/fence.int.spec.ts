@@ -1,5 +1,5 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { HandRelay } from './support/hand-relay.js';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import type { RawTransaction } from './support/raw-transaction.js';
@@ -9,7 +9,7 @@ describe.each(servers())('the fence on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
   });
 
@@ -82,7 +82,7 @@ describe.each(servers())('the fence on $name', (server) => {
   });
 
   it('asks about each lane apart: a writer of another lane keeps no hole', async () => {
-    const other = await borrowTestDatabase(server);
+    const other = await createStoreDatabase(2, server);
     const wide = await openScene(other.url, { lanes: 2 });
     // Keyless units take the lanes in turn: 1, 0, 1, 0.
     const draw = (lane: number) => wide.query(`select nextval('holdfast_lane_${lane}')`);
@@ -145,7 +145,7 @@ describe.each(servers().filter(({ maxPreparedTransactions }) => maxPreparedTrans
     const gid = `fence-${process.pid}`;
 
     beforeEach(async () => {
-      database = await borrowTestDatabase(server);
+      database = await createStoreDatabase(1, server);
       scene = await openScene(database.url);
       const writer = await scene.inFlight('slow');
       await scene.publish('quick');

@@ -1,4 +1,4 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { openStore, type OpenStore } from './support/open-store.js';
 import { begin } from './support/writers.js';
@@ -11,7 +11,7 @@ describe.each(servers())('news of the lanes on $name', (server) => {
   const news = ({ store }: OpenStore) => store.cursors.news([scene.subscriptionId]);
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
     other = await openStore(database.url, { lanes: 1 });
   });

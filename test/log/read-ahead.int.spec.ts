@@ -1,4 +1,4 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { systemClock, type Taken } from '@holdfast/core';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
@@ -20,7 +20,7 @@ describe.each(servers())('what was read ahead on $name', (server) => {
   const isAhead = ({ confirm }: Taken): boolean => confirm !== undefined;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     nowMs = 0;
     scene = await openScene(database.url, { clock: { ...systemClock, monotonicMs: () => nowMs } });
     other = await openStore(database.url, { lanes: 1 });

@@ -1,4 +1,4 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { MAX_HOLES } from '@holdfast/core';
 import { HandRelay } from './support/hand-relay.js';
 import { keyOf, type LaneScene, openScene } from './support/lane-scene.js';
@@ -10,7 +10,7 @@ describe.each(servers())('reading a lane on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
   });
 

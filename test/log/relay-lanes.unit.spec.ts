@@ -1,5 +1,6 @@
 import {
   type Envelope,
+  type ParkedBatch,
   type ParkedStore,
   type Progress,
   type PublishOutcome,
@@ -39,7 +40,11 @@ const settle = async () => {
 };
 
 /** A relay over lanes in memory, and a broker that answers as told. */
-function scene(lanes: Lanes, answer: (envelope: Envelope) => PublishOutcome | Promise<PublishOutcome>) {
+function scene(
+  lanes: Lanes,
+  answer: (envelope: Envelope) => PublishOutcome | Promise<PublishOutcome>,
+  due: (time: VirtualTime) => Promise<readonly ParkedBatch[]> = async () => [],
+) {
   const time = new VirtualTime();
   const asked: string[] = [];
   const bytes: number[] = [];
@@ -66,7 +71,7 @@ function scene(lanes: Lanes, answer: (envelope: Envelope) => PublishOutcome | Pr
   };
   const relay = new Relay({
     store,
-    parked: { due: async () => [] } as unknown as ParkedStore,
+    parked: { due: () => due(time) } as unknown as ParkedStore,
     lanes: { mine: () => [...lanes.keys()], ownerToken: () => 'token' },
     transport: { publish } as unknown as Transport,
     name: 'default',
@@ -211,6 +216,48 @@ describe('the relay over several lanes', () => {
     await settle();
     await time.advance(120_000);
     expect(parked).toEqual([]);
+    await relay.stop();
+  });
+
+  it('parks nothing for one more hiccup when the broker is back after long', async () => {
+    const lanes: Lanes = new Map([
+      [0, rowsOf(0, 1)],
+      [1, rowsOf(1, 1)],
+    ]);
+    let isAway = true;
+    let isOtherConfirmed = false;
+    let hiccups = 1;
+    const { time, relay, parked } = scene(lanes, ({ id }) => {
+      if (isAway) return 'unknown';
+      if (id === '0-1') isOtherConfirmed = true;
+      else if (!isOtherConfirmed || hiccups-- > 0) return 'unknown';
+      return 'confirmed';
+    });
+    relay.start();
+    await settle();
+    await time.advance(120_000);
+    isAway = false;
+    await time.advance(10_000);
+    expect(hiccups).toBeLessThan(1);
+    expect(parked).toEqual([]);
+    expect([...lanes.values()]).toEqual([[], []]);
+    await relay.stop();
+  });
+
+  it('looks at what is parked again within seconds when it was frozen while it looked', async () => {
+    const looks: number[] = [];
+    const { time, relay } = scene(
+      new Map([[0, []]]),
+      () => 'confirmed',
+      async (clock) => {
+        looks.push(clock.monotonicMs());
+        if (looks.length === 1) await clock.sleep(14_000);
+        return [];
+      },
+    );
+    relay.start();
+    await time.advance(20_000);
+    expect(looks[1]).toBeLessThan(16_000);
     await relay.stop();
   });
 });

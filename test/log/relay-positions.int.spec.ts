@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase, embeddedServer, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import {
   type Envelope,
   type PublishOutcome,
@@ -26,7 +26,7 @@ describe.each(servers())('the position of the relay on $name', (server) => {
   let relay: HandRelay;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
     relay = await HandRelay.of(scene);
   });
@@ -103,7 +103,7 @@ describe('steps of several lanes', () => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(4);
     scene = await openScene(database.url, { lanes: 4 });
     for (let n = 0; n < 40; n += 1) await scene.publish(`key-${n}`);
   });
@@ -136,6 +136,8 @@ describe('steps of several lanes', () => {
 });
 
 const KEYS = Array.from({ length: 30 }, (_, i) => `key-${i}`);
+/** Fewer prove nothing. */
+const MIN_COMMITTED = 50;
 
 /** A broker of the worst kind: slow, sometimes frozen, and confirming only what it likes. */
 class Broker {
@@ -151,7 +153,8 @@ class Broker {
   }
 
   private take(envelope: Envelope): PublishOutcome {
-    const chance = Math.random();
+    // The first answer is always lost, so that something is sent again.
+    const chance = this.facts.length === 0 ? 0.03 : Math.random();
     if (chance < 0.02) return 'rejected';
     this.facts.push(factOf(envelope));
     return chance < 0.04 ? 'unknown' : 'confirmed';
@@ -163,7 +166,7 @@ describe('two relays of which one is a zombie now and then', () => {
   const opened: OpenStore[] = [];
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(4);
   });
 
   afterEach(async () => {
@@ -214,12 +217,12 @@ describe('two relays of which one is a zombie now and then', () => {
       for (const relay of relays) relay.nudge();
       await sleep(20);
     };
-    for (const end = Date.now() + 4000; Date.now() < end; ) await look();
+    for (const end = Date.now() + 4000; Date.now() < end || (await committedFacts(main)).length <= MIN_COMMITTED; ) await look();
     await writers.stop();
     const committed = await committedFacts(main);
     const verdict = () => verdictOf(committed, { reader: 'broker', facts: broker.facts });
-    for (const end = Date.now() + 15_000; verdict().lost.length > 0 && Date.now() < end; ) await look();
-    for (const end = Date.now() + 5000; (await holesLeft(main)).length > 0 && Date.now() < end; ) await look();
+    for (const end = Date.now() + 30_000; verdict().lost.length > 0 && Date.now() < end; ) await look();
+    for (const end = Date.now() + 30_000; (await holesLeft(main)).length > 0 && Date.now() < end; ) await look();
     await Promise.all(relays.map((relay) => relay.stop()));
     await fencer.stop();
 
@@ -227,10 +230,10 @@ describe('two relays of which one is a zombie now and then', () => {
     const { lost, phantom, outOfOrder, repeats } = verdict();
     expect({ lost, phantom, outOfOrder }).toEqual({ lost: [], phantom: [], outOfOrder: [] });
     expect(repeats).toBeGreaterThan(0);
-    expect(committed.length).toBeGreaterThan(50);
+    expect(committed.length).toBeGreaterThan(MIN_COMMITTED);
     for (const [index, now] of positions.entries()) {
       for (const [lane, at] of now) expect(at).toBeGreaterThanOrEqual(positions[index - 1]?.get(lane) ?? 0n);
     }
     expect(await holesLeft(main)).toEqual([]);
-  });
+  }, 120_000);
 });

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, eventuallyWithin, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint, type LogRow } from '@holdfast/core';
 import { type OpenStore, openStore } from './support/open-store.js';
 import { rowOf } from './support/messages.js';
@@ -11,12 +11,14 @@ jest.setTimeout(90_000);
 
 const BATCH = 500;
 
+const eventually = eventuallyWithin(20_000);
+
 describe('scheduled messages', () => {
   let database: TestDatabase;
   let open: OpenStore;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(4);
     open = await openStore(database.url, { lanes: 4 });
   });
 
@@ -59,12 +61,12 @@ describe('scheduled messages', () => {
     );
 
   it('are in the log not before their time, and then', async () => {
-    await schedule('soon', { delayMs: 2000 });
-    await schedule('at', { at: new Date(Date.now() + 2300) });
+    await schedule('soon', { delayMs: 10_000 });
+    await schedule('at', { at: new Date(Date.now() + 10_300) });
     const first = await open.store.upkeep.moveScheduled(BATCH);
     expect(first.moved).toBe(0);
     expect(first.nextDueMs).toBeGreaterThan(0);
-    expect(first.nextDueMs).toBeLessThanOrEqual(2000);
+    expect(first.nextDueMs).toBeLessThanOrEqual(10_000);
     await open.query('create table due as select key, due_at from holdfast_scheduled');
     while ((await counts()).moved < 2) {
       const { nextDueMs } = await open.store.upkeep.moveScheduled(BATCH);
@@ -144,5 +146,25 @@ describe('scheduled messages', () => {
     await open.store.log.append(tx, [rowOf({ id: randomUUID(), key: 'a', n: 1 }), rowOf({ id: randomUUID(), key: 'b', n: 1 })]);
     expect((await tx.run({ text: 'show synchronous_commit' })).rows).toEqual([{ synchronous_commit: 'remote_apply' }]);
     await tx.commit();
+  });
+
+  it('are given up with their transport also while they are being moved', async () => {
+    const { store } = open;
+    await store.schema.addTransports(['events']);
+    await store.ready();
+    const tx = await begin(store);
+    await store.log.append(tx, [rowOf({ id: randomUUID(), key: 'a', n: 1 }, { due: { delayMs: 0 }, transport: 'events' })]);
+    await tx.commit();
+    const moving = await RawTransaction.open(database.url);
+    await moving.run({
+      text: `with gone as (delete from holdfast_scheduled returning *) insert into holdfast_outbox (lane, id, type, key, attributes, body)
+             select lane, nextval('holdfast_lane_' || lane), type, key, attributes, body from gone`,
+    });
+    const discarding = store.log.discard('events', { by: 'a person', reason: 'the broker is gone' });
+    const waiting = () => open.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`);
+    await eventually(waiting, ({ length }) => length > 0);
+    await moving.commit();
+    expect(await discarding).toBe(1);
+    expect(await store.relay.read(store.log.lanesOf('events'), { rows: 10, bytes: 2 ** 20 })).toEqual([]);
   });
 });

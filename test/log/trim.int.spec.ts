@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint } from '@holdfast/core';
 import { HandRelay } from './support/hand-relay.js';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
@@ -12,7 +12,7 @@ describe.each(servers())('trimming on $name', (server) => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
   });
 

@@ -11,7 +11,7 @@ const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`);
 const WRITERS = 24;
 /** Time under load before each kill, and after the last. */
 const LOAD_MS = 2000;
-const HEALING_MS = 15_000;
+const HEALING_MS = 30_000;
 /** Fewer successes than this prove nothing. */
 const MIN_ACKNOWLEDGED = 400;
 
@@ -71,11 +71,11 @@ async function run(main: OpenStore, seen: () => Promise<Seen[]>): Promise<{ hist
 
 /** The server may still be recovering. */
 async function patiently<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (const deadline = Date.now() + HEALING_MS; ; ) {
     try {
       return await work();
     } catch (error) {
-      if (attempt === 100) throw error;
+      if (Date.now() > deadline) throw error;
       await sleep(50);
     }
   }

@@ -1,4 +1,4 @@
-import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import { rowOf } from './support/messages.js';
 import { type BusinessTransaction, begin } from './support/writers.js';
@@ -8,7 +8,7 @@ describe('a store behind a pooler that keeps no prepared statements', () => {
   let scene: LaneScene;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(1);
   });
 
   afterEach(async () => {

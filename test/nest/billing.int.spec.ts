@@ -1,5 +1,5 @@
 // The billing part of test/api/usage/15: the real handlers on a real database, no broker, no sleeping.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastModule, NonRetryableError } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -46,7 +46,7 @@ describe('billing', () => {
   it('charges once when the event arrives twice', async () => {
     await testing.deliver(new OrderPlaced('o-1', 20), { id: 'm-1' });
     await testing.deliver(new OrderPlaced('o-1', 20), { id: 'm-1' });
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(gateway.charge).toHaveBeenCalledTimes(1);
     expect(testing.published(PaymentTaken)).toEqual([{ message: new PaymentTaken('o-1', 'p-1'), options: { key: 'o-1' } }]);
   });
@@ -55,7 +55,7 @@ describe('billing', () => {
     gateway.charge.mockRejectedValue(new Error('gateway is down'));
     await testing.deliver(new OrderPlaced('o-2', 20));
     await testing.clock.advance('10m');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     const [letter] = await testing.deadLetters('billing.charge');
     expect(letter?.attempts).toBe(5);
     expect(testing.published(PaymentTaken)).toEqual([]);
@@ -64,7 +64,7 @@ describe('billing', () => {
   it('does not try a declined card again', async () => {
     gateway.charge.mockRejectedValue(new NonRetryableError('card declined'));
     await testing.deliver(new OrderPlaced('o-3', 20));
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(gateway.charge).toHaveBeenCalledTimes(1);
   });
 

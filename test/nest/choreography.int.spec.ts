@@ -1,5 +1,5 @@
 // The program of usage 09 as an application: what it promises its reader is what happens.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import {
   Compensate,
   DeadLetters,
@@ -85,10 +85,10 @@ it('a test kit plays a saga and its abort', async () => {
   const trips = await started(HoldfastTesting.inMemory(modules([], inMemory())));
   const testing = app.get(HoldfastTesting);
   await trips.request('t-1', 3);
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   expect(await bookings()).toEqual([{ tripId: 't-1', status: 'booked' }]);
   await testing.deliver(new SagaAborted('no seats'), { sagaId: 't-1', source: 'flights' });
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   expect(await bookings()).toEqual([{ tripId: 't-1', status: 'cancelled' }]);
   expect((await app.get(Subscriptions).list()).map(({ name }) => name)).toEqual([
     'flights.book',
@@ -114,9 +114,9 @@ it('what undoes a handler is given its message as an instance, and the delivery'
   }
   const trips = await started(HoldfastTesting.inMemory(modules([Cars], inMemory())));
   await trips.request('t-1', 3);
-  await app.get(HoldfastTesting).settled();
+  await app.get(HoldfastTesting).settled(PATIENTLY);
   await trips.customerCancelled('t-1');
-  await app.get(HoldfastTesting).settled();
+  await app.get(HoldfastTesting).settled(PATIENTLY);
   expect(undone).toEqual([true, 3, true, 'cars.rent.undo', 't-1']);
 });
 
@@ -147,9 +147,9 @@ it('what undoes a handler of a request-scoped class has an instance of its own, 
   }
   const trips = await started(HoldfastTesting.inMemory(modules([Guard, Cars], inMemory())));
   await trips.request('t-1', 3);
-  await app.get(HoldfastTesting).settled();
+  await app.get(HoldfastTesting).settled(PATIENTLY);
   await trips.customerCancelled('t-1');
-  await app.get(HoldfastTesting).settled();
+  await app.get(HoldfastTesting).settled(PATIENTLY);
   expect({ undone, guarded }).toEqual({ undone: ['t-1', 'cars.rent.undo'], guarded: ['cars.rent.undo'] });
 });
 

@@ -1,6 +1,6 @@
 // What Nest puts around a handler, and policies of plain methods, on a real database with a virtual clock.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { type Delivery, getDelivery, HoldfastModule, Idempotent, OnMessage, Retry, Transactional } from '@holdfast/nest';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
+import { type Delivery, getDelivery, HoldfastModule, Idempotent, OnMessage, Retry, Transactional, UnitOfWork } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { inMemory } from '@holdfast/transport-in-memory';
 import { typeorm } from '@holdfast/typeorm';
@@ -99,10 +99,10 @@ describe('around a request-scoped handler', () => {
     await start(Tenant, Projection);
     await testing.deliver(new OrderPlaced('good'), { id: 'm-good' });
     await testing.deliver(new OrderPlaced('good'), { id: 'm-good' });
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await testing.deliver(new OrderPlaced('bad'), { id: 'm-bad' });
     await testing.clock.advance('1m');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     // The other subscription, charges.book, wrote the plain rows; the interceptor's error took the handler's row with it.
     await expect(orderIds()).resolves.toEqual(['GOOD for m-good', 'bad', 'good']);
     expect(seen).toEqual([
@@ -133,7 +133,7 @@ it('a catch-all filter of the application cannot acknowledge what failed', async
   await start(Failing, { provide: APP_FILTER, useClass: Swallow });
   await testing.deliver(new OrderPlaced('o-1'));
   await testing.clock.advance('1m');
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   await expect(testing.deadLetters('failing')).resolves.toMatchObject([{ attempts: 2, error: { message: 'cannot' } }]);
 });
 
@@ -174,6 +174,34 @@ describe('a plain method', () => {
     await expect(given).resolves.toEqual({ gift: 'bob', call: 3 });
     await expect(orderIds()).resolves.toEqual(['gift bob 3']);
   });
+
+  it('gives the stored result to a second call in the same unit of work', async () => {
+    await start(Gifts);
+    const gifts = app.get(Gifts);
+    const both = await app.get(UnitOfWork).run(async () => [await gifts.give('ann'), await gifts.give('ann')]);
+    expect(both).toEqual(Array(2).fill({ gift: 'ann', call: 1 }));
+    await expect(orderIds()).resolves.toEqual(['gift ann 1']);
+  });
+
+  it('is called again when its unit runs again after a serialization failure', async () => {
+    await start(Gifts);
+    const { rows } = app.get(Charges);
+    let runs = 0;
+    let isDone = false;
+    const given = app
+      .get(UnitOfWork)
+      .run({ retries: 1 }, async () => {
+        runs += 1;
+        const gift = await app.get(Gifts).give('bob');
+        if (runs === 1) await rows.query(`do $$ begin raise exception using errcode = '40001'; end $$`);
+        return gift;
+      })
+      .finally(() => (isDone = true));
+    given.catch(() => undefined);
+    while (!isDone) await testing.clock.advance('10ms');
+    await expect(given).resolves.toEqual({ gift: 'bob', call: 2 });
+    await expect(orderIds()).resolves.toEqual(['gift bob 2']);
+  });
 });
 
 describe('what a test sees', () => {
@@ -192,10 +220,10 @@ describe('what a test sees', () => {
     await start();
     await app.get(Orders).bus.publish(new OrderPlaced('later'), { delay: '5d' });
     await testing.clock.advance('4d');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await expect(orderIds()).resolves.toEqual([]);
     await testing.clock.advance('2d');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await expect(orderIds()).resolves.toEqual(['later']);
   });
 
@@ -213,7 +241,7 @@ describe('what a test sees', () => {
     await start(Hanging);
     await testing.deliver(new OrderPlaced('o-1'));
     await testing.clock.advance('21s');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await expect(testing.deadLetters('hanging')).resolves.toMatchObject([{ error: { code: 'HF_HANDLER_TIMEOUT' } }]);
     expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
   });
@@ -233,7 +261,7 @@ describe('what a test sees', () => {
     await start(Slow);
     await testing.deliver(new OrderPlaced('o-1'));
     await testing.clock.advance('21s');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await expect(testing.deadLetters('slow')).resolves.toEqual([]);
     await expect(orderIds()).resolves.toContain('slow o-1');
   });
@@ -251,6 +279,6 @@ describe('what a test sees', () => {
     await testing.deliver(new OrderPlaced('o-1'));
     await expect(testing.settled({ timeout: '300ms' })).rejects.toMatchObject({ code: 'HF_TEST_NOT_SETTLED' });
     release();
-    await testing.settled();
+    await testing.settled(PATIENTLY);
   });
 });

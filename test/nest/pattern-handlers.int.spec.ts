@@ -1,5 +1,5 @@
 // Handlers of Nest's own under HoldfastStrategy: what the bus does for them, on a real database with a virtual clock.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import {
   Durable,
   HoldfastClientProxy,
@@ -82,7 +82,7 @@ describe('an event handler of Nest', () => {
     const { app, testing, rows } = await start({ controllers: [Stock], providers: [Shop] });
     await app.get(Shop).sell('o-1');
     await expect(app.get(Shop).sell('o-2', { fail: true })).rejects.toThrow('changed its mind');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await rows()).toEqual(['o-1', 'sold o-1']);
     expect(app.get(Stock).seen).toEqual([{ orderId: 'o-1', attempt: 1, source: 'shop', key: 'o-1', pattern: 'order.placed' }]);
   });
@@ -91,7 +91,7 @@ describe('an event handler of Nest', () => {
     const { app, testing, rows } = await start({ controllers: [Stock], providers: [Shop] });
     await app.get(Shop).sell('o-1', { awaited: false });
     await expect(app.get(Shop).sell('o-2', { awaited: false, fail: true })).rejects.toThrow('changed its mind');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await rows()).toEqual(['o-1', 'sold o-1']);
   });
 
@@ -130,9 +130,9 @@ describe('an event handler of Nest', () => {
     app.get(Stock).failures = 2;
     await testing.deliver(untypedMessage('order.placed', 'event', { orderId: 'o-1' }), { id: 'm-1' });
     await testing.clock.advance('10s');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await testing.deliver(untypedMessage('order.placed', 'event', { orderId: 'o-1' }), { id: 'm-1' });
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await rows()).toEqual(['o-1']);
     expect(app.get(Stock).seen).toMatchObject([{ attempt: 1 }, { attempt: 2 }, { attempt: 3 }]);
     expect(await testing.deadLetters()).toEqual([]);
@@ -143,14 +143,14 @@ describe('an event handler of Nest', () => {
     app.get(Stock).failures = 3;
     await testing.deliver(untypedMessage('order.placed', 'event', { orderId: 'o-1' }));
     await testing.clock.advance('1m');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     const letters = await testing.deadLetters('stock.reserve');
     expect(letters).toMatchObject([{ attempts: 3, error: { code: 'Error', message: 'not in stock' } }]);
     expect(letters[0]?.error.stack).toContain('Stock.reserve');
     await expect(rows()).resolves.toEqual([]);
     await app.get(DeadLetters).redrive(letters[0]!.id, { by: 'test' });
     await testing.clock.advance('10s');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await expect(rows()).resolves.toEqual(['o-1']);
     await expect(testing.deadLetters()).resolves.toEqual([]);
   });
@@ -161,7 +161,7 @@ describe('an event handler of Nest', () => {
     await testing.clock.advance('1m');
     expect(await rows()).toEqual(['sold o-1']);
     await app.startAllMicroservices();
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await rows()).toEqual(['o-1', 'sold o-1']);
   });
 
@@ -169,15 +169,15 @@ describe('an event handler of Nest', () => {
     const first = await start({ controllers: [Stock] });
     first.app.get(Stock).failures = 1;
     await first.testing.deliver(untypedMessage('order.placed', 'event', { orderId: 'o-1' }));
-    await first.testing.settled();
+    await first.testing.settled(PATIENTLY);
     await first.app.close();
     const second = await start({ controllers: [Stock], listens: false });
     await second.testing.clock.advance('1m');
-    await second.testing.settled();
+    await second.testing.settled(PATIENTLY);
     expect(second.app.get(Stock).seen).toEqual([]);
     await second.app.startAllMicroservices();
     await second.testing.clock.advance('1m');
-    await second.testing.settled();
+    await second.testing.settled(PATIENTLY);
     expect(second.app.get(Stock).seen).toMatchObject([{ attempt: 2 }]);
   });
 });
@@ -204,7 +204,7 @@ describe('handlers and patterns', () => {
     const { testing } = await start({ controllers: [Both] });
     await testing.deliver(untypedMessage('order.placed', 'event', {}));
     await testing.clock.advance('10s');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(calls.sort()).toEqual(['count', 'count', 'mail']);
     await expect(testing.deadLetters()).resolves.toMatchObject([{ subscription: 'count' }]);
   });
@@ -223,10 +223,10 @@ describe('handlers and patterns', () => {
     const client = app.get(HoldfastClientProxy);
     for (const data of ['text', 7, ['a'], { a: { b: null } }, false]) {
       await firstValueFrom(client.emit('order.placed', data));
-      await testing.settled();
+      await testing.settled(PATIENTLY);
     }
     await firstValueFrom(client.emit({ cmd: 'paid', entity: 'order' }, 'by card'));
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     const type = 'order.placed';
     expect(seen).toEqual([
       [type, 'text'],
@@ -266,7 +266,7 @@ describe('handlers and patterns', () => {
     await firstValueFrom(client.emit('stock.low', new StockLow('s-1')));
     await firstValueFrom(client.emit('stock.low', { sku: 's-2' }));
     await firstValueFrom(client.emit('stock.low', { sku: 3 }));
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(seen).toEqual([new StockLow('s-1'), new StockLow('s-2')]);
     expect(seen).toMatchObject([expect.any(StockLow), expect.any(StockLow)]);
     await expect(testing.deadLetters()).resolves.toMatchObject([{ error: { code: 'HF_MESSAGE_INVALID' } }]);
@@ -297,7 +297,7 @@ describe('handlers and patterns', () => {
     for (const id of ids) await testing.deliver(untypedMessage('booked', 'event', id));
     await app.startAllMicroservices();
     await testing.clock.advance('1m');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await rows()).toEqual(['a', 'b', 'c']);
     expect(await testing.deadLetters()).toMatchObject([{ subscription: 'ledger', attempts: 2 }]);
     expect(Math.max(...[...transactions.values()].map(({ size }) => size))).toBeGreaterThan(1);
@@ -323,7 +323,7 @@ describe('handlers and patterns', () => {
       await firstValueFrom(client.emit('account.changed', new HoldfastRecord(change, { key: change.charAt(0) })));
     }
     await testing.clock.advance('1m');
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(seen).toEqual(['b1', 'a1', 'a2']);
   });
 
@@ -342,7 +342,7 @@ describe('handlers and patterns', () => {
     expect(client).toBeInstanceOf(ClientProxy);
     await client.connect();
     await firstValueFrom(client.emit('order.placed', { n: 1 }));
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     await client.close();
     expect(seen).toEqual([{ n: 1 }]);
   });
@@ -361,7 +361,7 @@ describe('handlers and patterns', () => {
     const { testing } = await start({ controllers: [Coupons] });
     for (const code of ['a', 'a', 'b']) {
       await testing.deliver(untypedMessage('coupon.used', 'event', { code }));
-      await testing.settled();
+      await testing.settled(PATIENTLY);
     }
     expect(seen).toEqual(['a', 'b']);
   });
@@ -395,7 +395,7 @@ it('a request-scoped controller is made for each delivery, inside its transactio
   const { testing, rows } = await start({ controllers: [Scoped], providers: [Tenant] });
   await testing.deliver(untypedMessage('order.placed', 'event', {}), { id: 'm-1' });
   await testing.clock.advance('10s');
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   await expect(rows()).resolves.toEqual(['m-1 2']);
   expect(instances).toBe(2);
 });
@@ -449,7 +449,7 @@ it('instrumentation sees each call begin and end, and what a client attached to 
   client.setOnDispatchHook((message) => Object.assign(message, { metadata: { trace: 't-1', count: 2 } }));
   await firstValueFrom(client.emit('order.placed', new HoldfastRecord({ orderId: 'o-1' }, { headers: { own: 'yes' } })));
   await testing.clock.advance('10s');
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   const begins = ['start', true, { trace: 't-1', own: 'yes' }];
   expect(seen).toEqual([begins, ['end', 1], ['failed', 1], begins, ['end', 2]]);
 });

@@ -1,5 +1,5 @@
 // Requests to message handlers of Nest under HoldfastStrategy, on a real database with a virtual clock.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastClientProxy, HoldfastRecord, Idempotent, Retry, subscribe, Transactional, UnitOfWork } from '@holdfast/nest';
 import { type CanActivate, Controller, Inject, UseGuards } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
@@ -125,10 +125,10 @@ describe('a message handler of Nest', () => {
       .subscribe({ error: (error) => errors.push(error) });
     const ended: string[] = [];
     const stop = subscribe('request:ended', ({ type, outcome }) => ended.push(`${type} ${outcome}`));
-    await made!.testing.settled();
+    await made!.testing.settled(PATIENTLY);
     expect(ended).toEqual([]);
     subscription.unsubscribe();
-    await made!.testing.settled();
+    await made!.testing.settled(PATIENTLY);
     stop();
     expect([ended, errors]).toEqual([['stock.count given-up'], []]);
   });

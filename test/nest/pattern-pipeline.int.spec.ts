@@ -1,5 +1,5 @@
 // What Nest puts around its own handlers, under HoldfastStrategy: nothing in there may turn a failure into a success.
-import { createTestDatabase, freePort, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, freePort, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { Durable, getDelivery, HoldfastContext, untypedMessage, Retry, Transactional } from '@holdfast/nest';
 import {
   type ArgumentsHost,
@@ -47,7 +47,7 @@ async function start(parts: PatternParts): Promise<void> {
 async function deliver(data: unknown = {}): Promise<void> {
   await made.testing.deliver(untypedMessage('order.placed', 'event', data));
   await made.testing.clock.advance('1m');
-  await made.testing.settled();
+  await made.testing.settled(PATIENTLY);
 }
 
 const letters = () => made.testing.deadLetters();
@@ -236,7 +236,7 @@ it('a guard that refuses, and a pipe that finds the payload invalid, leave a dea
   UsePipes(Invalid)(Refusing.prototype, 'piped', Object.getOwnPropertyDescriptor(Refusing.prototype, 'piped') as PropertyDescriptor);
   await start({ controllers: [Refusing] });
   await made.testing.deliver(untypedMessage('order.placed', 'event', {}));
-  await made.testing.settled();
+  await made.testing.settled(PATIENTLY);
   const found = [...(await letters())].sort((a, b) => a.subscription.localeCompare(b.subscription));
   expect(found).toMatchObject([
     { subscription: 'guarded', attempts: 1, error: { message: 'Forbidden resource' } },

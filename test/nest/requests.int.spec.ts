@@ -1,5 +1,5 @@
 // Requests in an application under test: the reply comes through the real handler, and time moves only when told.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { Command, HoldfastModule, Idempotent, Message, MessageBus, OnMessage, Retry, Transactional } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -61,7 +61,7 @@ afterEach(async () => {
 it('a request is settled while its handler waits to be tried again, answered in time, as interceptors left it, and is all that was published', async () => {
   const testing = app.get(HoldfastTesting);
   const asked = app.get(MessageBus).request(new AskPrice('abc'), { timeout: '30s' });
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   expect(app.get(Prices).attempts).toBe(1);
   await testing.clock.advance('25s');
   expect(await asked).toEqual({ cents: 6 });
@@ -73,7 +73,7 @@ it('a request ends at its time-out on the clock of the application, and its hand
   const testing = app.get(HoldfastTesting);
   const asked = app.get(MessageBus).request(new AskPrice('abc'), { timeout: '15s' });
   const failed = expect(asked).rejects.toMatchObject({ code: 'HF_REQUEST_TIMEOUT' });
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   await testing.clock.advance('30s');
   await failed;
   expect(app.get(Prices).attempts).toBe(3);

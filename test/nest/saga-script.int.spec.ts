@@ -1,5 +1,5 @@
 // The saga part of test/api/usage/15, with the program of usage 07: the real steps on a real database, no broker, no sleeping.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastModule, NonRetryableError, Sagas } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -108,11 +108,11 @@ it('other services are stood in for by functions, and what they throw is a refus
     ['b', 200],
   ] as const)
     await checkout.place(id, total);
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   await testing.deliver(new AddressConfirmed('a', 'Elm Street'), { key: 'a' });
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   await testing.clock.advance('3d');
-  await testing.settled();
+  await testing.settled(PATIENTLY);
   const sagas = app.get(Sagas);
   expect(await sagas.result('a')).toMatchObject({
     status: 'completed',

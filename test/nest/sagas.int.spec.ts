@@ -1,5 +1,5 @@
 // A saga of local steps as an application: what it promises its reader is what happens.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastModule, Sagas } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { database as databaseTransport } from '@holdfast/transport-database';
@@ -82,6 +82,6 @@ it('a step is undone with all it called when it fails, and no step is tried agai
 it('a test settles when its sagas have', async () => {
   const checkout = await started(HoldfastTesting.inMemory(modules(inMemory())));
   await checkout.place('o-1', 'ann', 60);
-  await app.get(HoldfastTesting).settled();
+  await app.get(HoldfastTesting).settled(PATIENTLY);
   expect(await rows('order')).toMatchObject([{ status: 'closed' }]);
 });

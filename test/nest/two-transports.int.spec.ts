@@ -1,4 +1,4 @@
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastModule, Message, MessageBus, OnMessage } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import { kafka } from '@holdfast/transport-kafka';
@@ -67,7 +67,7 @@ describe('an application with two transports under test', () => {
     await testing.deliver(new Viewed(3));
     await testing.deliver(new Paid(3));
     await testing.deliver(new Viewed(4), { destination: 'default:views' });
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect([...app.get(Desk).seen].sort()).toEqual(['paid 1', 'paid 3', 'viewed 1', 'viewed 3']);
     expect(testing.published(Viewed).map(({ message }) => message.n)).toEqual([1, 2]);
   });

@@ -27,6 +27,14 @@ const nest11 = {
   typeorm: '0.3.26',
   typescript: '5.9.3',
 };
+/** The oldest that the packages say they work with. */
+const oldest = {
+  ...nest11,
+  '@nestjs/common': '11.0.1',
+  '@nestjs/core': '11.0.1',
+  '@nestjs/testing': '11.0.1',
+  '@nestjs/typeorm': '11.0.0',
+};
 const handlers12 = {
   '@nestjs/microservices': versions['@nestjs/microservices'],
   '@nestjs/platform-express': versions['@nestjs/platform-express'],
@@ -37,6 +45,7 @@ const applications = [
   { name: 'Nest 12, CommonJS', type: 'commonjs', dependencies: nest12 },
   { name: 'Nest 12, ESM', type: 'module', dependencies: nest12 },
   { name: 'Nest 11, TypeORM 0.3.26, TypeScript 5.9', type: 'commonjs', dependencies: nest11 },
+  { name: 'Nest 11.0.1', type: 'commonjs', dependencies: oldest },
   { name: 'Nest 12, ESM, handlers of Nest', type: 'module', dependencies: { ...nest12, ...handlers12 }, program: 'nest-handlers' },
   { name: 'Nest 11, handlers of Nest', type: 'commonjs', dependencies: { ...nest11, ...handlers11 }, program: 'nest-handlers' },
 ];

@@ -1,4 +1,4 @@
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
@@ -42,14 +42,14 @@ describe('the shop', () => {
   it('writes one letter when the message comes twice', async () => {
     await testing.deliver(new OrderPlaced(1, 'Ada'), { id: 'm-1' });
     await testing.deliver(new OrderPlaced(1, 'Ada'), { id: 'm-1' });
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await app.get(DataSource).getRepository(Letter).count()).toBe(1);
   });
 
   it('goes on after the printer got paper', async () => {
     await testing.deliver(new OrderPlaced(2, 'Grace'));
     await testing.clock.advance('10s'); // two retries, without waiting for them
-    await testing.settled();
+    await testing.settled(PATIENTLY);
     expect(await app.get(DataSource).getRepository(Letter).count()).toBe(1);
     expect(await testing.deadLetters('mail.confirm')).toEqual([]);
   });

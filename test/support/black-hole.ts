@@ -16,6 +16,8 @@ export interface BlackHole {
   inject(bytes: Buffer): void;
   /** Once, when the server says something with `after` in it, on whatever connection: these bytes follow in the same breath. */
   follow(after: Buffer, bytes: Buffer): void;
+  /** Takes new connections and all they say, and answers nothing; or lets them through again, once the others are given up. */
+  hold(isHolding: boolean): void;
   /** Ends all connections and refuses new ones, or takes them again. */
   refuse(isRefusing: boolean): void;
   close(): Promise<void>;
@@ -25,7 +27,9 @@ export interface BlackHole {
 export async function openBlackHole(url: string): Promise<BlackHole> {
   const { hostname, port } = new URL(url);
   const pairs = new Set<readonly [Socket, Socket]>();
+  const held = new Set<Socket>();
   let isRefusing = false;
+  let isHolding = false;
   let cutting: { left: number; readonly done: () => void } | undefined;
   let following: { readonly after: Buffer; readonly bytes: Buffer } | undefined;
   /** What the server says, and what we say behind it. */
@@ -51,6 +55,10 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
   const server = createServer((near) => {
     if (isRefusing) {
       near.destroy();
+      return;
+    }
+    if (isHolding) {
+      held.add(near.on('error', () => undefined).resume());
       return;
     }
     const far = connect(Number(port || 5432), hostname);
@@ -88,12 +96,16 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
     follow: (after, bytes) => {
       following = { after, bytes };
     },
+    hold: (isHoldingNow) => {
+      isHolding = isHoldingNow;
+    },
     refuse: (isRefusingNow) => {
       isRefusing = isRefusingNow;
       if (isRefusing) cut();
     },
     close: async () => {
       cut();
+      for (const socket of held) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -45,14 +46,14 @@ export class Authority {
     return readFileSync(this.certFile, 'utf8');
   }
 
-  /** Signs one for a name. */
+  /** Signs one for a name, or for an address. */
   certificateFor(name: string): Certificate {
     const [request, extensions, certFile] = ['csr', 'ext', 'pem'].map((ending) => join(this.directory, `${name}.${ending}`)) as [
       string,
       string,
       string,
     ];
-    writeFileSync(extensions, `subjectAltName = DNS:${name}\n`);
+    writeFileSync(extensions, `subjectAltName = ${isIP(name) === 0 ? 'DNS' : 'IP'}:${name}\n`);
     this.openssl('req', '-new', '-subj', `/CN=${name}`, ...this.keyed(name), '-out', request);
     const signing = ['-CA', this.certFile, '-CAkey', join(this.directory, 'authority.key'), '-CAcreateserial', '-days', '2'];
     this.openssl('x509', '-req', '-in', request, ...signing, '-extfile', extensions, '-out', certFile);

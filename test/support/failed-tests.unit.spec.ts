@@ -14,7 +14,7 @@ describe('what `npm test` tells at its end', () => {
   });
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  it('names each failed test, and each file that could not be run, with the first line of why', () => {
+  it('names each failed test, and each file that could not be run, with the first lines of why', () => {
     const write = (name: string, text: string) => writeFileSync(join(directory, name), text);
     write('jest.config.cjs', 'module.exports = { testMatch: ["**/*.check.js"], transform: {} };');
     write(
@@ -37,7 +37,7 @@ describe('what `npm test` tells at its end', () => {
     expect(JSON.parse(stdout)).toEqual([
       'broken.check.js\n    cannot be loaded',
       'closing.check.js\n    left open',
-      'some.check.js: an outbox waits\n    Error: it did not wait',
+      'some.check.js: an outbox waits\n    Error: it did not wait\n    for anything',
     ]);
   });
 });

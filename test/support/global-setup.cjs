@@ -20,7 +20,7 @@ module.exports = async function globalSetup() {
     fsync: false,
     parentDirectory: findMemory(),
     // Of each worker three cases at a time, each with several processes and their pools.
-    settings: { max_connections: 600 },
+    settings: { max_connections: 600, full_page_writes: false },
   });
   globalThis.holdfastTestServer = embedded;
   const external = await findExternalServer();

@@ -2,7 +2,7 @@ export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
 export { type BlackHole, openBlackHole } from './black-hole.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdfast-internal/embedded-postgres';
-export { type Eventually, eventuallyWithin, pause } from './eventually.js';
+export { type Eventually, eventuallyWithin, measured, PATIENTLY, pause } from './eventually.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export {
@@ -27,5 +27,6 @@ export {
   rocketmqAreaAt,
 } from './rocketmq.js';
 export { type Admin, describeWithRabbit, openRabbit, type RabbitArea } from './rabbit.js';
-export { borrowTestDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
+export { readsOf } from './reads.js';
+export { borrowTestDatabase, createStoreDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
 export { KafkaProxy, type Loss } from './kafka-proxy.js';

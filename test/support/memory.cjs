@@ -1,5 +1,5 @@
 // Where the database of a test run has its files, if there is a file system in memory. Plain JavaScript, as the set-up that uses it.
-const { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync } = require('node:fs');
+const { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync, statSync } = require('node:fs');
 const { freemem } = require('node:os');
 const { join } = require('node:path');
 
@@ -8,6 +8,8 @@ const MEMORY = '/dev/shm';
 /** Twice what a run needs at most. */
 const ENOUGH_BYTES = 4 * 2 ** 30;
 const PREFIX = 'holdfast-postgres-';
+/** More than it takes to make one: meanwhile several processes write their numbers, and end. */
+const MAKING_MS = 60_000;
 
 /** The file system in memory, where it can be written to, and both it and the machine have enough to spare. */
 function findMemory({ directory = MEMORY, enoughBytes = ENOUGH_BYTES } = {}) {
@@ -52,9 +54,10 @@ function namesIn(directory) {
   }
 }
 
-/** True when the server that wrote the file is gone; one that has written none may be about to start. */
+/** True when the server that wrote the file is gone; one that has written none may be about to start, and so may one that has just written it. */
 function isDead(pidFile) {
   try {
+    if (statSync(pidFile).mtimeMs > Date.now() - MAKING_MS) return false;
     process.kill(Number.parseInt(readFileSync(pidFile, 'utf8'), 10), 0);
     return false;
   } catch (error) {

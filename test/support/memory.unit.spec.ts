@@ -1,6 +1,6 @@
 // The place of the test database in memory.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -14,9 +14,13 @@ describe('the memory for the database of a run', () => {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-memory-'));
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  function leaveServer(name: string, pid?: number): void {
+  function leaveServer(name: string, pid?: number, ageMinutes = 5): void {
     mkdirSync(join(directory, name, 'data'), { recursive: true });
-    if (pid !== undefined) writeFileSync(join(directory, name, 'data', 'postmaster.pid'), `${pid}\n${directory}\n`);
+    if (pid === undefined) return;
+    const file = join(directory, name, 'data', 'postmaster.pid');
+    writeFileSync(file, `${pid}\n${directory}\n`);
+    const writtenAt = Date.now() / 1000 - ageMinutes * 60;
+    utimesSync(file, writtenAt, writtenAt);
   }
 
   it('is taken where there is enough of it and it can be written to, and left as it was', () => {
@@ -42,9 +46,11 @@ describe('the memory for the database of a run', () => {
     leaveServer('holdfast-postgres-dead', spawnSync(process.execPath, ['-e', '']).pid);
     leaveServer('holdfast-postgres-alive', process.pid);
     leaveServer('holdfast-postgres-starting');
+    leaveServer('holdfast-postgres-making', spawnSync(process.execPath, ['-e', '']).pid, 0);
     leaveServer('another-postgres-dead', spawnSync(process.execPath, ['-e', '']).pid);
     removeStaleServers(directory);
-    expect(readdirSync(directory).sort()).toEqual(['another-postgres-dead', 'holdfast-postgres-alive', 'holdfast-postgres-starting']);
+    const kept = ['another-postgres-dead', 'holdfast-postgres-alive', 'holdfast-postgres-making', 'holdfast-postgres-starting'];
+    expect(readdirSync(directory).sort()).toEqual(kept);
     removeStaleServers(join(directory, 'missing'));
   });
 });

@@ -5,7 +5,8 @@ import { Pool, type PoolClient } from 'pg';
 import { byHand, makeQueueOf, type RabbitPlace } from '../runner/rabbit.js';
 import { inParallel } from '../runner/wait.js';
 import { POOL_SIZE } from '../shop/shop.js';
-import { AHEAD, publishConfirmed, WINDOW } from './hand-rabbit-shop.js';
+import { consumeByHand } from './hand-rabbit-consumer.js';
+import { publishConfirmed, WINDOW } from './hand-rabbit-shop.js';
 import { CONSUMER, OUTBOX_AND_INBOX, POLL_LIMIT, POLL_MS, SQL } from './hand-shop.js';
 import { inTransaction } from './in-transaction.js';
 
@@ -35,8 +36,6 @@ export interface HandConsumer {
 export class HandRabbitService {
   readonly pool: Pool;
   private readonly connections: ChannelModel[] = [];
-  private readonly fetched: ConsumeMessage[] = [];
-  private inWork = 0;
   private publishing: ConfirmChannel | undefined;
   private isStopped = false;
   private polling: Promise<void> | undefined;
@@ -54,7 +53,9 @@ export class HandRabbitService {
     this.connections.push(publish, consume);
     this.publishing = await publish.createConfirmChannel();
     await makeQueueOf(this.publishing, this.place, consumer);
-    await this.consume(consume, consumer);
+    const { queue, atOnce, handle } = consumer;
+    const one = ([message]: readonly ConsumeMessage[]) => this.handleOnce(message as ConsumeMessage, handle);
+    await consumeByHand(consume, { queue, atOnce, batchSize: 1, handle: one });
   }
 
   startPolling(): void {
@@ -76,27 +77,6 @@ export class HandRabbitService {
     await this.stopPolling();
     for (const connection of this.connections) await connection.close();
     await this.pool.end();
-  }
-
-  private async consume(connection: ChannelModel, { queue, atOnce, handle }: HandConsumer): Promise<void> {
-    const channel = await connection.createChannel();
-    await channel.prefetch(AHEAD * atOnce);
-    const work = (): void => {
-      while (this.inWork < atOnce && this.fetched.length > 0) {
-        const message = this.fetched.shift() as ConsumeMessage;
-        this.inWork += 1;
-        void this.handleOnce(message, handle).then(() => {
-          channel.ack(message);
-          this.inWork -= 1;
-          work();
-        });
-      }
-    };
-    await channel.consume(queue, (message) => {
-      if (message === null) throw new Error('the queue is gone');
-      this.fetched.push(message);
-      work();
-    });
   }
 
   private async handleOnce({ content, properties }: ConsumeMessage, handle: HandHandler): Promise<void> {

@@ -3,12 +3,11 @@ import type { PoolClient } from 'pg';
 import { byHand, makeQueue, queuesIn, type RabbitPlace } from '../runner/rabbit.js';
 import { inParallel } from '../runner/wait.js';
 import { HANDLERS } from '../shop/shop.js';
+import { consumeByHand } from './hand-rabbit-consumer.js';
 import { HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
 
 /** Messages on their way to the broker and not confirmed, at most: the transport's default. */
 export const WINDOW = 256;
-/** Messages fetched for each one in work: the transport's default. */
-export const AHEAD = 2;
 
 /** Publishes one persistent message; resolves with its confirm. */
 export function publishConfirmed(
@@ -34,8 +33,6 @@ export class HandRabbitShop extends HandShop {
   at: RabbitPlace | undefined;
   private connections: readonly ChannelModel[] = [];
   private publishing: ConfirmChannel | undefined;
-  private readonly fetched: ConsumeMessage[] = [];
-  private inWork = 0;
 
   /** @param batchSize messages a transaction, at most; 0 for no consumer */
   async connect(place: RabbitPlace, batchSize: number): Promise<void> {
@@ -46,24 +43,7 @@ export class HandRabbitShop extends HandShop {
     const queue = queuesIn(place).hand;
     await makeQueue(this.publishing, place, queue);
     if (batchSize === 0) return;
-    const channel = await consume.createChannel();
-    await channel.prefetch(AHEAD * HANDLERS * batchSize);
-    const work = (): void => {
-      while (this.inWork < HANDLERS && this.fetched.length > 0) {
-        const messages = this.fetched.splice(0, batchSize);
-        this.inWork += 1;
-        void this.payMessages(messages).then(() => {
-          for (const message of messages) channel.ack(message);
-          this.inWork -= 1;
-          work();
-        });
-      }
-    };
-    await channel.consume(queue, (message) => {
-      if (message === null) throw new Error('the queue is gone');
-      this.fetched.push(message);
-      work();
-    });
+    await consumeByHand(consume, { queue, atOnce: HANDLERS, batchSize, handle: (messages) => this.payMessages(messages) });
   }
 
   override async close(): Promise<void> {

@@ -3,10 +3,11 @@ import {
   hfError,
   printable,
   type SagaFilter,
-  type SagaHistoryEntry,
   type SagaInstance,
   type SagaRepair,
   type SagaStanding,
+  type SagaWordActedOn,
+  type SagaWordEnd,
 } from '@holdfast/core';
 import { given } from './choice.js';
 import { type Call, type Command, EXIT, type ExitCode } from './command.js';
@@ -21,16 +22,15 @@ const STATUSES: readonly SagaStanding[] = ['running', 'waiting', 'compensating',
 const WAIT_S = 10;
 const LOOK_MS = 200;
 
-/** What is left for a process that has the definition, and what its history says when it was done. */
+/** What is left for a process that has the definition, and what the saga is when that was done. */
 const ASKED = {
-  resume: { event: 'resumed', says: 'resumed', summary: 'lets a parked saga go on from where it stands, with fresh attempts' },
-  retry: { event: 'retried', says: 'tried once more', summary: 'runs the failed step or compensation of a parked saga again, once' },
+  resume: { says: 'resumed', summary: 'lets a parked saga go on from where it stands, with fresh attempts' },
+  retry: { says: 'tried once more', summary: 'runs the failed step or compensation of a parked saga again, once' },
   skip: {
-    event: 'skipped',
     says: 'past that step',
     summary: 'takes the failed step or compensation of a parked saga as done by hand; needs --reason',
   },
-  cancel: { event: 'turned-back', says: 'being undone', summary: 'undoes a saga that is not past its pivot; needs --reason' },
+  cancel: { says: 'being undone', summary: 'undoes a saga that is not past its pivot; needs --reason' },
 } as const;
 
 /** Operators' commands about sagas. */
@@ -93,7 +93,7 @@ function show(call: Call): Promise<ExitCode> {
 }
 
 function asking(what: SagaRepair | 'cancel'): Command {
-  const { event, summary } = ASKED[what];
+  const { summary } = ASKED[what];
   return {
     words: ['sagas', what],
     argument: { name: 'id', isRequired: true },
@@ -105,43 +105,30 @@ function asking(what: SagaRepair | 'cancel'): Command {
       const action = isForGood ? { ...actionOf(call), reason: required(call.values, 'reason') } : actionOf(call);
       const waitMs = (wholeNumber(call.values, 'wait') ?? WAIT_S) * 1000;
       return withOperators(call, async ({ sagas }, service) => {
-        const { history: known } = await found(sagas, id);
-        await sagas.ask(what, id, action);
+        const word = await sagas.ask(what, id, action);
         const leaveWord = () => call.terminal.writeError(notYet(service, { what, id }));
-        const seen = await within(waitMs, async () => since(known, await found(sagas, id), event)).catch((error) => {
+        const end = await within(waitMs, () => sagas.becameOf(word)).catch((error) => {
           // The word is left all the same.
           leaveWord();
           throw error;
         });
-        if (seen !== undefined) return tellSeen(call, what, seen);
-        leaveWord();
-        return waitMs === 0 ? EXIT.done : EXIT.no;
+        if (end === 'dropped') call.terminal.writeError(dropped(what, id));
+        else if (end === 'waits') leaveWord();
+        else return tellDone(call, what, end);
+        return end === 'waits' && waitMs === 0 ? EXIT.done : EXIT.no;
       });
     },
   };
 }
 
-/** What a look has found: the saga was repaired or turned back, and where it has parked since then. */
-interface Seen {
-  readonly id: string;
-  readonly parked: SagaHistoryEntry | undefined;
-}
-
-/**
- * What has become of a saga behind the lines that were known, once the event is among them. The lines are told apart by their time: of a long history some in the middle are gone.
- */
-function since(known: readonly SagaHistoryEntry[], { id, status, history }: SagaInstance, event: string): Seen | undefined {
-  const lastMs = known.at(-1)?.at.getTime() ?? 0;
-  const fromLast = (lines: readonly SagaHistoryEntry[]) => lines.filter(({ at }) => at.getTime() >= lastMs);
-  const news = fromLast(history).slice(fromLast(known).length);
-  const place = news.findIndex((line) => line.event === event);
-  if (place < 0) return undefined;
-  return { id, parked: status === 'parked' ? news.slice(place).findLast((line) => line.event === 'parked') : undefined };
-}
-
 /** `retry` asks for one attempt, `skip` for one step, `cancel` for the way back: that was done, whatever has parked the saga then. `resume` asks that it goes on. */
-function tellSeen({ terminal }: Call, what: SagaRepair | 'cancel', { id, parked }: Seen): ExitCode {
-  const done = `${printable(id)} is ${ASKED[what].says}`;
+function tellDone({ terminal }: Call, what: SagaRepair | 'cancel', { saga, since, refusal }: SagaWordActedOn): ExitCode {
+  if (refusal !== undefined) {
+    terminal.writeError(`${printable(saga.id)} is not past that step: ${printable(refusal.detail, WHOLE_LENGTH)}\n`);
+    return EXIT.no;
+  }
+  const parked = saga.status === 'parked' ? since.findLast(({ event }) => event === 'parked') : undefined;
+  const done = `${printable(saga.id)} is ${ASKED[what].says}`;
   if (parked === undefined) {
     terminal.write(`${done}.\n`);
     return EXIT.done;
@@ -156,6 +143,11 @@ function tellSeen({ terminal }: Call, what: SagaRepair | 'cancel', { id, parked 
 function notYet(service: string, { what, id }: { readonly what: string; readonly id: string }): string {
   const exception = what === 'cancel' ? ', unless the saga is past its pivot' : '';
   return `A process of ${printable(service)} that has this version of the saga, unchanged, does it when it looks next${exception}. \`holdfast sagas show ${quoted(id)}\` tells.\n`;
+}
+
+/** Somebody else was faster, or something has come that the saga waited for. */
+function dropped(what: string, id: string): string {
+  return `${printable(id)} stands otherwise by now, so this ${what} was dropped. \`holdfast sagas show ${quoted(id)}\` tells what was done instead.\n`;
 }
 
 /** As a shell takes it for one word. */
@@ -180,12 +172,12 @@ async function found(sagas: ConnectedTools['sagas'], id: string): Promise<SagaIn
   return saga;
 }
 
-async function within<T>(waitMs: number, look: () => Promise<T | undefined>): Promise<T | undefined> {
+async function within(waitMs: number, look: () => Promise<SagaWordEnd>): Promise<SagaWordEnd> {
   for (const untilMs = performance.now() + waitMs; performance.now() < untilMs; await sleep(LOOK_MS)) {
-    const seen = await look();
-    if (seen !== undefined) return seen;
+    const end = await look();
+    if (end !== 'waits') return end;
   }
-  return undefined;
+  return 'waits';
 }
 
 function sagaText({ id, saga, version, status, step, attempts, waitsFor, failure, startedAt, updatedAt, history }: SagaInstance): string {

@@ -159,6 +159,7 @@ export {
   type SagaInstance,
   type SagaOutcome,
   Sagas,
+  type SkipAction,
   type StartOptions,
 } from './saga/sagas.js';
 export type {
@@ -182,7 +183,7 @@ export type {
   WantedLock,
   StoredSaga,
 } from './saga/saga.store.port.js';
-export { SagaOperator } from './saga/saga-operator.js';
+export { SagaOperator, type SagaWord, type SagaWordActedOn, type SagaWordEnd } from './saga/saga-operator.js';
 export type { SagaRepair } from './saga/saga-repairs.js';
 export type { FoundStep, GuardedStep, NewStepGuard, StepGuardStore, StepMark } from './saga/step-guard.store.port.js';
 export { SagaAborted } from './choreography/saga-aborted.js';
@@ -323,7 +324,7 @@ export { type ErrorCode, type ErrorDetails, ERRORS, hfError } from './errors/cat
 export { type ErrorCategory, HoldfastError, type HoldfastErrorFields, isHoldfastError } from './errors/holdfast-error.js';
 export { printable } from './errors/printable.js';
 export { isNonRetryableError, NonRetryableError } from './errors/non-retryable-error.js';
-export { type Classification, classify } from './errors/classify.js';
+export { type Classification, classify, isDeliberate } from './errors/classify.js';
 
 // time and chance
 export { type Clock, systemClock } from './time/clock.js';

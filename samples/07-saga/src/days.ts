@@ -37,9 +37,9 @@ export class Days {
 
   /** Runs everything that is due on the way. */
   private async passes(time: Duration): Promise<void> {
-    await this.testing.settled();
+    await this.testing.settled({ timeout: '30s' });
     await this.testing.clock.advance(time);
-    await this.testing.settled();
+    await this.testing.settled({ timeout: '30s' });
     const day = Math.floor((this.testing.clock.now().getTime() - this.beganAt.getTime()) / DAY_MS);
     for (const id of ['return o-1', 'return o-2']) {
       const saga = await this.sagas.get(id);

@@ -2,11 +2,10 @@
 // ANSWERING_OPTIONS.
 import 'reflect-metadata';
 import { armFailpoint, Command, type FailpointName, Holdfast, Message, silentLogger } from '@holdfast/core';
-import { database } from '@holdfast/transport-database';
-import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
+import { transportOf } from './carriers.js';
 
 /** What the program is told when it starts. */
 export interface AnsweringOptions {
@@ -33,7 +32,7 @@ async function main(): Promise<void> {
   // Past the unit of work: who has died once stays known.
   const client = new Client({ connectionString: url });
   await client.connect();
-  const transport = broker === undefined ? database() : rabbitmq(broker);
+  const transport = await transportOf({ url, broker });
   const bus = new Holdfast({ service: 'answering', transport, store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });
   const draw = async ({ dieAt }: Draw, { id }: { readonly id: string }): Promise<{ n: number }> => {
     const { rowCount } = await client.query('insert into victim values ($1) on conflict do nothing', [id]);

@@ -173,12 +173,18 @@ export interface ProgramOptions {
   readonly hasSagas?: boolean;
   /** Which end of sagas over two services it is. */
   readonly selling?: 'shop' | 'bank';
+  /** Versions of those sagas that it has; it starts the last of them. Default: the first one. */
+  readonly sellingVersions?: readonly (1 | 2)[];
   /** It takes part in choreographed sagas. */
   readonly hasTrips?: boolean;
+  /** Of the handlers that do; default 1. */
+  readonly tripsRelease?: 1 | 2;
   /** It calls tries. */
   readonly hasTries?: boolean;
   /** At their confirm, and at their cancel; default 20. */
   readonly tryAttempts?: number;
+  /** From the call of a try to the end of its unit; default 20 s. */
+  readonly tryTimeoutMs?: number;
   /** It is a service of the bank: `north`, `south` or `west`. */
   readonly isBank?: boolean;
   /** Begins at once. */

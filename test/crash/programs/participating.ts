@@ -1,6 +1,6 @@
 // The other end of a saga's step: charges and refunds, one row of `effect` each. Options in PARTICIPATING_OPTIONS; it dies where HOLDFAST_FAILPOINT says.
 import 'reflect-metadata';
-import { Command, type HandlerPolicies, Holdfast, Message, silentLogger } from '@holdfast/core';
+import { Command, type HandlerPolicies, Holdfast, Message, NonRetryableError, silentLogger } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { type Carrier, transportOf } from './carriers.js';
@@ -9,6 +9,8 @@ import { type Carrier, transportOf } from './carriers.js';
 export interface ParticipatingOptions extends Carrier {
   readonly url: string;
   readonly isTransactional: boolean;
+  /** It refuses every request, after it has written its row. */
+  readonly isRefusing?: boolean;
 }
 
 @Message('card.charge')
@@ -23,7 +25,7 @@ class RefundCard extends Command {
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.env.PARTICIPATING_OPTIONS ?? '{}') as ParticipatingOptions;
-  const { url, isTransactional } = options;
+  const { url, isTransactional, isRefusing } = options;
   const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
   const transport = await transportOf(options);
   const bus = new Holdfast({ service: 'cards', transport, store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });
@@ -33,6 +35,7 @@ async function main(): Promise<void> {
     ChargeCard,
     async () => {
       await effect('charge');
+      if (isRefusing) throw new NonRetryableError('not enough money');
       return { paid: true };
     },
     { name: 'charge', ...policies } as HandlerPolicies<ChargeCard>,

@@ -43,11 +43,16 @@ const effectIn = (dataSource: DataSource) => async (what: string, order: string)
   await dataSource.query('insert into effect (subscription, message_id, pid) values ($1, $2, $3)', [what, order, process.pid]);
 };
 
+/** What an order is sold by: the second version insures what is shipped, too. */
+export type SellingVersion = 1 | 2;
+
 /** Reserves here, charges and checks at the bank side by side, and ships here. */
-export function sellingSaga(dataSource: DataSource): SagaBuilder<Order> {
+export function sellingSaga(dataSource: DataSource, version: SellingVersion = 1): SagaBuilder<Order> {
   const write = effectIn(dataSource);
   const effect = (what: string) => (saga: SagaContext<Order>) => write(what, saga.id);
-  return defineSaga<Order>('selling', { version: 1 })
+  const saga = defineSaga<Order>('selling', { version });
+  const beforeShipping = version === 1 ? (['charge', 'check'] as const) : (['charge', 'check', 'insure'] as const);
+  saga
     .step('reserve', effect('reserve'), { compensate: effect('release'), retry: RETRY, compensateRetry: RETRY })
     .step('charge', async (saga) => saga.request(new Charge(saga.id, saga.state.how), { into: 'payment' }), {
       compensate: async (saga) => saga.request(new Refund(saga.id)),
@@ -56,15 +61,17 @@ export function sellingSaga(dataSource: DataSource): SagaBuilder<Order> {
       // It has to go on however long the bank is away.
       compensateRetry: { attempts: 100, backoff: { delay: 50, factor: 1, jitter: 'none' } },
     })
-    .step('check', async (saga) => saga.request(new Check(saga.id)), { after: 'reserve', timeout: REPLY_TIMEOUT, retry: RETRY })
-    .step(
-      'ship',
-      async (saga) => {
-        await write('ship', saga.id);
-        if (saga.state.how === 'no van') throw new NonRetryableError('no van');
-      },
-      { after: ['charge', 'check'], retry: RETRY },
-    );
+    .step('check', async (saga) => saga.request(new Check(saga.id)), { after: 'reserve', timeout: REPLY_TIMEOUT, retry: RETRY });
+  if (version === 2)
+    saga.step('insure', effect('insure'), { after: 'reserve', compensate: effect('uninsure'), retry: RETRY, compensateRetry: RETRY });
+  return saga.step(
+    'ship',
+    async (saga) => {
+      await write('ship', saga.id);
+      if (saga.state.how === 'no van') throw new NonRetryableError('no van');
+    },
+    { after: beforeShipping, retry: RETRY },
+  );
 }
 
 /** The other end: charges and refunds are one row of `effect` each. */

@@ -3,14 +3,12 @@ import 'reflect-metadata';
 import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Holdfast, type HandlerPolicies, type HoldfastOptions, type TransportFactory } from '@holdfast/core';
-import { kafka } from '@holdfast/transport-kafka';
-import { rabbitmq } from '@holdfast/transport-rabbitmq';
+import { type HandlerPolicies, Holdfast } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { openBank } from './bank.js';
 import type { Service } from './bank-kit.js';
-import { transportOf } from './carriers.js';
+import { carriersOf } from './carriers.js';
 import { handle } from './handling.js';
 import { Work, WorkOnEvents } from './messages.js';
 import type { Guarding, Order, ProgramOptions, Repair, Subscribing } from './options.js';
@@ -20,8 +18,6 @@ import { orderSaga, startSagas } from './sagas.js';
 import { addBank, sell, sellingSaga } from './selling.js';
 import { addTrips, requestTrips } from './trips.js';
 import { callTries, purseTries } from './tries.js';
-
-type Carriers = { readonly transport: TransportFactory } | { readonly transports: NonNullable<HoldfastOptions['transports']> };
 
 const options = JSON.parse(process.env.CRASH_OPTIONS ?? '{}') as ProgramOptions;
 
@@ -52,11 +48,11 @@ async function main(): Promise<void> {
   const methods = new Map((options.methods ?? []).map((method) => [method.name, guarded({ dataSource, bus }, method)]));
   const saga = orderSaga(dataSource, ledger ?? dataSource);
   if (options.hasSagas) bus.saga(saga);
-  const selling = sellingSaga(dataSource);
-  if (options.selling === 'shop') bus.saga(selling);
+  const sellings = (options.sellingVersions ?? [1]).map((version) => sellingSaga(dataSource, version));
+  if (options.selling === 'shop') for (const each of sellings) bus.saga(each);
   if (options.selling === 'bank') addBank(bus, dataSource, beginning());
-  if (options.hasTrips) addTrips(bus, dataSource, beginning());
-  const tries = options.hasTries ? purseTries(bus, dataSource, options.tryAttempts) : undefined;
+  if (options.hasTrips) addTrips(bus, dataSource, { from: beginning(), release: options.tripsRelease });
+  const tries = options.hasTries ? purseTries(bus, dataSource, options) : undefined;
   const bank = vault && openBank({ bus, dataSource, vault, service: service as Service, from: beginning() });
   await bus.start();
   const publisher = new Publisher(dataSource, bus);
@@ -67,7 +63,7 @@ async function main(): Promise<void> {
       await startSagas(bus, saga, order.startSagas);
       say({ e: 'started sagas', prefix: order.startSagas.prefix });
     } else if ('sell' in order) {
-      await sell(bus, selling, order.sell);
+      await sell(bus, sellings.at(-1) as (typeof sellings)[0], order.sell);
       say({ e: 'started selling', prefix: order.sell.prefix });
     } else if ('requestTrips' in order) {
       await requestTrips(bus, order.requestTrips);
@@ -94,13 +90,6 @@ function tellMemory(everyMs: number): void {
     collect();
     say({ e: 'memory', peakMib: Math.round(process.resourceUsage().maxRSS / 2 ** 10) });
   }, everyMs);
-}
-
-/** With both brokers there are two transports. */
-async function carriersOf(given: ProgramOptions): Promise<Carriers> {
-  const { broker, kafka: events } = given;
-  const isBoth = broker !== undefined && events !== undefined;
-  return isBoth ? { transports: { default: rabbitmq(broker), events: kafka(events) } } : { transport: await transportOf(given) };
 }
 
 function policiesOf(subscription: Subscribing): HandlerPolicies<Work> {

@@ -1,15 +1,17 @@
 import { defineTry, type Holdfast } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
-import type { Trying } from './options.js';
+import type { ProgramOptions, Trying } from './options.js';
 import { codeAndMessage, say } from './report.js';
 
 /** What one unit moves. */
 export const POINTS = 10;
+/** Not over when its process wakes, however long it was frozen on a busy machine. */
+const UNIT_TIMEOUT = '5m';
 
 /** Tries of the program: points that are moved in the database, and a card whose hold happens elsewhere, whatever becomes of the transaction. */
-export function purseTries(bus: Holdfast, dataSource: DataSource, attempts = 20) {
-  const retry = { attempts, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
-  const limits = { timeout: '20s', confirmRetry: retry, cancelRetry: retry } as const;
+export function purseTries(bus: Holdfast, dataSource: DataSource, { tryAttempts = 20, tryTimeoutMs = 20_000 }: ProgramOptions) {
+  const retry = { attempts: tryAttempts, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
+  const limits = { timeout: tryTimeoutMs, confirmRetry: retry, cancelRetry: retry } as const;
   const effect = (what: string, id: string, attempt?: number) =>
     dataSource.query('insert into effect (subscription, message_id, attempt, pid) values ($1, $2, $3, $4)', [
       what,
@@ -60,7 +62,7 @@ export async function callTries(
 ): Promise<void> {
   for (let n = 0; n < count; n += 1) {
     const id = `${how} ${prefix}-${n}`;
-    const unit = bus.unitOfWork.run(async () => {
+    const unit = bus.unitOfWork.run({ timeout: UNIT_TIMEOUT }, async () => {
       await tries.freeze(id);
       if (how === 'kills by confirm') return;
       if (how === 'kills by cancel') throw new Error('no van');

@@ -31,8 +31,16 @@ class SeatTaken {
 
 const RETRY = { attempts: 6, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
 
-/** Books a room and then a seat, one row of `effect` and one more in a counter each, and takes both back; whoever has no plane aborts the trip. */
-export function addTrips(bus: Holdfast, dataSource: DataSource, from: 'earliest' | 'now'): void {
+/**
+ * Books a room and then a seat, one row of `effect` and one more in a counter each, and takes both back; whoever has no plane aborts the trip. The second
+ * release has other names for its handlers.
+ */
+export function addTrips(
+  bus: Holdfast,
+  dataSource: DataSource,
+  { from, release = 1 }: { readonly from: 'earliest' | 'now'; readonly release?: 1 | 2 | undefined },
+): void {
+  const named = (old: string, renamed: string) => (release === 1 ? { name: old } : { name: renamed, formerly: old });
   const effect = async (what: string, trip: string) => {
     await dataSource.query('insert into effect (subscription, message_id, pid) values ($1, $2, $3)', [what, trip, process.pid]);
   };
@@ -54,7 +62,7 @@ export function addTrips(bus: Holdfast, dataSource: DataSource, from: 'earliest'
       await count('rooms', 1);
       await bus.bus.publish(new HotelBooked(trip, how), { id: `hotel of ${trip}` });
     },
-    { name: 'hotels.book', ...policies, compensate: undoing('rooms', 'no room') },
+    { ...named('hotels.book', 'rooms.book'), ...policies, compensate: undoing('rooms', 'no room') },
   );
   bus.on(
     HotelBooked,
@@ -63,7 +71,7 @@ export function addTrips(bus: Holdfast, dataSource: DataSource, from: 'earliest'
       await count('seats', 1);
       await bus.bus.publish(new SeatTaken(trip, how), { id: `seat of ${trip}` });
     },
-    { name: 'seats.take', ...policies, compensate: undoing('seats', 'no seat') },
+    { ...named('seats.take', 'places.take'), ...policies, compensate: undoing('seats', 'no seat') },
   );
   bus.on(
     SeatTaken,

@@ -1,4 +1,4 @@
-import { createTestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { Pool } from 'pg';
 
 /** Longest wait for a server that is away: a recovery on a busy machine takes ten seconds and more. */
@@ -29,18 +29,25 @@ export interface Arena {
 
 /** Makes one on the server all tests share, or in a database that is given. */
 export async function openArena(url?: string): Promise<Arena> {
-  const database = url === undefined ? await createTestDatabase() : undefined;
-  const address = url ?? (database?.url as string);
-  const pool = new Pool({ connectionString: address, max: 3 });
+  return arenaIn(url === undefined ? await createTestDatabase() : { url });
+}
+
+/** The same on the shared server, with the tables of a store with so many lanes already in it. */
+export async function openArenaWithStore(lanes: number): Promise<Arena> {
+  return arenaIn(await createStoreDatabase(lanes));
+}
+
+async function arenaIn({ url, drop }: Pick<TestDatabase, 'url'> & Partial<TestDatabase>): Promise<Arena> {
+  const pool = new Pool({ connectionString: url, max: 3 });
   // A connection that breaks while it is idle: the next look opens another one.
   pool.on('error', () => undefined);
   await pool.query(TABLES);
   return {
-    url: address,
+    url,
     look: async <Row>(sql: string, values?: unknown[]) => (await persistently(() => pool.query(sql, values))).rows as Row[],
     close: async () => {
       await pool.end();
-      await database?.drop();
+      await drop?.();
     },
   };
 }

@@ -3,18 +3,7 @@ import { pause } from './account.js';
 import type { Arena } from './arena.js';
 import type { Program } from './program.js';
 
-/** A program that is to freeze tells its memory so often. */
-export const BEAT_MS = 100;
 const PATIENCE_MS = 60_000;
-
-/** Until a program that tells its memory all the time has said nothing for a while. */
-export async function frozen(program: Program): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (let last = -1; program.lines.length !== last; await pause(600)) {
-    if (performance.now() > deadline) throw new Error('The program has not frozen');
-    last = program.lines.length;
-  }
-}
 
 /** Until a program has been stopped by a signal, however busy the machine is. */
 export async function stopped({ pid }: Program): Promise<void> {

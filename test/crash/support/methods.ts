@@ -29,7 +29,7 @@ export const METHOD_DEATHS: readonly MethodDeath[] = [
 
 const LOCK_TTL_MS = 3000;
 /** After the end of a lease, for whoever waits for it; the rest is for a busy machine. */
-const TAKE_OVER_MS = 6000;
+const TAKE_OVER_MS = 20_000;
 
 async function call(program: Program, { name }: Guarding, key: string): Promise<number> {
   const earlier = program.said('returned').length;

@@ -1,10 +1,13 @@
+import type { Carrier } from '../programs/carriers.js';
 import type { ProgramOptions, Subscribing } from '../programs/options.js';
-import { account, pause } from './account.js';
-import { type Arena, openArena } from './arena.js';
+import { account, pause, rowsLeftBy } from './account.js';
+import { type Arena, openArena, openArenaWithStore } from './arena.js';
 import { type Chain, die, type Scene } from './deaths.js';
 import { untilAtWork } from './frozen.js';
 import { Program, Supervised } from './program.js';
+import { killAFewTimes } from './selling.js';
 
+const LANES = 8;
 const SUBSCRIPTIONS: readonly Subscribing[] = [
   { name: 'ordered', isOrdered: true },
   { name: 'batch', batchSize: 8 },
@@ -60,8 +63,8 @@ const CHAINS: readonly Chain[] = [
  */
 export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka' | 'rocketmq'>): void {
   const open = async (also: Partial<ProgramOptions> = {}): Promise<{ arena: Arena; options: ProgramOptions }> => {
-    const arena = await openArena();
-    return { arena, options: { url: arena.url, lanes: 8, ...carrier(), subscriptions: SUBSCRIPTIONS, ...also } };
+    const arena = await openArenaWithStore(LANES);
+    return { arena, options: { url: arena.url, lanes: LANES, ...carrier(), subscriptions: SUBSCRIPTIONS, ...also } };
   };
 
   it.concurrent.each(CHAINS)(
@@ -111,9 +114,9 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     await pause(20);
     const { code, ms } = await stopping.stop();
     expect(code).toBe(0);
-    // To give back what has not ended takes two seconds more, and a busy machine may add three.
-    expect(ms).toBeLessThan(3000 + 2000 + 3000);
-    expect(await arena.look('select from holdfast_node')).toEqual([]);
+    // To give back what has not ended takes two seconds more, and the rest is for a busy machine.
+    expect(ms).toBeLessThan(20_000);
+    expect(await rowsLeftBy(arena, stopping)).toEqual([]);
     const next = await new Program(options).ready();
     await next.publish({ count: 10 });
     const { faults } = await account(arena, [stopping, next], { ...PROMISES, minimum: 60 });
@@ -123,7 +126,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
   }, 240_000);
 
   it('fifty copies of one message have one effect in each subscription', async () => {
-    const slow = SUBSCRIPTIONS.map((each) => ({ ...each, slowMs: 50, lockTtlMs: 5000 })).filter(({ isOrdered }) => !isOrdered);
+    const slow = SUBSCRIPTIONS.map((each) => ({ ...each, slowMs: 50, lockTtlMs: 30_000 })).filter(({ isOrdered }) => !isOrdered);
     const { arena, options } = await open({ subscriptions: slow });
     const programs = (await Promise.all([0, 1].map(() => new Program(options).ready()))) as [Program, Program];
     await programs[0].publish({ prefix: 'copy', count: 50, keys: 0, copyOf: 'the-one', concurrency: 8, rollbackShare: 0 });
@@ -163,6 +166,15 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     expect({ faults, dead: await dead() }).toEqual({ faults: [], dead: killed.map(() => letter) });
     if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`deaths: ${deaths}`);
     expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 20);
+    await arena.close();
+  }, 400_000);
+}
+
+/** Sagas over two services, which ask each other over a broker, and tries beside them. @param carrier as above */
+export function killSagasOver(carrier: () => Carrier): void {
+  it.concurrent('sagas over two services, and tries beside them, all end when both are killed, each step done once or undone once', async () => {
+    const arena = await openArena();
+    expect(await killAFewTimes(arena, carrier())).toEqual({ wrong: [], ended: 36, hasCompleted: true, faultsOfTries: [] });
     await arena.close();
   }, 400_000);
 }

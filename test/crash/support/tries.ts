@@ -33,6 +33,8 @@ const HOWS: readonly Trying['how'][] = ['well', 'stubborn', 'refused', 'refused 
 const EACH = 3;
 /** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
 const PATIENCE_MS = 60_000;
+/** Of which each of several processes in a row is heard for six seconds before it takes over. */
+const SEVERAL_MS = 120_000;
 
 export const WITH_TRIES = { lanes: 2, subscriptions: [], hasTries: true } as const;
 
@@ -73,10 +75,10 @@ export async function endOfDeadly(arena: Arena, operation: 'confirm' | 'cancel')
   let program = await new Program(options).ready();
   program.order({ callTries: { prefix: 'x', count: 1, how } });
   let deaths = 0;
-  for (const until = performance.now() + PATIENCE_MS; (await parked()).length === 0 && performance.now() < until; await sleep(50)) {
+  for (const until = performance.now() + SEVERAL_MS; (await parked()).length === 0 && performance.now() < until; await sleep(50)) {
     if (!program.hasEnded) continue;
     deaths += 1;
-    // Known to be dead at once, and not in six seconds.
+    // Known to be dead by whoever comes next, and not six seconds later.
     await arena.look(`update holdfast_node set seen_at = seen_at - interval '1 minute'`);
     // It may die while it starts.
     program = new Program(options);

@@ -64,7 +64,7 @@ export async function accountOfTrips(arena: Arena, each: number, patienceMs = PA
   // What would be one too many comes late.
   await pause(300);
   const effects = await arena.look<{ trip: string; what: string[] }>(
-    'select message_id as trip, array_agg(subscription order by n) as what from effect group by 1 order by 1',
+    `select message_id as trip, array_agg(subscription order by n) as what from effect where subscription in ('room', 'seat', 'no room', 'no seat') group by 1 order by 1`,
   );
   const strange = effects.filter(({ trip, what }) => !possible(trip).includes(what.join()));
   const [{ rooms, seats }] = (await arena.look<{ rooms: number; seats: number }>(
@@ -84,9 +84,9 @@ function possible(trip: string): readonly string[] {
 /** What there is still to do. */
 async function openTrips(arena: Arena, each: number): Promise<readonly string[]> {
   const [row] = await arena.look<Record<string, number>>(
-    `select ${HOWS.length * each} - (select count(*) from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id and s.name = 'hotels.book')::int as requested,
+    `select ${HOWS.length * each} - (select count(*) from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id and s.name in ('hotels.book', 'rooms.book'))::int as requested,
        (select count(distinct message_id) from effect where subscription = 'room')::int
-         - (select count(*) from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id and s.name = 'seats.take')::int as booked,
+         - (select count(*) from holdfast_inbox i join holdfast_subscription s on s.id = i.subscription_id and s.name in ('seats.take', 'places.take'))::int as booked,
        ${2 * each} - (select count(*) from holdfast_choreography where aborted_at is not null)::int as aborted,
        (select count(*) from holdfast_choreography where undoing is not null)::int as undone,
        (select count(*) from holdfast_delivery where state in ('retry', 'waiting'))::int as delivered`,

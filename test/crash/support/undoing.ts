@@ -69,6 +69,43 @@ export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }
   };
 }
 
+/** Where a process dies that refuses a request. */
+export interface RefusalDeath {
+  readonly at: FailpointName;
+  readonly isTransactional: boolean;
+}
+
+/** Between what the handler said and the commit that answers it. */
+export const REFUSAL_DEATHS: readonly RefusalDeath[] = EITHER.flatMap((isTransactional) =>
+  (['failure:before-record', 'failure:after-record', 'unit:before-commit', 'unit:after-commit'] as const).map((at) => ({
+    at,
+    isTransactional,
+  })),
+);
+
+/** One process dies when it refuses a request, and another one goes on. How it was answered, and what is stored and remembered in the end. */
+export async function endOfRefusing(arena: Arena, { at, isTransactional }: RefusalDeath) {
+  const options = { url: arena.url, isTransactional, isRefusing: true };
+  const saga = new SagaMessages((sql, values) => arena.look(sql, values));
+  const dying = await start(options, `${at}=kill`);
+  const died = new Promise((resolve) => dying.once('exit', (_code, signal) => resolve(signal)));
+  await saga.request({ id: 'r' });
+  const signal = await died;
+  const last = await start(options);
+  await saga.answered('r', 1, PATIENCE_MS);
+  // What comes behind it, and another copy of it, are answered when there is nothing left to do of it.
+  await saga.request({ id: 's' });
+  await saga.answered('s', 1, PATIENCE_MS);
+  const answers = (await saga.replies()).filter(({ to }) => to === 'r').map(({ body }) => JSON.parse(body) as object);
+  await saga.request({ id: 'r' });
+  const again = JSON.parse((await saga.answered('r', 2, PATIENCE_MS)).body) as object;
+  await end(last);
+  const effects = await arena.look<{ count: string }>(`select count(*) from effect`);
+  const stored = await arena.look('select state from holdfast_delivery');
+  const memory = await arena.look<{ status: string }>(`select status from holdfast_inbox where message_id = 'r'`);
+  return { signal, answers, again, effects: Number(effects[0]?.count), stored, memory: memory.map(({ status }) => status) };
+}
+
 /** Resolves when it has started, or died of it. */
 async function start(options: ParticipatingOptions, failpoint = ''): Promise<ChildProcess> {
   const env = { ...process.env, PARTICIPATING_OPTIONS: JSON.stringify(options), HOLDFAST_FAILPOINT: failpoint };

@@ -1,6 +1,7 @@
 import type { ProgramOptions } from '../programs/options.js';
 import { account, pause } from './account.js';
 import type { Arena } from './arena.js';
+import { none } from './deaths.js';
 import { Program } from './program.js';
 
 const HOUR_MS = 3_600_000;
@@ -35,6 +36,8 @@ export async function workByWrongClock(arena: Arena, also: Partial<ProgramOption
   // Keys of their own: what is delayed may be overtaken.
   await wrong.publish({ count: 10, keyPrefix: 'last' });
   const { faults } = await account(arena, [wrong, right], { ...PROMISES, minimum: 60 });
+  // What is done for good goes after its effect is there.
+  await none(arena, `select count(*) as n from holdfast_delivery where state <> 'dead'`);
   const letters = await arena.look('select state, error_code, error_message from holdfast_delivery');
   const [late] = await arena.look<{ ms: number }>(
     `select max(extract(epoch from first - at) * 1000)::float8 as ms from intent

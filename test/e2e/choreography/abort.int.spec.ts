@@ -58,7 +58,7 @@ it('an abort undoes what the service did for the saga, the last first, and nothi
   for (const id of ['t1', 't2', 't3']) await comes(id, 2);
   await bus.bus.publish(new SagaAborted('the customer cancelled'), { sagaId: 't1' });
   await comes('t1', 4);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await writtenOf('t1')).toEqual(['t1 hotel', 't1 flight', 't1 no flight', 't1 no hotel']);
   expect((await trips.written()).filter((text) => text.includes(' no '))).toHaveLength(2);
 });
@@ -72,7 +72,7 @@ it('an abort is told once, with its reason and what is to be undone; a second on
   await comes('t1', 4);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1', id: abort.id });
   await bus.bus.publish(new SagaAborted('too late'), { sagaId: 't1' });
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await writtenOf('t1')).toHaveLength(4);
   expect(told).toEqual([{ id: 't1', reason: 'too dear', parts: 2 }]);
   expect(undone.map(({ subscription }) => subscription)).toEqual(['flights.book', 'hotels.book']);
@@ -114,7 +114,7 @@ it('a message that comes after the abort is dropped by what could be undone, and
   const { id } = await bus.bus.publish(new TripRequested('t1'), { sagaId: 't1' });
   await comes('t1', 1);
   await until('the drop', () => dropped.length === 1);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await writtenOf('t1')).toEqual(['t1 counted']);
   expect(dropped).toEqual([expect.objectContaining({ id, sagaId: 't1', subscription: 'hotels.book', type: 'trip.requested' })]);
   expect((await bus.deadLetters.list()).items).toEqual([]);
@@ -142,7 +142,7 @@ it('a message that failed before the abort is not undone, and dropped when it is
   await until('the failure', async () => (await trips.look('select from holdfast_delivery')).length === 1);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
   await until('the drop', () => dropped.length === 1);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect({ calls, undone, left: await trips.look('select from holdfast_delivery') }).toEqual({ calls: 1, undone: [], left: [] });
 });
 
@@ -161,7 +161,7 @@ it('of a batch those of aborted sagas are dropped, and the others are handled', 
     await bus.bus.publish(new TripRequested('t4'), { key: 'one' });
   });
   await comes('t4', 1);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await trips.written()).toEqual(['t3 hotel', 't1 hotel', 't4 hotel']);
   expect(await trips.look('select saga_id as id from holdfast_choreography_part order by 1')).toEqual([{ id: 't1' }, { id: 't3' }]);
 });
@@ -176,7 +176,7 @@ it('what an undo publishes belongs to the saga', async () => {
     bus.on(HotelCancelled, (_message, { sagaId }: Delivery) => void heardOf.push(sagaId), { name: 'mail.tell', transactional: true });
   });
   await bus.bus.publish(new TripRequested('t1'), { sagaId: 'saga of t1' });
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 'saga of t1' });
   await until('the message', () => heardOf.length === 1);
   expect(heardOf).toEqual(['saga of t1']);

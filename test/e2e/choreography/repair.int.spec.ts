@@ -46,7 +46,7 @@ it('an undo that is given up waits for a person, with its reason, and what was d
   const { bus } = await parked();
   const { items } = await bus.deadLetters.list({ subscription: 'flights.book.undo', key: 't1' });
   expect(items).toMatchObject([{ message: { type: 'hotel.booked', key: 't1' }, error: { message: 'the airline is closed' }, attempts: 1 }]);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await trips.written()).toEqual(['t1 hotel', 't1 flight']);
   expect(await bus.subscriptions.list()).toContainEqual(expect.objectContaining({ name: 'flights.book.undo', deadLetters: 1 }));
 });
@@ -63,7 +63,7 @@ it('an undo that is discarded is left out, what comes behind it is done, and it 
   const { bus } = await parked();
   await bus.deadLetters.discard({ subscription: 'flights.book.undo' }, { by: 'anna', reason: 'the airline paid us back' });
   await wrote(3);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await trips.written()).toEqual(['t1 hotel', 't1 flight', 't1 no hotel']);
   expect(await trips.look('select actor, action, reason from holdfast_audit')).toEqual([
     { actor: 'anna', action: 'discard', reason: 'the airline paid us back' },
@@ -78,7 +78,7 @@ it('what is undone waits while its subscription is paused', async () => {
   await wrote(2);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
   await until('the abort', async () => (await trips.look('select from holdfast_choreography where undoing is not null')).length === 1);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await trips.written()).toHaveLength(2);
   await bus.subscriptions.resume('flights.book.undo', { by: 'anna' });
   await wrote(4);
@@ -124,7 +124,7 @@ it('a request of an aborted saga is refused, also when it is repeated, and its u
     await bus.bus.publish(new TripRequested('t2'), { sagaId: 't2' });
     await until('the answer', () => answers.length === count);
   }
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   const refused = (code: string) => expect.objectContaining({ code: 'HF_REQUEST_REJECTED', details: expect.objectContaining({ code }) });
   expect(answers).toEqual([{ plate: 'of t1' }, refused('HF_SAGA_ABORTED'), refused('HF_REQUEST_UNDONE')]);
   expect(dropped).toEqual([]);
@@ -139,7 +139,7 @@ it('an undo that cannot work is given up at once when it says so', async () => {
     bus.on(TripRequested, () => undefined, { name: 'flights.book', ...undoneBy(never) });
   });
   await bus.bus.publish(new TripRequested('t1'), { sagaId: 't1' });
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
   await until('the dead letter', async () => (await bus.deadLetters.list()).items.length === 1);
   expect((await bus.deadLetters.list()).items).toMatchObject([{ attempts: 1, error: { message: 'it has flown' } }]);
@@ -160,6 +160,6 @@ it('a message that is redriven when nobody remembers it any more has no second e
   await until('that it is dealt with', async () => (await trips.look('select from holdfast_delivery')).length === 0);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
   await wrote(2);
-  await bus.settled(10_000);
+  await bus.settled(30_000);
   expect(await trips.written()).toEqual(['t1 flight', 't1 no flight']);
 });

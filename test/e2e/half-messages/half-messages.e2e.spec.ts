@@ -72,7 +72,7 @@ const busOn = (dataSource: DataSource) =>
   new Holdfast({ service: 'shop', transport: databaseTransport(), store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });
 
 /** A sale, and what it is told by. */
-function sell(n: number, also: () => Promise<unknown> = async () => undefined, timeout = 1500): Promise<void> {
+function sell(n: number, also: () => Promise<unknown> = async () => undefined, timeout = 10_000): Promise<void> {
   return till.unitOfWork.run({ ...HALF, timeout }, async () => {
     await tillSource.query('insert into sale values ($1)', [n]);
     await till.bus.publish(new Paid(n));
@@ -91,7 +91,7 @@ const settled = () =>
 
 it('a COMMIT whose answer was lost is asked about, and its message arrives', async () => {
   armFailpoint('unit:before-commit', () => way.mute());
-  await expect(sell(1)).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
+  await expect(sell(1, undefined, 5000)).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
   expect(await numbers('sale')).toEqual([1]);
   expect(
     await eventually(
@@ -105,7 +105,7 @@ it('a COMMIT whose answer was lost is asked about, and its message arrives', asy
 
 it('a COMMIT that never arrived is asked about, and its message is never seen', async () => {
   armFailpoint('unit:before-commit', () => way.cut());
-  await expect(sell(1)).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
+  await expect(sell(1, undefined, 5000)).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
   await settled();
   await pause(300);
   expect([await numbers('sale'), await numbers('effect')]).toEqual([[], []]);
@@ -114,7 +114,7 @@ it('a COMMIT that never arrived is asked about, and its message is never seen', 
 it('a COMMIT that takes long is asked about and waited for', async () => {
   const outcomes: string[] = [];
   const stop = subscribe('unit:checked-back', ({ outcome }) => void outcomes.push(outcome));
-  const sold = sell(1, () => tillSource.query('insert into slow values (7000)'), 20_000);
+  const sold = sell(1, () => tillSource.query('insert into slow values (15000)'), 40_000);
   await eventually(
     () => outcomes,
     ({ length }) => length > 0,
@@ -155,7 +155,7 @@ it('a unit whose messages cannot be registered is rolled back', async () => {
 
 it('units that use up the pool do not wait for each other', async () => {
   const many = Array.from({ length: 40 }, (_, n) => n);
-  await Promise.all(many.map((n) => sell(n, () => pause(20), 10_000)));
+  await Promise.all(many.map((n) => sell(n, () => pause(20))));
   expect(
     await eventually(
       () => numbers('effect'),

@@ -11,7 +11,7 @@ import {
   pause,
 } from '@holdfast-internal/test-support';
 import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
-import { expectAll, Load } from '../support/load.js';
+import { expectAll, hasGrown, Load } from '../support/load.js';
 import { Shop } from '../support/shop.js';
 
 jest.setTimeout(180_000);
@@ -39,13 +39,7 @@ describeWithOwnKafka('over a Kafka that fails', () => {
     await shop.booking(undefined, ORDERED);
     await shop.booking(undefined, ORDERED);
     const load = new Load(shop, await shop.publishing());
-    const grown = async () => {
-      const before = (await shop.effects()).length;
-      await eventually(
-        () => shop.effects(),
-        ({ length }) => length > before + 30,
-      );
-    };
+    const grown = () => hasGrown(shop, eventually);
     await grown();
     await broker.kill();
     await pause(1000);

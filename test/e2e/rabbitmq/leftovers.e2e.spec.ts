@@ -1,4 +1,4 @@
-import { createTestDatabase, describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { Holdfast, type HandlerPolicies, Message, type MessageClass, silentLogger, slotOf } from '@holdfast/core';
 import { rabbitmq, type RabbitmqOptions } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
@@ -38,7 +38,7 @@ describeWithRabbit('what no process takes any more', () => {
   });
   afterAll(() => area.drop(queues));
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createStoreDatabase(4);
     dataSource = await new DataSource({ type: 'postgres', url: database.url, poolSize: 12 }).initialize();
     exchange = area.name();
     const parts = ['', ':dead', ...Array.from({ length: PARTITIONS }, (_, n) => `:${n}`)];

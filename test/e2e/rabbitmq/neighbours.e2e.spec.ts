@@ -14,6 +14,7 @@ import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { DataSource } from 'typeorm';
 import { eventIn, sendEvent } from '../../samples/how-to/cloud-events.js';
+import { bytesInName, timeless } from './support/strange-headers.js';
 
 @Message('shop.order-placed', { version: 3 })
 class OrderPlaced {
@@ -128,6 +129,19 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     expect(heard.message.properties.headers).toMatchObject({ tenant: 'a' });
   });
 
+  it('headers that have no text park their message with the reason, and the next one is handled', async () => {
+    const one = await bus();
+    const bare = (id: string) => ({ cloudEvents_id: id, cloudEvents_source: 'theirs', cloudEvents_type: 'shop.order-paid' });
+    const unreadable = { timeless: { x: timeless() }, formless: { x: bytesInName() } };
+    for (const [id, headers] of Object.entries(unreadable))
+      await send({ exchange, key: 'shop.order-paid.none' }, Buffer.from('{"n":1}'), { headers: { ...bare(id), ...headers } });
+    await send({ exchange, key: 'shop.order-paid.none' }, Buffer.from('{"n":2}'), { headers: bare('good') });
+    await effectsOf(1);
+    const items = await dead(one, 2);
+    expect(items.map(({ error }) => [error?.code, error?.message.includes('"x"')])).toEqual(Array(2).fill(['HF_MESSAGE_HEADERS', true]));
+    expect(await effects()).toEqual([2]);
+  });
+
   it('a CloudEvents program writes to us: in both modes, with all attributes or only those it must give, each with one effect', async () => {
     const one = await bus();
     const must = { source: 'https://foreign.example/shop', type: 'shop.order-paid', time: undefined };
@@ -142,7 +156,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     }
     await sendEvents(new CloudEvent({ ...must, id: 'last', data: { n: 4 } }));
     await effectsOf(4);
-    await one.settled(10_000);
+    await one.settled(30_000);
     expect(await effects()).toEqual([1, 2, 3, 4]);
     const found = new Map(seen.map((delivery) => [delivery.id, delivery]));
     expect(found.get('full')).toMatchObject({ source: must.source, key: 'k', time: new Date('2030-01-01T00:00:00.000Z') });
@@ -206,7 +220,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     await send({ exchange: legacy, key: 'shop.order-paid' }, json(envelope));
     await send({ exchange: '', key: legacy }, json({ pattern: 'shop.order-paid', data: { n: 3 } }), { headers: { tenant: 'b' } });
     await effectsOf(3);
-    await one.settled(10_000);
+    await one.settled(30_000);
     expect(await effects()).toEqual([1, 2, 3]);
     const found = new Map(seen.map((delivery) => [delivery.id, delivery]));
     expect(found.get('r-1')).toMatchObject({ source: 'orders', type: 'shop.order-paid' });
@@ -241,7 +255,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
         () => area.as(async (admin) => (await admin.checkQueue(legacy)).messageCount),
         (count) => count === 0,
       );
-      await one.settled(20_000);
+      await one.settled(30_000);
       expect(await effects()).toEqual(Array.from({ length: 200 }, (_, n) => n));
       expect(await dead(one, 0)).toEqual([]);
     } finally {
@@ -263,7 +277,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     isBroken = false;
     await one.deadLetters.redrive(letter?.id as string, { by: 'test' });
     await effectsOf(1);
-    await one.settled(10_000);
+    await one.settled(30_000);
     expect(new Set(seen.map(({ id }) => id)).size).toBe(1);
     expect(await dead(one, 0)).toEqual([]);
   });
@@ -289,7 +303,7 @@ describeWithRabbit('neighbours on RabbitMQ', () => {
     const one = await bus({ readForeign: corrected, foreign });
     await one.deadLetters.redrive(letter?.id as string, { by: 'test' });
     expect(await effectsOf(2)).toEqual([7, 8]);
-    await one.settled(10_000);
+    await one.settled(30_000);
     expect(seen.filter(({ id }) => id === 'm-1')).toMatchObject([{ source: 'legacy', headers: { tenant: 'a', 'message-id': 'm-1' } }]);
     const rows = await dataSource.query('select count(*)::int as count from holdfast_delivery');
     expect(rows).toEqual([{ count: 0 }]);

@@ -1,11 +1,11 @@
 import {
-  createTestDatabase,
   describeWithRabbit,
   openRabbit,
   type RabbitArea,
   type TestDatabase,
   eventuallyWithin,
   pause,
+  createStoreDatabase,
 } from '@holdfast-internal/test-support';
 import { Holdfast, Message, silentLogger } from '@holdfast/core';
 import { rabbitmq, type RabbitmqOptions } from '@holdfast/transport-rabbitmq';
@@ -42,7 +42,7 @@ describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
   });
   afterAll(() => area.drop(queues));
   beforeEach(async () => {
-    database = await createTestDatabase();
+    database = await createStoreDatabase(4);
     window = await new DataSource({ type: 'postgres', url: database.url, poolSize: 4 }).initialize();
     await window.query(
       'create table effect (at bigint generated always as identity, key text not null, n int not null, node int not null)',

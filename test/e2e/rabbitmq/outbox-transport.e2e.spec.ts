@@ -102,7 +102,7 @@ describeWithRabbit('the relay of an outbox like that of @nestjs/outbox, over Hol
     await published();
     const effects = async () => ((await dataSource.query('select n from effect order by n')) as { n: number }[]).map(({ n }) => n);
     await eventually(effects, ({ length }) => length >= 300);
-    await consumer.settled(20_000);
+    await consumer.settled(30_000);
     expect(await effects()).toEqual(Array.from({ length: 300 }, (_, n) => n));
     expect((await consumer.deadLetters.list()).items).toEqual([]);
     await consumer.stop();
@@ -169,7 +169,7 @@ describeWithRabbit('the relay of an outbox like that of @nestjs/outbox, over Hol
     const begin = performance.now();
     await transport.close('1s');
     const error = await waiting;
-    expect(performance.now() - begin).toBeLessThan(5000);
+    expect(performance.now() - begin).toBeLessThan(20_000);
     expect(error).toBeInstanceOf(Error);
     expect(error).not.toBeInstanceOf(NonRetryableMessageError);
   });

@@ -1,6 +1,6 @@
 // A broker that is spoken to over TLS only, and asks every client for a certificate.
 import { Authority, describeWithOwnRabbit, eventuallyWithin, freePort, OwnRabbit } from '@holdfast-internal/test-support';
-import { Holdfast, Message, silentLogger } from '@holdfast/core';
+import { type Duration, Holdfast, Message, silentLogger } from '@holdfast/core';
 import { type BrokerTlsOptions, rabbitmq } from '@holdfast/transport-rabbitmq';
 
 @Message('shop.order-placed')
@@ -49,9 +49,9 @@ describeOverTls('a broker over TLS', () => {
     authority.remove();
   });
 
-  const busWith = (tls: BrokerTlsOptions | undefined, seen: number[] = []): Holdfast => {
+  const busWith = (tls: BrokerTlsOptions | undefined, startTimeout: Duration, seen: number[] = []): Holdfast => {
     const bus = new Holdfast(
-      { service: 'shop', transport: rabbitmq({ url, startTimeout: '2s', ...(tls ? { tls } : {}) }) },
+      { service: 'shop', transport: rabbitmq({ url, startTimeout, ...(tls ? { tls } : {}) }) },
       { logger: silentLogger },
     );
     bus.on(OrderPlaced, ({ n }) => void seen.push(n), { name: 'shop.book', concurrency: 1 });
@@ -59,7 +59,7 @@ describeOverTls('a broker over TLS', () => {
     return bus;
   };
   const refusalOf = (tls?: BrokerTlsOptions): Promise<string> =>
-    busWith(tls)
+    busWith(tls, '15s')
       .start()
       .then(
         () => 'started',
@@ -68,7 +68,7 @@ describeOverTls('a broker over TLS', () => {
 
   it('carries messages when each side knows whom the other is', async () => {
     const seen: number[] = [];
-    const bus = busWith({ ca: authority.cert, ...own }, seen);
+    const bus = busWith({ ca: authority.cert, ...own }, '60s', seen);
     await bus.start();
     await Promise.all(Array.from({ length: MESSAGES }, (_, n) => bus.bus.publish(new OrderPlaced(n), { key: 'k' })));
     await eventually(

@@ -9,6 +9,7 @@ import {
 } from '@holdfast-internal/test-support';
 import { Command, type Delivery, Holdfast, type HandlerPolicies, Message, silentLogger } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
+import { bytesInName, timeless } from './support/strange-headers.js';
 
 @Message('shop.order-placed')
 class OrderPlaced {
@@ -128,6 +129,33 @@ describeWithRabbit('a bus without a store over RabbitMQ', () => {
       code: 'HF_PUBLISH_FAILED',
       details: { outcome: 'unknown' },
     });
+  });
+
+  it('puts messages away whose headers nobody can read or send, without those, and handles the next', async () => {
+    const handled: number[] = [];
+    const one = await bus(({ n }) => handled.push(n), { concurrency: 1 });
+    const told = { 'cloudEvents:id': '1', 'cloudEvents:source': 'theirs', 'cloudEvents:type': 'shop.order-placed', tenant: 'a' };
+    const unknown = Object.create({ '!': 'nothing' });
+    await area.as(async (admin) => {
+      for (const x of [timeless(), bytesInName(), unknown])
+        admin.publish(exchange, 'shop.order-placed.none', Buffer.from('{"n":1}'), { headers: { ...told, x } });
+      await admin.checkExchange(exchange);
+    });
+    await one.bus.publish(new OrderPlaced(2));
+    await eventually(
+      () => handled,
+      (all) => all.includes(2),
+    );
+    const letters = await area.as(async (admin) => {
+      const all: Record<string, unknown>[] = [];
+      for (let next = await admin.get(deadLettersOf(), { noAck: true }); next; next = await admin.get(deadLettersOf(), { noAck: true }))
+        all.push(next.properties.headers ?? {});
+      return all;
+    });
+    expect(letters).toEqual(
+      Array(3).fill(expect.objectContaining({ tenant: 'a', 'holdfast-dead-code': 'HF_MESSAGE_HEADERS', 'holdfast-dead-left-out': '1: x' })),
+    );
+    expect(handled).toEqual([2]);
   });
 
   it('puts a poison message into the dead-letter queue with the reason, and handles the next', async () => {

@@ -140,12 +140,12 @@ describeWithRabbit('over RabbitMQ', () => {
     opened.push({ stop: async () => Promise.all([gone.close(), steady.close()]) });
     const asker = await open('asker', by(gone, exchange), { schema: 'asker' });
     await open('owner', by(steady, exchange));
-    const first = asker.bus.request(new Square(7), { id: 'seven', timeout: '20s' }).catch(() => undefined);
+    const first = asker.bus.request(new Square(7), { id: 'seven', timeout: '60s' }).catch(() => undefined);
     await handled(1);
     gone.refuse(true);
     // Tables of its own, because the first one lives and holds its lanes.
     const again = await open('asker', by(steady, exchange), { schema: 'again' });
-    expect(await again.bus.request(new Square(7), { id: 'seven', timeout: '20s' })).toEqual({ square: 49 });
+    expect(await again.bus.request(new Square(7), { id: 'seven', timeout: '30s' })).toEqual({ square: 49 });
     await handled(1);
     gone.refuse(false);
     // The reply to the first life has waited for it.
@@ -159,7 +159,7 @@ describeWithRabbit('over RabbitMQ', () => {
     const late = asker.bus.request(new Square(0), { timeout: '500ms' });
     await expect(late).rejects.toMatchObject({ code: 'HF_REQUEST_TIMEOUT' });
     await open('owner', by(way, exchange));
-    expect(await asker.bus.request(new Square(3), { timeout: '20s' })).toEqual({ square: 9 });
+    expect(await asker.bus.request(new Square(3), { timeout: '30s' })).toEqual({ square: 9 });
     opened.push({ stop: () => way.close() });
   });
 });

@@ -130,6 +130,9 @@ it('a refusal that is final turns the saga back, and nothing of the step is undo
     failure: { step: 'charge', code: 'HF_REQUEST_REJECTED', message: expect.stringContaining('card declined') },
   });
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 released']);
+  expect(await shop.look('select state, error_message from holdfast_delivery')).toEqual([]);
+  const failed = (await sagas.get('o1'))?.history.find(({ event }) => event === 'failed');
+  expect(failed).toMatchObject({ step: 'charge', detail: expect.stringContaining('card declined') });
 });
 
 it('the same request is sent again when no reply comes, and one late reply is enough', async () => {

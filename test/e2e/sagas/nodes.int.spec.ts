@@ -29,6 +29,8 @@ async function opened(version?: number, options?: Parameters<Shop['open']>[1]) {
 const begunAt = (step: string, ...done: readonly string[]) =>
   JSON.stringify({ at: [{ step, way: 'running', attempts: 0, callMs: 0 }], done: done.map((one) => ({ step: one })), leftOut: [] });
 
+/** That all looks of a few seconds may read. */
+const MOST_ROWS = 1000;
 /** Sagas that a process works on at once. */
 const MOST_AT_ONCE = 10;
 
@@ -54,20 +56,26 @@ async function counted() {
   return { process, sagas: process.bus.sagas, saga, steps, most: () => most };
 }
 
-/** Round trips of each transaction of a connection that has a savepoint, as those of steps do. */
-function roundTripsOfSteps(roundTrips: readonly RoundTrip[]): number[] {
-  const counts: number[] = [];
+/** A transaction of a connection that has a savepoint, as those of attempts do. */
+interface Attempt {
+  readonly roundTrips: number;
+  /** Whether the step was called. */
+  readonly hasWritten: boolean;
+}
+
+function attemptsOf(roundTrips: readonly RoundTrip[]): Attempt[] {
+  const attempts: Attempt[] = [];
   let text = '';
   let count = 0;
   for (const { sent, isWithin } of roundTrips) {
     text += sent;
     count += 1;
     if (isWithin) continue;
-    if (/savepoint/i.test(text)) counts.push(count);
+    if (/savepoint/i.test(text)) attempts.push({ roundTrips: count, hasWritten: /o\d [abc]/.test(text) });
     text = '';
     count = 0;
   }
-  return counts;
+  return attempts;
 }
 
 it('a local step is one commit and three round trips, its own statement among them', async () => {
@@ -78,8 +86,11 @@ it('a local step is one commit and three round trips, its own statement among th
     for (const id of ids) await sagas.start(saga, { id }, { id });
     for (const id of ids) await sagas.result(id);
     await process.close();
-    const steps = proxy.conversations.flatMap(roundTripsOfSteps);
+    const attempts = proxy.conversations.flatMap(attemptsOf);
+    const steps = attempts.filter(({ hasWritten }) => hasWritten).map(({ roundTrips }) => roundTrips);
     expect(steps).toEqual(Array.from({ length: ids.length * 3 }, () => 3));
+    // A look, once a second, may find an instance that is just being started or ended here: it is taken once more, and let go.
+    expect(attempts.length - steps.length).toBeLessThan(ids.length);
   } finally {
     await proxy.close();
   }
@@ -87,7 +98,8 @@ it('a local step is one commit and three round trips, its own statement among th
 
 it('a step whose COMMIT was done and never answered is done once, and the saga goes on', async () => {
   let cuts = 0;
-  const isIt = (sent: string) => cuts === 0 && sent.includes('"step":"b","event":"done"') && /commit/i.test(sent);
+  // A line of history, as two values with their lengths.
+  const isIt = (sent: string) => cuts === 0 && sent.includes('\0\0\0\x01b\0\0\0\x04done') && /commit/i.test(sent);
   const proxy = await countingProxy(shop.url, isIt);
   const stop = subscribe('unit:commit-unknown', () => {
     cuts += 1;
@@ -115,7 +127,8 @@ it('a store that keeps no prepared statements works on sagas too', async () => {
 
 it('two processes race for instances, and each step has one effect', async () => {
   const [one, other] = [await counted(), await counted()];
-  const ids = Array.from({ length: 60 }, (_, n) => `o${n}`);
+  // Enough that they are not all done by one of them before the other looks again.
+  const ids = Array.from({ length: 600 }, (_, n) => `o${n}`);
   const done: string[] = [];
   const stop = subscribe('saga:step-done', ({ id, step }) => void done.push(`${id} ${step}`));
   // In a transaction of the user nobody takes them with the commit: both look for them.
@@ -124,18 +137,18 @@ it('two processes race for instances, and each step has one effect', async () =>
       for (const id of ids) await one.sagas.start(one.saga, { id }, { id });
     }),
   );
-  for (const id of ids) await one.sagas.result(id);
+  for (const id of ids) await one.sagas.result(id, { timeout: '60s' });
   stop();
   const expected = ids.flatMap((id) => ['a', 'b'].map((step) => `${id} ${step}`)).sort();
   expect((await shop.written()).sort()).toEqual(expected);
   expect([...done].sort()).toEqual(expected);
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(0);
-});
+}, 180_000);
 
 it('a unit that starts a thousand sagas takes on no more of them than its process works on at once; the others find theirs', async () => {
   const [one, other] = [await counted(), await counted()];
   const ids = Array.from({ length: 1000 }, (_, n) => `o${n}`);
-  await one.process.bus.unitOfWork.run(async () => {
+  await one.process.bus.unitOfWork.run({ timeout: '80s' }, async () => {
     for (const id of ids) await one.sagas.start(one.saga, { id }, { id });
     const [taken] = await one.process.dataSource.query('select count(*) as n from holdfast_saga where worker is not null');
     expect(Number(taken.n)).toBe(MOST_AT_ONCE);
@@ -144,7 +157,7 @@ it('a unit that starts a thousand sagas takes on no more of them than its proces
   expect(Math.max(one.most(), other.most())).toBeLessThanOrEqual(MOST_AT_ONCE);
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(100);
   expect(one.steps.length + other.steps.length).toBe(2 * ids.length);
-}, 90_000);
+}, 180_000);
 
 it('a place that was kept for a start is free again when its unit has ended, whichever way', async () => {
   const { process, sagas, saga } = await counted();
@@ -163,9 +176,10 @@ it('an instance that somebody alive works on is nobody else’s, also while its 
   const { sagas, saga } = await opened();
   await sagas.start(saga, { id: 'o1' }, { id: 'o1' });
   await sagas.result('o1');
-  const idle = await shop.open(() => undefined);
+  // As a process that is alive; one that is would come back with its next heartbeat.
   const [node] = await shop.look<{ id: string }>(
-    'select id from holdfast_node where id <> (select id from holdfast_node order by started_at limit 1)',
+    `insert into holdfast_node (id, service, started_at, seen_at, transport)
+     select gen_random_uuid(), service, now(), now() + interval '1 hour', transport from holdfast_node returning id`,
   );
   await shop.look(
     `insert into holdfast_saga (service, id, saga, version, outline, status, progress, state, due_at, worker, started_at, updated_at)
@@ -181,7 +195,6 @@ it('an instance that somebody alive works on is nobody else’s, also while its 
   expect((await sagas.result('o2')).status).toBe('completed');
   stop();
   expect(attempts).toEqual([1, 1, 1]);
-  await idle.close();
 });
 
 it('a saga whose process died is tried by the next one, also where one attempt is all there is', async () => {
@@ -285,7 +298,9 @@ it('sagas that sleep cost a look nothing', async () => {
     );
     return Number(row?.n);
   };
-  const before = await rowsRead();
+  // Looks before the statistics were there may have read all of them, and tell it late.
+  let [last, before] = [await rowsRead(), await rowsRead()];
+  for (let left = 10; before - last >= MOST_ROWS && left > 0; left -= 1) [last, before] = [before, await rowsRead()];
   await new Promise((resolve) => setTimeout(resolve, 3000));
-  expect((await rowsRead()) - before).toBeLessThan(1000);
-});
+  expect((await rowsRead()) - before).toBeLessThan(MOST_ROWS);
+}, 120_000);

@@ -21,20 +21,46 @@ overTransports((over) => {
   const isDefinite = async (id: string, count = 1) =>
     (JSON.parse((await cards.answered(id, count)).body) as { isDefinite?: boolean }).isDefinite;
 
-  it('a request that is refused inside a transaction left nothing behind, and is dropped when it is redriven', async () => {
+  it('a request that is refused inside a transaction left nothing behind, is stored nowhere, and is refused again when it comes again', async () => {
     let isClosed = true;
     const bus = await cards.start({ charging: () => (isClosed ? declined() : undefined) });
     await cards.request({ id: 'r' });
     expect(await isDefinite('r')).toBe(true);
-    expect(await cards.memory()).toBe('cancelled');
+    expect([await cards.memory(), await cards.stored()]).toEqual(['cancelled', []]);
     isClosed = false;
-    const [letter] = (await bus.deadLetters.list({})).items;
-    await bus.deadLetters.redrive(letter?.id as string, BY);
-    expect((await cards.answered('r', 2)).body).toMatch(/HF_REQUEST_UNDONE"/);
+    const first = await cards.answered('r');
+    await cards.request({ id: 'r' });
+    expect(await cards.answered('r', 2)).toEqual(first);
     await cards.undo({ id: 'u' });
     expect(await cards.answered('u')).toMatchObject(DONE);
-    await bus.settled(20_000);
-    expect([await cards.effects(), await cards.stored()]).toEqual([[], []]);
+    await bus.settled(30_000);
+    expect([await cards.effects(), await cards.stored(), await cards.stored('cards.refund')]).toEqual([[], [], []]);
+  });
+
+  it('a request that is refused outside any transaction may have had its effect: it is called again when it comes again, and is undone', async () => {
+    let isClosed = true;
+    await cards.start({ isTransactional: false, charging: () => (isClosed ? declined() : undefined) });
+    await cards.request({ id: 'r' });
+    expect(await isDefinite('r')).toBe(false);
+    expect([await cards.memory(), await cards.stored()]).toEqual(['claimed', []]);
+    isClosed = false;
+    await cards.request({ id: 'r' });
+    expect(await cards.answered('r', 2)).toMatchObject({ type: 'holdfast.reply', body: '{"paid":"1"}' });
+    await cards.undo({ id: 'u' });
+    expect(await cards.answered('u')).toMatchObject(DONE);
+    expect([await cards.effects(), await cards.memory()]).toEqual([['charge 1', 'charge 1', 'refund 1'], 'compensated']);
+    await cards.request({ id: 'r' });
+    expect((await cards.answered('r', 3)).body).toMatch(/HF_REQUEST_UNDONE"/);
+  });
+
+  it('an undoing that is refused is a dead letter all the same', async () => {
+    const bus = await cards.start({ refunding: declined });
+    await cards.request({ id: 'r' });
+    await cards.answered('r');
+    await cards.undo({ id: 'u' });
+    expect((await cards.answered('u')).body).toMatch(/declined/);
+    await bus.settled(30_000);
+    expect([await cards.stored('cards.refund'), await cards.memory()]).toEqual([['dead'], 'done']);
   });
 
   it('a request whose earlier attempt was outside any transaction is not refused for certain, and is undone', async () => {

@@ -150,6 +150,55 @@ it('a saga whose stored state is no JSON parks where it stands, and nothing is c
   expect((await process.bus.sagas.result('o1')).status).toBe('completed');
 });
 
+describe('a saga of which nobody can read where it stands', () => {
+  const TORN = [
+    'torn',
+    '{"at":{}}',
+    '{"at":[{}],"done":[],"leftOut":[]}',
+    'null',
+    '{"at":[{"step":"wait","way":"running","attempts":0,"callMs":0,"waits":1}],"done":[{"step":"reserve"}],"leftOut":[]}',
+  ];
+
+  it.each(TORN)('parks with the reason, and goes on when what was found is corrected: %s', async (torn) => {
+    hold.isClosed = true;
+    await start('o1');
+    await until('its second step', async () => (await process.bus.sagas.get('o1'))?.step === 'wait');
+    const [before] = await shop.look<{ progress: string }>('select progress from holdfast_saga');
+    await shop.look('update holdfast_saga set progress = $1', [torn]);
+    await until('a person is asked', async () => (await process.bus.sagas.get('o1'))?.status === 'parked');
+    expect(await process.bus.sagas.result('o1')).toMatchObject({ status: 'parked', failure: { code: 'HF_SAGA_PROGRESS' } });
+    expect(await shop.look(`select progress::json->>'unread' as unread from holdfast_saga`)).toEqual([{ unread: torn }]);
+    await process.bus.sagas.skip('o1', BY);
+    expect((await process.bus.sagas.get('o1'))?.status).toBe('parked');
+    await shop.look('update holdfast_saga set progress = $1', [before?.progress]);
+    hold.isClosed = false;
+    await process.bus.sagas.resume('o1', BY);
+    expect((await process.bus.sagas.result('o1')).status).toBe('completed');
+  });
+
+  it('on its way back goes on with that', async () => {
+    hold.isClosed = true;
+    await start('o1');
+    await until('its second step', async () => (await process.bus.sagas.get('o1'))?.step === 'wait');
+    await shop.look(`update holdfast_saga set status = 'compensating', progress = 'torn'`);
+    await until('a person is asked', async () => (await process.bus.sagas.get('o1'))?.status === 'parked');
+    const failure = { step: 'wait', code: 'X', message: 'it failed' };
+    const at = [{ step: 'reserve', way: 'compensating', attempts: 0, callMs: 0 }];
+    await shop.look('update holdfast_saga set progress = $1', [JSON.stringify({ at, done: [{ step: 'reserve' }], leftOut: [], failure })]);
+    await process.bus.sagas.resume('o1', BY);
+    expect(await process.bus.sagas.result('o1')).toMatchObject({ status: 'compensated', failure });
+  });
+
+  it('and that has ended has a result that says so', async () => {
+    await start('o1');
+    await process.bus.sagas.result('o1');
+    await shop.look(`update holdfast_saga set status = 'compensated', progress = 'torn'`);
+    await expect(process.bus.sagas.result('o1')).rejects.toMatchObject({ code: 'HF_SAGA_PROGRESS' });
+    await shop.look(`update holdfast_saga set state = 'torn'`);
+    await expect(process.bus.sagas.result('o1')).rejects.toMatchObject({ code: 'HF_SAGA_STATE' });
+  });
+});
+
 describe('an operator', () => {
   it('lists sagas, the last started first, by pages and filters', async () => {
     for (const id of ['a', 'b', 'c']) await start(id);

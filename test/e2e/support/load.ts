@@ -1,4 +1,4 @@
-import { eventuallyWithin, pause } from '@holdfast-internal/test-support';
+import { type Eventually, eventuallyWithin, pause } from '@holdfast-internal/test-support';
 import type { Holdfast } from '@holdfast/core';
 import { numbers, OrderPlaced, type Shop } from './shop.js';
 
@@ -42,6 +42,15 @@ export class Load {
   private async watch(): Promise<void> {
     for (; !this.isStopping; await pause(250)) for (const { key, n } of await this.shop.effects()) this.booked.set(key, n);
   }
+}
+
+/** Resolves when some more orders have had their effect. */
+export async function hasGrown(shop: Shop, patiently: Eventually): Promise<void> {
+  const before = (await shop.effects()).length;
+  await patiently(
+    () => shop.effects(),
+    ({ length }) => length > before + 30,
+  );
 }
 
 /** Waits until all that was published has its effect, and looks whether that is so once and in order. */

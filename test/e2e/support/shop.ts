@@ -1,4 +1,4 @@
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import {
   Command,
   Holdfast,
@@ -10,6 +10,9 @@ import {
 } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+
+/** Of the log. */
+const LANES = 4;
 
 /** A fact that the shop books. */
 @Message('shop.order-placed')
@@ -51,7 +54,7 @@ export class Shop {
 
   /** An empty database, and a look into it. */
   protected static async made(): Promise<readonly [TestDatabase, DataSource]> {
-    const database = await createTestDatabase();
+    const database = await createStoreDatabase(LANES);
     const window = await new DataSource({ type: 'postgres', url: database.url, poolSize: 3 }).initialize();
     await window.query('create table effect (at bigserial primary key, key text, n int not null)');
     return [database, window];
@@ -125,7 +128,7 @@ export class Shop {
   ): Promise<Holdfast> {
     const dataSource = await new DataSource({ type: 'postgres', url: this.database.url, poolSize: 12 }).initialize();
     this.sources.push(dataSource);
-    const parts = { transport: this.transport(), store: typeorm({ dataSource, lanes: 4 }) };
+    const parts = { transport: this.transport(), store: typeorm({ dataSource, lanes: LANES }) };
     const bus = new Holdfast({ service, limits, ...parts }, { logger: silentLogger });
     subscribe(bus, async (n, key) => void (await dataSource.query('insert into effect (key, n) values ($1, $2)', [key, n])));
     this.buses.push(bus);

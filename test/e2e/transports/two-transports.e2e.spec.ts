@@ -250,7 +250,7 @@ describe('two transports over one log', () => {
       await bus.bus.publish(new Paid(2), { key: 'a', destination: 'events:shop.paid' });
     });
     await nothingWaits(bus);
-    await bus.settled(10_000);
+    await bus.settled(30_000);
     expect(seen).toEqual(['paid 1']);
     expect(kafka.at('shop.paid')).toEqual([{ n: 2 }]);
     // The relay of the other one is no reader of this one's lanes: it would keep their rows for ever.

@@ -99,7 +99,7 @@ describe('a confirm', () => {
     await one.bus.stop({ timeout: 100 });
     expect(await bank.branches()).toEqual([{ method: 'points.freeze', status: 'trying' }]);
     await bank.open();
-    expect(await ended(bank, 1, 8000)).toEqual(['points.freeze confirmed']);
+    expect(await ended(bank, 1)).toEqual(['points.freeze confirmed']);
     expect(await bank.books()).toEqual(TAKEN);
   });
 });
@@ -140,7 +140,7 @@ describe('a cancel', () => {
   });
 
   it('of a try that never began calls nothing', async () => {
-    const { bus, hold, calls, dataSource } = await bank.open({ timeout: 500 }, { poolSize: 6 });
+    const { bus, hold, calls, dataSource } = await bank.open({ timeout: 3000 }, { poolSize: 6 });
     const hogs: ReturnType<typeof dataSource.createQueryRunner>[] = [];
     // Between its branch and its transaction somebody takes all connections.
     armFailpoint('try:after-register', () => {
@@ -257,7 +257,7 @@ describe('a branch that is parked', () => {
 
 describe('a unit that takes longer than its try allows', () => {
   it('is decided against by any process, and cannot commit', async () => {
-    const slow = await bank.open({ timeout: 300 });
+    const slow = await bank.open({ timeout: 3000 });
     // What would end its branches here has stopped; units go on.
     await slow.bus.drain();
     await bank.open();
@@ -272,7 +272,7 @@ describe('a unit that takes longer than its try allows', () => {
   });
 
   it.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)('cannot commit at %s either', async (isolation) => {
-    const { bus, freeze, dataSource } = await bank.open({ timeout: 300 });
+    const { bus, freeze, dataSource } = await bank.open({ timeout: 3000 });
     const late = bus.unitOfWork.run({ isolation }, async () => {
       await dataSource.query('select 1');
       await freeze('ann', 30);
@@ -285,7 +285,7 @@ describe('a unit that takes longer than its try allows', () => {
   });
 
   it('has all its tries cancelled, those too whose time is not up', async () => {
-    const slow = await bank.open({ timeout: 300 });
+    const slow = await bank.open({ timeout: 3000 });
     const patient = await bank.open();
     const late = slow.bus.unitOfWork.run(async () => {
       await slow.freeze('ann', 30);

@@ -1,4 +1,4 @@
-import { type HoldfastError, Message, type UnitOptions } from '@holdfast/core';
+import { Command, type HoldfastError, Message, NonRetryableError, type UnitOptions } from '@holdfast/core';
 import { type Bank, type BankProcess, ended, openBank, until } from './support/bank.js';
 
 let bank: Bank;
@@ -11,6 +11,9 @@ afterEach(() => bank.close());
 
 const UNTOUCHED = { balances: { ann: 100, ben: 100, cleo: 100 }, frozen: 0, taken: 0, lost: 0 };
 const TAKEN = { balances: { ann: 70, ben: 100, cleo: 100 }, frozen: 0, taken: 30, lost: 0 };
+
+@Message('bank.take')
+class Take extends Command {}
 
 const codeOf = (work: Promise<unknown>) =>
   work.then(
@@ -62,6 +65,21 @@ describe('the tries of a unit of work', () => {
     expect(await codeOf(work)).toBe('HF_UOW_ROLLBACK_ONLY');
     expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
     expect(await bank.books()).toEqual(UNTOUCHED);
+  });
+
+  it('that refuse what a request is about are cancelled, and the request is refused without a dead letter', async () => {
+    const trying = () => {
+      throw new NonRetryableError('not enough points');
+    };
+    const { bus } = await bank.open({ trying }, {}, ({ bus: opening, freeze }) =>
+      opening.on(Take, async () => void (await freeze('ann', 30)), { name: 'bank.take', transactional: true, idempotent: true }),
+    );
+    await expect(bus.bus.request(new Take())).rejects.toMatchObject({
+      code: 'HF_REQUEST_REJECTED',
+      details: { reason: 'not enough points' },
+    });
+    expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
+    expect([await bank.books(), (await bus.deadLetters.list()).items]).toEqual([UNTOUCHED, []]);
   });
 
   it('that failed are cancelled, whatever the unit does about it', async () => {
@@ -165,7 +183,7 @@ describe('a transaction of the user’s own that is joined', () => {
 
   it('decides by its COMMIT', async () => {
     await joined(await bank.open(), () => undefined);
-    expect(await ended(bank, 1, 8000)).toEqual(['points.freeze confirmed']);
+    expect(await ended(bank, 1)).toEqual(['points.freeze confirmed']);
     expect(await bank.books()).toEqual(TAKEN);
   });
 
@@ -174,7 +192,7 @@ describe('a transaction of the user’s own that is joined', () => {
       throw new Error('no');
     });
     await expect(work).rejects.toThrow('no');
-    expect(await ended(bank, 1, 8000)).toEqual(['points.freeze cancelled']);
+    expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
     expect(await bank.books()).toEqual(UNTOUCHED);
   });
 
@@ -185,12 +203,12 @@ describe('a transaction of the user’s own that is joined', () => {
       await until('a look at the open transaction', async () => (await bank.look(WAITING)).length > 0);
       expect(await bank.branches()).toEqual([{ method: 'points.freeze', status: 'trying' }]);
     });
-    expect(await ended(bank, 1, 8000)).toEqual(['points.freeze confirmed']);
+    expect(await ended(bank, 1)).toEqual(['points.freeze confirmed']);
   });
 });
 
 /** Whoever asks about a decision that is written and not committed. */
-const WAITING = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%rolled-back%'`;
+const WAITING = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() and query like '%rolled-back%'`;
 
 describe('a try is refused', () => {
   const nothingHappened = async () => {

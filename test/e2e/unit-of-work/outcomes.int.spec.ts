@@ -267,9 +267,9 @@ describe('a time-out', () => {
     const pid = async () => pids.push((await query('select pg_backend_pid() as pid'))[0].pid);
     const told: string[] = [];
     let late: Promise<unknown> | undefined;
-    const unit = units.engine.run({ timeout: 1000 }, async () => {
+    const unit = units.engine.run({ timeout: 5000 }, async () => {
       await pid();
-      late = new Promise((resolve) => setTimeout(resolve, 1500))
+      late = new Promise((resolve) => setTimeout(resolve, 6000))
         .then(() => insert('late'))
         .catch((error: { code: string }) => told.push(error.code));
       await late;
@@ -283,7 +283,7 @@ describe('a time-out', () => {
   });
 
   it('during COMMIT leaves the outcome unknown', async () => {
-    const unit = units.engine.run({ timeout: 300 }, () => query(`insert into slow_commit values ('x')`));
+    const unit = units.engine.run({ timeout: 5000 }, () => query(`insert into slow_commit values ('x')`));
     await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
     await until(async () => (await units.openTransactions()) === 0);
   });

@@ -49,6 +49,43 @@ describe('a part of a unit', () => {
     expect(await units.accounts()).toEqual(['a', 'b']);
   });
 
+  it('that swallows a database error is undone and told so, and the unit goes on', async () => {
+    let told: unknown;
+    await run(async () => {
+      await save('a');
+      const part = nested(async () => {
+        units.publish('gone');
+        await save('b');
+        await accounts()
+          .insert({ id: 'a' })
+          .catch(() => {});
+      });
+      told = await part.catch((error: unknown) => error);
+      await save('after');
+      units.publish('after');
+    });
+    expect(told).toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY', cause: { code: '23505' } });
+    expect(await units.accounts()).toEqual(['a', 'after']);
+    expect(await units.messages()).toEqual(['after']);
+  });
+
+  it('that swallows one in a part of its own goes on where that was undone', async () => {
+    await run(async () => {
+      await save('a');
+      await nested(async () => {
+        await save('b');
+        const inner = nested(() =>
+          accounts()
+            .insert({ id: 'a' })
+            .catch(() => {}),
+        );
+        await inner.catch(() => {});
+        await save('c');
+      });
+    });
+    expect(await units.accounts()).toEqual(['a', 'b', 'c']);
+  });
+
   it('has siblings under Promise.all that fail without it', async () => {
     const part = (id: string, error?: Error) =>
       nested(async () => {
@@ -411,6 +448,88 @@ describe('joining a transaction of the user', () => {
       }),
     );
     expect(await units.accounts()).toEqual(['kept']);
+  });
+
+  it('refuses another join of it beside one that is at work, and leaves nothing open', async () => {
+    const [begun, tried] = [gate(), gate()];
+    let joins: Promise<unknown>[] = [];
+    const transaction = units.dataSource.transaction((manager) => {
+      const first = units.engine.join(manager, async () => {
+        await save('first');
+        begun.open();
+        await tried.opened;
+        units.publish('first');
+      });
+      const second = begun.opened.then(() => {
+        const joined = units.engine.join(manager, async () => {
+          await first;
+          units.publish('second');
+        });
+        tried.open();
+        return joined;
+      });
+      joins = [first, second];
+      return Promise.all(joins);
+    });
+    await expect(transaction).rejects.toMatchObject({
+      code: 'HF_UOW_JOIN_HANDLE',
+      message: expect.stringContaining('another join of it is still at work'),
+    });
+    await Promise.allSettled(joins);
+    expect(await units.openTransactions()).toBe(0);
+    await run(() => save('next'));
+    expect(await units.accounts()).toEqual(['next']);
+    expect(await units.messages()).toEqual([]);
+  });
+
+  it('takes joins of it one after another and one within another, also when the one within outlives the one around', async () => {
+    const [ended, done] = [gate(), gate()];
+    await units.dataSource.transaction(async (manager) => {
+      const join = (id: string, then?: () => Promise<unknown>) =>
+        units.engine.join(manager, async () => {
+          await save(id);
+          units.publish(id);
+          await then?.();
+        });
+      await join('1', () => join('2'));
+      await join('3');
+      let within: Promise<unknown> | undefined;
+      await join('4', async () => {
+        within = join('5', () => ended.opened.then(() => save('6')).finally(done.open));
+        await save('7');
+      });
+      ended.open();
+      await done.opened;
+      await manager.save(Account, { id: '8' });
+      await within;
+      await manager.save(Account, { id: '9' });
+    });
+    expect(await units.accounts()).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    expect((await units.messages()).sort()).toEqual(['1', '2', '3', '4', '5']);
+  });
+
+  it('can be ended by him while a join within another one is still at work', async () => {
+    const ended = gate();
+    let within: Promise<unknown> | undefined;
+    await units.dataSource.transaction((manager) =>
+      units.engine.join(manager, async () => {
+        await save('his');
+        const begun = gate();
+        within = units.engine.join(manager, async () => {
+          await save('too');
+          begun.open();
+          await ended.opened;
+          units.publish('late');
+        });
+        within.catch(() => {});
+        await begun.opened;
+      }),
+    );
+    expect(await units.openTransactions()).toBe(0);
+    expect(await units.accounts()).toEqual(['his', 'too']);
+    ended.open();
+    await expect(within).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY' });
+    expect(await units.messages()).toEqual([]);
   });
 
   it('is gone with his rollback', async () => {

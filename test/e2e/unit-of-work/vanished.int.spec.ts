@@ -1,9 +1,12 @@
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { type BlackHole, createTestDatabase, openBlackHole, type TestDatabase } from '@holdfast-internal/test-support';
-import { type OpenStore, openStore } from '../../log/support/open-store.js';
+import { type OpenOptions, type OpenStore, openStore } from '../../log/support/open-store.js';
 import { RawTransaction } from '../../log/support/raw-transaction.js';
 import { begin } from '../../log/support/writers.js';
 
 jest.setTimeout(60_000);
+
+const POOL = 3;
 
 interface Scene {
   readonly database: TestDatabase;
@@ -11,10 +14,10 @@ interface Scene {
   readonly open: OpenStore;
 }
 
-async function onScene(work: (scene: Scene) => Promise<void>): Promise<void> {
+async function onScene(work: (scene: Scene) => Promise<void>, options: OpenOptions = {}): Promise<void> {
   const database = await createTestDatabase();
   const way = await openBlackHole(database.url);
-  const open = await openStore(way.url, { lanes: 2, poolSize: 3 });
+  const open = await openStore(way.url, { lanes: 2, poolSize: POOL, ...options });
   try {
     await work({ database, way, open });
   } finally {
@@ -24,7 +27,7 @@ async function onScene(work: (scene: Scene) => Promise<void>): Promise<void> {
   }
 }
 
-// Both wait for time-outs.
+// All wait for time-outs.
 describe('connections that vanish without a word', () => {
   const isFree = async ({ url }: TestDatabase): Promise<boolean> => {
     const direct = await RawTransaction.open(url);
@@ -40,20 +43,36 @@ describe('connections that vanish without a word', () => {
       way.swallow();
       const startedMs = performance.now();
       await tx.rollback();
-      expect(performance.now() - startedMs).toBeLessThan(9000);
+      expect(performance.now() - startedMs).toBeLessThan(20_000);
       while (!(await isFree(database))) await new Promise((resolve) => setTimeout(resolve, 100));
       expect(performance.now() - startedMs).toBeLessThan(25_000);
     }));
 
   it.concurrent('cost a look one time-out, and not the next one', () =>
     onScene(async ({ way, open }) => {
-      await open.store.nodes.join(open.nodeId);
+      await open.store.nodes.join(open.nodeId, 60_000);
       way.swallow();
       const beats = async (): Promise<unknown> => open.store.nodes.heartbeat(open.nodeId).catch((error: { code: string }) => error.code);
       expect(await beats()).toBe('HF_STORE_UNANSWERED');
       let last: unknown;
       // As many as lay in the pool.
-      for (let left = 3; left > 0 && last !== false; left -= 1) last = await beats();
-      expect(last).toBe(false);
+      for (let left = POOL; left > 0 && typeof last !== 'number'; left -= 1) last = await beats();
+      expect(last).toEqual(expect.any(Number));
     }));
+
+  it.concurrent('before they are open are given up, and leave their places in the pool', () =>
+    onScene(
+      async ({ way, open: { store, nodeId, dataSource } }) => {
+        way.hold(true);
+        way.cut();
+        const { master } = dataSource.driver as PostgresDriver;
+        while (master.totalCount > 0) await new Promise(setImmediate);
+        const looks = Array.from({ length: POOL }, () => store.nodes.heartbeat(nodeId).then(String, String));
+        const hang = new Promise((resolve) => setTimeout(() => resolve('they hang'), 25_000).unref());
+        expect(await Promise.race([Promise.all(looks), hang])).toEqual(looks.map(() => expect.stringContaining('timeout')));
+        way.hold(false);
+        expect(await store.nodes.heartbeat(nodeId)).toEqual(expect.any(Number));
+      },
+      { hasTimeOut: false },
+    ));
 });

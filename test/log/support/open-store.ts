@@ -23,6 +23,8 @@ export interface OpenOptions {
   readonly clock?: Clock;
   /** False for a store behind a pooler that does not keep prepared statements. */
   readonly prepare?: boolean;
+  /** False leaves it to Holdfast how long a connection may take to be opened. */
+  readonly hasTimeOut?: boolean;
   /** False leaves the tables as they are and `ready` uncalled. */
   readonly migrate?: boolean;
 }
@@ -51,6 +53,7 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
     logger = silentLogger,
     clock = systemClock,
     prepare = true,
+    hasTimeOut = true,
     migrate = true,
   } = options;
   const dataSource = await new DataSource({
@@ -59,7 +62,7 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
     poolSize,
     // A server that is killed under it is no surprise here.
     poolErrorHandler: () => undefined,
-    extra: { connectionTimeoutMillis: 5000 },
+    extra: hasTimeOut ? { connectionTimeoutMillis: 5000 } : {},
   }).initialize();
   const nodeId = randomUUID();
   const ports = { clock, random: systemRandom, scheduler: systemScheduler, logger, scopes: new ScopeStorage(), handles: {} };
@@ -68,7 +71,7 @@ export async function openStore(url: string, options: OpenOptions = {}): Promise
   if (migrate) {
     await store.schema.migrate();
     await store.ready();
-    await store.nodes.join(nodeId);
+    await store.nodes.join(nodeId, 60_000);
   }
   return {
     store,

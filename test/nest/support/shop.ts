@@ -58,7 +58,7 @@ export function orm(url: string) {
 }
 
 /** Looks again until a condition holds: for what another process, or a poll, brings about. */
-export async function eventually(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function eventually(condition: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   const untilMs = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > untilMs) throw new Error(`not within ${timeoutMs} ms`);

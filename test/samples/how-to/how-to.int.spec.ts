@@ -6,7 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { AccountCredited, AccountDebited, Balance } from './accounts.js';
 import { AppModule } from './app.module.js';
-import { Checkout, Payment } from './cards.js';
+import { ChargeCard, Checkout, Payment } from './cards.js';
 import { Couriers } from './couriers.js';
 import { HealthController, Readiness } from './deploy.js';
 import { InvoiceApi } from './invoices.js';
@@ -92,6 +92,10 @@ describe('the code of the how-to pages', () => {
     expect(await checkout.pay('o-1', 20)).toMatch(/^paid: \d+$/);
     expect(await checkout.pay('o-1', 20_000)).toBe('declined: limit');
     await expect(checkout.pay('', 20)).rejects.toMatchObject({ status: 404, message: 'there is no such order' });
+    // Whoever asked knows. Whoever only sent it does not.
+    expect(page).not.toHaveBeenCalled();
+    await app.get(MessageBus).send(new ChargeCard('', 20));
+    await until(async () => page.mock.calls.length > 0);
     expect(page).toHaveBeenCalledWith(expect.stringMatching(/^card\.charge: .* is a dead letter/));
     const ids = [await checkout.payForSure('o-2', 5), await checkout.payForSure('o-2', 5)];
     expect(ids[1]).toBe(ids[0]);
@@ -123,7 +127,7 @@ describe('the code of the how-to pages', () => {
       'reminders.announce',
       'warehouse.pick',
     ]);
-    // What was refused stays for a person to see.
+    // What was refused and asked for by nobody stays for a person to see.
     expect((await app.get(DeadLetters).groups()).map(({ sample }) => sample.subscription)).toEqual(['card.charge']);
     expect((await app.get(Outbox).stats()).scheduled).toBe(0);
     expect(app.get(InvoiceApi)).toBeDefined();

@@ -9,7 +9,9 @@ import { freePort } from '@holdfast-internal/embedded-postgres';
 import { Kafka, logLevel } from 'kafkajs';
 import { accessOf, type EmbeddedKafkaOptions, hostOf, type NodePorts, type Place, propertiesOf } from './broker-settings.js';
 
-const KAFKA = { name: 'Kafka', version: '4.3.1', needed: ['org.apache.kafka:kafka_2.13:4.3.1', 'org.slf4j:slf4j-simple:1.7.36'] };
+/** Another one is for runs by hand: it has to start without ZooKeeper. */
+const VERSION = process.env.HOLDFAST_TEST_KAFKA_VERSION || '4.3.1';
+const KAFKA = { name: 'Kafka', version: VERSION, needed: [`org.apache.kafka:kafka_2.13:${VERSION}`, 'org.slf4j:slf4j-simple:1.7.36'] };
 
 /** A start after kill -9 on a busy machine takes half a minute. */
 const PATIENCE_MS = 120_000;

@@ -17,6 +17,7 @@ const ROCKETMQ = {
 /** A start takes ten seconds on an idle machine, and far longer on a busy one. */
 const PATIENCE_MS = 150_000;
 const SMALL = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+const MEMORY = ['-Xms128m', '-Xmx384m', '-XX:MaxDirectMemorySize=512m'];
 /** Its own scripts say so too. */
 const OPENED = [
   '--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED',
@@ -58,6 +59,12 @@ export function missingTools(): string | undefined {
   return missingToolsFor(ROCKETMQ);
 }
 
+/** How a RocketMQ is set up. */
+export interface EmbeddedRocketmqOptions {
+  /** What its proxy shows over TLS, PEM in files; default: something made up. It takes connections in plain text too. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}
+
 interface Ports {
   readonly names: number;
   readonly broker: number;
@@ -81,9 +88,11 @@ export class EmbeddedRocketmq {
   readonly #watchdog: Watchdog;
   readonly #names: JavaServer;
   readonly #proxy: JavaServer;
+  /** Beside the one of the proxy. */
+  readonly #brokers: JavaServer[] = [];
   #library = '';
 
-  private constructor(ports: Ports) {
+  private constructor(ports: Ports, { tls }: EmbeddedRocketmqOptions) {
     this.endpoint = `127.0.0.1:${ports.clients}`;
     this.nameServer = `127.0.0.1:${ports.names}`;
     this.broker = `127.0.0.1:${ports.broker}`;
@@ -98,18 +107,18 @@ export class EmbeddedRocketmq {
     writeFileSync(this.#at('broker.conf'), propertiesOf({ ...BROKER, ...places }));
     writeFileSync(this.#at('namesrv.conf'), propertiesOf({ listenPort: ports.names, kvConfigPath: this.#at('kvConfig.json') }));
     const proxy = { ...PROXY, rocketMQClusterName: CLUSTER, grpcServerPort: ports.clients, remotingListenPort: ports.remoting };
-    writeFileSync(this.#at('home/conf/rmq-proxy.json'), JSON.stringify({ ...proxy, namesrvAddr: this.nameServer }));
+    const shown = tls && { tlsTestModeEnable: false, tlsCertPath: tls.certFile, tlsKeyPath: tls.keyFile };
+    writeFileSync(this.#at('home/conf/rmq-proxy.json'), JSON.stringify({ ...proxy, ...shown, namesrvAddr: this.nameServer }));
     this.#watchdog = new Watchdog(this.#folder);
-    const changed = () => this.#watchdog.guard([this.#names?.pid, this.#proxy?.pid]);
-    this.#names = new JavaServer({ folder: this.#folder, log: this.#at('names.log'), changed });
-    this.#proxy = new JavaServer({ folder: this.#folder, log: this.#at('proxy.log'), changed });
+    this.#names = this.#server('names.log');
+    this.#proxy = this.#server('proxy.log');
   }
 
   /** Makes a new, empty broker and starts it; the first time on a machine that takes as long as Maven needs to fetch it. */
-  static async start(): Promise<EmbeddedRocketmq> {
+  static async start(options: EmbeddedRocketmqOptions = {}): Promise<EmbeddedRocketmq> {
     const library = await findArtifacts(ROCKETMQ);
     const [names, copies, clients, remoting] = [await freePort(), await freePort(), await freePort(), await freePort()];
-    const rocketmq = new EmbeddedRocketmq({ names, copies, clients, remoting, broker: await freePair() });
+    const rocketmq = new EmbeddedRocketmq({ names, copies, clients, remoting, broker: await freePair() }, options);
     rocketmq.#library = library;
     try {
       rocketmq.#startNames();
@@ -134,10 +143,22 @@ export class EmbeddedRocketmq {
   /** Starts it on the data and the ports it had; resolves when it answers. Does nothing when it runs. */
   async start(): Promise<void> {
     if (this.pid !== undefined) return;
-    const memory = ['-Xms128m', '-Xmx384m', '-XX:MaxDirectMemorySize=512m'];
     const options = ['-bc', this.#at('broker.conf'), '-pc', this.#at('home/conf/rmq-proxy.json'), '-pm', 'local', '-n', this.nameServer];
-    this.#proxy.start([...memory, ...OPENED, ...this.#java('proxy.ProxyStartup'), ...options], this.#home);
-    await this.#untilItAnswers();
+    this.#proxy.start([...MEMORY, ...OPENED, ...this.#java('proxy.ProxyStartup'), ...options], this.#home);
+    await this.#until(() => this.#answers(), this.#proxy);
+  }
+
+  /** Starts another broker of the same cluster, to which no proxy leads; resolves with its address when it and the name server tell of it. */
+  async addBroker(brokerName: string): Promise<string> {
+    const listenPort = await freePair();
+    const [settings, address] = [this.#at(`${brokerName}.conf`), `127.0.0.1:${listenPort}`];
+    const places = { listenPort, haListenPort: await freePort(), namesrvAddr: this.nameServer, storePathRootDir: this.#at(brokerName) };
+    writeFileSync(settings, propertiesOf({ ...BROKER, ...places, brokerName }));
+    const broker = this.#server(`${brokerName}.log`);
+    this.#brokers.push(broker);
+    broker.start([...MEMORY, ...OPENED, ...this.#java('broker.BrokerStartup'), '-c', settings], this.#home);
+    await this.#until(() => this.#isBroker(address), broker);
+    return address;
   }
 
   /** kill -9 of proxy and broker, which are one process. The data stays; `start()` recovers it. */
@@ -162,7 +183,7 @@ export class EmbeddedRocketmq {
 
   /** Ends it for good and deletes its data. */
   async remove(): Promise<void> {
-    await Promise.all([this.#proxy.kill(), this.#names.kill()]);
+    await Promise.all([this.#proxy, this.#names, ...this.#brokers].map((server) => server.kill()));
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
     this.#watchdog.end();
   }
@@ -175,6 +196,11 @@ export class EmbeddedRocketmq {
     return { ROCKETMQ_HOME: this.#at('home') };
   }
 
+  #server(log: string): JavaServer {
+    const changed = () => this.#watchdog.guard([this.#names, this.#proxy, ...this.#brokers].map((server) => server?.pid));
+    return new JavaServer({ folder: this.#folder, log: this.#at(log), changed });
+  }
+
   #startNames(): void {
     this.#names.start(['-Xms64m', '-Xmx128m', ...this.#java('namesrv.NamesrvStartup'), '-c', this.#at('namesrv.conf')], this.#home);
   }
@@ -185,15 +211,19 @@ export class EmbeddedRocketmq {
     return [...SMALL, ...folders, '-cp', join(this.#library, '*'), `org.apache.rocketmq.${main}`];
   }
 
-  /** An open port is not enough: topics can be made a little later. */
-  async #untilItAnswers(): Promise<void> {
-    for (const end = performance.now() + PATIENCE_MS; !(await this.#answers()); await sleep(100)) {
-      const ended = [this.#names, this.#proxy].find(({ pid }) => pid === undefined);
-      if (ended !== undefined || performance.now() > end) throw new Error(`RocketMQ did not start:\n${(ended ?? this.#proxy).lastLines}`);
+  async #until(isThere: () => Promise<boolean>, server: JavaServer): Promise<void> {
+    for (const end = performance.now() + PATIENCE_MS; !(await isThere()); await sleep(100)) {
+      const ended = [this.#names, server].find(({ pid }) => pid === undefined);
+      if (ended !== undefined || performance.now() > end) throw new Error(`RocketMQ did not start:\n${(ended ?? server).lastLines}`);
     }
   }
 
   async #answers(): Promise<boolean> {
+    return (await this.#isBroker(this.broker)) && !(await isFree(Number(this.endpoint.split(':')[1])));
+  }
+
+  /** An open port is not enough: topics can be made a little later. */
+  async #isBroker(address: string): Promise<boolean> {
     const topic = {
       topic: 'ready',
       defaultTopic: 'TBW102',
@@ -204,9 +234,9 @@ export class EmbeddedRocketmq {
       order: 'false',
     };
     try {
-      const made = await invoke(this.broker, { code: MAKE_TOPIC, fields: { ...topic, topicFilterType: 'SINGLE_TAG' } });
+      const made = await invoke(address, { code: MAKE_TOPIC, fields: { ...topic, topicFilterType: 'SINGLE_TAG' } });
       const cluster = await invoke(this.nameServer, { code: TELL_CLUSTER });
-      return made.code === 0 && cluster.body.includes(this.broker) && !(await isFree(Number(this.endpoint.split(':')[1])));
+      return made.code === 0 && cluster.body.includes(address);
     } catch {
       return false;
     }

@@ -14,6 +14,7 @@ export interface RemotingAnswer {
   /** 0: done. */
   readonly code: number;
   readonly remark: string | undefined;
+  readonly fields: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
@@ -38,7 +39,8 @@ export function invoke(address: string, { code, fields = {}, body }: RemotingReq
       if (seen.length < 8 || seen.length < 4 + seen.readInt32BE(0)) return;
       const end = 8 + (seen.readInt32BE(4) & 0xffffff);
       const told = JSON.parse(seen.subarray(8, end).toString());
-      resolve({ code: told.code, remark: told.remark, body: seen.subarray(end, 4 + seen.readInt32BE(0)).toString() });
+      const { code, remark, extFields: fields = {} } = told;
+      resolve({ code, remark, fields, body: seen.subarray(end, 4 + seen.readInt32BE(0)).toString() });
       socket.destroy();
     });
   });

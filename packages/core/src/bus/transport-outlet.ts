@@ -9,7 +9,7 @@ import type { Outgoing } from './outgoing.js';
 
 /** Times that a message is given to the broker while it is not known whether it has it. */
 const ATTEMPTS = 5;
-/** After this time none of them begins any more. */
+/** After this time none of them begins any more, but the second one: the first may have lasted so long because the process stood still. */
 const NO_MORE_AFTER_MS = 30_000;
 /** Longest wait before the second one; doubles. */
 const FIRST_WAIT_MS = 100;
@@ -79,7 +79,8 @@ export class TransportOutlet implements Outlet {
     const sinceMs = clock.monotonicMs();
     for (let attempt = 1; ; attempt += 1) {
       const [outcome = 'unknown'] = await transport.publish([envelope]);
-      if (outcome !== 'unknown' || attempt === ATTEMPTS || clock.monotonicMs() - sinceMs > NO_MORE_AFTER_MS) return outcome;
+      const isTooLate = attempt > 1 && clock.monotonicMs() - sinceMs > NO_MORE_AFTER_MS;
+      if (outcome !== 'unknown' || attempt === ATTEMPTS || isTooLate) return outcome;
       // The caller waits: with the broker away there may be nothing else that keeps the process.
       await scheduler.sleep(random.next() * FIRST_WAIT_MS * 2 ** (attempt - 1), undefined, { keepsProcessAlive: true });
     }

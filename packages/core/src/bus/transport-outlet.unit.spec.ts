@@ -87,6 +87,14 @@ describe('a publish without a store', () => {
     expect(slow.ids).toHaveLength(2);
   });
 
+  it('is tried once more when the first time lasted longer than all of them may, as when the process stood still', async () => {
+    const one = scene(['unknown', 'confirmed'], 40_000);
+    expect(await outcomeOf(one, one.bus.publish(new Placed(), { id: 'a' }))).toEqual({ id: 'a', source: 'shop' });
+    const slow = scene(['unknown'], 40_000);
+    expect(await outcomeOf(slow, slow.bus.publish(new Placed()))).toEqual(['HF_PUBLISH_FAILED', 'unknown']);
+    expect(slow.ids).toHaveLength(2);
+  });
+
   it('fails at once when the broker refuses it', async () => {
     const one = scene(['rejected']);
     await expect(one.bus.publish(new Placed(), { id: 'a' })).rejects.toThrow('order.placed a was not accepted by the broker: rejected.');

@@ -1,7 +1,6 @@
 import type { CallOfMessage } from '../delivery/answering.js';
 import { type ReadableMessage, storedForm } from '../delivery/opened-message.js';
 import type { Subscription } from '../delivery/subscription.js';
-import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ChoreographyStore, NewPart } from './choreography.store.port.js';
@@ -33,13 +32,8 @@ export async function recordParts(store: ChoreographyStore, tx: Transaction, { u
   // Sagas in one order everywhere, so that two batches wait for each other instead of deadlocking; within a saga as they came.
   for (const call of [...ofSagas].sort(bySaga)) {
     const outcome = await store.record(tx, partOf(call.message, undo.id as number));
-    if (outcome === 'repeated') {
-      repeated.add(call);
-      emit('delivery:duplicate', () => call.call.facts());
-    }
-    if (outcome !== 'aborted') continue;
-    dropped.add(call);
-    emit('saga:message-dropped', () => ({ ...call.call.facts(), sagaId: call.message.envelope.sagaId as string }));
+    if (outcome === 'repeated') repeated.add(call);
+    if (outcome === 'aborted') dropped.add(call);
   }
   if (ofSagas.length > 0) failpoint('choreography:after-record');
   if (dropped.size + repeated.size === 0) return { kept: calls, dropped: [], repeated: [] };

@@ -46,10 +46,13 @@ describe('ContextSlot', () => {
         first.enter(round);
         second.enter(round);
       }
-      const startedMs = performance.now();
-      // Through a hundred thousand values each time it would take ten seconds.
-      for (let look = 0; look < 20_000; look += 1) missing.get();
-      expect(performance.now() - startedMs).toBeLessThan(1000);
+      const tookMs = [1, 2, 3].map(() => {
+        const startedMs = performance.now();
+        // Through a hundred thousand values each time it would take ten seconds.
+        for (let look = 0; look < 20_000; look += 1) missing.get();
+        return performance.now() - startedMs;
+      });
+      expect(Math.min(...tookMs)).toBeLessThan(1000);
       expect([first.get(), second.get()]).toEqual([99_999, 99_999]);
     });
   });

@@ -1,6 +1,7 @@
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { hfError } from '../errors/catalogue.js';
 import { emit } from '../monitoring/events.js';
+import { refuseRequest } from '../participant/refused-request.js';
 import { type Answer, answerFrom, keptText, refusalFor } from '../reply/answer.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { HandlerCall } from './handler-call.js';
@@ -21,7 +22,7 @@ export const DONE: Answer = { json: undefined };
 /** Answers requests in the transaction in which their handlers worked, and repeats of them with what was answered first. */
 export class Answering {
   constructor(
-    private readonly context: Pick<PipelineContext, 'store' | 'replies' | 'logger'>,
+    private readonly context: Pick<PipelineContext, 'store' | 'replies' | 'logger' | 'afterCommit'>,
     private readonly subscription: Subscription,
   ) {}
 
@@ -51,15 +52,24 @@ export class Answering {
     }
   }
 
-  /** Answers repeats of what was handled before, to whoever asks again; those that were undone, and are dropped, also where nobody asks. */
+  /** Answers a request that its handler refused, and keeps that for repeats. @throws HF_IDEMPOTENT_IN_PROGRESS when it has to be looked at again */
+  async refuse(tx: Transaction, { envelope }: ReadableMessage, error: unknown): Promise<void> {
+    const answer = await refuseRequest(this.context.store.inbox, tx, { subscription: this.subscription, envelope, error });
+    await this.context.replies.give(envelope, answer, this.subscription.transport);
+  }
+
+  /** Answers repeats of what was handled before, to whoever asks again; those that were undone or refused, and are dropped, also where nobody asks. */
   async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
     const dropped = new Set<ReadableMessage>();
     for (const { message, call, key } of repeated) {
       const isAsked = message.envelope.replyTo !== undefined;
       if (key === undefined || !(isAsked || this.subscription.isUndoable)) continue;
       const { isUndone, result } = await this.context.store.inbox.recall(tx, this.memory(key));
-      if (isUndone) dropped.add(message);
-      const answer = isUndone ? this.undone({ message, call }) : answerFrom(result);
+      const answer = isUndone ? this.dropped(message, result) : answerFrom(result);
+      if (isUndone) {
+        dropped.add(message);
+        this.context.afterCommit(() => this.tellDropped({ message, call }, result));
+      }
       await this.context.replies.give(message.envelope, answer, this.subscription.transport);
     }
     return dropped;
@@ -70,13 +80,19 @@ export class Answering {
     for (const { message } of needless) await this.context.replies.give(message.envelope, DONE, this.subscription.transport);
   }
 
-  /** The answer to a request that came after it was undone. */
-  undone({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>): Answer {
+  /** The answer to a request that is not handled any more: what it was refused with before, else that it was undone. */
+  dropped({ envelope: { id, sagaId } }: ReadableMessage, result: string | undefined): Answer {
+    if (result !== undefined) return answerFrom(result);
+    const error = hfError('HF_REQUEST_UNDONE', { id, sagaId, subscription: this.subscription.spec.name });
+    return refusalFor(error, this.subscription.limits);
+  }
+
+  /** Tells people and events of a request that was undone before it came, once that is committed. */
+  tellDropped({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>, result: string | undefined): void {
+    if (result !== undefined) return;
     const { id, sagaId } = envelope;
     emit('delivery:undone', () => call.facts());
-    const error = hfError('HF_REQUEST_UNDONE', { id, sagaId, subscription: this.subscription.spec.name });
     this.context.logger.warn('a request was dropped, because it was undone', { subscription: this.subscription.spec.name, id, sagaId });
-    return refusalFor(error, this.subscription.limits);
   }
 
   private memory(key: InboxKey) {

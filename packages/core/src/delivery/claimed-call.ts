@@ -20,8 +20,10 @@ type Called = Pick<CallOfMessage, 'message' | 'call'>;
 export interface CallEnd {
   /** What is answered; undefined for a message that is none to answer. */
   readonly answer: Answer | undefined;
-  /** The message is a request that was undone before: its handler was not called. */
+  /** The message is a request that was undone or refused before: its handler was not called. */
   readonly isDropped?: boolean;
+  /** What is told of it besides, when its end is committed. */
+  readonly tell?: () => void;
 }
 
 /**
@@ -53,10 +55,15 @@ export class ClaimedCall {
       case 'held':
         throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: key.id });
       case 'done':
-        emit('delivery:duplicate', () => call.facts());
-        return { answer: answerFrom(claim.result) };
-      case 'undone':
-        return { answer: this.answering.undone({ message, call }), isDropped: true };
+        return { answer: answerFrom(claim.result), tell: () => emit('delivery:duplicate', () => call.facts()) };
+      case 'undone': {
+        const { result } = claim;
+        const tell = () => {
+          if (result !== undefined) emit('delivery:duplicate', () => call.facts());
+          this.answering.tellDropped({ message, call }, result);
+        };
+        return { answer: this.answering.dropped(message, result), isDropped: true, tell };
+      }
       case 'claimed':
         failpoint('inbox:after-insert');
         return this.underClaim({ ...term, token: claim.token }, { message, call });
@@ -71,7 +78,7 @@ export class ClaimedCall {
       if (await this.isNeedless(called)) {
         await renewal.stop();
         await inbox.finish({ ...claim, done: { result: undefined } });
-        return { answer: DONE };
+        return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
       }
       await call.run();
       await renewal.stop();

@@ -4,16 +4,28 @@ import { describeFailure } from '../errors/describe-failure.js';
 import type { Envelope } from '../message/envelope.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
-import { isRefusedForGood } from '../participant/definite-refusal.js';
-import { isStepRequest } from '../participant/undo-rules.js';
+import { ageMsOf, isStepRequest } from '../participant/undo-rules.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { Answering } from './answering.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
+import { tellRefused } from './given-up.js';
 import { HandlerCall } from './handler-call.js';
-import { keyRuleOf } from './key-gate.js';
-import { identityOf, isReadable, nameOf, type OpenedMessage, storedForm, succeeded } from './opened-message.js';
+import { type KeyGate, keyRuleOf } from './key-gate.js';
+import {
+  hasTurn,
+  identityOf,
+  isForOthers,
+  isReadable,
+  nameOf,
+  type OpenedMessage,
+  type ReadableMessage,
+  storedForm,
+  succeeded,
+  type UnreadableMessage,
+} from './opened-message.js';
+import { waitForOthersMs } from './other-versions.js';
 import type { PipelineContext } from './pipeline-context.js';
-import { decideRetry } from './retry-policy.js';
+import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
 /** Wait before a message is tried again whose key another call holds just now; it costs no attempt. */
@@ -25,49 +37,65 @@ export interface Unattempted extends DeliveryRecord {
   readonly error?: unknown;
 }
 
-/** Turns failures into stored deliveries. */
+/** Turns failures into stored deliveries, and refusals into answers. */
 export class FailureRecorder {
+  private readonly answering: Answering;
+
   constructor(
     private readonly context: PipelineContext,
     private readonly subscription: Subscription,
-  ) {}
+  ) {
+    this.answering = new Answering(context, subscription);
+  }
 
-  /** Writes what a failed attempt leads to: another one later, a dead letter, or an invalid message. */
+  /** Writes what a failed attempt leads to: another one later, a dead letter, an invalid message, or nothing but an answer. */
   async record(tx: Transaction, message: OpenedMessage, error: unknown): Promise<void> {
     if (await this.isDropped(tx, message)) return;
-    const record = isReadable(message) ? this.failed(message, error) : this.invalid(message);
+    const record = isReadable(message) ? this.failed(message, error) : this.unread(message);
+    if (record === 'refused') return this.refused(tx, message as ReadableMessage, error);
     failpoint('failure:before-record');
     await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
     await this.freeKeys(tx, [record]);
-    await this.refuse(tx, record, error);
-    this.tell(record, error);
-    // One that was not attempted (its key is held, it cannot be read) says nothing of the handler.
-    if (record.attempts > message.incoming.attempts) this.context.failures.failed(nameOf(message), error);
+    await this.tellSender(tx, record, error);
+    this.context.afterCommit(() => {
+      this.tell(record, error);
+      // One that was not attempted (its key is held, it cannot be read) says nothing of the handler.
+      if (record.attempts > message.incoming.attempts) this.context.failures.failed(nameOf(message), error);
+    });
+  }
+
+  /** The same of a message whose turn was not known before: behind an unfinished one of its key it waits, and nothing of it has run. */
+  async recordInTurn(
+    tx: Transaction,
+    message: OpenedMessage,
+    { error, gate }: { readonly error: unknown; readonly gate: KeyGate },
+  ): Promise<void> {
+    const held: DeliveryRecord[] = [];
+    await gate.admit(tx, hasTurn(message) ? [message] : [], (waiting) => held.push(this.waiting(waiting)));
+    if (held.length > 0) await this.context.store.deliveries.record(tx, held);
+    else await this.record(tx, message, error);
   }
 
   /** Writes what was decided of messages that are not attempted. */
   async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
     await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
-    for (const record of records.filter(isEnded)) {
-      await this.refuse(tx, record, record.error);
-      this.tell(record, record.error);
-    }
+    for (const record of records.filter(isEnded)) await this.tellSender(tx, record, record.error);
+    const told = records.filter(({ state }) => state !== 'waiting');
+    if (told.length > 0)
+      this.context.afterCommit(() => {
+        for (const record of told) this.tell(record, record.error);
+      });
   }
 
-  /** What nobody could read, with its body and the reason. */
-  invalid(message: OpenedMessage): Unattempted {
-    const error = 'error' in message ? message.error : undefined;
-    return {
-      ...this.base(message),
-      state: 'invalid',
-      attempts: message.incoming.attempts,
-      delayMs: 0,
-      failure: describeFailure(error),
-      isSuspect: false,
-      error,
-    };
+  /** What nobody could read, with its body and the reason; what only another version can read is kept for it, as suspect as it was. */
+  unread(message: UnreadableMessage): Unattempted {
+    const { incoming, error } = message;
+    const end = isForOthers(message)
+      ? { state: 'retry' as const, delayMs: waitForOthersMs(ageMsOf(message, this.context.clock)), isSuspect: incoming.isCounted ?? false }
+      : { state: 'invalid' as const, delayMs: 0, isSuspect: false };
+    return { ...this.base(message), ...end, attempts: incoming.attempts, failure: describeFailure(error), error };
   }
 
   /** Not handled and not going to be, for a reason of ours. */
@@ -112,38 +140,59 @@ export class FailureRecorder {
     return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
   }
 
-  /** A request that was undone meanwhile: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */
+  /** The handler has refused it, and whoever asked is told: that is its end, so nothing is stored, no key waits for it, and it speaks against nobody. */
+  private async refused(tx: Transaction, message: ReadableMessage, error: unknown): Promise<void> {
+    failpoint('failure:before-record');
+    // The locks of keys come before those of the inbox.
+    if (message.incoming.deliveryId !== undefined) await this.drop(tx, message);
+    await this.answering.refuse(tx, message, error);
+    failpoint('failure:after-record');
+    const { logger, failures, afterCommit } = this.context;
+    afterCommit(() => {
+      tellRefused(logger, message, { subscription: this.subscription.spec.name, attempts: message.incoming.attempts + 1, error });
+      failures.succeeded(nameOf(message));
+    });
+  }
+
+  /** A request that was undone meanwhile, or refused: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */
   private async isDropped(tx: Transaction, message: OpenedMessage): Promise<boolean> {
     const { subscription, context } = this;
     if (!subscription.isUndoable || !isReadable(message) || !isStepRequest(message.envelope)) return false;
     const { source, id } = message.envelope;
-    const { isUndone } = await context.store.inbox.recall(tx, { subscriptionId: subscription.spec.id as number, key: { source, id } });
+    const key = { subscriptionId: subscription.spec.id as number, key: { source, id } };
+    const { isUndone, result } = await context.store.inbox.recall(tx, key);
     if (!isUndone) return false;
     const call = new HandlerCall(context, subscription, message);
-    await context.replies.give(message.envelope, new Answering(context, subscription).undone({ message, call }), subscription.transport);
-    await context.store.deliveries.close(tx, keyRuleOf(subscription), [{ ...succeeded(message), isDropped: true }]);
+    await context.replies.give(message.envelope, this.answering.dropped(message, result), subscription.transport);
+    await this.drop(tx, message);
+    context.afterCommit(() => this.answering.tellDropped({ message, call }, result));
     return true;
   }
 
-  private failed(message: OpenedMessage, error: unknown): Unattempted {
+  private drop(tx: Transaction, message: ReadableMessage): Promise<void> {
+    const { context, subscription } = this;
+    return context.store.deliveries.close(tx, keyRuleOf(subscription), [{ ...succeeded(message), isDropped: true }]);
+  }
+
+  private failed(message: ReadableMessage, error: unknown): Unattempted | 'refused' {
     const { attempts, isCounted = false } = message.incoming;
     const failure = describeFailure(error);
     // Not an end of it: it is as suspect as it was.
     if (classify(error).category === 'conflict') {
       return { ...this.base(message), state: 'retry', attempts, delayMs: CONFLICT_DELAY_MS, failure, isSuspect: isCounted };
     }
-    const decision = decideRetry(this.subscription.retry, { error, attempt: attempts + 1 }, this.context.random);
+    const { subscription } = this;
+    const decision = decideFailure({ subscription, message }, { error, attempt: attempts + 1 }, this.context.random);
+    if (decision.kind === 'refused') return 'refused';
     const delayMs = decision.kind === 'retry' ? decision.delayMs : 0;
     return { ...this.base(message), state: decision.kind, attempts: attempts + 1, delayMs, failure, isSuspect: false };
   }
 
   /** Tells whoever waits for an answer, or asked for a receipt, what a message has come to in the end, with the same commit. */
-  private async refuse(tx: Transaction, record: Unattempted, error: unknown): Promise<void> {
+  private async tellSender(tx: Transaction, record: Unattempted, error: unknown): Promise<void> {
     if (!isEnded(record)) return;
     const { envelope } = record;
-    const isDefinite = await isRefusedForGood(this.context.store.inbox, tx, { subscription: this.subscription, envelope, error });
-    const { transport } = this.subscription;
-    await this.context.replies.refuse({ incoming: record.message, envelope }, error, { transport, isDefinite });
+    await this.context.replies.refuse({ incoming: record.message, envelope }, error, this.subscription);
     await this.context.receipts.give(tx, [record.envelope], {
       subscription: this.subscription.spec.name,
       transport: this.subscription.transport,

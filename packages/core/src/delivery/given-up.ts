@@ -2,14 +2,18 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { failureFacts } from './handler-call.js';
-import { identityOf, isReadable, type OpenedMessage } from './opened-message.js';
+import { identityOf, isReadable, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 
-/** How a message was given up that no store keeps. */
-export interface GivenUp {
+/** An end of a message that is no success. */
+export interface Ended {
   readonly subscription: string;
   /** Attempts that were made; 0 for what nobody could read. */
   readonly attempts: number;
   readonly error: unknown;
+}
+
+/** How a message was given up that no store keeps. */
+export interface GivenUp extends Ended {
   /** What has become of it, as the end of a sentence. */
   readonly keeper: string;
 }
@@ -31,4 +35,12 @@ export function tellGivenUp(logger: Logger, message: OpenedMessage, { subscripti
       attempt: attempts,
     }));
   else emit('message:invalid', () => ({ ...about, id, key: message.envelope?.key, attempt: attempts, bytes: incoming.body.byteLength }));
+}
+
+/** Tells people and events of a message that its handler refused, and whose sender has that as the answer. */
+export function tellRefused(logger: Logger, { envelope }: ReadableMessage, { subscription, attempts, error }: Ended): void {
+  const { id, source, type, key } = envelope;
+  const { code, message: reason } = describeFailure(error);
+  logger.info('a request was refused', { subscription, type, id, attempts, code, reason });
+  emit('delivery:refused', () => ({ id, source, type, key, subscription, attempt: attempts, ...failureFacts(error) }));
 }

@@ -1,13 +1,13 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import type { ClaimTerm } from '../inbox/inbox.store.port.js';
+import type { ClaimTerm, InboxStore, Recalled } from '../inbox/inbox.store.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
+import type { UnitInScope } from '../unit-of-work/unit-engine.js';
+import type { Propagation, UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { businessKey } from './idempotency-key.js';
 import { Renewal } from './kept-lease.js';
 import type { AsyncMethod, IdempotentOptions, RetryOptions } from './policies.js';
@@ -27,8 +27,8 @@ export interface GuardContext {
   readonly unitOfWork: UnitOfWork;
   /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
   readonly assertDatabase: (call: string) => void;
-  /** The transaction in scope, for the end of a claim. */
-  readonly currentTransaction: () => Transaction | undefined;
+  /** The unit of work in scope of a data source, for the end of a claim. */
+  readonly currentUnit: (dataSource: string) => Pick<UnitInScope<unknown>, 'inTurn'> | undefined;
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly logger: Logger;
@@ -36,10 +36,16 @@ export interface GuardContext {
 
 /** How often a second caller looks whether the first has ended. */
 const WAIT_MS = 50;
+/** With these a call ends in no unit of its caller. */
+const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
 
 /**
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
+ *
+ * The end of a claim commits with the unit it is in. A unit that rolls back gives the claim back when it has ended, so that the next call, also that of the
+ * engine's own re-run, does the work anew. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
+ * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
 export class GuardedMethod {
   /** Number of its scope in the inbox, known once started. */
@@ -47,6 +53,7 @@ export class GuardedMethod {
   private readonly retry: RetryPolicy | undefined;
   private readonly idempotency: IdempotencyPolicy | undefined;
   private readonly unit: UnitOptions | undefined;
+  private readonly endsApart: boolean;
 
   constructor(
     private readonly context: GuardContext,
@@ -64,6 +71,7 @@ export class GuardedMethod {
     this.retry = retry;
     this.idempotency = idempotency;
     this.unit = unit;
+    this.endsApart = unit !== undefined && unit.protocol !== 'kafka' && APART.includes(unit.propagation);
   }
 
   get isIdempotent(): boolean {
@@ -106,9 +114,11 @@ export class GuardedMethod {
     const subscriptionId = this.scopeId;
     if (inbox === undefined || subscriptionId === undefined || key === undefined) throw hfError('HF_NOT_STARTED', { call: this.name });
     const business = businessKey((key as (...values: readonly unknown[]) => unknown)(...args), this.name);
+    const known = await this.recalled(inbox, { subscriptionId, key: business });
+    if (known?.isDone) return storedValue(known.result);
     for (;;) {
       const claim = await inbox.claim({ subscriptionId, key: business, leaseMs: lockTtlMs, ttlMs });
-      if (claim.state === 'done') return claim.result === undefined ? undefined : JSON.parse(claim.result);
+      if (claim.state === 'done') return storedValue(claim.result);
       if (claim.state === 'claimed') return this.owned({ subscriptionId, key: business, token: claim.token, leaseMs: lockTtlMs }, method);
       if (claim.state === 'undone')
         throw hfError('HF_INVARIANT', { fact: `a call of ${this.name} was undone, and calls are not requests` });
@@ -116,6 +126,13 @@ export class GuardedMethod {
       if (this.context.unitOfWork.isActive) throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: business.id });
       await this.context.scheduler.sleep(Math.min(WAIT_MS, claim.forMs));
     }
+  }
+
+  /** What the unit in scope sees, its own calls included: a claim, which has another connection, would wait for the row of one, and the unit for the claim. */
+  private async recalled(inbox: InboxStore, where: Pick<ClaimTerm, 'subscriptionId' | 'key'>): Promise<Recalled | undefined> {
+    // Its calls end elsewhere, and the unit in scope may be one that can read nothing any more.
+    if (this.endsApart) return undefined;
+    return this.unitOfClaims()?.inTurn((tx) => inbox.recall(tx, where));
   }
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
@@ -126,21 +143,44 @@ export class GuardedMethod {
       return await this.inUnit(async () => {
         const value = await method();
         failpoint('method:after-call');
-        await inbox.finish(
-          { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } },
-          this.context.currentTransaction(),
-        );
+        const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
+        const unit = this.unitOfClaims();
+        if (unit === undefined) await inbox.finish(end);
+        else {
+          this.afterRollback(() => this.giveBack(claim));
+          await unit.inTurn((tx) => inbox.finish(end, tx));
+        }
         failpoint('method:after-done');
         return value;
       });
     } catch (error) {
       // An unknown commit may have finished the claim; whoever asks next reads what became of it.
-      if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) await inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
+      if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) await this.giveBack(claim);
       throw error;
     } finally {
       // Not waited for: in a unit that goes on after this call it waits for the end of that.
       void renewal.stop();
     }
+  }
+
+  /** That of the database which has the claims: the innermost one may be another's. */
+  private unitOfClaims(): Pick<UnitInScope<unknown>, 'inTurn'> | undefined {
+    const [dataSource] = (this.context.store as Store).transactions.dataSources;
+    return this.context.currentUnit(dataSource);
+  }
+
+  private afterRollback(hook: () => Promise<void>): void {
+    try {
+      this.context.unitOfWork.afterRollback(hook);
+    } catch (error) {
+      // Its caller ends the transaction, and nobody tells us how.
+      if (!isHoldfastError(error, 'HF_UOW_NOT_OWNED')) throw error;
+    }
+  }
+
+  /** As far as it is still ours: what cannot be given back ends with its lease. */
+  private giveBack(claim: ClaimTerm): Promise<void> {
+    return (this.context.store as Store).inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
   }
 
   private renewalOf(claim: ClaimTerm): Renewal {
@@ -151,4 +191,9 @@ export class GuardedMethod {
     const lost = () => undefined;
     return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => (store as Store).inbox.renew(claim), lost, failed });
   }
+}
+
+/** A result as it was stored. */
+function storedValue(result: string | undefined): unknown {
+  return result === undefined ? undefined : JSON.parse(result);
 }

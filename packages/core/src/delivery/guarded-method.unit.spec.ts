@@ -1,9 +1,12 @@
 import { hfError } from '../errors/catalogue.js';
-import type { ClaimTerm } from '../inbox/inbox.store.port.js';
+import type { ClaimEnd, ClaimTerm, InboxClaim } from '../inbox/inbox.store.port.js';
+import { silentLogger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { seededRandom } from '../time/random.js';
-import type { UnitOfWork } from '../unit-of-work/unit-of-work.js';
+import { recordingEngine } from '../unit-of-work/recording-transactions.spec.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
+import type { UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { GuardedMethod } from './guarded-method.js';
 
 const LEASE_MS = 3000;
@@ -24,10 +27,10 @@ function scene(answers: readonly Error[]) {
   };
   const method = new GuardedMethod(
     {
-      store: { inbox } as unknown as Store,
+      store: { inbox, transactions: { dataSources: ['default'] } } as unknown as Store,
       unitOfWork: { isActive: false } as UnitOfWork,
       assertDatabase: () => undefined,
-      currentTransaction: () => undefined,
+      currentUnit: () => undefined,
       scheduler: time,
       random: seededRandom(1),
       logger: { info: () => undefined, warn: (text) => void transcript.push(text), error: () => undefined },
@@ -69,5 +72,135 @@ describe('an idempotent method that takes longer than its lease', () => {
     await time.advance(LEASE_MS * 2);
     await finish();
     expect(transcript).toEqual(['not renewed', 'finished']);
+  });
+});
+
+/** An idempotent method in units of work, over an inbox with one key: what a unit finished is seen by itself at once, and by others when it has committed. */
+function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async () => ({ paid: true })) {
+  const { engine, transactions, time } = recordingEngine();
+  const transcript: string[] = [];
+  const finished = new Map<Transaction, string | undefined>();
+  let isHeld = false;
+  const inbox = {
+    claim: async (): Promise<InboxClaim> => {
+      transcript.push(isHeld ? 'held' : 'claimed');
+      if (isHeld) return { state: 'held', forMs: LEASE_MS };
+      isHeld = true;
+      return { state: 'claimed', token: 'mine' };
+    },
+    renew: async () => undefined,
+    recall: async (tx: Transaction) => ({ isDone: finished.has(tx), isUndone: false, result: finished.get(tx) }),
+    finish: async ({ done }: ClaimEnd, tx?: Transaction) => {
+      if (done !== undefined && tx !== undefined) finished.set(tx, done.result);
+      if (done === undefined) isHeld = false;
+      transcript.push(done === undefined ? 'given back' : 'finished');
+    },
+  };
+  const context = {
+    store: { inbox, transactions } as unknown as Store,
+    unitOfWork: engine,
+    assertDatabase: () => undefined,
+    currentUnit: (dataSource: string) => engine.current(dataSource),
+    scheduler: time,
+    random: seededRandom(1),
+    logger: silentLogger,
+  };
+  const idempotency = { key: () => 'k', ttlMs: LEASE_MS * 10, lockTtlMs: LEASE_MS, onExpired: 'park' } as const;
+  const guarded = new GuardedMethod(context, 'pay', { retry: undefined, idempotency, unit });
+  guarded.scopeId = 1;
+  return { engine, transactions, time, transcript, inbox, pay: () => guarded.call([], method) };
+}
+
+describe('an idempotent method in a unit of work', () => {
+  const paysAndFails = (pay: () => Promise<unknown>) => async () => {
+    await pay();
+    throw new Error('out of stock');
+  };
+
+  it.each([[undefined], [{}], [{ propagation: 'NESTED' }]] as const)(
+    'with the options %j gives its claim back when the unit rolls back',
+    async (options) => {
+      const { engine, transcript, pay } = unitScene(options);
+      await expect(engine.run(paysAndFails(pay))).rejects.toThrow('out of stock');
+      expect(await engine.run(pay)).toEqual({ paid: true });
+      expect(transcript).toEqual(['claimed', 'finished', 'given back', 'claimed', 'finished']);
+    },
+  );
+
+  it('is called again when the unit runs again after a serialization failure', async () => {
+    const { engine, transactions, time, transcript, pay } = unitScene();
+    transactions.commitFailsWith.push(new Error('deadlock'));
+    const paid = engine.run({ retries: 1 }, pay);
+    await time.advance(10_000);
+    expect(await paid).toEqual({ paid: true });
+    expect(transcript).toEqual(['claimed', 'finished', 'given back', 'claimed', 'finished']);
+  });
+
+  it('keeps its claim while nobody knows whether the unit has committed', async () => {
+    const { engine, transactions, transcript, pay } = unitScene();
+    transactions.commitFailsWith.push(hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }));
+    await expect(engine.run(pay)).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
+    expect(transcript).toEqual(['claimed', 'finished']);
+  });
+
+  it('keeps its claim over the end of the unit while it is still in work', async () => {
+    let end = (): void => undefined;
+    const { engine, time, transcript, pay } = unitScene(undefined, () => new Promise<void>((resolve) => (end = resolve)));
+    let call: Promise<unknown> = Promise.resolve();
+    const ended = engine.run({ timeout: 100 }, async () => {
+      call = pay();
+      await call;
+    });
+    ended.catch(() => undefined);
+    await time.advance(200);
+    await expect(ended).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+    expect(transcript).toEqual(['claimed']);
+    end();
+    await expect(call).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+    expect(transcript).toEqual(['claimed', 'given back']);
+  });
+
+  it('runs in a transaction of its caller, of whose rollback nobody is told', async () => {
+    const { engine, transcript, pay } = unitScene();
+    await expect(engine.join({ isOpen: true } as never, paysAndFails(pay))).rejects.toThrow('out of stock');
+    expect(transcript).toEqual(['claimed', 'finished']);
+  });
+
+  it('gives what it gave before in the same unit, without another claim', async () => {
+    const { engine, transcript, pay } = unitScene();
+    expect(await engine.run(async () => [await pay(), await pay()])).toEqual([{ paid: true }, { paid: true }]);
+    expect(transcript).toEqual(['claimed', 'finished']);
+  });
+
+  it('asks nothing of a unit around its own, in which nothing can be read any more', async () => {
+    const { engine, inbox, transcript, pay } = unitScene({ propagation: 'REQUIRES_NEW' });
+    inbox.recall = () => Promise.reject(new Error('the transaction is aborted'));
+    expect(await engine.run(pay)).toEqual({ paid: true });
+    expect(transcript).toEqual(['claimed', 'finished']);
+  });
+
+  it.each([[undefined], [{}]] as const)(
+    'with the options %j asks and tells nothing of a unit of another database around it',
+    async (options) => {
+      const { engine, inbox, transcript, pay } = unitScene(options);
+      const { recall, finish } = inbox;
+      const assertOurs = (tx?: Transaction) => expect(tx?.dataSource).not.toBe('other');
+      inbox.recall = async (tx) => {
+        assertOurs(tx);
+        return recall(tx);
+      };
+      inbox.finish = async (end, tx) => {
+        assertOurs(tx);
+        return finish(end, tx);
+      };
+      expect(await engine.run({ dataSource: 'other' }, pay)).toEqual({ paid: true });
+      expect(transcript).toEqual(['claimed', 'finished']);
+    },
+  );
+
+  it('gives nothing again where it gave nothing before', async () => {
+    const { engine, transcript, pay } = unitScene(undefined, async () => undefined);
+    expect(await engine.run(async () => [await pay(), await pay()])).toEqual([undefined, undefined]);
+    expect(transcript).toEqual(['claimed', 'finished']);
   });
 });

@@ -92,16 +92,23 @@ export class HandlerCall {
       stopping();
       return;
     }
-    this.call().then(
-      (value) => {
+    const failed = (error: unknown) => {
+      done();
+      reject(error);
+    };
+    if (this.message.late !== undefined) {
+      failed(this.message.late);
+      return;
+    }
+    try {
+      const called = withDelivery(this.delivery, () => this.subscription.handler(this.message.data as never, this.delivery));
+      Promise.resolve(called).then((value) => {
         done();
         resolve(value);
-      },
-      (error: unknown) => {
-        done();
-        reject(error);
-      },
-    );
+      }, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** What it did is committed. */
@@ -117,9 +124,5 @@ export class HandlerCall {
   facts(): DeliveryFacts {
     const { id, source, type, key, subscription, attempt } = this.delivery;
     return { id, source, type, key, subscription, attempt };
-  }
-
-  private async call(): Promise<unknown> {
-    return withDelivery(this.delivery, () => this.subscription.handler(this.message.data as never, this.delivery));
   }
 }

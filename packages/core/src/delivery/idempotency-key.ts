@@ -11,8 +11,9 @@ import type { IdempotencyPolicy } from './idempotency-policy.js';
 export const KEY_LENGTH = 255;
 
 /** What makes two deliveries the same: the business key, else source and message id. @throws HF_IDEMPOTENT_KEY_INVALID */
-export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data }: ReadableMessage, delivery: Delivery): InboxKey {
+export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data, late }: ReadableMessage, delivery: Delivery): InboxKey {
   if (key === undefined) return { source: envelope.source, id: envelope.id };
+  if (late !== undefined) throw late;
   return businessKey(key(data, delivery), delivery.subscription);
 }
 

@@ -5,14 +5,14 @@ import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
-import { tellGivenUp } from './given-up.js';
+import { tellGivenUp, tellRefused } from './given-up.js';
 import { failureFacts, HandlerCall } from './handler-call.js';
 import type { DeadLetterReason, Incoming, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessage } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
-import { decideRetry } from './retry-policy.js';
+import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
 /** A message that came back so often is what ends its processes, or may be: as many times as RabbitMQ 4 delivers one, unless told otherwise. */
@@ -27,8 +27,14 @@ export interface InProcessContext extends HandlerCallContext {
   readonly keepsDeadLetters: boolean;
 }
 
-/** What a message came to: a call that ended well, or the reason to give it up. */
-type End = { readonly done: HandlerCall } | { readonly attempts: number; readonly error: unknown };
+/** What a message came to: a call that ended well, or the reason to give it up; `refused`: its handler has said no, and whoever asked is to know. */
+type End = { readonly done: HandlerCall } | Failed;
+
+interface Failed {
+  readonly attempts: number;
+  readonly error: unknown;
+  readonly refused?: ReadableMessage;
+}
 
 /**
  * Handles messages without a store. One is in hand until it ends: its retries are in this process, and what cannot be handled goes to where the
@@ -46,13 +52,16 @@ export class InProcessPipeline {
     if (lease === undefined || incoming === undefined) return 'idle';
     failpoint('lease:after-take');
     try {
-      const message = await openMessage(this.subscription, incoming);
-      const end = isReadable(message) ? await this.deal(lease, message) : { attempts: 0, error: message.error };
+      const message = await openMessage(this.context, this.subscription, incoming);
+      const end: End = isReadable(message) ? await this.deal(lease, message) : { attempts: 0, error: message.error };
       failpoint('lease:after-handler');
       await lease.finish(undefined);
       if ('done' in end) {
         await intake.settle(lease.messages, 'ack');
         end.done.succeeded();
+      } else if (end.refused !== undefined && (await this.isAnswered(end.refused, end.error))) {
+        await intake.settle(lease.messages, 'ack');
+        this.refused(end.refused, end);
       } else await this.giveUp(intake, { lease, message, ...end });
       failpoint('lease:after-done');
       return 'worked';
@@ -69,9 +78,10 @@ export class InProcessPipeline {
     }
   }
 
-  private async deal(lease: Lease, message: ReadableMessage): Promise<End> {
-    const { retry, spec, longestWaitMs } = this.subscription;
-    const { random, scheduler, inHand } = this.context;
+  private async deal(lease: Lease, first: ReadableMessage): Promise<End> {
+    let message = first;
+    const { spec, longestWaitMs } = this.subscription;
+    const { random, scheduler, inHand, failures } = this.context;
     const { timesReturned = 0, isRedelivery } = message.incoming;
     if (timesReturned > MOST_RETURNS)
       return { attempts: 0, error: hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: spec.name, times: timesReturned }) };
@@ -80,13 +90,20 @@ export class InProcessPipeline {
       const call = new HandlerCall(this.context, this.subscription, { ...message, incoming });
       const failed = await this.attempt(call, message);
       if (failed === undefined) return { done: call };
-      const decision = decideRetry(retry, { error: failed.error, attempt: attempts + 1 }, random);
-      if (decision.kind === 'dead') return { attempts: attempts + 1, error: failed.error };
+      const { error } = failed;
+      const decision = decideFailure({ subscription: this.subscription, message }, { error, attempt: attempts + 1 }, random);
+      if (decision.kind === 'refused') return { attempts: attempts + 1, error, refused: decision.request };
+      failures.failed(nameOf(message), error);
+      if (decision.kind === 'dead') return { attempts: attempts + 1, error };
       const delayMs = Math.min(decision.delayMs, longestWaitMs);
-      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(failed.error), delayMs }));
+      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(error), delayMs }));
       await scheduler.sleep(delayMs, inHand.signal);
       // One that is somebody else's by now is handled there.
       await lease.renew();
+      if (message.late === undefined) continue;
+      const opened = await openMessage(this.context, this.subscription, message.incoming);
+      if (!isReadable(opened)) return { attempts: attempts + 1, error: opened.error };
+      message = opened;
     }
   }
 
@@ -102,9 +119,29 @@ export class InProcessPipeline {
       return undefined;
     } catch (error) {
       if (classify(error).category === 'cancelled') throw error;
-      failures.failed(nameOf(message), error);
       return { error };
     }
+  }
+
+  /** Whether the broker has the no of a handler. Answered before the message is acknowledged: a crash in between repeats both, and loses neither. */
+  private async isAnswered(message: ReadableMessage, error: unknown): Promise<boolean> {
+    const { replies, logger, failures } = this.context;
+    const { spec, transport } = this.subscription;
+    try {
+      await replies.give(message.envelope, replies.refusalFor(error), transport);
+      return true;
+    } catch (failure) {
+      if (classify(failure).category === 'cancelled') throw failure;
+      logger.warn('a refusal could not be answered, so the message is given up', { subscription: spec.name, error: failure });
+      failures.failed(nameOf(message), failure);
+      return false;
+    }
+  }
+
+  private refused(message: ReadableMessage, { attempts, error }: Failed): void {
+    const { logger, failures } = this.context;
+    failures.succeeded(nameOf(message));
+    tellRefused(logger, message, { subscription: this.subscription.spec.name, attempts, error });
   }
 
   /** Stays with it until it is put away, is not ours any more, or stopping cannot wait: its handler must not run again meanwhile. */

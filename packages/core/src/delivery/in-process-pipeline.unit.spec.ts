@@ -5,6 +5,7 @@ import { VirtualTime } from '../testing/virtual-time.js';
 import type { Replies } from '../reply/replies.js';
 import { seededRandom } from '../time/random.js';
 import { FailurePause } from './failure-pause.js';
+import type { FailurePausePolicy } from './failure-pause-options.js';
 import { InProcessPipeline } from './in-process-pipeline.js';
 import type { Incoming, Intake, Lease, Settlement } from './intake.port.js';
 import { messageOf, subscriptionOf } from './pipeline-scene.spec.js';
@@ -21,12 +22,15 @@ interface Given {
   readonly settling?: (outcome: Settlement, nth: number) => void;
   readonly isLost?: () => boolean;
   readonly canRefuse?: boolean;
+  /** What the broker says of a reply. */
+  readonly answering?: () => void;
+  readonly failurePause?: FailurePausePolicy;
 }
 
 /** One message of a broker, and a bus without a store. */
 function scene(
   work: (attempt: number) => unknown,
-  { message = messageOf('1', 'k'), policies, holdLimitMs, settling, isLost, canRefuse }: Given = {},
+  { message = messageOf('1', 'k'), policies, holdLimitMs, settling, isLost, canRefuse, answering, failurePause }: Given = {},
 ) {
   const transcript: string[] = [];
   const logged: [string, Record<string, unknown>][] = [];
@@ -35,6 +39,11 @@ function scene(
   const replies = {
     refuse: async () => {
       if (canRefuse === false) throw new Error('nobody can be told');
+    },
+    refusalFor: () => undefined,
+    give: async () => {
+      answering?.();
+      transcript.push('answered');
     },
   } as unknown as Replies;
   const log = (text: string, fields: Record<string, unknown>) => void logged.push([text, fields]);
@@ -62,10 +71,10 @@ function scene(
     transcript.push(`attempt ${attempt} at ${time.monotonicMs()}`);
     await work(attempt);
   };
-  const failures = new FailurePause('orders.book', undefined, context);
+  const failures = new FailurePause('orders.book', failurePause, context);
   const subscription = subscriptionOf(handler, { retry: RETRY, ...policies }, { hasStore: false, holdLimitMs });
   const pipeline = new InProcessPipeline({ ...context, failures, keepsDeadLetters: true }, subscription);
-  return { transcript, logged, time, inHand, handled: pipeline.handle(intake) };
+  return { transcript, logged, time, inHand, failures, handled: pipeline.handle(intake) };
 }
 
 const always = () => {
@@ -73,7 +82,9 @@ const always = () => {
 };
 
 /** What is told under these names while the tests run. */
-function hear(...names: ('delivery:succeeded' | 'delivery:retry-scheduled' | 'delivery:dead-lettered' | 'message:invalid')[]) {
+function hear(
+  ...names: ('delivery:refused' | 'delivery:succeeded' | 'delivery:retry-scheduled' | 'delivery:dead-lettered' | 'message:invalid')[]
+) {
   const heard: string[] = [];
   const stops = names.map((name) => subscribe(name, (facts) => heard.push(`${name} ${facts.id} ${facts.attempt}`)));
   afterEach(() => {
@@ -119,6 +130,16 @@ describe('a message without a store', () => {
     });
     await handled;
     expect(transcript).toEqual(['attempt 1 at 0', 'dead after 1: never']);
+  });
+
+  it('is tried again, and is a dead letter in the end, when its schema does not answer within the time of its handler', async () => {
+    const { transcript, time, handled } = scene(always, { message: messageOf('1', 'k', 'hanging') });
+    await time.advance(91_999);
+    expect(transcript).toEqual([]);
+    await time.advance(1);
+    expect(transcript).toEqual([expect.stringMatching(/^dead after 3: .*took longer than 30000 ms/)]);
+    expect(await handled).toBe('worked');
+    expect(heard).toEqual(['delivery:retry-scheduled 1 1', 'delivery:retry-scheduled 1 2', 'delivery:dead-lettered 1 3']);
   });
 
   it('is a dead letter without an attempt when nobody can read it', async () => {
@@ -182,6 +203,54 @@ describe('a message without a store', () => {
       expect(transcript).toEqual(['attempt 1 at 0', 'released', 'requeue']);
       expect(logged).toEqual([]);
     }
+  });
+
+  describe('that its handler refuses', () => {
+    const message = messageOf('1', 'k');
+    const asked = { ...message, attributes: JSON.stringify({ ...JSON.parse(message.attributes), replyto: 'there' }) };
+    const failurePause = { messages: 1, share: 0, delayMs: 1000, maxDelayMs: 1000 };
+    const refuse = () => {
+      throw new NonRetryableError('no');
+    };
+    const told = hear('delivery:refused');
+
+    it('is answered, acknowledged, and told then; that speaks for the handler', async () => {
+      const { transcript, logged, failures, handled } = scene(refuse, { message: asked, failurePause });
+      expect(await handled).toBe('worked');
+      expect(transcript).toEqual(['attempt 1 at 0', 'answered', 'ack']);
+      expect([told, logged.map(([text]) => text)]).toEqual([['delivery:refused 1 1'], ['a request was refused']]);
+      expect(failures.isDelivering).toBe(true);
+    });
+
+    it('is not told while it cannot be acknowledged', async () => {
+      const settling = (outcome: Settlement) => {
+        if (outcome === 'ack') throw new Error('the broker is away');
+      };
+      const { transcript, logged, handled } = scene(refuse, { message: asked, settling });
+      expect(await handled).toBe('blocked');
+      expect(transcript).toEqual(['attempt 1 at 0', 'answered', 'released', 'requeue']);
+      expect([told, logged.map(([text]) => text)]).toEqual([[], ['a message could not be dealt with; it is tried again']]);
+    });
+
+    it('and whose answer the broker does not take is a dead letter, and one more that failed', async () => {
+      const answering = () => {
+        throw hfError('HF_PUBLISH_FAILED', { type: 'a reply', id: '1', outcome: 'rejected' });
+      };
+      const { transcript, logged, failures, handled } = scene(refuse, { message: asked, answering, failurePause });
+      expect(await handled).toBe('worked');
+      expect(transcript).toEqual(['attempt 1 at 0', 'dead after 1: no']);
+      expect(logged[0]?.[0]).toBe('a refusal could not be answered, so the message is given up');
+      expect([told, failures.isDelivering]).toEqual([[], false]);
+    });
+
+    it('is given back when stopping keeps it from being answered', async () => {
+      const answering = () => {
+        throw hfError('HF_STOPPING', { activity: 'a publish' });
+      };
+      const { transcript, handled } = scene(refuse, { message: asked, answering });
+      expect(await handled).toBe('blocked');
+      expect(transcript).toEqual(['attempt 1 at 0', 'released', 'requeue']);
+    });
   });
 
   it('says when it may have been handled before', async () => {

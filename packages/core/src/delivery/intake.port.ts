@@ -89,6 +89,15 @@ export interface BrokerTransaction {
  */
 export type Settlement = 'ack' | 'requeue' | { readonly deadLetter: DeadLetterReason };
 
+/** How a message is taken again. */
+export interface RetakeTerms {
+  /**
+   * Waits for the end of whoever has the place, instead of leaving it to him: a session of ours that was cut off in its COMMIT may have it for a moment.
+   * Afterwards it is certain whether that was committed, where a store keeps the place.
+   */
+  readonly waits?: boolean;
+}
+
 /**
  * Where the pipeline takes the messages of one subscription from: a place in the log, what a broker handed over, or the stored deliveries
  * that are due. The same pipeline serves all of them, because it may take the same messages several times until one transaction commits.
@@ -97,7 +106,7 @@ export interface Intake {
   /** Takes up to `limit` messages inside `tx`: consumed when it commits, back when it does not. Nothing to take gives no messages. */
   take(tx: Transaction, limit: number): Promise<Taken>;
   /** Takes this very message again inside `tx`, to store what became of it; false when somebody else has dealt with it meanwhile. */
-  retake(tx: Transaction, message: Incoming): Promise<boolean>;
+  retake(tx: Transaction, message: Incoming, terms?: RetakeTerms): Promise<boolean>;
   /** Takes up to `limit` messages without a transaction of the caller's; undefined when there are none. */
   lease(limit: number, ttlMs: number): Promise<Lease | undefined>;
   /**

@@ -7,15 +7,15 @@ import { emit } from '../monitoring/events.js';
 import type { HandOver } from '../transport/transport.port.js';
 import { KAFKA_UNIT, KafkaUnit, type KafkaUnits } from '../unit-of-work/kafka-unit.js';
 import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
-import { tellGivenUp } from './given-up.js';
+import { tellGivenUp, tellRefused } from './given-up.js';
 import { failureFacts, HandlerCall } from './handler-call.js';
 import { MOST_RETURNS } from './in-process-pipeline.js';
 import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
-import { openMessages } from './open-message.js';
+import { openMessage, openMessages } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
-import { decideRetry } from './retry-policy.js';
+import { decideFailure } from './refusal-rule.js';
 import { type CallOf, runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
@@ -34,6 +34,13 @@ export interface KafkaPipelineContext extends HandlerCallContext {
 interface Hand {
   readonly intake: Intake;
   readonly lease: Lease;
+}
+
+/** How a message is given up; `refused`: its handler has said no, and whoever asked is to know. */
+interface Failure {
+  readonly attempts: number;
+  readonly error: unknown;
+  readonly refused?: ReadableMessage;
 }
 
 /** An attempt that failed by itself; that of the broker is thrown, and is no attempt. */
@@ -70,7 +77,7 @@ export class KafkaPipeline {
   private async next(intake: Intake, limit: number): Promise<number | 'none'> {
     const lease = await intake.lease(limit, LEASE_MS);
     if (lease === undefined) return 'none';
-    const opened = await openMessages(this.subscription, lease.messages);
+    const opened = await openMessages(this.context, this.subscription, lease.messages);
     const [first] = opened;
     if (opened.length > 1) return (await this.together({ intake, lease }, opened)) ? 0 : opened.length;
     if (first !== undefined) await this.alone({ intake, lease }, first);
@@ -88,8 +95,9 @@ export class KafkaPipeline {
   }
 
   /** Stays with one until it has ended. */
-  private async alone(hand: Hand, message: OpenedMessage): Promise<void> {
-    if (!isReadable(message)) return this.putAway(hand, message, { attempts: 0, error: message.error });
+  private async alone(hand: Hand, first: OpenedMessage): Promise<void> {
+    if (!isReadable(first)) return this.putAway(hand, first, { attempts: 0, error: first.error });
+    let message = first;
     const { timesReturned = 0 } = message.incoming;
     if (timesReturned > MOST_RETURNS) {
       const error = hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: this.subscription.spec.name, times: timesReturned });
@@ -101,14 +109,20 @@ export class KafkaPipeline {
       const call = this.callOf(message, attempt - 1);
       const failed = await this.attempt(hand.intake, [{ message, call }], consumed);
       if (failed === undefined) return;
-      failures.failed(nameOf(message), failed.error);
-      const decision = decideRetry(this.subscription.retry, { error: failed.error, attempt }, random);
-      if (decision.kind === 'dead') return this.putAway(hand, message, { attempts: attempt, error: failed.error });
+      const { error } = failed;
+      const decision = decideFailure({ subscription: this.subscription, message }, { error, attempt }, random);
+      if (decision.kind === 'refused') return this.putAway(hand, message, { attempts: attempt, error, refused: decision.request });
+      failures.failed(nameOf(message), error);
+      if (decision.kind === 'dead') return this.putAway(hand, message, { attempts: attempt, error });
       const delayMs = Math.min(decision.delayMs, this.subscription.longestWaitMs);
-      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(failed.error), delayMs }));
+      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(error), delayMs }));
       await scheduler.sleep(delayMs, inHand.signal);
       // One that is somebody else's by now is handled there.
       await hand.lease.renew();
+      if (message.late === undefined) continue;
+      const opened = await openMessage(this.context, this.subscription, message.incoming);
+      if (!isReadable(opened)) return this.putAway(hand, opened, { attempts: attempt, error: opened.error });
+      message = opened;
     }
   }
 
@@ -116,12 +130,15 @@ export class KafkaPipeline {
     const unit = new KafkaUnit<Outgoing>(this.subscription.transport);
     const startedMs = this.context.clock.monotonicMs();
     const facts = () => ({ dataSource: KAFKA_UNIT, durationMs: this.context.clock.monotonicMs() - startedMs });
+    let isCommitting = false;
     try {
       await this.inUnit(unit, calls);
+      isCommitting = true;
       await this.commit(intake, unit, ends);
     } catch (error) {
       unit.end();
-      if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) {
+      // That of another unit, which a handler let through, says nothing of this one.
+      if (isCommitting && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) {
         emit('unit:commit-unknown', () => ({ ...facts(), error }));
         throw error;
       }
@@ -170,38 +187,45 @@ export class KafkaPipeline {
     try {
       await intake.transact?.({ ...ends, published: messages.map(({ envelope }) => envelope) });
     } catch (error) {
-      const isTheirs = isHoldfastError(error, 'HF_PUBLISH_FAILED') || isHoldfastError(error, 'HF_COMMAND_UNROUTABLE');
-      throw isTheirs || isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? error : new OfTheBroker(error);
+      throw isTheirs(error) || isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? error : new OfTheBroker(error);
     }
   }
 
-  /** Stays with it until it is put away, is not ours any more, or stopping cannot wait: its handler must not run again meanwhile. */
-  private async putAway(
-    hand: Hand,
-    message: OpenedMessage,
-    { attempts, error }: { readonly attempts: number; readonly error: unknown },
-  ): Promise<void> {
-    const { scheduler, inHand, logger, replies, units } = this.context;
-    const dead = this.deadOf(message, attempts, error);
-    const unit = new KafkaUnit<Outgoing>(this.subscription.transport);
+  /**
+   * Puts a message away, or answers it where its handler has refused it. Stays with it until that is done, it is not ours any more, or stopping cannot wait: its
+   * handler must not run again meanwhile. An answer that the broker will not have is left out, and where a dead letter goes with it, which may be what is refused, each second
+   * time: whoever asked may run into its time-out, the message has its end.
+   */
+  private async putAway(hand: Hand, message: OpenedMessage, end: Failure): Promise<void> {
+    const { scheduler, inHand, logger, replies, units, failures } = this.context;
+    const subscription = this.subscription.spec.name;
+    const { attempts, error } = end;
+    let { refused } = end;
+    let unit = new KafkaUnit<Outgoing>(this.subscription.transport);
     await units.run(unit, () => replies.refuse(message, error, this.subscription));
+    let other = new KafkaUnit<Outgoing>(this.subscription.transport);
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
       try {
-        await this.commit(hand.intake, unit, { consumed: [message.incoming], dead: [dead] });
+        const dead = refused === undefined ? [this.deadOf(message, attempts, error)] : [];
+        await this.commit(hand.intake, unit, { consumed: [message.incoming], dead });
         break;
       } catch (thrown) {
         const failure = thrown instanceof OfTheBroker ? thrown.cause : thrown;
         if (classify(failure).category === 'cancelled' || isHoldfastError(failure, 'HF_LEASE_LOST')) throw failure;
-        logger.warn('a dead letter could not be put away; it is tried again', {
-          subscription: this.subscription.spec.name,
-          error: failure,
-        });
+        const what = refused === undefined ? 'a dead letter could not be put away' : 'a refusal could not be answered';
+        logger.warn(`${what}; it is tried again`, { subscription, error: failure });
+        if (isTheirs(failure) && refused !== undefined) {
+          failures.failed(nameOf(message), failure);
+          refused = undefined;
+          unit = other;
+        } else if (isTheirs(failure)) [unit, other] = [other, unit];
         await scheduler.sleep(waitMs, inHand.signal);
         await hand.lease.renew();
       }
     }
     this.context.committed(unit.messages);
-    this.tell(message, attempts, error);
+    if (refused === undefined) this.tell(message, attempts, error);
+    else this.tellRefused(refused, attempts, error);
   }
 
   private callOf(message: ReadableMessage, attempts: number): HandlerCall {
@@ -220,6 +244,11 @@ export class KafkaPipeline {
     return { message: incoming, reason };
   }
 
+  private tellRefused(message: ReadableMessage, attempts: number, error: unknown): void {
+    this.context.failures.succeeded(nameOf(message));
+    tellRefused(this.context.logger, message, { subscription: this.subscription.spec.name, attempts, error });
+  }
+
   private tell(message: OpenedMessage, attempts: number, error: unknown): void {
     tellGivenUp(this.context.logger, message, {
       subscription: this.subscription.spec.name,
@@ -232,6 +261,11 @@ export class KafkaPipeline {
   private runAfter(unit: KafkaUnit<Outgoing>, name: 'afterCommit' | 'afterRollback', error?: unknown): Promise<void> {
     return this.context.units.outside(() => runAfterHooks(unit.after(name, error), name, this.context.logger));
   }
+}
+
+/** The broker will not have what is published. */
+function isTheirs(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_PUBLISH_FAILED') || isHoldfastError(error, 'HF_COMMAND_UNROUTABLE');
 }
 
 /** It is no attempt of the message: it will be handled again. */

@@ -1,7 +1,8 @@
 import { Holdfast } from '../holdfast.js';
 import { hfError } from '../errors/catalogue.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
 import { attributesOf, type Envelope } from '../message/envelope.js';
-import { Command, Message } from '../message/message.js';
+import { Command, Message, type StandardSchema } from '../message/message.js';
 import { silentLogger } from '../monitoring/logger.js';
 import type { HandOver, PublishOutcome, Sink, Transport, TransportCapabilities, TransportFactory } from '../transport/transport.port.js';
 import type { Delivery } from './delivery.js';
@@ -9,7 +10,22 @@ import { HeldIntake } from './held-intake.js';
 import type { BrokerTransaction, Incoming } from './intake.port.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
-@Message('page.viewed')
+/** Numbers of views of which nobody says whether they are any, once for each time they are named. */
+const unanswered: number[] = [];
+const schema: StandardSchema<Viewed> = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) => {
+      const at = unanswered.indexOf((value as Viewed).n);
+      if (at === -1) return { value };
+      unanswered.splice(at, 1);
+      return new Promise(() => undefined);
+    },
+  },
+};
+
+@Message('page.viewed', { schema })
 class Viewed {
   constructor(readonly n: number) {}
 }
@@ -159,6 +175,17 @@ describe('handling in transactions of the broker', () => {
     ]);
   });
 
+  it.each([
+    [2, 'page.counted {"n":2}'],
+    [3, 'dead {"n":2} after 2: HF_HANDLER_TIMEOUT'],
+  ])('a message whose schema does not answer %d times, in its batch and then alone, comes to its end: %s', async (times, end) => {
+    unanswered.push(...Array(times).fill(2));
+    await scene.counting(({ n }) => scene.publish(n), { batchSize: 3, timeout: 50 });
+    await scene.views(1, 2, 3);
+    expect(unanswered).toEqual([]);
+    expect(scene.transcript).toEqual(['commit 1: page.counted {"n":1}', `commit 1: ${end}`, 'commit 1: page.counted {"n":3}']);
+  });
+
   it('a batch that fails is handled one by one, and what is given up is dead in the transaction that consumes it', async () => {
     const handle = async ({ n }: Viewed) => {
       await scene.publish(n);
@@ -218,11 +245,50 @@ describe('handling in transactions of the broker', () => {
     expect(heard).toEqual(['committed']);
   });
 
+  it('counts the attempt of a handler that lets through that the outcome of another unit is unknown', async () => {
+    const attempts: number[] = [];
+    await scene.counting((_, { attempt }) => {
+      attempts.push(attempt);
+      if (attempts.length === 1) throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' });
+    });
+    expect(await scene.views(1)).toEqual(['worked']);
+    expect(attempts).toEqual([1, 2]);
+  });
+
   it('answers a request in the same transaction', async () => {
     scene.app.on(Ask, ({ n }) => ({ answer: 2 * n }), { name: 'ask', transactional: KAFKA });
     await scene.app.start();
     await scene.handOver(incoming('page.ask', { n: 21 }, { replyTo: 'there' }));
     expect(scene.transcript).toEqual([expect.stringMatching(/^commit 1: .*\{"answer":42\}$/)]);
+  });
+
+  it.each([
+    [new NonRetryableError('no'), 1, 'NonRetryableError'],
+    [new Error('no'), 2, 'Error'],
+  ])('leaves out the answer to what was given up that the broker will not have: %s', async (error, attempts, code) => {
+    const fail = () => {
+      throw error;
+    };
+    scene.app.on(Ask, fail, { name: 'ask', transactional: KAFKA, retry: RETRY });
+    await scene.app.start();
+    scene.outcomes.push(hfError('HF_PUBLISH_FAILED', { type: 't', id: 'i', outcome: 'rejected' }));
+    expect(await scene.handOver(incoming('page.ask', { n: 21 }, { replyTo: 'there' }))).toEqual(['worked']);
+    expect(scene.transcript).toEqual([
+      expect.stringMatching(/^undo 1: .*"message":"no"/),
+      `commit 1: dead {"n":21} after ${attempts}: ${code}`,
+    ]);
+  });
+
+  it('keeps the answer where it was the dead letter that the broker would not have', async () => {
+    const fail = () => {
+      throw new Error('no');
+    };
+    scene.app.on(Ask, fail, { name: 'ask', transactional: KAFKA, retry: RETRY });
+    await scene.app.start();
+    const refusal = () => hfError('HF_PUBLISH_FAILED', { type: 't', id: 'i', outcome: 'rejected' });
+    scene.outcomes.push(refusal(), refusal());
+    expect(await scene.handOver(incoming('page.ask', { n: 21 }, { replyTo: 'there' }))).toEqual(['worked']);
+    expect(scene.transcript.at(-1)).toMatch(/^commit 1: .*"message":"no".*dead \{"n":21\} after 2: Error$/);
   });
 
   it('is undone at its time-out, and what its handler does later joins nothing', async () => {

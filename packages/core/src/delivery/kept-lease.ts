@@ -70,6 +70,11 @@ export class KeptLease {
     return this.lease.hasStored;
   }
 
+  /** Keeps it for another term, also after `finish` has failed. @throws HF_LEASE_LOST when somebody else has it */
+  renew(): Promise<void> {
+    return this.lease.renew();
+  }
+
   /** Consumes what is leased. @throws HF_LEASE_LOST when somebody else has it */
   async finish(tx: Transaction | undefined): Promise<void> {
     await this.renewal.stop();

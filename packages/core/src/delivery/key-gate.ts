@@ -1,6 +1,6 @@
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { KeyRule, KeyStore } from './delivery.store.port.js';
-import type { ReadableMessage } from './opened-message.js';
+import type { MessageInTurn } from './opened-message.js';
 import type { Subscription } from './subscription.js';
 
 /** What the deliveries of a key of this subscription wait for. */
@@ -23,11 +23,11 @@ export class KeyGate {
   }
 
   /** Locks the keys of these messages and lets through those whose turn it is; the others go to `hold`. A stored delivery that was taken is the first of its key. */
-  async admit(
+  async admit<Each extends MessageInTurn>(
     tx: Transaction,
-    messages: readonly ReadableMessage[],
-    hold: (message: ReadableMessage) => void,
-  ): Promise<readonly ReadableMessage[]> {
+    messages: readonly Each[],
+    hold: (message: Each) => void,
+  ): Promise<readonly Each[]> {
     if (!this.isOrdered || messages.length === 0) return messages;
     const blocked = await this.lock(
       tx,

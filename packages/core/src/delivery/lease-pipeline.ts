@@ -15,9 +15,14 @@ import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessage } from './open-message.js';
-import { isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
+import { isReadable, type OpenedMessage, type ReadableMessage, succeeded, type UnreadableMessage } from './opened-message.js';
+import { OtherVersions } from './other-versions.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
+
+/** Between two tries to store an end; doubles. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
@@ -27,6 +32,7 @@ export class LeasePipeline {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly claimed: ClaimedCall;
+  private readonly others: OtherVersions;
 
   constructor(
     private readonly context: PipelineContext,
@@ -35,6 +41,7 @@ export class LeasePipeline {
     this.recorder = new FailureRecorder(context, subscription);
     this.gate = new KeyGate(context.store.deliveries, subscription);
     this.claimed = new ClaimedCall(context, subscription, new Answering(context, subscription));
+    this.others = new OtherVersions(context.store.subscriptions, subscription);
   }
 
   async handle(intake: Intake): Promise<HandOver> {
@@ -48,19 +55,18 @@ export class LeasePipeline {
     failpoint('lease:after-take');
     const [incoming] = lease.messages;
     if (incoming === undefined) return 'idle';
-    const message = await openMessage(this.subscription, incoming);
     // One that is lost is found by `finish`; until then the handler is only told by its own time-out.
     const kept = new KeptLease(
       lease,
       this.renewal(LEASE_MS, () => lease.renew()),
     );
     try {
-      const outcome = await this.deal(kept, message);
+      const outcome = await this.deal(kept, await openMessage(this.context, this.subscription, incoming));
       await intake.settle(lease.messages, 'ack');
       return outcome;
     } catch (error) {
-      const isCancelled = classify(error).category === 'cancelled';
-      if (!isCancelled)
+      const isStopping = this.context.inHand.isGivenUp || classify(error).category === 'cancelled';
+      if (!isStopping)
         this.context.logger.warn('a message could not be dealt with; it is tried again', {
           subscription: this.subscription.spec.name,
           error,
@@ -75,7 +81,7 @@ export class LeasePipeline {
 
   private async deal(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
     if (lease.isSuspect) return this.putAside(lease, message);
-    if (!isReadable(message)) return this.store(lease, (tx) => this.recorder.record(tx, message, message.error));
+    if (!isReadable(message)) return this.store(lease, (tx) => this.storeUnread(tx, message));
     const usedUp = this.recorder.usedUp(message);
     if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
     if (await this.isHeldBack(lease, message)) return 'worked';
@@ -90,6 +96,7 @@ export class LeasePipeline {
     }
     failpoint('lease:after-handler');
     const outcome = await this.succeed(lease, message, end);
+    end.tell?.();
     if (end.isDropped !== true) call.succeeded();
     return outcome;
   }
@@ -97,7 +104,7 @@ export class LeasePipeline {
   private async succeed(lease: KeptLease, message: ReadableMessage, { answer, isDropped }: CallEnd): Promise<HandOver> {
     const isAsked = answer !== undefined && message.envelope.replyTo !== undefined;
     const { envelope } = message;
-    if (!lease.hasStored && !isAsked && !envelope.wantsReceipt) await lease.finish(undefined);
+    if (!lease.hasStored && !isAsked && !envelope.wantsReceipt) await this.insist(lease, () => lease.finish(undefined));
     else
       await this.store(lease, async (tx) => {
         if (lease.hasStored)
@@ -111,6 +118,11 @@ export class LeasePipeline {
       });
     failpoint('lease:after-done');
     return 'worked';
+  }
+
+  private async storeUnread(tx: Transaction, message: UnreadableMessage): Promise<void> {
+    const [marked = message] = await this.others.mark(tx, [message]);
+    await this.recorder.recordInTurn(tx, marked, { error: message.error, gate: this.gate });
   }
 
   /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
@@ -156,12 +168,31 @@ export class LeasePipeline {
 
   /** Ends the lease and writes what it came to, in one transaction. */
   private async store(lease: KeptLease, write: (tx: Transaction) => Promise<void>): Promise<HandOver> {
-    await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
-      await lease.finish(tx);
-      await write(tx);
-    });
+    await this.insist(lease, () =>
+      this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+        await lease.finish(tx);
+        await write(tx);
+      }),
+    );
     this.context.onStored();
     return 'worked';
+  }
+
+  /** Stays with an end until it is stored, is not ours any more, or stopping cannot wait: while the database is away its handler must not run again and again. */
+  private async insist(lease: KeptLease, end: () => Promise<void>): Promise<void> {
+    const { scheduler, inHand, logger } = this.context;
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+      try {
+        return await end();
+      } catch (error) {
+        if (isOver(error)) throw error;
+        logger.warn('the end of a message could not be stored; it is tried again', { subscription: this.subscription.spec.name, error });
+      }
+      await scheduler.sleep(waitMs, inHand.signal);
+      await lease.renew().catch((error: unknown) => {
+        if (isOver(error)) throw error;
+      });
+    }
   }
 
   /** Renews for `termMs` at a third of it, until it is stopped. */
@@ -171,4 +202,9 @@ export class LeasePipeline {
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
     return new Renewal({ scheduler, ms: termMs / 3, renew, lost: () => undefined, failed });
   }
+}
+
+/** Whether nobody is to try again: the message is somebody else's by now, or this process stops. */
+function isOver(error: unknown): boolean {
+  return isHoldfastError(error, 'HF_LEASE_LOST') || classify(error).category === 'cancelled';
 }

@@ -1,24 +1,37 @@
+import { hfError } from '../errors/catalogue.js';
+import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { seededRandom } from '../time/random.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
-import type { Intake, Lease } from './intake.port.js';
+import { HeldIntake } from './held-intake.js';
+import type { Incoming, Intake, Lease } from './intake.port.js';
 import { LeasePipeline } from './lease-pipeline.js';
 import { LEASE_MS } from './lease-term.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
+import type { HandlerPolicies } from './subscription-options.js';
 import { WorkInHand } from './work-in-hand.js';
 
 const tx = {} as Transaction;
 
+interface Given {
+  /** What it is taken from, instead. */
+  readonly intake?: Intake;
+  readonly message?: Incoming;
+  readonly policies?: Partial<HandlerPolicies<never>>;
+}
+
 /** One stored delivery that is leased; `renew` is what the store does at each renewal, `commit` what it does at the end of a unit. */
-function scene(renew: () => Promise<void>, commit: () => void = () => undefined) {
+function scene(renew: () => Promise<void>, commit: () => void = () => undefined, given: Given = {}) {
   const transcript: string[] = [];
+  const tellings: (() => void)[] = [];
   const note = (text: string) => async () => void transcript.push(text);
   const time = new VirtualTime();
+  const inHand = new WorkInHand();
   const lease: Lease = {
-    messages: [messageOf('1', 'k')],
+    messages: [given.message ?? messageOf('1', 'k')],
     hasMore: false,
     isMoved: false,
     isSuspect: false,
@@ -39,9 +52,16 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined)
     store: { deliveries },
     runUnit: async (_options: unknown, work: (tx: Transaction) => Promise<unknown>) => {
       const result = await work(tx);
-      commit();
+      try {
+        commit();
+      } catch (error) {
+        tellings.splice(0);
+        throw error;
+      }
+      for (const tell of tellings.splice(0)) tell();
       return result;
     },
+    afterCommit: (then: () => void) => void tellings.push(then),
     onStored: () => undefined,
     replies: { refuse: async () => undefined },
     clock: time,
@@ -50,19 +70,23 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined)
     logger: silentLogger,
     failures: NEVER_PAUSING,
     receipts: { give: async () => undefined },
-    inHand: new WorkInHand(),
+    inHand,
   } as unknown as PipelineContext;
   const intake = {
     lease: async () => lease,
     settle: async (_: unknown, outcome: string) => void transcript.push(outcome),
   } as unknown as Intake;
   let end = (_error?: Error): void => undefined;
+  let calls = 0;
   const handler = () =>
     new Promise<void>((resolve, reject) => {
+      calls += 1;
       end = (error) => (error === undefined ? resolve() : reject(error));
     });
-  const pipeline = new LeasePipeline(context, subscriptionOf(handler, {}));
-  return { transcript, time, handled: pipeline.handle(intake), end: (error?: Error) => end(error) };
+  const pipeline = new LeasePipeline(context, subscriptionOf(handler, given.policies ?? {}));
+  const handled = pipeline.handle(given.intake ?? intake);
+  const stop = () => inHand.giveUp();
+  return { transcript, time, handled, end: (error?: Error) => end(error), calls: () => calls, stop };
 }
 
 describe('a leased message', () => {
@@ -94,17 +118,117 @@ describe('a leased message', () => {
     expect(transcript).toEqual(['renew', 'renew', 'renewed', 'finish', 'close', 'ack']);
   });
 
-  it('is given back when its end cannot be committed', async () => {
-    const { transcript, time, handled, end } = scene(
+  it.each([
+    [undefined, 'close'],
+    [new Error('refused'), 'retry'],
+  ])(
+    "is given back when its end could not be committed and it is somebody else's, which is not told: its handler threw %s",
+    async (error, stored) => {
+      const told: string[] = [];
+      const names = ['delivery:succeeded', 'delivery:retry-scheduled'] as const;
+      const stops = names.map((name) => subscribe(name, () => told.push(name)));
+      const { transcript, time, handled, end } = scene(
+        async () => {
+          throw hfError('HF_LEASE_LOST', { resource: 'a test' });
+        },
+        () => {
+          throw new Error('the commit failed');
+        },
+      );
+      await time.advance(1);
+      end(error);
+      await time.advance(1000);
+      expect(await handled).toBe('blocked');
+      for (const stop of stops) stop();
+      expect(transcript).toEqual(['finish', stored, 'renew', 'release', 'requeue']);
+      expect(told).toEqual([]);
+    },
+  );
+
+  it.each([
+    [undefined, 'close', 'delivery:succeeded'],
+    [new Error('refused'), 'retry', 'delivery:retry-scheduled'],
+  ])('keeps its end until that is stored, and its handler is called once: it threw %s', async (error, stored, event) => {
+    const told: string[] = [];
+    const names = ['delivery:succeeded', 'delivery:retry-scheduled'] as const;
+    const stops = names.map((name) => subscribe(name, () => told.push(name)));
+    const outages = [new Error('ECONNREFUSED'), new Error('ECONNREFUSED'), new Error('ECONNREFUSED')];
+    const settled: string[] = [];
+    const held = {
+      incoming: messageOf('1', 'k'),
+      isOurs: true,
+      isSuspect: false,
+      settle: (outcome: string) => void settled.push(outcome),
+      putAway: async () => undefined,
+    };
+    const { transcript, time, handled, end, calls } = scene(
       async () => undefined,
       () => {
-        throw new Error('the commit failed');
+        const outage = outages.pop();
+        if (outage !== undefined) throw outage;
+      },
+      { intake: new HeldIntake([held], 'a queue') },
+    );
+    await time.advance(1);
+    end(error);
+    await time.advance(60_000);
+    expect(await handled).toBe('worked');
+    for (const stop of stops) stop();
+    expect({ calls: calls(), transcript, settled, told }).toEqual({
+      calls: 1,
+      transcript: [stored, stored, stored, stored],
+      settled: ['ack'],
+      told: [event],
+    });
+  });
+
+  it('whose end cannot be stored is let go of when stopping cannot wait any longer', async () => {
+    const { transcript, time, handled, end, stop } = scene(
+      async () => undefined,
+      () => {
+        throw new Error('ECONNREFUSED');
       },
     );
     await time.advance(1);
     end();
-    await time.advance(1000);
+    await time.advance(1);
+    stop();
+    await time.advance(60_000);
     expect(await handled).toBe('blocked');
     expect(transcript).toEqual(['finish', 'close', 'release', 'requeue']);
+  });
+
+  describe('whose schema does not answer', () => {
+    const hanging = { message: messageOf('1', 'k', 'hanging') };
+    const sceneOf = (policies: Partial<HandlerPolicies<never>> = {}) =>
+      scene(async () => undefined, undefined, { ...hanging, policies: { timeout: 2 * LEASE_MS, ...policies } });
+
+    it.each([
+      [{ retry: 2 }, 'retry'],
+      [{ retry: 1 }, 'dead'],
+      [{ retry: 2, idempotent: { key: ({ orderId }: { orderId: string }) => orderId.trim() } } as never, 'retry'],
+    ])('has failed at the time-out of its handler, and is leased until then: %j', async (policies, state) => {
+      const codes: unknown[] = [];
+      const stops = (['delivery:retry-scheduled', 'delivery:dead-lettered'] as const).map((name) =>
+        subscribe(name, ({ code, attempt }) => codes.push([code, attempt])),
+      );
+      const { transcript, time, handled } = sceneOf(policies);
+      await time.advance(2 * LEASE_MS - 1);
+      expect(transcript.slice(-2)).toEqual(['renew', 'renewed']);
+      await time.advance(1);
+      expect(transcript.slice(-3)).toEqual(['finish', state, 'ack']);
+      expect(await handled).toBe('worked');
+      for (const stop of stops) stop();
+      expect(codes).toEqual([['HF_HANDLER_TIMEOUT', 1]]);
+    });
+
+    it('is given back when stopping cannot wait for it', async () => {
+      const { transcript, time, stop, handled } = sceneOf();
+      await time.advance(1);
+      stop();
+      await time.advance(1);
+      expect(transcript).toEqual(['release', 'requeue']);
+      expect(await handled).toBe('blocked');
+    });
   });
 });

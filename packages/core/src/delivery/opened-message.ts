@@ -9,6 +9,8 @@ export interface ReadableMessage {
   readonly envelope: Envelope;
   /** An instance of the class that its subscription names; where there is none, any JSON value. */
   readonly data: unknown;
+  /** Its schema has not answered in time, so it has no data: the attempt has failed with this before its handler begins. */
+  readonly late?: Error;
   /** What is stored of it when it is not dealt with at once, where that is not what came: a foreign message is read once, and keeps its id. */
   readonly mapped?: Incoming;
 }
@@ -20,7 +22,12 @@ export interface UnreadableMessage {
   readonly error: unknown;
   /** What could be read of its identity although the rest could not. */
   readonly identity?: InboxKey;
+  /** Only this process has no class for it: it is kept for one that does, and in the order of its key it has its turn. */
+  readonly isForOthers?: boolean;
 }
+
+/** A message with a place in the order of its key. */
+export type MessageInTurn = Pick<ReadableMessage, 'incoming' | 'envelope'>;
 
 /** A message after decoding. */
 export type OpenedMessage = ReadableMessage | UnreadableMessage;
@@ -28,6 +35,16 @@ export type OpenedMessage = ReadableMessage | UnreadableMessage;
 /** True for a message that has its data. */
 export function isReadable(message: OpenedMessage): message is ReadableMessage {
   return 'data' in message;
+}
+
+/** True for a message that is kept for processes of another version. */
+export function isForOthers(message: OpenedMessage): message is UnreadableMessage & MessageInTurn {
+  return 'isForOthers' in message && message.isForOthers === true;
+}
+
+/** True for a message that waits behind what is unfinished of its key. */
+export function hasTurn(message: OpenedMessage): message is OpenedMessage & MessageInTurn {
+  return isReadable(message) || isForOthers(message);
 }
 
 /** A message as it is stored. A foreign one that could not be read in the end stays as it came, so that a corrected `readForeign` can read it anew. */

@@ -31,6 +31,8 @@ export interface PipelineContext extends HandlerCallContext {
   readonly store: Store;
   readonly receipts: Receipts;
   readonly runUnit: RunUnit;
+  /** Runs `then` when the unit in scope is committed: what is told of a delivery is true by then, or is not told. */
+  readonly afterCommit: (then: () => void) => void;
   /** Deliveries were stored, and committed: their due times want to be looked at. */
   readonly onStored: () => void;
 }

@@ -1,6 +1,6 @@
 import { attributesOf } from '../message/attributes.js';
 import { limitsFrom } from '../message/limits.js';
-import { Message } from '../message/message.js';
+import { Message, type StandardSchema } from '../message/message.js';
 import { silentLogger } from '../monitoring/logger.js';
 import { systemClock } from '../time/clock.js';
 import { systemRandom } from '../time/random.js';
@@ -11,7 +11,15 @@ import type { Subscription } from './subscription.js';
 import type { HandlerPolicies } from './subscription-options.js';
 
 class Placed {}
-Message('order.placed')(Placed);
+/** Asks somebody who never answers, where the data says so. */
+const schema: StandardSchema<Placed> = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) => ((value as { hangs?: true }).hangs ? new Promise<never>(() => undefined) : { value: value as Placed }),
+  },
+};
+Message('order.placed', { schema })(Placed);
 
 const ALL = {
   persistent: true,
@@ -27,6 +35,7 @@ const ALL = {
 export const NEVER_PAUSING = new FailurePause('orders.book', undefined, { clock: systemClock, random: systemRandom, logger: silentLogger });
 
 const DAY_MS = 86_400_000;
+const BODIES = { ok: '{}', old: '{}', unreadable: '{', hanging: '{"hangs":true}' };
 /** A subscription of one handler, with the number 1. */
 export function subscriptionOf(
   handler: (id: string) => unknown,
@@ -51,8 +60,8 @@ export function subscriptionOf(
   return { ...built, spec: { ...built.spec, id: 1 } };
 }
 
-/** A message of the log: readable, unreadable, or too old to be proven new. */
-export function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | 'old' = 'ok'): Incoming {
+/** A message of the log: readable, unreadable, of which its schema never says whether it is, or too old to be proven new. */
+export function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | 'hanging' | 'old' = 'ok'): Incoming {
   const time = new Date();
   const envelope = {
     id,
@@ -68,7 +77,7 @@ export function messageOf(id: string, key: string, kind: 'ok' | 'unreadable' | '
   return {
     type: 'order.placed',
     attributes: attributesOf({ ...envelope, contentType: 'application/json', body: new Uint8Array() }),
-    body: Buffer.from(kind === 'unreadable' ? '{' : '{}'),
+    body: Buffer.from(BODIES[kind]),
     place: `0/${id}`,
     lane: 0,
     writtenAt: time,

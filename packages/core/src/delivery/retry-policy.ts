@@ -26,6 +26,9 @@ export interface RetryPolicy {
 /** What a failed attempt leads to. */
 export type RetryDecision = { readonly kind: 'retry'; readonly delayMs: number } | { readonly kind: 'dead' };
 
+/** No more attempts. */
+export const DEAD: RetryDecision = { kind: 'dead' };
+
 /**
  * Reads what `@Retry` was given.
  *
@@ -60,13 +63,17 @@ export interface FailedAttempt {
 }
 
 /** Decides what a failure means. Pure: the same error, attempt and random numbers give the same answer. */
-export function decideRetry(policy: RetryPolicy, { error, attempt }: FailedAttempt, random: Random): RetryDecision {
-  if (attempt >= policy.attempts || !mayRetry(policy, error, attempt)) return { kind: 'dead' };
-  return { kind: 'retry', delayMs: Math.max(0, policy.delayMs(attempt, error, random)) };
+export function decideRetry(policy: RetryPolicy, failed: FailedAttempt, random: Random): RetryDecision {
+  return failed.attempt >= policy.attempts || !mayRetry(policy, failed) ? DEAD : laterAttempt(policy, failed, random);
 }
 
-/** The user's word counts, except against his own NonRetryableError; a `retryIf` that throws is no word. */
-function mayRetry({ retryIf }: RetryPolicy, error: unknown, attempt: number): boolean {
+/** The attempt behind one that failed. */
+export function laterAttempt({ delayMs }: Pick<RetryPolicy, 'delayMs'>, { error, attempt }: FailedAttempt, random: Random): RetryDecision {
+  return { kind: 'retry', delayMs: Math.max(0, delayMs(attempt, error, random)) };
+}
+
+/** Whether another attempt may help. The user's word counts, except against his own NonRetryableError; a `retryIf` that throws is no word. */
+export function mayRetry({ retryIf }: Pick<RetryPolicy, 'retryIf'>, { error, attempt }: FailedAttempt): boolean {
   if (isNonRetryableError(error)) return false;
   if (retryIf === undefined) return classify(error).retryable;
   try {

@@ -1,3 +1,4 @@
+import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { OperatorAction, SubscriptionInfo } from '../operations/operators.js';
 
 /** What a node says of a subscription it serves. */
@@ -27,11 +28,14 @@ export interface Leftover {
 /** Known subscriptions as rows of their service. */
 export interface SubscriptionStore {
   /**
-   * Registers what this node serves: makes rows, renames by `formerly`, updates types.
+   * Registers what this node serves: makes rows, renames by `formerly`, updates types. What live nodes of another version take besides, and what those took that
+   * left in the last ten minutes, the subscription takes on: a deploy, its failure and its rollback find what came meanwhile.
    *
    * @throws HF_SUBSCRIPTION_MISSING when a known subscription of the service is served by no live node and not declared here
    */
   register(nodeId: string, declarations: readonly SubscriptionDeclaration[]): Promise<readonly RegisteredSubscription[]>;
+  /** What a subscription takes, of all versions, each type as it was declared. */
+  takenTypes(tx: Transaction, subscriptionId: number): Promise<ReadonlySet<string>>;
   list(): Promise<readonly SubscriptionInfo[]>;
   /** Sets the state; false when there is no such subscription. */
   setState(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<boolean>;

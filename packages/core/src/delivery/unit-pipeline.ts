@@ -7,18 +7,20 @@ import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { RequestGuard } from '../participant/request-guard.js';
 import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { toMs } from '../time/duration.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
+import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
-import type { DeliveryRecord } from './delivery.store.port.js';
 import { Answering, type CallOfMessage } from './answering.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import type { Incoming, Intake, Taken } from './intake.port.js';
+import type { Incoming, Intake, RetakeTerms, Taken } from './intake.port.js';
 import { openMessages } from './open-message.js';
-import { envelopeOf, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
+import { envelopeOf, hasTurn, isForOthers, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
+import { OtherVersions } from './other-versions.js';
 import type { PipelineContext } from './pipeline-context.js';
 import { runHandlers } from './run-handlers.js';
 import type { IdempotencyPolicy } from './idempotency-policy.js';
@@ -32,7 +34,7 @@ const FRAMEWORK_MS = 10_000;
 /** Thrown to undo a look that found nothing. */
 class NothingTaken extends Error {}
 
-/** Thrown to undo a look: somebody else already dealt with the message. */
+/** Thrown to undo a look: nothing is to be stored of the message. */
 class AlreadySettled extends Error {}
 
 /** What one attempt took, known also when it failed. */
@@ -46,6 +48,13 @@ interface Attempt {
   freed: readonly string[];
   /** True from the moment the messages were certainly ours. */
   isConfirmed: boolean;
+  /** A handler has thrown, so that nothing of it was committed, whatever it threw. */
+  hasThrown: boolean;
+}
+
+/** What is stored of a message that failed. */
+interface Failed extends RetakeTerms {
+  readonly error: unknown;
 }
 
 /** Calls of what is handled now, of what was handled before, and of what has nothing to undo. */
@@ -64,7 +73,10 @@ export class UnitPipeline {
   private readonly gate: KeyGate;
   private readonly answering: Answering;
   private readonly guard: RequestGuard;
+  private readonly others: OtherVersions;
   private readonly unit: LocalUnitOptions;
+  /** What messages are opened by: a unit that ends before the time-out of a handler must not end while nobody knows of which message that tells. */
+  private readonly opening: Subscription;
 
   constructor(
     private readonly context: PipelineContext,
@@ -74,9 +86,12 @@ export class UnitPipeline {
     this.gate = new KeyGate(context.store.deliveries, subscription);
     this.answering = new Answering(context, subscription);
     this.guard = new RequestGuard(context, subscription);
+    this.others = new OtherVersions(context.store.subscriptions, subscription);
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
     this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
+    const unitMs = subscription.unit?.timeout === undefined ? Number.POSITIVE_INFINITY : toMs(subscription.unit.timeout, 'timeout');
+    this.opening = { ...subscription, timeoutMs: Math.min(subscription.timeoutMs, unitMs / 2) };
   }
 
   handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
@@ -84,7 +99,16 @@ export class UnitPipeline {
   }
 
   private async attempt(intake: Intake, limit: number): Promise<HandOver> {
-    const attempt: Attempt = { limit, taken: undefined, opened: [], handled: [], hasStored: false, freed: [], isConfirmed: false };
+    const attempt: Attempt = {
+      limit,
+      taken: undefined,
+      opened: [],
+      handled: [],
+      hasStored: false,
+      freed: [],
+      isConfirmed: false,
+      hasThrown: false,
+    };
     try {
       await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, attempt));
     } catch (error) {
@@ -104,6 +128,7 @@ export class UnitPipeline {
 
   private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
     attempt.isConfirmed = false;
+    attempt.hasThrown = false;
     const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
@@ -115,8 +140,9 @@ export class UnitPipeline {
     const begun = taken.messages.some(isFromBroker)
       ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
       : taken;
-    const opening = openMessages(this.subscription, taken.messages);
-    const opened = opening instanceof Promise ? await opening : opening;
+    const opening = openMessages(this.context, this.opening, taken.messages);
+    const marking = this.others.mark(tx, opening instanceof Promise ? await opening : opening);
+    const opened = marking instanceof Promise ? await marking : marking;
     attempt.opened = opened;
     if (taken.isSuspect) {
       attempt.hasStored = true;
@@ -130,24 +156,36 @@ export class UnitPipeline {
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;
     const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
+    const again = [...repeated, ...recorded];
+    this.tellLater({ again, needless, dropped });
     try {
       await runHandlers(kept);
     } catch (error) {
+      attempt.hasThrown = true;
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
     }
     attempt.handled = kept;
     await this.answering.drop(tx, dropped, abortedError);
-    const undone = admitted.some(isAsking)
-      ? await this.answer(tx, { fresh: kept, repeated: [...repeated, ...recorded], needless, admitted })
-      : NONE_HELD;
+    const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated: again, needless, admitted }) : NONE_HELD;
     if (begun.hasStored) {
       await this.close(tx, admitted, undone);
       attempt.hasStored = true;
     }
     if (records.length > 0) await this.recorder.put(tx, records);
     failpoint('cursor:after-move');
+  }
+
+  /** Of messages that are not handled, once that is committed. */
+  private tellLater({ again, needless, dropped }: Readonly<Record<'again' | 'needless' | 'dropped', readonly CallOfMessage[]>>): void {
+    if (again.length + needless.length + dropped.length === 0) return;
+    this.context.afterCommit(() => {
+      for (const { call } of again) emit('delivery:duplicate', () => call.facts());
+      for (const { call } of needless) emit('delivery:needless', () => call.facts());
+      for (const { call, message } of dropped)
+        emit('saga:message-dropped', () => ({ ...call.facts(), sagaId: message.envelope.sagaId as string }));
+    });
   }
 
   /** Only what can be undone waits for it. */
@@ -177,7 +215,7 @@ export class UnitPipeline {
   /** Those behind an unfinished delivery of their key. */
   private async held(tx: Transaction, opened: readonly OpenedMessage[]): Promise<ReadonlySet<OpenedMessage>> {
     const held = new Set<OpenedMessage>();
-    await this.gate.admit(tx, opened.filter(isReadable), (message) => held.add(message));
+    await this.gate.admit(tx, opened.filter(hasTurn), (message) => held.add(message));
     return held;
   }
 
@@ -192,9 +230,9 @@ export class UnitPipeline {
     const records: Unattempted[] = [];
     for (const message of opened) {
       const key = message.envelope?.key;
-      const waits = isReadable(message) && (held.has(message) || (key !== undefined && blocked.has(key)));
+      const waits = hasTurn(message) && (held.has(message) || (key !== undefined && blocked.has(key)));
       const ended = waits ? undefined : this.ended(message);
-      if (ended !== undefined && blocksKeys && key !== undefined) blocked.add(key);
+      if (ended !== undefined && (blocksKeys || (this.gate.isOrdered && isForOthers(message))) && key !== undefined) blocked.add(key);
       if (ended !== undefined) records.push(ended);
       else if (waits) records.push(this.recorder.waiting(message));
       else if (isReadable(message)) admitted.push(message);
@@ -204,7 +242,7 @@ export class UnitPipeline {
 
   /** What ends without an attempt: nobody can read it, its attempts are used up, or it is too old to be proven new. */
   private ended(message: OpenedMessage): Unattempted | undefined {
-    if (!isReadable(message)) return this.recorder.invalid(message);
+    if (!isReadable(message)) return this.recorder.unread(message);
     const usedUp = this.recorder.usedUp(message);
     const expired = usedUp === undefined ? expiredError(this.subscription, message, this.context.clock) : undefined;
     return expired === undefined ? usedUp : this.recorder.dead(message, expired);
@@ -226,7 +264,6 @@ export class UnitPipeline {
     const isNew = await this.context.store.inbox.remember(tx, { subscriptionId, keys, ttlMs: keepMsOf(this.subscription, policy) });
     failpoint('inbox:after-insert');
     const repeated = keyed.filter((_, index) => !isNew[index]);
-    for (const { call } of repeated) emit('delivery:duplicate', () => call.facts());
     const isRepeated = new Set(repeated);
     return { fresh: calls.filter((call) => !isRepeated.has(call)), repeated };
   }
@@ -248,20 +285,41 @@ export class UnitPipeline {
     }
   }
 
-  private async afterFailure(intake: Intake, { taken, opened }: Attempt, error: unknown): Promise<HandOver> {
-    const category = classify(error).category;
+  private async afterFailure(intake: Intake, { taken, opened, hasThrown }: Attempt, error: unknown): Promise<HandOver> {
     // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
-    if (category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect) {
-      await intake.settle(taken?.messages ?? [], 'requeue');
-      if (category !== 'cancelled')
-        this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
-      return 'blocked';
-    }
-    // The outcome will show: whoever takes next sees the place moved, or not.
-    if (isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) return 'worked';
-    if (taken.messages.length > 1) return this.oneByOne(intake, taken.messages.length);
+    if (classify(error).category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect)
+      return this.leave(intake, taken?.messages ?? [], error);
+    const isUnknown = !hasThrown && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN');
+    // Nobody can say whether it was committed: what a broker handed over is handled again, and the inbox knows it.
+    if (isUnknown && taken.messages.some(isFromBroker)) return 'worked';
     const [message] = opened;
-    return message === undefined ? 'blocked' : this.recordFailure(intake, message, error);
+    if (taken.messages.length > 1)
+      return isUnknown ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
+    return message === undefined
+      ? this.leave(intake, taken.messages, error)
+      : this.recordFailure(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
+  }
+
+  /** Handles them one by one unless they were committed: the place tells, once whoever was cut off in its COMMIT has ended. */
+  private async afterUnknown(intake: Intake, messages: readonly Incoming[]): Promise<HandOver> {
+    let isThere = false;
+    try {
+      await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
+        isThere = await intake.retake(tx, messages[0] as Incoming, { waits: true });
+        throw new AlreadySettled(); // a look, nothing else
+      });
+    } catch (error) {
+      if (!(error instanceof AlreadySettled)) return this.leave(intake, messages, error);
+    }
+    return isThere ? this.oneByOne(intake, messages.length) : 'worked';
+  }
+
+  /** They stay where they are. */
+  private async leave(intake: Intake, messages: readonly Incoming[], error: unknown): Promise<HandOver> {
+    await intake.settle(messages, 'requeue');
+    if (classify(error).category !== 'cancelled')
+      this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
+    return 'blocked';
   }
 
   private async oneByOne(intake: Intake, count: number): Promise<HandOver> {
@@ -276,15 +334,11 @@ export class UnitPipeline {
    * Stores the failure in a transaction of its own, which takes the same place again: if somebody else moved past the message meanwhile,
    * or the commit we were told had failed did succeed, there is nothing to store.
    */
-  private async recordFailure(intake: Intake, message: OpenedMessage, error: unknown): Promise<HandOver> {
+  private async recordFailure(intake: Intake, message: OpenedMessage, { error, waits }: Failed): Promise<HandOver> {
     try {
       await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
-        if (!(await intake.retake(tx, message.incoming))) throw new AlreadySettled();
-        // It may have failed before its turn was known: behind an unfinished one of its key it waits, and nothing of it has run.
-        const held: DeliveryRecord[] = [];
-        await this.gate.admit(tx, isReadable(message) ? [message] : [], (waiting) => held.push(this.recorder.waiting(waiting)));
-        if (held.length > 0) await this.context.store.deliveries.record(tx, held);
-        else await this.recorder.record(tx, message, error);
+        if (!(await intake.retake(tx, message.incoming, { waits }))) throw new AlreadySettled();
+        await this.recorder.recordInTurn(tx, message, { error, gate: this.gate });
       });
     } catch (failure) {
       if (failure instanceof AlreadySettled) return 'worked';

@@ -1,4 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
+import type { InboxKey } from '../inbox/inbox.store.port.js';
+import { subscribe } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import { seededRandom } from '../time/random.js';
@@ -14,6 +17,10 @@ import { WorkInHand } from './work-in-hand.js';
 
 const tx = { abort: () => undefined } as unknown as Transaction;
 
+const fail = (error: Error): never => {
+  throw error;
+};
+
 function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<never>> = {}, failures: FailurePause = NEVER_PAUSING) {
   const transcript: string[] = [];
   const warnings: string[] = [];
@@ -21,6 +28,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
   const deliveries = {
     failures: 0,
     failsWith: new Error('the disk is full') as Error,
+    begin: async (): Promise<unknown> => ({ hasStored: true }),
     lockKeys: async (_tx: Transaction, _lock: KeyLock) => new Set<string>(),
     record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
       deliveries.failures -= 1;
@@ -31,32 +39,51 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       void transcript.push(`closed ${closed.map(({ id }) => id).join(' ')}`),
     free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
   };
-  const inbox = { remember: async (_tx: Transaction, { keys }: { readonly keys: readonly unknown[] }) => keys.map(() => true) };
+  const inbox = {
+    remember: async (_tx: Transaction, { keys }: { readonly keys: readonly InboxKey[] }) => keys.map(({ id }) => id !== 'again'),
+    guard: async () => 'none',
+    refuse: async () => undefined,
+  };
   const time = new VirtualTime();
+  const server = { isDown: false, isCutOff: false, isMoved: false };
+  let tellings: (() => void)[] = [];
   const context = {
-    store: { deliveries, inbox },
+    store: { deliveries, inbox, subscriptions: { takenTypes: async () => new Set(['order.placed', 'order.new']) } },
     runUnit: async (_options: unknown, work: (tx: Transaction) => Promise<unknown>) => {
       const before = transcript.length;
+      tellings = [];
       try {
-        return await work(tx);
+        const value = await work(tx);
+        if (server.isDown) throw new Error('the COMMIT failed');
+        if (server.isCutOff) {
+          server.isCutOff = false;
+          throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }, { cause: new Error('the connection broke') });
+        }
+        for (const tell of tellings) tell();
+        return value;
       } catch (error) {
         transcript.splice(before);
         throw error;
       }
     },
+    afterCommit: (then: () => void) => void tellings.push(then),
     onStored: () => undefined,
-    replies: { refuse: async () => undefined },
+    replies: { refuse: async () => undefined, give: async () => undefined },
     clock: time,
     scheduler: time,
     random: seededRandom(1),
-    logger: { warn: (text: string) => void warnings.push(text) },
+    logger: { warn: (text: string) => void warnings.push(text), info: (text: string) => void warnings.push(text) },
     failures,
     receipts: { give: async () => undefined },
     inHand: new WorkInHand(),
   } as unknown as PipelineContext;
+  const looks: string[] = [];
   const intake = (isSuspect = false): Intake => ({
     take: async (_tx, limit) => ({ ...taken, messages: messages.slice(0, limit), isSuspect }),
-    retake: async () => true,
+    retake: async (_tx, _message, { waits = false } = {}) => {
+      looks.push(waits ? 'waits' : 'at once');
+      return !server.isMoved;
+    },
     lease: async () => undefined,
     settle: async (_messages, outcome) => void transcript.push(String(outcome)),
   });
@@ -65,12 +92,14 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     subscriptionOf(
       (id) => {
         if (id === 'bad') throw new Error('bad');
+        if (id === 'no') throw new NonRetryableError('no');
+        if (id === 'unknown') throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'other' });
         transcript.push(`handled ${id}`);
       },
       { transactional: true, idempotent: true, batchSize: 10, ...policies },
     ),
   );
-  return { transcript, warnings, deliveries, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
+  return { transcript, warnings, looks, deliveries, server, time, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
 }
 
 describe('a batch with a message that ends badly', () => {
@@ -95,6 +124,36 @@ describe('a batch with a message that ends badly', () => {
       await handle();
       expect(transcript.filter((line) => line.startsWith('handled')).sort()).toEqual(['handled 1', 'handled 3', 'handled 4']);
     });
+  });
+});
+
+describe('a batch with a message of a type that this process has no class for', () => {
+  const ofType = (type: string, incoming: Incoming): Incoming => ({
+    ...incoming,
+    type,
+    attributes: incoming.attributes.replace('order.placed', type),
+  });
+  const batch = (type: string) => [messageOf('1', 'k'), ofType(type, messageOf('2', 'k')), messageOf('3', 'k'), messageOf('4', 'other')];
+
+  it.each(['block', 'skip'] as const)(
+    'keeps it for another version that has one, and what comes after it in its key waits, with onDeadLetter %p',
+    async (onDeadLetter) => {
+      const { transcript, handle } = scene(batch('order.new'), { ordering: 'key', onDeadLetter });
+      await handle();
+      expect(transcript).toEqual(['handled 1', 'handled 4', 'closed 1 4', '2 retry', '3 waiting', 'ack']);
+    },
+  );
+
+  it('is handled but for that one without an order of keys', async () => {
+    const { transcript, handle } = scene(batch('order.new'));
+    await handle();
+    expect(transcript.slice(-3)).toEqual(['closed 1 3 4', '2 retry', 'ack']);
+  });
+
+  it('that no version has one for is invalid', async () => {
+    const { transcript, handle } = scene(batch('order.unknown'));
+    await handle();
+    expect(transcript.slice(-3)).toEqual(['closed 1 3 4', '2 invalid', 'ack']);
   });
 });
 
@@ -130,6 +189,60 @@ describe('a failure that cannot be stored', () => {
   });
 });
 
+describe('a COMMIT whose outcome is unknown', () => {
+  const fromBroker = (id: string): Incoming => ({ ...messageOf(id, 'k'), lane: undefined });
+
+  it.each([
+    ['of the log', messageOf('unknown', 'k')],
+    ['of a broker', fromBroker('unknown')],
+  ])('that a handler lets through is its failure: the message %s is tried again later', async (_, message) => {
+    const { transcript, looks, handle } = scene([message]);
+    expect(await handle()).toBe('worked');
+    expect({ transcript, looks }).toEqual({ transcript: ['unknown retry', 'ack'], looks: ['at once'] });
+  });
+
+  it('that a handler lets through makes its batch be handled one by one', async () => {
+    const { transcript, handle } = scene([messageOf('unknown', 'unknown'), messageOf('2', '2')]);
+    await handle();
+    expect(transcript.slice(0, 2)).toEqual(['unknown retry', 'ack']);
+  });
+
+  it.each([
+    [{ isMoved: false }, ['1 retry', 'ack']],
+    [{ isMoved: true }, []],
+  ])('is a failure when the place has not moved, once whoever was cut off has ended: %j', async (place, expected) => {
+    const { transcript, looks, server, handle } = scene([messageOf('1', '1')]);
+    Object.assign(server, { isCutOff: true, ...place });
+    expect(await handle()).toBe('worked');
+    expect({ transcript, looks }).toEqual({ transcript: expected, looks: ['waits'] });
+  });
+
+  it.each([
+    [{ isMoved: false }, ['handled 1', 'closed 1', 'ack']],
+    [{ isMoved: true }, []],
+  ])('of a batch is found out before its messages are handled one by one: %j', async (place, expected) => {
+    const { transcript, looks, server, handle } = scene([messageOf('1', '1'), messageOf('2', '2')]);
+    Object.assign(server, { isCutOff: true, ...place });
+    expect(await handle()).toBe('worked');
+    expect({ transcript: transcript.slice(0, 3), looks }).toEqual({ transcript: expected, looks: ['waits'] });
+  });
+
+  it('leaves a batch where it is when that cannot be found out', async () => {
+    const { transcript, warnings, server, handle } = scene([messageOf('1', '1'), messageOf('2', '2')]);
+    Object.defineProperty(server, 'isMoved', { get: () => fail(new Error('no connection')) });
+    server.isCutOff = true;
+    expect(await handle()).toBe('blocked');
+    expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: ['messages could not be taken; it is tried again'] });
+  });
+
+  it('says nothing of what a broker handed over, which is handled again', async () => {
+    const { transcript, looks, server, handle } = scene([fromBroker('1')]);
+    server.isCutOff = true;
+    expect(await handle()).toBe('worked');
+    expect({ transcript, looks }).toEqual({ transcript: [], looks: [] });
+  });
+});
+
 describe('a batch of which every message fails', () => {
   const messages = ['1', '2', '3'].map((key) => messageOf('bad', key));
   const attempts = async (failures: FailurePause) => {
@@ -147,4 +260,67 @@ describe('a batch of which every message fails', () => {
     const logger = { warn: () => undefined } as unknown as Logger;
     expect(await attempts(new FailurePause('orders.book', policy, { clock: new VirtualTime(), random: seededRandom(1), logger }))).toBe(1);
   });
+});
+
+describe('what a message came to is told when that is committed, and not before', () => {
+  const asking = (id: string): Incoming => {
+    const message = messageOf(id, 'k');
+    return { ...message, attributes: JSON.stringify({ ...JSON.parse(message.attributes), replyto: 'there' }) };
+  };
+  const policy = { messages: 1, share: 0, delayMs: 1000, maxDelayMs: 1000 };
+
+  it.each([
+    ['delivery:refused', asking('no'), true],
+    ['delivery:dead-lettered', messageOf('no', 'k'), false],
+    ['delivery:retry-scheduled', messageOf('bad', 'k'), false],
+    ['message:invalid', messageOf('1', 'k', 'unreadable'), true],
+    ['delivery:duplicate', messageOf('again', 'k'), true],
+  ] as const)('%s', async (name, message, isDelivering) => {
+    const told: unknown[] = [];
+    const stop = subscribe(name, ({ id }) => told.push(id));
+    const logger = { warn: () => undefined } as unknown as Logger;
+    const failures = new FailurePause('orders.book', policy, { clock: new VirtualTime(), random: seededRandom(1), logger });
+    const { server, warnings, handle } = scene([message], {}, failures);
+    server.isDown = true;
+    expect(await handle()).toBe('blocked');
+    const before = { told: [...told], warnings: [...warnings], isDelivering: failures.isDelivering };
+    server.isDown = false;
+    await handle();
+    stop();
+    expect(before).toEqual({ told: [], warnings: ['a failure could not be stored; the message stays where it is'], isDelivering: true });
+    expect({ told, isDelivering: failures.isDelivering }).toEqual({ told: [JSON.parse(message.attributes).id], isDelivering });
+  });
+});
+
+describe('a message whose schema does not answer', () => {
+  const after = async (message: Incoming, policies: Partial<HandlerPolicies<never>>) => {
+    const codes: unknown[] = [];
+    const stops = (['delivery:retry-scheduled', 'delivery:dead-lettered'] as const).map((name) =>
+      subscribe(name, ({ id, code, attempt }) => codes.push([id, code, attempt])),
+    );
+    const { transcript, time, handle } = scene([message], { timeout: 1000, ...policies });
+    const handled = handle();
+    await time.advance(1000);
+    for (const stop of stops) stop();
+    return { transcript, codes, handled };
+  };
+
+  it.each([
+    [{ retry: 2 }, 'retry'],
+    [{ retry: 1 }, 'dead'],
+    [{ retry: 2, idempotent: { key: ({ orderId }: { orderId: string }) => orderId.trim() } } as never, 'retry'],
+    [{ retry: 2, timeout: 5000, transactional: { timeout: 2000 } }, 'retry'],
+  ])('has failed at the time-out of its handler: %j', async (policies, state) => {
+    const { transcript, codes, handled } = await after(messageOf('1', 'k', 'hanging'), policies);
+    expect(transcript).toEqual([`1 ${state}`, 'ack']);
+    expect(codes).toEqual([['1', 'HF_HANDLER_TIMEOUT', 1]]);
+    expect(await handled).toBe('worked');
+  });
+});
+
+it('a message of which nobody knows what it is stays where it is, and that is told', async () => {
+  const { transcript, warnings, deliveries, handle } = scene([{ ...messageOf('1', 'k'), lane: undefined }]);
+  deliveries.begin = () => Promise.reject(new Error('the disk is full'));
+  expect(await handle()).toBe('blocked');
+  expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: ['messages could not be taken; it is tried again'] });
 });

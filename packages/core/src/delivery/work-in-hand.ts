@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** Calls in work, so that they can be given up together when stopping has reached its deadline. */
 export class WorkInHand {
   /** Aborted when they are given up, for what only waits. */
@@ -7,6 +9,8 @@ export class WorkInHand {
 
   constructor() {
     this.signal = this.controller.signal;
+    // As many as there are messages in hand wait with it: Node.js would take the eleventh for a leak.
+    setMaxListeners(0, this.signal);
   }
 
   /** True once everything was given up: what begins now is too late. */

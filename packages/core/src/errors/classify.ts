@@ -29,6 +29,11 @@ export function classify(error: unknown): Classification {
   return { code: codeOf(error) ?? errorType(error), category, retryable: isRetryable(category) };
 }
 
+/** Whether an error says by itself, and not by a code of ours, that trying again cannot help: somebody has decided so. Never throws. */
+export function isDeliberate(error: unknown): boolean {
+  return !isHoldfastError(error) && isHopeless(error);
+}
+
 /** Name of the kind of a thrown value: the error's name, its class where the name says nothing, `string`, `null` … Never throws. */
 export function errorType(error: unknown): string {
   if (typeof error !== 'object' || error === null) return error === null ? 'null' : typeof error;

@@ -12,8 +12,8 @@ export interface InboxKey {
 export type InboxClaim =
   | { readonly state: 'claimed'; readonly token: string }
   | { readonly state: 'done'; readonly result: string | undefined }
-  /** A request that was undone before: it is not to be handled any more. */
-  | { readonly state: 'undone' }
+  /** A request that was undone before, or refused, with what was answered then: it is not to be handled any more. */
+  | { readonly state: 'undone'; readonly result?: string | undefined }
   | { readonly state: 'held'; readonly forMs: number };
 
 /** What is to be remembered. */
@@ -43,9 +43,11 @@ export interface ClaimEnd {
 
 /** What is remembered of a message. */
 export interface Recalled {
-  /** A request that was undone: it is not to be handled any more. */
+  /** It was handled, or its claim has ended well. */
+  readonly isDone: boolean;
+  /** A request that was undone, or refused: it is not to be handled any more. */
   readonly isUndone: boolean;
-  /** What was kept beside it (JSON). */
+  /** What was kept beside it (JSON); never of one that was undone. */
   readonly result: string | undefined;
 }
 
@@ -75,6 +77,8 @@ export interface RequestGuardStore {
   cancel(tx: Transaction, request: Omit<RememberedRequest, 'keepMs'>): Promise<void>;
   /** Writes that a guarded request is undone, or, where it is not `isDone`, that its undoing has begun. Either way it never runs any more. */
   undo(tx: Transaction, request: RememberedRequest & { readonly isDone: boolean }): Promise<void>;
+  /** Keeps what a guarded request was refused with (JSON), of which `none` was told: it stays `cancelled`, and never runs any more. */
+  refuse(tx: Transaction, request: RememberedRequest & { readonly result: string }): Promise<void>;
 }
 
 /** What handlers of commands answered, beside the memory that they did. */

@@ -24,7 +24,7 @@ export interface MessageOptions<Output> {
   version?: number;
   /**
    * Checks and converts the data, in its JSON form: at publish before it is stored, and again at delivery. An instance that fails throws
-   * HF_MESSAGE_INVALID, a delivery that fails is parked. Default: no check.
+   * HF_MESSAGE_INVALID, a delivery that fails is parked. One that answers later has as long as the handler; then the attempt has failed. Default: no check.
    */
   schema?: StandardSchema<Output>;
   /** Where it goes: `'orders'`, or `'<transport>:<address>'`; default: the message's type on the default transport. */

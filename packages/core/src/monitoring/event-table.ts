@@ -190,6 +190,8 @@ export interface HoldfastEvents {
   'delivery:retry-scheduled': DeliveryFacts & FailureFacts & { readonly delayMs: number };
   /** A failed delivery waits for a person: it is stored, or without a store is where the transport keeps dead letters. */
   'delivery:dead-lettered': DeliveryFacts & FailureFacts;
+  /** A handler refused a request, and whoever asked has that as the answer: it has its end, and nothing waits for a person. */
+  'delivery:refused': DeliveryFacts & FailureFacts;
   /** A message was recognised as handled before, and dropped. */
   'delivery:duplicate': DeliveryFacts;
   /** A compensation had nothing to undo, because its request never ran: it was answered, and its handler not called. */
@@ -313,6 +315,7 @@ export const EVENT_NAMES = Object.keys({
   'delivery:failed': true,
   'delivery:retry-scheduled': true,
   'delivery:dead-lettered': true,
+  'delivery:refused': true,
   'delivery:duplicate': true,
   'delivery:needless': true,
   'delivery:undone': true,

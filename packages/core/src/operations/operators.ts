@@ -62,7 +62,13 @@ export abstract class DeadLetters {
   ): Promise<readonly { readonly group: string; readonly count: number; readonly sample: DeadLetter }[]>;
   /** One dead letter; undefined when there is none of this id. */
   abstract get(id: string): Promise<DeadLetter | undefined>;
-  /** Hands them to their own subscription again, with fresh attempts; the operator's word counts where a message is older than the inbox remembers. */
+  /**
+   * Hands them to their own subscription again, with fresh attempts; the operator's word counts where a message is older than the inbox remembers. Those of
+   * retired subscriptions stay, and are not counted.
+   *
+   * @throws HF_DEAD_LETTER_UNKNOWN
+   * @throws HF_DEAD_LETTER_RETIRED when all of them are of retired subscriptions
+   */
   abstract redrive(which: DeadLetterChoice, action: OperatorAction): Promise<{ readonly count: number }>;
   /** Gives them up for good. */
   abstract discard(which: DeadLetterChoice, action: OperatorAction & { reason: string }): Promise<{ readonly count: number }>;

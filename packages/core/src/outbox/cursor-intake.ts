@@ -1,4 +1,4 @@
-import type { Incoming, Intake, Lease, Taken } from '../delivery/intake.port.js';
+import type { Incoming, Intake, Lease, RetakeTerms, Taken } from '../delivery/intake.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { CursorKey, CursorStore } from './log.store.port.js';
 
@@ -14,7 +14,8 @@ export class CursorIntake implements Intake {
   }
 
   /** The cursor is taken again: still before the message, or moved past it by somebody, or by a commit we were told had failed. */
-  async retake(tx: Transaction, message: Incoming): Promise<boolean> {
+  async retake(tx: Transaction, message: Incoming, { waits = false }: RetakeTerms = {}): Promise<boolean> {
+    if (waits) await this.cursors.lock(tx, this.cursor);
     const { messages } = await this.take(tx, 1);
     return messages[0]?.place === message.place;
   }

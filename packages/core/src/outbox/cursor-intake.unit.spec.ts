@@ -20,4 +20,14 @@ describe('taking a message of the log again', () => {
   ])('%s', async (_, taken, expected) => {
     expect(await intakeOver(taken).retake(tx, message('0/7'))).toBe(expected);
   });
+
+  it('waits for whoever has the cursor only when it is asked to, and looks afterwards', async () => {
+    const calls: string[] = [];
+    const called = async (name: string) => void calls.push(name);
+    const cursors = { lock: () => called('lock'), take: () => called('take').then(() => ({ messages: [] })) } as unknown as CursorStore;
+    const intake = new CursorIntake(cursors, { subscriptionId: 1, lane: 0 });
+    await intake.retake(tx, message('0/7'));
+    await intake.retake(tx, message('0/7'), { waits: true });
+    expect(calls).toEqual(['take', 'lock', 'take']);
+  });
 });

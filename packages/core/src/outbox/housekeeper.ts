@@ -7,7 +7,7 @@ import { Loop, type LoopParts } from './loop.js';
 /** Time between two looks at holes, sequences and silent nodes. */
 const TICK_MS = 1000;
 /** How long after the start the ticks of each duty begin: apart, so that an idle process needs one connection for all of them. */
-const FIRST_MS = { nodes: 500, holes: 600, sequences: 700, scheduled: 800, halfMessages: 900 };
+const FIRST_MS = { nodes: 500, deaths: 550, holes: 600, sequences: 700, scheduled: 800, halfMessages: 900 };
 /** A sequence falls behind only when the database was switched or restored, and writers of this process would notice at once. */
 const SEQUENCES_EVERY_MS = 5000;
 /** Scheduled rows moved at a time: a move is a writer in many lanes, so live traffic must get its turn. */
@@ -30,6 +30,11 @@ const CHOREOGRAPHY_TRIM_BATCH = 1000;
 const BRANCHES_TRIM_BATCH = 1000;
 /** A process whose heartbeat is older is dead or frozen. */
 const SILENT_MS = 6000;
+/** What keeps a process from speaking may keep the others, too: they may be silent for so many times the longest pause of its own of late. */
+const TIMES_OWN_PAUSE = 3;
+const OF_LATE_MS = 30_000;
+/** A longer pause is an outage, such as a database that was away: from then on others are given the time to speak again. */
+const OUTAGE_MS = 10_000;
 
 /** What the house-keeper works with. */
 export interface HousekeeperContext {
@@ -52,7 +57,11 @@ export interface HousekeeperContext {
 export class Housekeeper {
   private readonly loops: readonly Loop[];
   private readonly scheduled: Loop;
-  private readonly beating: Loop;
+  private readonly nodes: readonly Loop[];
+  /** How long this process has been heard without an outage, by the database's clock. */
+  private heardMs = 0;
+  /** Its longest pause of late, and when that was, in what it has been heard. */
+  private longest = { pauseMs: 0, atMs: 0 };
 
   constructor(private readonly context: HousekeeperContext) {
     const loop = (what: string, polls: Pick<LoopParts, 'pollMs' | 'firstPollMs'>, work: LoopParts['work']) =>
@@ -66,7 +75,11 @@ export class Housekeeper {
         },
       });
     const everySecondAfter = (firstPollMs: number) => ({ pollMs: TICK_MS, firstPollMs });
-    this.beating = loop('looking after nodes', everySecondAfter(FIRST_MS.nodes), () => this.beat());
+    // A look at others may have to wait for what they hold, and this process must be heard meanwhile.
+    this.nodes = [
+      loop('saying that this process lives', everySecondAfter(FIRST_MS.nodes), () => this.beat()),
+      loop('looking after nodes', everySecondAfter(FIRST_MS.deaths), () => this.reap()),
+    ];
     this.scheduled = loop('moving scheduled messages', everySecondAfter(FIRST_MS.scheduled), () => this.moveScheduled());
     this.loops = [
       loop('looking after holes', everySecondAfter(FIRST_MS.holes), () => this.fence()),
@@ -77,11 +90,10 @@ export class Housekeeper {
     ];
   }
 
-  /** Begins to say that this process lives, and takes over from those that do not: before anything is read, so that what they died of is known. */
+  /** Begins to say that this process lives: before anything is read, so that what others died of is known. */
   async join(): Promise<void> {
-    await this.context.store.nodes.join(this.context.nodeId);
-    await this.reap();
-    this.beating.start();
+    await this.context.store.nodes.join(this.context.nodeId, SILENT_MS);
+    for (const loop of this.nodes) loop.start();
   }
 
   start(): void {
@@ -99,22 +111,34 @@ export class Housekeeper {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.beating, ...this.loops].map((loop) => loop.stop()));
+    await Promise.all([...this.nodes, ...this.loops].map((loop) => loop.stop()));
   }
 
   private async beat(): Promise<boolean> {
     const { store, nodeId, logger } = this.context;
-    if (await store.nodes.heartbeat(nodeId)) logger.warn('this process was silent for so long that others took over its work; it goes on');
-    await this.reap();
+    const pauseMs = await store.nodes.heartbeat(nodeId);
+    if (pauseMs === undefined) logger.warn('this process was silent for so long that others took over its work; it goes on');
+    if (pauseMs === undefined || pauseMs > OUTAGE_MS) {
+      this.heardMs = 0;
+      this.longest = { pauseMs: 0, atMs: 0 };
+    } else {
+      this.heardMs += pauseMs;
+      const { longest } = this;
+      if (pauseMs >= longest.pauseMs || this.heardMs - longest.atMs > OF_LATE_MS) this.longest = { pauseMs, atMs: this.heardMs };
+    }
     return false;
   }
 
-  private async reap(): Promise<void> {
+  /** Others are given the time to speak that this process had. */
+  private async reap(): Promise<boolean> {
     const { store, nodeId, logger } = this.context;
-    for (const dead of await store.nodes.reap(nodeId, SILENT_MS)) {
-      emit('node:found-dead', () => ({ service: this.context.service, node: dead, silentMs: SILENT_MS }));
+    const silentMs = Math.max(SILENT_MS, TIMES_OWN_PAUSE * this.longest.pauseMs);
+    if (this.heardMs < silentMs) return false;
+    for (const dead of await store.nodes.reap(nodeId, silentMs)) {
+      emit('node:found-dead', () => ({ service: this.context.service, node: dead, silentMs }));
       logger.warn('a process stopped without saying so; its work is taken over', { node: dead });
     }
+    return false;
   }
 
   private async fence(): Promise<boolean> {

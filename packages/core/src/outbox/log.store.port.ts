@@ -81,7 +81,9 @@ export interface CursorStore {
   refresh(cursors: readonly CursorKey[]): Promise<readonly CursorKey[]>;
   /** Locks the cursor (or gives nothing when somebody has it), reads on from it and moves it with the commit of `tx`: one statement reads. */
   take(tx: Transaction, cursor: CursorKey, limit: number): Promise<Taken>;
-  /** The same without a transaction: the cursor is ours until `finish` moves it or the lease ends. */
+  /** Locks the cursor until the end of `tx`, and waits for the transaction of whoever has it: what that has committed is seen by a `take` after it. */
+  lock(tx: Transaction, cursor: CursorKey): Promise<void>;
+  /** As `take`, without a transaction: the cursor is ours until `finish` moves it or the lease ends. */
   lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined>;
 }
 

@@ -28,8 +28,12 @@ const BATCH_BYTES = 4 * 2 ** 20;
 const POLL_MS = 1000;
 /** How long lanes wait for each other before the next look; a slower one goes on by itself. */
 const TOGETHER_MS = 50;
-/** Between two looks at what is parked, at least; and how many times as long as the last one took. */
+/**
+ * Between two looks at what is parked: so many times as long as the last one took, but at least, and at most, so long. How long a look took also counts what
+ * the process slept in it, and a lane must not wait for minutes for that.
+ */
 const PARKED_LOOK_MS = 1000;
+const MAX_PARKED_LOOK_MS = 5000;
 const PARKED_LOOK_SHARE = 20;
 const PARKED_BATCH = 200;
 
@@ -234,7 +238,7 @@ export class Relay {
     if (lanes.length === 0 || startMs < this.parkedLookMs) return draining;
     const batches = await parked.due(lanes, { rows: PARKED_BATCH, bytes: this.bytesOf(lanes.length) });
     const tookMs = clock.monotonicMs() - startMs;
-    this.parkedLookMs = startMs + Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE);
+    this.parkedLookMs = startMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
     const resend = async (batch: ParkedBatch): Promise<boolean> => {
       const isMore = await this.resend(batch);
       if (isMore) {

@@ -5,14 +5,17 @@ import type { RelayRow } from './relay.store.port.js';
 /** Rest of a lane whose first row did not get through; doubles while it does not. */
 const FIRST_REST_MS = 100;
 const LONGEST_REST_MS = 1000;
-/** A row that was sent alone so often and never confirmed, while others were, is what is wrong. */
-const MOST_TIMES = 12;
+/** A row that was sent alone so often and never confirmed, with others that were since the time before, is what is wrong. */
+const MOST_MISSES = 12;
 
 interface Stall {
   /** The first row that did not get through; undefined when the lane failed otherwise. */
   readonly id: bigint | undefined;
-  readonly sinceMs: number;
+  /** Tries in a row. */
   times: number;
+  /** Those of them before which others were confirmed: while the broker is away, none. */
+  misses: number;
+  triedMs: number;
   untilMs: number;
 }
 
@@ -63,7 +66,7 @@ export class Stalls {
   rest(lane: number, id?: bigint): Stall {
     const nowMs = this.clock.monotonicMs();
     const known = this.lanes.get(lane);
-    const stall = known !== undefined && known.id === id ? known : { id, sinceMs: nowMs, times: 0, untilMs: 0 };
+    const stall = known !== undefined && known.id === id ? known : { id, times: 0, misses: 0, triedMs: nowMs, untilMs: 0 };
     stall.untilMs = nowMs + Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** stall.times);
     stall.times += 1;
     this.lanes.set(lane, stall);
@@ -78,9 +81,11 @@ export class Stalls {
       this.lanes.delete(lane);
       return fates;
     }
-    const { times, sinceMs } = this.rest(lane, rows[at]?.id);
-    if (rows.length > 1 || times < MOST_TIMES || this.confirmedMs < sinceMs) return fates;
+    const stall = this.rest(lane, rows[at]?.id);
+    if (this.confirmedMs >= stall.triedMs) stall.misses += 1;
+    stall.triedMs = this.clock.monotonicMs();
+    if (rows.length > 1 || stall.misses < MOST_MISSES) return fates;
     this.lanes.delete(lane);
-    return [{ reason: 'unconfirmed', error: `it was sent ${times} times and never confirmed, while others were` }];
+    return [{ reason: 'unconfirmed', error: `it was sent ${stall.times} times and never confirmed, while others were` }];
   }
 }

@@ -4,7 +4,6 @@ import type { PipelineContext } from '../delivery/pipeline-context.js';
 import type { Subscription } from '../delivery/subscription.js';
 import { hfError } from '../errors/catalogue.js';
 import type { RememberedRequest } from '../inbox/inbox.store.port.js';
-import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
@@ -47,10 +46,7 @@ export class RequestGuard {
     for (const one of [...undoing].sort((a, b) => (requestOf(a) < requestOf(b) ? -1 : 1))) {
       const request = requestIn(undoes, one.message);
       if (await this.isToBeUndone(tx, one.message, undoes)) await this.context.store.inbox.undo(tx, { ...request, isDone });
-      else {
-        needless.add(one);
-        emit('delivery:needless', () => one.call.facts());
-      }
+      else needless.add(one);
       keys.push(...(await this.context.store.deliveries.withdraw(tx, { subscriptionId: request.subscriptionId, ...request.key })));
     }
     failpoint('guard:after-write');

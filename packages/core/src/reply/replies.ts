@@ -57,10 +57,10 @@ export class Replies {
   async refuse(
     { incoming, envelope }: Pick<OpenedMessage, 'incoming' | 'envelope'>,
     error: unknown,
-    { transport, isDefinite = false }: { readonly transport: string; readonly isDefinite?: boolean },
+    { transport }: { readonly transport: string },
   ): Promise<void> {
     const asked = envelope ?? askedIn(incoming, this.context.limits);
-    if (asked !== undefined) await this.give(asked, refusalFor(error, this.context.limits, isDefinite), transport);
+    if (asked !== undefined) await this.give(asked, this.refusalFor(error), transport);
   }
 }
 

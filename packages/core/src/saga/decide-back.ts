@@ -42,8 +42,9 @@ function turnBackAt(draft: SagaDraft, entry: StepAt): void {
   } else {
     draft.remove(entry);
     if (request !== undefined) draft.done = [...draft.done, { step: entry.step, request: sentRequest(entry, false) }];
-    // An attempt may be committed there whose process died before it could say so here.
-    else if (draft.stepOf(entry).dataSource !== undefined) draft.done = [...draft.done, { step: entry.step, isUnsure: true }];
+    // An attempt may be committed there whose process died before it could say so here; before the saga has its key nobody tries any.
+    else if (draft.stepOf(entry).dataSource !== undefined && draft.lock?.isHeld !== false)
+      draft.done = [...draft.done, { step: entry.step, isUnsure: true }];
   }
 }
 

@@ -1,4 +1,6 @@
+import { seededRandom } from '../time/random.js';
 import { asks, declined, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
+import { decide } from './decide.js';
 import type { SagaEvent, SagaMoment } from './saga-event.js';
 
 const UNDONE = { ...ONCE, compensate: nothing };
@@ -346,6 +348,13 @@ describe('a step that runs in another DataSource', () => {
   it('may be done when the saga turns back for another reason', () => {
     const forked = sagaOf({ reserve: UNDONE, pay: { ...elsewhere, after: 'reserve' }, check: { ...ONCE, after: 'reserve' } });
     given(forked).when(done, of('check', declined)).expect('undo pay');
+  });
+
+  it('was not tried while the saga waited for its key, so that one ends at once', () => {
+    const first = sagaOf({ pay: elsewhere, ship: ONCE });
+    const progress = { ...given(first).progress, lock: { key: 'k', isHeld: false } };
+    const cancelled = { kind: 'cancelled', error: new Error('no') } as const;
+    expect(decide(first, { progress, event: cancelled }, seededRandom(1)).progress).toMatchObject({ status: 'compensated', done: [] });
   });
 
   it('is known to be done once the saga is committed behind it', () => {

@@ -24,6 +24,7 @@ export function begin(
 /** Why an instance cannot be where it stands: its definition was changed, and going on would run steps twice, leave them out or drop what undoes them. */
 export function misfitOf(definition: SagaDefinition, progress: SagaProgress): HoldfastError | undefined {
   const { name: saga, version, steps } = definition;
+  if (progress.unread !== undefined) return hfError('HF_SAGA_PROGRESS', { saga, version });
   const done = progress.done.map(({ step }) => step);
   const passed = new Set([...done, ...progress.leftOut]);
   const isBehindPassed = (name: string) => stepOf(definition, name)?.after.every((before) => passed.has(before)) === true;
@@ -142,13 +143,18 @@ function whileParked(draft: SagaDraft, event: SagaEvent, misfit: HoldfastError |
     case 'resumed':
     case 'retried':
     case 'skipped':
-      repaired(draft, event.kind, misfit);
+      repaired(draft, event, misfit);
   }
 }
 
 /** A person lets a parked saga go on. */
-function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', misfit: HoldfastError | undefined): void {
+function repaired(
+  draft: SagaDraft,
+  event: Extract<SagaEvent, { kind: 'resumed' | 'retried' | 'skipped' }>,
+  misfit: HoldfastError | undefined,
+): void {
   const { parked } = draft;
+  const { kind } = event;
   const stopped = draft.at.filter(({ isStopped }) => isStopped).map(({ step }) => step);
   const first = stoppedStep(draft);
   draft.free();
@@ -160,7 +166,10 @@ function repaired(draft: SagaDraft, kind: 'resumed' | 'retried' | 'skipped', mis
       else if (entry.callMs !== undefined) draft.call(entry.step, entry.way, Math.max(0, entry.callMs - draft.given.nowMs));
     }
   } else if (first !== undefined) {
-    skip(draft, first);
+    if (event.kind === 'skipped' && event.error !== undefined) {
+      draft.note(first.step, kind);
+      draft.park(first, failureAt(first, event.error));
+    } else skip(draft, first);
     // One was skipped, and the saga still stands for the others.
     for (const entry of draft.at.filter(({ step }) => step !== first.step && stopped.includes(step)))
       draft.park(entry, parked?.failure.step === entry.step ? parked.failure : { ...(parked?.failure as SagaFailure), step: entry.step });

@@ -10,6 +10,7 @@ import type { Random } from '../time/random.js';
 import type { Scheduler, Timer } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
+import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import { createSagaContext, hasDropped } from './saga-context.js';
 import { type CallFacts, SagaCourse } from './saga-course.js';
 import { stepOf, type SagaStepDefinition } from './saga-definition.js';
@@ -43,7 +44,7 @@ export interface SagaAttemptParts {
   readonly sagaOf: (saga: string, version: number) => RunnableSaga | undefined;
   readonly asking: SagaAsking;
   /** Where no step has another DataSource it is not needed. */
-  readonly elsewhere?: StepsElsewhere;
+  readonly elsewhere?: StepsElsewhere | undefined;
   /** Other instances may have something to do. */
   readonly nudge: () => void;
   /** The longest of all steps. */
@@ -124,18 +125,29 @@ export class SagaAttempts {
         failpoint('saga:after-lock');
         begun = { saga: locked.saga, runnable, startedMs: clock.monotonicMs() };
         const course = new SagaCourse(locked.saga, runnable, this.parts.random);
+        if (course.isSkipped()) await this.keepSkipped(course);
         const entry = course.catchUp() ? course.callable() : undefined;
         if (entry === undefined) return this.write(tx, course);
         return this.attempt(tx, locked, { course, begun: Object.assign(begun, { entry }) });
       });
     } catch (thrown) {
-      const error = begun?.failure === undefined ? reasonOf(thrown) : begun.failure.error;
+      const error = begun?.failure === undefined ? reasonOfUnknown(thrown) : begun.failure.error;
       if (begun?.entry === undefined || isHoldfastError(error, 'HF_STOPPING')) throw error;
       written = await this.record(begun, error);
     }
     written.tell();
     failpoint('saga:after-step');
     return written.end;
+  }
+
+  /** What somebody has done by hand is not to happen in another DataSource as well; where it has, it cannot be skipped. */
+  private async keepSkipped(course: SagaCourse): Promise<void> {
+    const step = course.elsewhere();
+    if (step === undefined) return;
+    await this.parts.elsewhere?.skip(step).catch((error: unknown) => {
+      if (!isHoldfastError(error, 'HF_SAGA_STEP_COMMITTED')) throw error;
+      course.refuseSkip(error);
+    });
   }
 
   private async attempt(
@@ -230,7 +242,7 @@ export class SagaAttempts {
     const run = async () => changesOf(course.state, await left());
     // Whether it was committed is known by the next attempt, from its guard row.
     const changes = await elsewhere.run({ dataSource, timeoutMs, guarded, isUnsure }, run).catch((error: unknown) => {
-      throw reasonOf(error);
+      throw reasonOfUnknown(error);
     });
     failpoint('saga:after-step-elsewhere');
     return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
@@ -299,11 +311,6 @@ export class SagaAttempts {
     };
     return { end, tell };
   }
-}
-
-/** A COMMIT whose outcome was unknown: by now it is known that there was none, and what broke the connection passes. */
-function reasonOf(error: unknown): unknown {
-  return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
 /** Of one life of an instance: its id may be used again. Hashed, because a foreign API limits the length and the characters of its header. */

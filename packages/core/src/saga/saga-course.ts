@@ -9,8 +9,10 @@ import { attemptsOf, decide, misfitOf } from './decide.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { RepairArrival, SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
 import type { RunnableSaga } from './saga-plan.js';
-import { callable, nextMs, parkingOf, requestOf, type SagaProgress, type SagaWait, type StepAt } from './saga-progress.js';
+import { saidBy } from './saga-repairs.js';
+import { callable, nextMs, parkingOf, requestOf, type SagaProgress, type SagaWait, type StepAt, stoppedStep } from './saga-progress.js';
 import { decodeState, encodeState } from './saga-state.js';
+import type { StepElsewhere } from './steps-elsewhere.js';
 import type { SagaChange, SagaOutline, SagaReach, SagaTelling, SignalKey, StoredSaga } from './saga.store.port.js';
 
 /** Deaths of processes that no instance is given up for: each may have had another reason, and they say nothing of the step. */
@@ -36,6 +38,7 @@ export class SagaCourse {
   private nowMs: number;
   private seen: readonly string[] = [];
   private readonly heard: SignalKey[] = [];
+  private skipError: unknown;
 
   constructor(
     readonly saga: StoredSaga,
@@ -87,6 +90,27 @@ export class SagaCourse {
     return true;
   }
 
+  /** Of the step that the saga stands for, or of what undoes it, in another DataSource; undefined: it is in the store's, or nobody here can go on with it. */
+  elsewhere(): Pick<StepElsewhere, 'dataSource' | 'guarded'> | undefined {
+    const { id: sagaId, number: sagaNumber } = this.saga;
+    const entry = stoppedStep(this.at);
+    const dataSource = stepOf(this.runnable.definition, entry?.step)?.dataSource;
+    if (entry === undefined || dataSource === undefined || this.trouble() !== undefined) return undefined;
+    const operation = entry.way === 'compensating' ? 'undo' : 'run';
+    return { dataSource, guarded: { sagaId, sagaNumber, step: entry.step, operation } };
+  }
+
+  /** True when what has come for it skips the step it stands for. */
+  isSkipped(): boolean {
+    const word = this.saga.arrived.findLast(({ event }) => isRepair(event))?.event as RepairArrival | undefined;
+    return word?.kind === 'skipped' && this.at.status === 'parked' && this.trouble() === undefined && this.isAbout(word);
+  }
+
+  /** It cannot be skipped. */
+  refuseSkip(error: unknown): void {
+    this.skipError = error;
+  }
+
   /** The step to be called now. */
   callable(): StepAt | undefined {
     return callable(this.at, this.saga.nowMs);
@@ -107,12 +131,11 @@ export class SagaCourse {
   }
 
   /** Moves on by what a person wants; the first line of the history that it leads to says who. */
-  repair(event: SagaEvent, { by, reason }: OperatorAction): void {
+  repair(event: SagaEvent, action: OperatorAction): void {
     const first = this.notes.length;
     this.happen(event);
     const note = this.notes[first];
-    if (note?.detail === undefined && note !== undefined)
-      this.notes[first] = { ...note, detail: reason === undefined ? by : `${by}: ${reason}` };
+    if (note?.detail === undefined && note !== undefined) this.notes[first] = { ...note, detail: saidBy(action) };
   }
 
   /** The state that a step has left, as it is stored. */
@@ -170,8 +193,9 @@ export class SagaCourse {
         return arrival;
       case 'resumed':
       case 'retried':
-      case 'skipped':
         return { kind: arrival.kind };
+      case 'skipped':
+        return this.skipError === undefined ? { kind: 'skipped' } : { kind: 'skipped', error: this.skipError };
       case 'ended':
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':

@@ -21,6 +21,7 @@ export class SagaDraft {
   lock: SagaProgress['lock'];
   failure: SagaFailure | undefined;
   parked: SagaProgress['parked'];
+  private readonly unread: string | undefined;
   readonly set: Record<string, unknown> = {};
   private readonly commands: SagaCommand[] = [];
   private readonly notes: SagaNote[] = [];
@@ -39,6 +40,7 @@ export class SagaDraft {
     this.lock = progress.lock;
     this.failure = progress.failure;
     this.parked = progress.parked;
+    this.unread = progress.unread;
   }
 
   /** The state with what this event brought. */
@@ -47,7 +49,9 @@ export class SagaDraft {
   }
 
   get direction(): SagaDirection {
-    return this.parked?.while ?? (this.status === 'compensating' ? 'compensating' : 'running');
+    // Of one that parked because nobody could read where it stood, the row does not say it, also when it is corrected.
+    const turnsBack = this.status === 'compensating' || (this.status === 'parked' && this.failure !== undefined);
+    return this.parked?.while ?? (turnsBack ? 'compensating' : 'running');
   }
 
   stepOf({ step }: Pick<StepAt, 'step'>): SagaStepDefinition {
@@ -123,9 +127,9 @@ export class SagaDraft {
   }
 
   get decision(): SagaDecision {
-    const { status, at, done, leftOut, lock, failure, parked, set, commands, notes } = this;
+    const { status, at, done, leftOut, lock, failure, parked, unread, set, commands, notes } = this;
     const branches = this.branches.length === 0 ? undefined : this.branches;
     const kept = this.kept.length === 0 ? undefined : this.kept;
-    return { progress: { status, at, done, leftOut, branches, kept, lock, failure, parked }, commands, notes, set };
+    return { progress: { status, at, done, leftOut, branches, kept, lock, failure, parked, unread }, commands, notes, set };
   }
 }

@@ -28,7 +28,9 @@ export type SagaEvent =
   | { readonly kind: 'timed-out'; readonly error: unknown }
   /** It cannot be worked on: the definition is not the one it was started with, or its state cannot be read. */
   | { readonly kind: 'stuck'; readonly error: unknown }
-  | { readonly kind: 'resumed' | 'retried' | 'skipped' }
+  | { readonly kind: 'resumed' | 'retried' }
+  /** `error`: why it cannot be. */
+  | { readonly kind: 'skipped'; readonly error?: unknown }
   | { readonly kind: 'cancelled'; readonly error: unknown };
 
 /** What comes for an instance from elsewhere, as it is stored: JSON. */

@@ -113,6 +113,8 @@ export interface SagaProgress {
   readonly failure: SagaFailure | undefined;
   /** While it is parked: which way it was going, and what stopped it. */
   readonly parked: ParkedSaga | undefined;
+  /** What was found instead of all this, and could not be read; kept for whoever corrects it. */
+  readonly unread?: string | undefined;
 }
 
 /** The step that a person is asked about, the first of several; of a saga that is not parked the first at work. */
@@ -160,10 +162,10 @@ export function nextMs({ status, at, branches = [], lock }: SagaProgress): numbe
   );
 }
 
-/** How it stands for whoever looks. */
-export function standingOf({ status, at, lock }: SagaProgress): SagaStanding {
+/** How it stands for whoever looks. Of one that nobody can read it is not known that it waits. */
+export function standingOf({ status, at, lock, unread }: SagaProgress): SagaStanding {
   const waits = lock?.isHeld === false || at.every(({ callMs }) => callMs === undefined);
-  return status === 'running' && waits ? 'waiting' : status;
+  return status === 'running' && waits && unread === undefined ? 'waiting' : status;
 }
 
 /** What a step waits for, for a person. */

@@ -1,6 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import type { OperatorAction } from '../operations/operators.js';
-import type { SagaProgress } from './saga-progress.js';
+import { parkingOf, type SagaParking, type SagaProgress } from './saga-progress.js';
 import type { SagaOperationStore } from './saga.store.port.js';
 
 /** What lets a parked saga go on, and how its history tells it. */
@@ -8,6 +8,11 @@ export const REPAIRED = { resume: 'resumed', retry: 'retried', skip: 'skipped' }
 
 /** A way to let a parked saga go on. */
 export type SagaRepair = keyof typeof REPAIRED;
+
+/** What a line of the history tells of who wanted it. */
+export function saidBy({ by, reason }: OperatorAction): string {
+  return reason === undefined ? by : `${by}: ${reason}`;
+}
 
 /** @throws HF_OPERATOR_REASON when nobody says who he is */
 export function assertNamed(action: string, by: string): void {
@@ -19,9 +24,21 @@ export function assertParked(id: string, action: SagaRepair, { status }: SagaPro
   if (status !== 'parked') throw hfError('HF_SAGA_NOT_PARKED', { action, id, status });
 }
 
+/** `sinceMs` undefined: however often it has parked there. @throws HF_SAGA_STANDS_ELSEWHERE */
+export function assertAbout(id: string, { step, sinceMs }: SagaParking, progress: SagaProgress): void {
+  const found = parkingOf(progress);
+  if (found.step === step && (sinceMs === undefined || found.sinceMs === sinceMs)) return;
+  throw hfError('HF_SAGA_STANDS_ELSEWHERE', { id, step: step ?? 'no step', found: found.step ?? 'no step' });
+}
+
 /** @throws HF_SAGA_NOT_RUNNING when it is undone already, or has ended */
-export function assertForward(id: string, { status, parked }: SagaProgress): void {
-  if (status !== 'running' && parked?.while !== 'running') throw hfError('HF_SAGA_NOT_RUNNING', { id, status });
+export function assertForward(id: string, progress: SagaProgress): void {
+  if (!isForward(progress)) throw hfError('HF_SAGA_NOT_RUNNING', { id, status: progress.status });
+}
+
+/** Whether a saga goes forward, or would if it were not parked. */
+export function isForward({ status, parked }: SagaProgress): boolean {
+  return status === 'running' || parked?.while === 'running';
 }
 
 /** @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_ENDED */

@@ -78,6 +78,11 @@ export class SagaRunner {
     return this.phase === 'stopping';
   }
 
+  /** Whether this process works on an instance: `ended` tells of its end. */
+  worksOn(id: string): boolean {
+    return this.working.has(id);
+  }
+
   get isBusy(): boolean {
     return this.working.size > 0 || this.loop.isBusy;
   }
@@ -137,17 +142,18 @@ export class SagaRunner {
 
   private launch(id: string): void {
     if (this.working.has(id)) return;
-    const work = this.inOwnContext(() => this.work(id)).finally(() => {
+    const work = this.inOwnContext(() => this.work(id)).then((isEnded) => {
       this.working.delete(id);
+      if (isEnded) this.parts.ended(id);
       this.fill();
       if (this.isMore && this.ahead.length === 0 && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }
 
-  /** Never rejects. */
-  private async work(id: string): Promise<void> {
-    const { attempts, permits, logger, ended } = this.parts;
+  /** Never rejects; true when the instance has ended. */
+  private async work(id: string): Promise<boolean> {
+    const { attempts, permits, logger } = this.parts;
     this.owed.add(id);
     try {
       for (;;) {
@@ -155,13 +161,13 @@ export class SagaRunner {
         if (end === 'next') continue;
         // It may be ours all the same, with another step: the next look tells.
         if (end !== 'left') this.owed.delete(id);
-        if (end === 'ended') ended(id);
         // Its time is known to the database: the next look tells when that is.
         if (end === 'waits' && this.phase === 'running') this.loop.nudge();
-        return;
+        return end === 'ended';
       }
     } catch (error) {
       if (!isHoldfastError(error, 'HF_STOPPING')) logger.warn('a step of a saga could not be tried; it is tried again', { id, error });
+      return false;
     }
   }
 }

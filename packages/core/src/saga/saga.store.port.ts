@@ -34,8 +34,6 @@ export interface NewSaga extends SagaOutline {
 export interface WantedLock {
   readonly key: string;
   readonly id: string;
-  /** It waits for its turn; else it does not. */
-  readonly waits: boolean;
 }
 
 /** An instance, locked by the transaction that read it. */
@@ -134,12 +132,14 @@ export interface SagaStartStore {
   /** Writes a new instance in `tx`. Gives the name of the saga that has this id: when it was there before, nothing was written. */
   start(tx: Transaction, saga: NewSaga): Promise<{ readonly isStarted: boolean; readonly saga: string | undefined }>;
   /**
-   * Gives a business key to an instance that begins in `tx`, or its place behind those that wait; the instance that has it, undefined where one of this
-   * id is there already. Waits for the transaction of another one that begins with the same key.
+   * Gives a business key that nobody has to an instance that begins in `tx`; the instance that has it, undefined where one of this id is there, or has the key, already. Waits for
+   * the transaction of another one that begins with the same key. Where another instance is known to have it nothing is locked, so that its end does not wait for `tx`.
    */
   claimKey(tx: Transaction, wanted: WantedLock): Promise<string | undefined>;
-  /** Takes back, in `tx`, what `claimKey` gave to an instance that did not begin after all; does nothing where the one of this id has the key. */
-  dropKey(tx: Transaction, key: Pick<WantedLock, 'key' | 'id'>): Promise<void>;
+  /** Gives an instance of `tx` its place behind those that wait for a key; true when it has the key by now. Whoever has it cannot end before `tx` does. */
+  queueForKey(tx: Transaction, wanted: WantedLock): Promise<boolean>;
+  /** Takes back, in `tx`, what `claimKey` gave there to an instance that did not begin after all. */
+  dropKey(tx: Transaction, key: WantedLock): Promise<void>;
 }
 
 /** What comes for instances from elsewhere. */
@@ -182,13 +182,13 @@ export interface LockedSaga {
 }
 
 /** How an operator's change is decided, once the instance is locked; nothing is written when it throws. */
-export type OperatorChange = (saga: StoredSaga) => SagaChange;
+export type OperatorChange = (saga: StoredSaga) => SagaChange | Promise<SagaChange>;
 
 /** Sagas as operators see them. */
 export interface SagaOperationStore {
   find(id: string): Promise<SagaInstance | undefined>;
   /** State of an instance as JSON, with how it stands; undefined when there is none. */
-  look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined>;
+  look(id: string): Promise<Pick<StoredSaga, 'saga' | 'version' | 'state' | 'progress'> | undefined>;
   list(filter: SagaFilter & Page): Promise<Paged<SagaInstance>>;
   /**
    * Waits a few seconds for the attempt in hand, changes the instance and writes down who did it, in one transaction; false when there is none.

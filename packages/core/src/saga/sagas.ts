@@ -59,6 +59,11 @@ export interface StartOptions {
   id: string;
 }
 
+/** Who has done a step by hand, and why; `step`: which one, so that no other is skipped that the saga has come to meanwhile. */
+export interface SkipAction extends OperatorAction {
+  step?: string;
+}
+
 /** How long to wait for the end of a saga. */
 export interface ResultOptions {
   /** Default '30s'. */
@@ -106,8 +111,12 @@ export abstract class Sagas {
   abstract resume(id: string, action: OperatorAction): Promise<void>;
   /** Runs the failed step or compensation of a parked saga again, once. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK */
   abstract retry(id: string, action: OperatorAction): Promise<void>;
-  /** Takes the failed step or compensation of a parked saga as done by hand. @throws HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK */
-  abstract skip(id: string, action: OperatorAction): Promise<void>;
+  /**
+   * Takes the failed step or compensation of a parked saga as done by hand: that which it stands for at the call, or the one that `step` names; one in another DataSource never
+   * happens there then. @throws HF_SAGA_STANDS_ELSEWHERE when it has come to another one, HF_SAGA_STEP_COMMITTED when it has happened there, HF_SAGA_UNKNOWN, HF_SAGA_NOT_PARKED,
+   * HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED, HF_SAGA_IN_WORK
+   */
+  abstract skip(id: string, action: SkipAction): Promise<void>;
   /**
    * Undoes a saga that goes forward, after the attempt in hand, for which it waits three seconds. @throws HF_SAGA_PAST_PIVOT when there is no way
    * back, HF_SAGA_IN_WORK, HF_SAGA_UNKNOWN, HF_SAGA_NOT_RUNNING, HF_SAGA_NOT_KEPT, HF_SAGA_CHANGED

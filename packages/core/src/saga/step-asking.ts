@@ -45,14 +45,17 @@ export class StepAsking implements SagaAsking {
     const { units, store, register, random } = this.parts;
     const runnable = register.of(saga);
     const text = encodeState(state, { saga: runnable.definition.name, id });
-    await units.current()?.inTurn(async (tx) => {
+    const unit = units.current();
+    await unit?.inTurn(async (tx) => {
       const {
         isStarted,
         saga: found,
         progress,
+        queue,
       } = await startSaga({ store, random }, tx, { runnable, id, state: text, isTaken: false, parent });
       // Each attempt that is committed has started one of its own.
       if (!isStarted) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found ?? 'another one', saga: runnable.definition.name });
+      if (queue !== undefined) unit.beforeCommit(queue);
       const { status, failure } = progress;
       // It ended as it began: none of its steps was wanted, or whether one is could not be told.
       if (status === 'completed' || status === 'compensated')

@@ -33,13 +33,30 @@ export class StepsElsewhere {
 
   /** Calls a step unless it is committed already; what it has left. Throws what the call throws, with nothing left there. */
   run(step: StepElsewhere, call: () => Promise<string | undefined>): Promise<string | undefined> {
-    const { units, dataSource } = this.parts;
-    const inTransaction = () =>
-      units.run({ dataSource: step.dataSource, propagation: 'REQUIRES_NEW', timeout: step.timeoutMs + GRACE_MS }, () =>
-        this.guarded(step, call),
-      );
-    // What it wrote into the transaction of the saga would be lost where only the other one commits.
-    return units.run({ dataSource, propagation: 'NOT_SUPPORTED' }, inTransaction);
+    return this.apart(step, step.timeoutMs + GRACE_MS, () => this.guarded(step, call));
+  }
+
+  /**
+   * Keeps what a person has done by hand from being done here too, also by a process that wakes late. With what undoes a step, the step is kept from
+   * running. Nothing is changed when it is committed here already.
+   *
+   * @throws HF_SAGA_STEP_COMMITTED
+   */
+  async skip({ dataSource, guarded }: Pick<StepElsewhere, 'dataSource' | 'guarded'>): Promise<void> {
+    const { sagaId: id, step, operation } = guarded;
+    await this.apart({ dataSource }, GRACE_MS, async () => {
+      const found = await this.inTurn((tx) => this.parts.store.enter(tx, { step: guarded, mark: 'barred', mayBeHeld: true }));
+      if (found?.mark === 'done')
+        throw hfError('HF_SAGA_STEP_COMMITTED', { id, step, dataSource, what: operation === 'run' ? 'step' : 'undoing of the step' });
+      if (operation === 'undo') await this.bar({ ...guarded, operation: 'run' });
+    });
+  }
+
+  /** What it wrote into the transaction of the saga would be lost where only the other one commits. */
+  private apart<T>({ dataSource }: Pick<StepElsewhere, 'dataSource'>, timeout: number, work: () => Promise<T>): Promise<T> {
+    const { units, dataSource: home } = this.parts;
+    const inTransaction = () => units.run({ dataSource, propagation: 'REQUIRES_NEW', timeout }, work);
+    return units.run({ dataSource: home, propagation: 'NOT_SUPPORTED' }, inTransaction);
   }
 
   private async guarded({ guarded, isUnsure }: StepElsewhere, call: () => Promise<string | undefined>): Promise<string | undefined> {

@@ -12,14 +12,23 @@ import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { SagaDefinition } from './saga-definition.js';
 import { changedError, SagaCourse } from './saga-course.js';
 import type { SagaEvent } from './saga-event.js';
-import { isPastPivot, type SagaProgress } from './saga-progress.js';
+import { isPastPivot, parkingOf, type SagaParking } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
 import { type BeginningSaga, startSaga } from './saga-start.js';
-import { assertForward, assertNamed, assertParked, purgeSaga, REPAIRED, type SagaRepair } from './saga-repairs.js';
-import { encodeState } from './saga-state.js';
+import { assertAbout, assertForward, assertNamed, assertParked, purgeSaga, REPAIRED, type SagaRepair } from './saga-repairs.js';
+import { decodeState, encodeState } from './saga-state.js';
 import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
-import { type ResultOptions, type SagaFilter, type SagaInstance, type SagaOutcome, Sagas, type StartOptions } from './sagas.js';
+import type { StepsElsewhere } from './steps-elsewhere.js';
+import {
+  type ResultOptions,
+  type SagaFilter,
+  type SagaInstance,
+  type SagaOutcome,
+  Sagas,
+  type SkipAction,
+  type StartOptions,
+} from './sagas.js';
 
 const ID_LENGTH = 255;
 const DEFAULT_RESULT_TIMEOUT: Duration = '30s';
@@ -41,8 +50,16 @@ export interface StoredSagasParts {
   readonly isInUnit: () => boolean;
   /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
   readonly assertDatabase: (call: string) => void;
+  /** Where no step has another DataSource it is not needed. */
+  readonly elsewhere?: StepsElsewhere | undefined;
   /** Undefined before the start. */
   readonly runner: () => SagaRunner | undefined;
+}
+
+/** Somebody who waits for the end of an instance. */
+interface Waking {
+  readonly promise: Promise<void>;
+  forget(): void;
 }
 
 /** Sagas as rows of a store. */
@@ -82,9 +99,14 @@ export class StoredSagas extends Sagas {
       const runner = this.parts.runner();
       if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
     });
-    const found = await unit.inTurn((tx) => startSaga(this.parts, tx, { runnable, id, state, isTaken }));
+    const found = await unit.inTurn(async (tx) => {
+      const begun = await startSaga(this.parts, tx, { runnable, id, state, isTaken });
+      // As late as can be, after the hooks of users: from then on whoever has the key waits for this unit.
+      if (begun.queue !== undefined) unit.beforeCommit(begun.queue);
+      isStarted = begun.isStarted;
+      return begun;
+    });
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
-    isStarted = found.isStarted;
     if (isStarted) emit('saga:started', () => ({ saga, id, version }));
     return { id, started: isStarted };
   }
@@ -106,20 +128,22 @@ export class StoredSagas extends Sagas {
   }
 
   async result(id: string, { timeout = DEFAULT_RESULT_TIMEOUT }: ResultOptions = {}): Promise<SagaOutcome<never>> {
-    const { clock, store, isInUnit } = this.parts;
+    const { clock, store, isInUnit, runner } = this.parts;
     if (isInUnit()) throw hfError('HF_SAGA_RESULT_IN_TRANSACTION', { id });
     const timeoutMs = toMs(timeout, 'timeout');
     const untilMs = clock.monotonicMs() + timeoutMs;
+    // While this process works on it, its end is not to be seen yet.
+    if (runner()?.worksOn(id)) await this.wokenWithin(this.wokenBy(id), Math.min(LOOK_MS, timeoutMs));
     for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(LOOK_MS, lookMs * 2)) {
       const woken = this.wokenBy(id);
       try {
         const found = await store.operations.look(id);
         if (found === undefined) throw hfError('HF_SAGA_UNKNOWN', { id });
-        const outcome = outcomeOf(found);
+        const outcome = outcomeOf(id, found);
         if (outcome !== undefined) return outcome;
         const leftMs = untilMs - clock.monotonicMs();
         if (leftMs <= 0) throw hfError('HF_SAGA_RESULT_TIMEOUT', { id, timeoutMs });
-        await this.wokenWithin(woken.promise, Math.min(lookMs, leftMs));
+        await this.wokenWithin(woken, Math.min(lookMs, leftMs));
       } finally {
         woken.forget();
       }
@@ -135,15 +159,17 @@ export class StoredSagas extends Sagas {
   }
 
   resume(id: string, action: OperatorAction): Promise<void> {
-    return this.repair(id, 'resume', action);
+    return this.repair(id, { ...action, name: 'resume' });
   }
 
   retry(id: string, action: OperatorAction): Promise<void> {
-    return this.repair(id, 'retry', action);
+    return this.repair(id, { ...action, name: 'retry' });
   }
 
-  skip(id: string, action: OperatorAction): Promise<void> {
-    return this.repair(id, 'skip', action);
+  async skip(id: string, { step, ...action }: SkipAction): Promise<void> {
+    this.assertOperator(id, { ...action, name: 'skip' });
+    const about = step === undefined ? await this.parkingNow(id) : { step, sinceMs: undefined };
+    await this.repair(id, { ...action, name: 'skip' }, about);
   }
 
   cancel(id: string, action: OperatorAction): Promise<void> {
@@ -160,11 +186,21 @@ export class StoredSagas extends Sagas {
     await purgeSaga(this.parts.store.operations, id, action);
   }
 
-  private repair(id: string, name: SagaRepair, action: OperatorAction): Promise<void> {
-    return this.operate(id, { ...action, name }, ({ progress }) => {
+  private repair(id: string, action: OperatorAction & { readonly name: SagaRepair }, about?: SagaParking): Promise<void> {
+    const { name } = action;
+    return this.operate(id, action, ({ progress }) => {
       assertParked(id, name, progress);
+      if (about !== undefined) assertAbout(id, about, progress);
       return { kind: REPAIRED[name] };
     });
+  }
+
+  /** What a saga stands for now: whoever has it in work may bring it elsewhere before an operator has its turn. */
+  private async parkingNow(id: string): Promise<SagaParking> {
+    const found = await this.parts.store.operations.look(id);
+    if (found === undefined) throw hfError('HF_SAGA_UNKNOWN', { id });
+    assertParked(id, 'skip', found.progress);
+    return parkingOf(found.progress);
   }
 
   private async operate(
@@ -172,16 +208,19 @@ export class StoredSagas extends Sagas {
     action: OperatorAction & { readonly name: string },
     eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
-    const { store, register, random, runner } = this.parts;
+    const { store, register, random, runner, elsewhere } = this.parts;
     this.assertOperator(id, action);
     let told: SagaCourse | undefined;
-    const change: OperatorChange = (saga) => {
+    const change: OperatorChange = async (saga) => {
       const runnable = register.find(saga.saga, saga.version);
       if (runnable === undefined) throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version });
       const { definition, outline } = runnable;
       if (saga.outline !== outline) throw changedError(saga, outline);
       const course = new SagaCourse(saga, runnable, random);
-      course.repair(eventOf(saga, definition), action);
+      const event = eventOf(saga, definition);
+      const step = event.kind === 'skipped' ? course.elsewhere() : undefined;
+      if (step !== undefined) await elsewhere?.skip(step);
+      course.repair(event, action);
       told = course;
       return course.change(() => false);
     };
@@ -196,7 +235,7 @@ export class StoredSagas extends Sagas {
     assertNamed(name, by);
   }
 
-  private wokenBy(id: string): { readonly promise: Promise<void>; forget(): void } {
+  private wokenBy(id: string): Waking {
     let wake: () => void = () => undefined;
     const promise = new Promise<void>((resolve) => {
       wake = resolve;
@@ -212,22 +251,27 @@ export class StoredSagas extends Sagas {
     };
   }
 
-  private async wokenWithin(woken: Promise<void>, ms: number): Promise<void> {
+  private async wokenWithin({ promise, forget }: Waking, ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = this.parts.scheduler.after(ms, resolve);
-      void woken.then(() => {
+      void promise.then(() => {
         timer.cancel();
         resolve();
       });
     });
+    forget();
   }
 }
 
-function outcomeOf({ state, progress }: { readonly state: string; readonly progress: SagaProgress }): SagaOutcome<never> | undefined {
-  const { status, failure, parked } = progress;
-  const kept = JSON.parse(state) as never;
+type Found = Pick<StoredSaga, 'saga' | 'version' | 'state' | 'progress'>;
+
+/** How a saga ended; undefined while it has not. @throws HF_SAGA_STATE, HF_SAGA_PROGRESS where it has, and that cannot be read */
+function outcomeOf(id: string, { saga, version, state, progress }: Found): SagaOutcome<never> | undefined {
+  const { status, failure, parked, unread } = progress;
+  if (status === 'running' || status === 'compensating') return undefined;
+  const kept = decodeState(state, { saga, id }) as never;
   if (status === 'completed') return { status, state: kept };
   const stopped = parked?.failure ?? failure;
-  const isOver = status === 'compensated' || status === 'parked';
-  return isOver && stopped !== undefined ? { status, state: kept, failure: stopped } : undefined;
+  if (stopped === undefined && unread !== undefined) throw hfError('HF_SAGA_PROGRESS', { saga, version });
+  return stopped && { status, state: kept, failure: stopped };
 }

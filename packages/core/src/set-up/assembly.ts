@@ -28,6 +28,7 @@ import { SagaRegister } from '../saga/saga-register.js';
 import type { SagaRunner } from '../saga/saga-runner.js';
 import type { Sagas } from '../saga/sagas.js';
 import { StepAsking } from '../saga/step-asking.js';
+import { StepsElsewhere } from '../saga/steps-elsewhere.js';
 import { StoredSagas } from '../saga/stored-sagas.js';
 import type { Store } from '../store/store.port.js';
 import { CrossingTransport } from '../transport/crossing-transport.js';
@@ -87,6 +88,8 @@ export class Assembly {
   /** What works on sagas; undefined before the start, and where there are none. */
   sagaRunner: SagaRunner | undefined;
   readonly sagaRegister = new SagaRegister((text) => this.problem(text));
+  /** Runs steps in DataSources besides the store's; undefined where there is no store. */
+  readonly elsewhere: StepsElsewhere | undefined;
   /** Undefined where there is no store. */
   readonly storedSagas: StoredSagas | undefined;
   readonly sagas: Sagas;
@@ -136,6 +139,10 @@ export class Assembly {
     this.replies = outlet && new Replies({ service, limits, clock, random, logger }, outlet);
     this.receipts = outlet && this.receiptsOf(outlet);
     this.bus = outlet === undefined ? absent<MessageBus>('a bus') : this.busOf(outlet);
+    this.elsewhere =
+      this.store &&
+      this.units &&
+      new StepsElsewhere({ units: this.units, store: this.store.stepGuards, dataSource: this.store.transactions.dataSources[0] });
     this.storedSagas = this.store && this.units && this.sagasOf(this.store, this.units, isInUnit);
     this.sagas = this.storedSagas ?? absent<Sagas>('sagas');
     this.stepAsking = this.store && this.units && outlet && this.askingOf(this.store, this.units, outlet);
@@ -183,9 +190,9 @@ export class Assembly {
       problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const { scheduler, random, clock } = this.runtime;
     const logger = dampedLogger(this.runtime.logger, clock);
-    const currentTransaction = () => this.units?.current()?.transaction;
+    const currentUnit = (dataSource: string) => this.units?.current(dataSource);
     const assertDatabase = (call: string) => this.kafkaUnits.assertNone(call);
-    const context = { store: this.store, unitOfWork: this.unitOfWork, assertDatabase, currentTransaction, scheduler, random, logger };
+    const context = { store: this.store, unitOfWork: this.unitOfWork, assertDatabase, currentUnit, scheduler, random, logger };
     const guarded = new GuardedMethod(context, name, { retry: policy, idempotency, unit });
     this.guarded.set(name, guarded);
     return guarded;
@@ -228,6 +235,7 @@ export class Assembly {
       scheduler,
       isInUnit,
       assertDatabase: (call) => this.kafkaUnits.assertNone(call),
+      elsewhere: this.elsewhere,
       runner: () => this.sagaRunner,
     });
   }

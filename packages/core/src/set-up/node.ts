@@ -32,7 +32,7 @@ import { inTime } from './in-time.js';
 
 /** Between two looks whether an operator has paused a subscription. */
 const PAUSE_LOOK_MS = 1000;
-/** Between two looks at the log where other processes cannot wake this one. */
+/** Between two looks at the log as long as other processes cannot wake this one. */
 const UNHEARD_LOOK_MS = 50;
 /** Between the looks of `settled`, and how many in a row must find nothing. */
 const SETTLE_LOOK_MS = 5;
@@ -344,8 +344,13 @@ export class Node {
       await this.lookForPauses(store);
       this.watch(PAUSE_LOOK_MS, () => this.lookForPauses(store));
     }
-    const isHeard = await store.wakeups.listen((hint) => this.hear(hint));
-    if (!isHeard) this.watch(UNHEARD_LOOK_MS, async () => this.hear({ lanes: undefined, hasReplies: true }));
+    let looking: Loop | undefined;
+    const isHeard = await store.wakeups.listen((hint) => {
+      // What tells something can be relied on from now on.
+      void looking?.stop();
+      this.hear(hint);
+    });
+    if (!isHeard) looking = this.watch(UNHEARD_LOOK_MS, async () => this.hear({ lanes: undefined, hasReplies: true }));
   }
 
   private async startRelay(store: Store, transport: NamedTransport): Promise<void> {
@@ -360,7 +365,7 @@ export class Node {
     for (const pipeline of this.pipelines) pipeline.isPaused = paused.has(pipeline.subscription.spec.name);
   }
 
-  private watch(pollMs: number, look: () => Promise<void>): void {
+  private watch(pollMs: number, look: () => Promise<void>): Loop {
     const { scheduler, logger } = this.assembly.runtime;
     const failed = (error: unknown) => logger.warn('a look into the store failed; it is repeated', { error });
     const work = async () => {
@@ -370,5 +375,6 @@ export class Node {
     const loop = new Loop({ scheduler, pollMs, work, failed });
     this.watches.push(loop);
     loop.start();
+    return loop;
   }
 }

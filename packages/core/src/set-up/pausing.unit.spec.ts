@@ -1,7 +1,8 @@
 import { Holdfast } from '../holdfast.js';
 import { Message } from '../message/message.js';
 import { silentLogger } from '../monitoring/logger.js';
-import type { Store } from '../store/store.port.js';
+import type { Hint, Store, Wakeups } from '../store/store.port.js';
+import { VirtualTime } from '../testing/virtual-time.js';
 import type { Sink, Transport, TransportCapabilities } from '../transport/transport.port.js';
 
 @Message('order.placed')
@@ -18,15 +19,18 @@ const CAPABILITIES: TransportCapabilities = {
   replies: false,
 };
 
-/** A store that is slow to say what is paused, and a transport that notes whether it was told before it begins. */
-async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
+/** A store that is slow to say what is paused, and a transport that notes whether it was told before it begins, and each look at the log. */
+function scene(paused: readonly string[], wakeups: Partial<Wakeups> = {}) {
   const seen: boolean[] = [];
+  const looks = { count: 0 };
   const transport = {
     capabilities: CAPABILITIES,
     isBusy: false,
     start: async () => undefined,
     publish: async () => [],
-    nudge: () => undefined,
+    nudge: () => {
+      looks.count += 1;
+    },
     close: async () => undefined,
     subscribe: async (_: unknown, sink: Sink) => void seen.push(sink.isPaused),
   } as unknown as Transport;
@@ -59,8 +63,8 @@ async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
       moveScheduled: async () => ({ moved: 0, nextDueMs: undefined }),
       trim: async () => 0,
     },
-    nodes: { join: nothing, heartbeat: async () => false, reap: async () => [], leave: nothing },
-    wakeups: { listen: async () => true, stopListening: () => undefined, notify: () => undefined },
+    nodes: { join: nothing, heartbeat: async () => 0, reap: async () => [], leave: nothing },
+    wakeups: { listen: async () => true, stopListening: () => undefined, notify: () => undefined, ...wakeups },
     open: nothing,
     ready: nothing,
     close: nothing,
@@ -71,7 +75,14 @@ async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
     store: { store: 'slow', tokens: {}, create: () => store },
     relay: false,
   };
-  const holdfast = new Holdfast(options, { logger: silentLogger }).on(Placed, () => undefined, { name: 'orders.book' });
+  const time = new VirtualTime();
+  const runtime = { logger: silentLogger, scheduler: time, clock: time };
+  const holdfast = new Holdfast(options, runtime).on(Placed, () => undefined, { name: 'orders.book' });
+  return { holdfast, time, seen, looks };
+}
+
+async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
+  const { holdfast, seen } = scene(paused);
   await holdfast.start();
   await holdfast.stop();
   return seen;
@@ -80,4 +91,27 @@ async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
 it('a transport knows that a subscription is paused before it hands over its first message', async () => {
   expect(await subscribedWith(['orders.book'])).toEqual([true]);
   expect(await subscribedWith([])).toEqual([false]);
+});
+
+it('a process that others cannot wake looks by itself, all the time, until it hears of them', async () => {
+  let wake: (hint: Hint) => void = () => undefined;
+  const listen = async (woken: typeof wake) => {
+    wake = woken;
+    return false;
+  };
+  const { holdfast, time, looks } = scene([], { listen });
+  const looksIn = async (ms: number) => {
+    const before = looks.count;
+    await time.advance(ms);
+    return looks.count - before;
+  };
+  await holdfast.start();
+  expect(await looksIn(5000)).toBeGreaterThanOrEqual(100);
+  const before = looks.count;
+  wake({ lanes: undefined, hasReplies: true });
+  expect(looks.count).toBe(before + 1);
+  expect(await looksIn(5000)).toBe(0);
+  const stopped = holdfast.stop();
+  await time.advance(60_000);
+  await stopped;
 });

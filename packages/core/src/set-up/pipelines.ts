@@ -56,6 +56,7 @@ export function pipelinesOf(
       store,
       receipts,
       runUnit: (options, work) => units.runFramework(options, work),
+      afterCommit: (then) => units.afterCommit(then),
       onStored,
     };
     if (subscription.unit !== undefined) return new UnitPipeline(context, subscription);

@@ -7,7 +7,6 @@ import { hfError } from '../errors/catalogue.js';
 import { changedError, longestStepMs } from '../saga/saga-course.js';
 import type { SagaRegister } from '../saga/saga-register.js';
 import { SagaRunner } from '../saga/saga-runner.js';
-import { StepsElsewhere } from '../saga/steps-elsewhere.js';
 import type { Store } from '../store/store.port.js';
 import type { Assembly } from './assembly.js';
 
@@ -25,7 +24,7 @@ export interface SagaRunnerShare {
 
 /** What works on the sagas of this process; undefined when it has none. */
 export function sagaRunnerOf(
-  { store, units, runtime, sagaRegister, storedSagas, stepAsking }: Assembly,
+  { store, units, runtime, sagaRegister, storedSagas, stepAsking, elsewhere }: Assembly,
   { inHand, connections, sharing }: SagaRunnerShare,
 ): SagaRunner | undefined {
   const { definitions } = sagaRegister;
@@ -48,7 +47,7 @@ export function sagaRunnerOf(
     scheduler,
     inHand,
     asking: stepAsking,
-    elsewhere: new StepsElsewhere({ units, store: store.stepGuards, dataSource: store.transactions.dataSources[0] }),
+    elsewhere,
     nudge: () => runner.nudge(),
     sagaOf: (name, version) => sagaRegister.find(name, version),
     longestStepMs: longestStepMs(definitions),

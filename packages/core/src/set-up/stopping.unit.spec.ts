@@ -101,7 +101,7 @@ async function scene(handlerEnds: Promise<void>) {
     },
     nodes: {
       join: async () => undefined,
-      heartbeat: async () => false,
+      heartbeat: async () => 0,
       reap: async () => [],
       leave: async () => void transcript.push('the row of the node is gone'),
     },

@@ -35,14 +35,28 @@ export interface Scheduler {
 /** The longest a Node.js timer can wait; a longer one would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Node's timers. */
+/** A long timer that is so late was held up with the whole process. */
+const LONG_MS = 1000;
+const LATE_MS = 500;
+/** Longer than it takes to read what came meanwhile. */
+const READ_MS = 50;
+
+/** Node's timers. After a stall they come before the sockets are read, so long ones wait once more: what came meanwhile would be taken for missing. */
 export const systemScheduler: Scheduler = {
   after(ms, task, options) {
     let handle: NodeJS.Timeout;
+    const start = (partMs: number, then: () => void): void => {
+      handle = setTimeout(then, partMs);
+      if (!options?.keepsProcessAlive) handle.unref();
+    };
     const wait = (left: number): void => {
       const partMs = Math.min(left, LONGEST_TIMER_MS);
-      handle = setTimeout(() => (left > partMs ? wait(left - partMs) : task()), partMs);
-      if (!options?.keepsProcessAlive) handle.unref();
+      const lateMs = ms < LONG_MS ? Number.POSITIVE_INFINITY : performance.now() + partMs + LATE_MS;
+      start(partMs, () => {
+        if (left > partMs) wait(left - partMs);
+        else if (performance.now() > lateMs) start(READ_MS, task);
+        else task();
+      });
     };
     wait(ms);
     return { cancel: () => clearTimeout(handle) };

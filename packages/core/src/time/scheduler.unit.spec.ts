@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { systemClock } from './clock.js';
 import { systemScheduler } from './scheduler.js';
 
@@ -17,6 +19,33 @@ describe('systemScheduler.after', () => {
       isWithinCall = false;
     });
     expect(elapsedMs).toBeGreaterThan(18);
+  });
+
+  it('lets what came during a stall be read before it runs a long one', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const [[peer]] = (await Promise.all([once(server, 'connection'), once(socket, 'connect')])) as [[Socket], unknown];
+    const order: string[] = [];
+    socket.on('data', () => order.push('the answer'));
+    const answered = once(socket, 'data');
+    const late = new Promise<void>((resolve) => {
+      systemScheduler.after(
+        1000,
+        () => {
+          order.push('the time-out');
+          resolve();
+        },
+        { keepsProcessAlive: true },
+      );
+    });
+    peer.write('an answer');
+    // Nothing is read for longer than the time-out.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
+    await Promise.all([answered, late]);
+    expect(order).toEqual(['the answer', 'the time-out']);
+    for (const each of [socket, peer]) each.destroy();
+    server.close();
   });
 
   it('does not run a cancelled task', async () => {

@@ -12,6 +12,7 @@ import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
+import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import { afterEvent, type BranchEvent, type BranchFailure, type BranchOperation, endedBy, nextOf } from './branch-decisions.js';
 import { decodeStored } from './branch-json.js';
 import type { BranchWorkStore, LockedBranch, StoredBranch } from './branch.store.port.js';
@@ -72,7 +73,7 @@ export class BranchAttempts {
       written = await this.parts.units.runFramework({ timeout: CALL_MS + 2 * GRACE_MS }, (tx) => this.look(tx, id, begun));
     } catch (thrown) {
       const { current } = begun;
-      const error = current?.failure === undefined ? reasonOf(thrown) : current.failure.error;
+      const error = current?.failure === undefined ? reasonOfUnknown(thrown) : current.failure.error;
       if (current === undefined || isHoldfastError(error, 'HF_STOPPING')) throw error;
       written = await this.record(current, error);
     }
@@ -202,11 +203,6 @@ export class BranchAttempts {
       message,
     });
   }
-}
-
-/** A COMMIT whose outcome was unknown: by now it is known that there was none, and what broke the connection passes. */
-function reasonOf(error: unknown): unknown {
-  return isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN') ? (error as Error).cause : error;
 }
 
 function whyGivenUp({ branch: { id, method, deaths }, operation }: Begun, why: 'deaths' | 'untried'): Error {

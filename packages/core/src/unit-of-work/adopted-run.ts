@@ -18,9 +18,9 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
     const value = await parts.scopes.with(transaction.dataSource, unit.root, async () => {
       const result = await work();
       refuseStream(result);
-      await runBeforeHooks(unit);
       return result;
     });
+    while (unit.hasBefore) await parts.scopes.with(transaction.dataSource, unit.root, () => runBeforeHooks(unit));
     unit.end();
     await undoOpenParts(unit.root);
     if (unit.root.doomedBy) throw unit.root.doomedBy;

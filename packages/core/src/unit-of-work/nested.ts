@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { isHoldfastError } from '../errors/holdfast-error.js';
 import { refuseStream } from './returned-stream.js';
 import type { Scope, ScopeStorage } from './scope.js';
 import type { Savepoint } from './transaction.port.js';
@@ -11,7 +12,8 @@ import type { Savepoint } from './transaction.port.js';
  */
 export async function runNested<Outgoing, T>(storage: ScopeStorage<Outgoing>, parent: Scope<Outgoing>, work: () => Promise<T>): Promise<T> {
   const child = parent.part();
-  while (!parent.isActive()) await parent.unit.turn();
+  // What the framework does in the part around must not get behind the savepoint.
+  while (!parent.isActive() || parent.isInHand) await (parent.isInHand ? parent.settled() : parent.unit.turn());
   parent.unit.activate(child); // in one step with the look: nobody else may enter in between
   return runPart({ storage, child, savepoint: () => parent.transaction.savepoint() }, work);
 }
@@ -57,14 +59,30 @@ export async function undoOpenParts<Outgoing>(scope: Scope<Outgoing>): Promise<v
 }
 
 async function keep<Outgoing>(child: Scope<Outgoing>): Promise<void> {
+  while (child.isInHand) await child.settled();
   child.assertLive();
   child.end();
   await undoOpenParts(child);
   if (child.doomedBy) throw child.doomedBy;
   const savepoint = takeSavepoint(child);
   if (!savepoint) throw hfError('HF_UOW_ENDED', {}); // undone with the unit while we waited
-  await savepoint.release();
+  await release(child, savepoint);
   leave(child);
+}
+
+/** A part that swallowed an error of the database cannot be kept; it is undone like one that failed, and the unit can go on. */
+async function release<Outgoing>(child: Scope<Outgoing>, savepoint: Savepoint): Promise<void> {
+  try {
+    await savepoint.release();
+  } catch (error) {
+    // When the unit has ended meanwhile, nothing of ours may come between it and its COMMIT, which the database refuses.
+    if (child.parent?.ending) throw error;
+    const refusal = isHoldfastError(error)
+      ? error
+      : hfError('HF_UOW_ROLLBACK_ONLY', { reason: 'a statement in it had failed' }, { cause: error });
+    await rollBackTo(child, savepoint, refusal);
+    throw refusal;
+  }
 }
 
 async function undo<Outgoing>(child: Scope<Outgoing>, error: unknown): Promise<void> {
@@ -76,9 +94,14 @@ async function undo<Outgoing>(child: Scope<Outgoing>, error: unknown): Promise<v
 
 async function undoPart<Outgoing>(part: Scope<Outgoing>, error: unknown): Promise<void> {
   part.end();
-  // Without a savepoint there is nothing to undo: it was never made, or it is being released and its rows are kept.
+  const { active } = part.unit;
+  if (active.isInHand) await active.settled();
+  // Without a savepoint there is nothing to undo: it was never made, or whoever is releasing it sees to it.
   const savepoint = takeSavepoint(part);
-  if (!savepoint) return;
+  if (savepoint) await rollBackTo(part, savepoint, error);
+}
+
+async function rollBackTo<Outgoing>(part: Scope<Outgoing>, savepoint: Savepoint, error: unknown): Promise<void> {
   part.undoneBy = { error };
   try {
     await savepoint.rollback();

@@ -35,7 +35,11 @@ class RecordingTransaction implements AdoptedTransaction {
     const name = `s${this.savepoints}`;
     await this.send(`SAVEPOINT ${name}`);
     return {
-      release: () => this.send(`RELEASE ${name}`),
+      release: async () => {
+        await this.send(`RELEASE ${name}`);
+        const error = this.store.releaseFailsWith.shift();
+        if (error) throw error;
+      },
       rollback: async () => {
         await this.send(`ROLLBACK TO ${name}`);
         if (this.store.undoFailsWith) throw this.store.undoFailsWith;
@@ -65,6 +69,8 @@ export class RecordingTransactions implements TransactionPort {
   readonly transcript: Transcript = [];
   /** What the next COMMITs answer; empty: they succeed. */
   readonly commitFailsWith: (Error | undefined)[] = [];
+  /** What the next RELEASEs answer; empty: they succeed. */
+  readonly releaseFailsWith: (Error | undefined)[] = [];
   /** What ROLLBACK TO answers; undefined: it succeeds. */
   undoFailsWith: Error | undefined;
   /** Resolves when a connection is free. */

@@ -22,6 +22,8 @@ export class Scope<Outgoing = unknown> {
   undoneBy: { readonly error: unknown } | undefined;
   /** `true`: in good order; then the error is made when somebody needs it, with his place in the stack. */
   private endedBy: Error | true | undefined;
+  /** What `inTurn` has begun. */
+  private readonly inHand = new Set<Promise<unknown>>();
 
   constructor(
     readonly unit: Unit<Outgoing>,
@@ -91,10 +93,31 @@ export class Scope<Outgoing = unknown> {
     return new Scope<Outgoing>(this.unit, this);
   }
 
-  /** Runs a statement of the framework when it is the turn of this scope. @throws HF_UOW_ENDED */
-  async inTurn<T>(statement: (transaction: Transaction) => Promise<T>): Promise<T> {
+  /** Runs statements of the framework when it is the turn of this scope, which does not end between them. @throws HF_UOW_ENDED */
+  async inTurn<T>(statements: (transaction: Transaction) => Promise<T>): Promise<T> {
     while (!this.isActive()) await this.unit.turn();
-    return statement(this.transaction); // in one step with the look
+    const work = statements(this.transaction); // in one step with the look
+    this.inHand.add(work);
+    try {
+      return await work;
+    } finally {
+      this.inHand.delete(work);
+    }
+  }
+
+  /** True while statements of the framework are under way here. */
+  get isInHand(): boolean {
+    return this.inHand.size > 0;
+  }
+
+  /** Resolves when none are. */
+  async settled(): Promise<void> {
+    while (this.isInHand) await Promise.allSettled(this.inHand);
+  }
+
+  /** Runs a statement of the framework before the unit commits, after all hooks, in the turn of the whole unit; not when this scope was undone. @throws HF_UOW_ENDED */
+  beforeCommit(statement: (transaction: Transaction) => Promise<void>): void {
+    this.unit.lastBeforeCommit(this, () => this.unit.root.inTurn(statement));
   }
 
   /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */

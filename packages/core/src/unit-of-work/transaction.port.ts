@@ -52,7 +52,7 @@ export interface TransactionPort {
   readonly dataSources: readonly [string, ...string[]];
   /** Opens a transaction on a fresh connection, outside any unit in scope. */
   begin(options: BeginOptions): Promise<Transaction>;
-  /** Wraps a transaction the user opened; commit and rollback stay his. @throws HF_UOW_JOIN_HANDLE when it is no open transaction of this store */
+  /** Wraps a transaction the user opened; commit and rollback stay his. @throws HF_UOW_JOIN_HANDLE when it is no open transaction of this store, or is lent already */
   adopt(handle: object): AdoptedTransaction;
   /** True for an error after which running the same work again may succeed: serialization failure, deadlock. */
   isSerializationFailure(error: unknown): boolean;

@@ -30,6 +30,8 @@ export interface UnitInScope<Outgoing> {
   outgoing(message: Outgoing): void;
   /** Runs a statement of the framework when it is the turn of this scope, so that it is kept or undone with what the scope did. @throws HF_UOW_ENDED */
   inTurn<T>(statement: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /** Runs a statement of the framework before the unit commits, after all hooks; not when the part in scope was undone. @throws HF_UOW_ENDED */
+  beforeCommit(statement: (transaction: Transaction) => Promise<void>): void;
   /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */
   onEnd(then: () => void): void;
   /** Ends the whole unit now, as its time-out does, whatever its statements wait for. */

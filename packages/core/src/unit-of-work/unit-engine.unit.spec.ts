@@ -1,6 +1,7 @@
 import { subscribe } from '../monitoring/events.js';
 import { hfError } from '../errors/catalogue.js';
 import { recordingEngine } from './recording-transactions.spec.js';
+import type { Transaction } from './transaction.port.js';
 import type { UnitOptions } from './unit-of-work.js';
 
 const pause = () => new Promise((resolve) => setImmediate(resolve));
@@ -31,6 +32,58 @@ describe('what a unit commits', () => {
       });
     });
     expect(transcript.filter((line) => line.includes('OUTBOX'))).toEqual(['1 OUTBOX a kept1 kept2 b c deeper1 deeper2']);
+  });
+
+  it('has what the framework does for a part as a whole, or not at all, also when nobody waits for it', async () => {
+    const { engine, transcript } = recordingEngine();
+    const both = (name: string) => {
+      const statements = async (tx: Transaction) => {
+        for (const n of [1, 2]) await (tx as Transaction & { send(text: string): Promise<void> }).send(`${name} ${n}`);
+      };
+      void engine.current()?.inTurn(statements);
+    };
+    const part = (name: string, error?: Error) =>
+      engine.run({ propagation: 'NESTED' }, async () => {
+        both(name);
+        if (error) throw error;
+      });
+    await engine.run(async () => {
+      both('first');
+      await part('undone', new Error('no')).catch(() => {});
+      await part('kept');
+      both('last');
+    });
+    expect(transcript).toEqual([
+      ...['1 BEGIN', '1 first 1', '1 first 2'],
+      ...['1 SAVEPOINT s1', '1 undone 1', '1 undone 2', '1 ROLLBACK TO s1'],
+      ...['1 SAVEPOINT s2', '1 kept 1', '1 kept 2', '1 RELEASE s2'],
+      ...['1 last 1', '1 last 2', '1 COMMIT'],
+    ]);
+  });
+
+  it('has it as a whole, or not at all, whenever it begins while the unit ends', async () => {
+    const whole = ['1 first', '1 second'];
+    const seen = new Set<number>();
+    for (let steps = 0; steps < 20; steps += 1) {
+      const { engine, transcript } = recordingEngine();
+      const late = async () => {
+        for (let step = 0; step < steps; step += 1) await null;
+        await engine.current()?.inTurn(async (tx) => {
+          const { send } = tx as Transaction & { send(text: string): Promise<void> };
+          await send.call(tx, 'first');
+          await send.call(tx, 'second');
+        });
+      };
+      let ended: Promise<unknown> = Promise.resolve();
+      await engine.run(async () => {
+        ended = late().catch(() => undefined);
+      });
+      await ended;
+      const committed = transcript.slice(0, transcript.indexOf('1 COMMIT')).filter((line) => whole.includes(line));
+      expect([[], whole]).toContainEqual(committed);
+      seen.add(committed.length);
+    }
+    expect(seen).toEqual(new Set([0, 2]));
   });
 
   it('writes nothing when there is no message', async () => {
@@ -76,6 +129,24 @@ describe('hooks', () => {
       publish('m');
     });
     expect(transcript).toEqual(['1 BEGIN', '1 first hook', '1 second hook', '1 third hook', '1 OUTBOX m h', '1 COMMIT']);
+  });
+
+  it('run before what the framework has left for the last, which is not done for a part that was undone', async () => {
+    const { engine, statement, transcript } = recordingEngine();
+    const leave = (text: string) => engine.current()?.beforeCommit(() => statement(text));
+    await engine.run(async () => {
+      leave('the last');
+      const part = engine.run({ propagation: 'NESTED' }, async () => {
+        leave('never');
+        throw new Error('no');
+      });
+      await part.catch(() => {});
+      engine.beforeCommit(async () => {
+        await statement('first hook');
+        engine.beforeCommit(() => statement('second hook'));
+      });
+    });
+    expect(transcript.slice(-4)).toEqual(['1 first hook', '1 second hook', '1 the last', '1 COMMIT']);
   });
 
   it('fail the unit before COMMIT', async () => {

@@ -2,9 +2,13 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Hook, Unit } from './unit.js';
 
-/** Runs the hooks registered for the moment before COMMIT, also those registered meanwhile; what one throws fails the unit. */
+/** Runs the hooks registered for the moment before COMMIT, also those registered meanwhile, once the framework has done what it was asked for; what one throws fails the unit. */
 export async function runBeforeHooks<Outgoing>(unit: Unit<Outgoing>): Promise<void> {
-  for (let hook = unit.nextBefore(); hook; hook = unit.nextBefore()) await hook();
+  await unit.root.settled();
+  for (let hook = unit.nextBefore(); hook; hook = unit.nextBefore()) {
+    await hook();
+    await unit.root.settled();
+  }
 }
 
 /** Runs hooks after the end of a unit, one after another; what one throws is logged and changes nothing. */

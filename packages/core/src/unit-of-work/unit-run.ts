@@ -63,7 +63,7 @@ export class UnitRun<Outgoing, T> {
     let value: T;
     let messages: number;
     try {
-      value = await this.parts.scopes.with(this.plan.dataSource, unit.root, () => this.userCode(unit));
+      value = await this.inScope(unit, () => this.userCode());
       messages = await this.commit(unit);
     } catch (error) {
       if (this.expiring) await this.expiring;
@@ -90,15 +90,20 @@ export class UnitRun<Outgoing, T> {
     throw this.expiry;
   }
 
-  private async userCode(unit: Unit<Outgoing>): Promise<T> {
+  private inScope<R>(unit: Unit<Outgoing>, work: () => Promise<R>): Promise<R> {
+    return this.parts.scopes.with(this.plan.dataSource, unit.root, work);
+  }
+
+  private async userCode(): Promise<T> {
     const value = await this.work();
     refuseStream(value);
-    if (unit.hasBefore) await runBeforeHooks(unit);
     return value;
   }
 
   /** Ends the scopes first, so that nothing comes after the message rows; those are the last statement before COMMIT. */
   private async commit(unit: Unit<Outgoing>): Promise<number> {
+    // In one step with the end: what begins in between, and nobody waits for, would be cut in half.
+    while (unit.hasBefore) await this.inScope(unit, () => runBeforeHooks(unit));
     unit.root.assertLive();
     this.stage = 'closing';
     unit.end();

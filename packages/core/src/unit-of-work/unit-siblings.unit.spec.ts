@@ -41,6 +41,66 @@ describe('siblings under Promise.all', () => {
   });
 });
 
+describe('a part that the database does not keep', () => {
+  const aborted = new Error('current transaction is aborted');
+
+  it('is undone with its messages and hooks, and the unit goes on', async () => {
+    const { engine, transactions, statement, publish, transcript } = recordingEngine();
+    transactions.releaseFailsWith.push(aborted);
+    const told: unknown[] = [];
+    await engine.run(async () => {
+      const part = engine.run({ propagation: 'NESTED' }, async () => {
+        engine.afterCommit(() => void told.push('committed'));
+        engine.afterRollback((error) => void told.push(error));
+        await statement('swallowed');
+        publish('gone');
+      });
+      told.push(await part.catch((error: unknown) => error));
+      await statement('after');
+      publish('kept');
+    });
+    expect(transcript).toEqual([
+      '1 BEGIN',
+      ...['1 SAVEPOINT s1', '1 swallowed', '1 RELEASE s1', '1 ROLLBACK TO s1'],
+      ...['1 after', '1 OUTBOX kept', '1 COMMIT'],
+    ]);
+    const refusal = expect.objectContaining({ code: 'HF_UOW_ROLLBACK_ONLY', cause: aborted });
+    expect(told).toEqual([refusal, refusal]);
+  });
+
+  it('is undone the same behind a savepoint that was there', async () => {
+    const { engine, transactions, statement, transcript } = recordingEngine();
+    transactions.releaseFailsWith.push(aborted);
+    await engine.runFramework({}, async (transaction) => {
+      const part = engine.runBehind(await transaction.savepoint(), () => statement('swallowed'));
+      await expect(part).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY', cause: aborted });
+      await statement('after');
+    });
+    expect(transcript.slice(2)).toEqual(['1 swallowed', '1 RELEASE s1', '1 ROLLBACK TO s1', '1 after', '1 COMMIT']);
+  });
+
+  it('dooms the unit when it cannot be undone', async () => {
+    const { engine, transactions, transcript } = recordingEngine();
+    transactions.releaseFailsWith.push(aborted);
+    transactions.undoFailsWith = new Error('broken');
+    const run = engine.run(() => engine.run({ propagation: 'NESTED' }, async () => undefined).catch(() => undefined));
+    await expect(run).rejects.toMatchObject({ code: 'HF_UOW_ROLLBACK_ONLY', cause: transactions.undoFailsWith });
+    expect(transcript.at(-1)).toBe('1 ROLLBACK');
+  });
+
+  it('is left to the database when the unit has ended meanwhile', async () => {
+    const { engine, transactions, transcript } = recordingEngine();
+    transactions.releaseFailsWith.push(aborted);
+    let forgotten: Promise<unknown> | undefined;
+    await engine.run(async () => {
+      forgotten = engine.run({ propagation: 'NESTED' }, async () => undefined).catch((error: unknown) => error);
+      await turns(1);
+    });
+    expect(await forgotten).toBe(aborted);
+    expect(transcript).not.toContain('1 ROLLBACK TO s1');
+  });
+});
+
 describe('stragglers', () => {
   it('of a unit that failed early are told so, and the rollback does not wait for them', async () => {
     const { engine, statement, transcript } = recordingEngine();

@@ -38,12 +38,12 @@ export class Unit<Outgoing = unknown> {
   expire: ((timeoutMs: number) => void) | undefined;
 
   private readonly before: Left<Outgoing, Hook>[] = [];
+  private readonly last: Left<Outgoing, Hook>[] = [];
   private readonly after: Left<Outgoing, Hook>[] = [];
   private readonly rolledBack: Left<Outgoing, RollbackHook>[] = [];
   private readonly messages: Left<Outgoing, Outgoing>[] = [];
   private ending: (() => void)[] = [];
   private waiting: (() => void)[] | undefined;
-  private beforeDone = 0;
 
   constructor(
     readonly transaction: Transaction,
@@ -94,6 +94,12 @@ export class Unit<Outgoing = unknown> {
     this.before.push({ scope, item: hook });
   }
 
+  /** As `beforeCommit`, when all those have run: for what others wait for until the unit has ended. */
+  lastBeforeCommit(scope: Scope<Outgoing>, hook: Hook): void {
+    scope.assertLive();
+    this.last.push({ scope, item: hook });
+  }
+
   /** @throws HF_UOW_NOT_OWNED */
   afterCommit(scope: Scope<Outgoing>, hook: Hook): void {
     this.assertOwned(scope, 'afterCommit()');
@@ -106,17 +112,15 @@ export class Unit<Outgoing = unknown> {
     this.rolledBack.push({ scope, item: hook });
   }
 
-  /** Whether any hook was registered for the moment before COMMIT. */
+  /** Whether there is anything to be done before COMMIT. */
   get hasBefore(): boolean {
-    return this.before.length > 0;
+    return this.before.length + this.last.length > 0 || this.root.isInHand;
   }
 
   /** The next hook to run before COMMIT; hooks may register more. */
   nextBefore(): Hook | undefined {
-    while (this.beforeDone < this.before.length) {
-      const { scope, item } = this.before[this.beforeDone++] as Left<Outgoing, Hook>;
-      if (!scope.undone) return item;
-    }
+    for (const hooks of [this.before, this.last])
+      for (let left = hooks.shift(); left; left = hooks.shift()) if (!left.scope.undone) return left.item;
     return undefined;
   }
 

@@ -11,15 +11,19 @@ import {
   Injectable,
   type NestInterceptor,
   type PipeTransform,
+  type Provider,
   Scope,
   SetMetadata,
+  type Type,
   UseFilters,
   UseGuards,
   UseInterceptors,
   UsePipes,
+  ValidationPipe,
 } from '@nestjs/common';
-import { APP_FILTER, REQUEST, Reflector } from '@nestjs/core';
-import { map, of, throwError } from 'rxjs';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, REQUEST, Reflector } from '@nestjs/core';
+import { IsString } from 'class-validator';
+import { catchError, EMPTY, map, of, retry, throwError } from 'rxjs';
 import { recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { getDelivery, OnMessage, Transactional } from '../index.js';
 
@@ -53,10 +57,10 @@ function delivery(id: string): Delivery {
 }
 
 /** Delivers one event to the only handler of a class. */
-async function deliver(provider: unknown, extra: unknown[] = [], ids = ['m-1']): Promise<unknown[]> {
+async function deliver(provider: unknown, extra: unknown[] = [], { ids = ['m-1'], message = event as object } = {}): Promise<unknown[]> {
   const { app, engine } = await recordingApp({ providers: [provider, ...extra] as never });
   try {
-    return await Promise.all(ids.map((id) => engine.subscriptions[0]?.handler(event, delivery(id))));
+    return await Promise.all(ids.map((id) => engine.subscriptions[0]?.handler(message, delivery(id))));
   } finally {
     await app.close();
   }
@@ -116,6 +120,27 @@ describe('pipes', () => {
     await expect(deliver(Billing)).resolves.toEqual(['o-1 piped in m-1']);
     expect(seen).toEqual([['body', OrderPlaced]]);
   });
+
+  it('that validate by class-validator leave a message alone whose class has no rules, and check one that has', async () => {
+    @Message('order.checked')
+    class Checked {
+      @IsString() readonly orderId: unknown = 1;
+    }
+    const pipe = { provide: APP_PIPE, useFactory: () => new ValidationPipe({ whitelist: true, transform: true }) };
+    @Injectable()
+    class Billing {
+      @on() async charge(placed: OrderPlaced) {
+        return placed;
+      }
+    }
+    @Injectable()
+    class Checking {
+      @OnMessage(Checked, { name: 'billing.check' }) async charge(_event: Checked) {}
+    }
+    const [placed] = await deliver(Billing, [pipe]);
+    expect(placed).toBe(event);
+    await expect(deliver(Checking, [pipe], { message: new Checked() })).rejects.toThrow('Bad Request Exception');
+  });
 });
 
 describe('interceptors', () => {
@@ -133,6 +158,264 @@ describe('interceptors', () => {
     }
     await expect(deliver(Billing)).resolves.toEqual(['Billing(charged)']);
   });
+
+  it('cannot turn a failure into a success', async () => {
+    class Envelope implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler) {
+        return next.handle().pipe(catchError(() => of({ ok: false })));
+      }
+    }
+    @Injectable()
+    class Billing {
+      @on() @UseInterceptors(Envelope) async charge(_event: OrderPlaced) {
+        throw new NonRetryableError('declined');
+      }
+    }
+    await expect(deliver(Billing)).rejects.toThrow('declined');
+    @Injectable()
+    class AtOnce {
+      @on() @UseInterceptors(Envelope) charge(_event: OrderPlaced): Promise<void> {
+        throw new NonRetryableError('declined');
+      }
+    }
+    await expect(deliver(AtOnce)).rejects.toThrow('declined');
+    class Never implements PipeTransform {
+      transform(): never {
+        throw new NonRetryableError('unreadable');
+      }
+    }
+    @Injectable()
+    class Piped {
+      @on() @UseInterceptors(Envelope) @UsePipes(Never) async charge(_event: OrderPlaced) {}
+    }
+    await expect(deliver(Piped)).rejects.toThrow('unreadable');
+  });
+
+  it('may replace the error, and call the handler again', async () => {
+    let calls = 0;
+    class Again implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler) {
+        return next.handle().pipe(
+          retry(2),
+          catchError(() => throwError(() => new Error('three times'))),
+        );
+      }
+    }
+    @Injectable()
+    class Billing {
+      @on() @UseInterceptors(Again) async charge({ orderId }: OrderPlaced) {
+        calls += 1;
+        if (calls % 3 !== 0 || orderId === 'o-2') throw new Error('declined');
+        return 'charged';
+      }
+    }
+    await expect(deliver(Billing)).resolves.toEqual(['charged']);
+    await expect(deliver(Billing, [], { message: new OrderPlaced('o-2') })).rejects.toThrow('three times');
+    expect(calls).toBe(6);
+  });
+});
+
+describe('what is around a handler runs', () => {
+  const seen: string[] = [];
+  @Injectable()
+  class Around implements CanActivate, NestInterceptor, PipeTransform {
+    canActivate() {
+      seen.push('guards');
+      return true;
+    }
+    intercept(_context: ExecutionContext, next: CallHandler) {
+      seen.push('interceptors');
+      return next.handle();
+    }
+    transform(value: unknown) {
+      if (value instanceof OrderPlaced) seen.push('pipes');
+      return value;
+    }
+  }
+  @Catch()
+  class Replace implements ExceptionFilter {
+    catch() {
+      throw new Error('replaced');
+    }
+  }
+  const KINDS = [
+    { kind: 'guards', decorator: UseGuards, token: APP_GUARD },
+    { kind: 'interceptors', decorator: UseInterceptors, token: APP_INTERCEPTOR },
+    { kind: 'pipes', decorator: UsePipes, token: APP_PIPE },
+  ] as const;
+  const plain = () => {
+    @Injectable()
+    class Billing {
+      @on() async charge(_event: OrderPlaced) {}
+    }
+    return Billing;
+  };
+
+  beforeEach(() => seen.splice(0));
+
+  it.each(KINDS)('$kind, of the method', async ({ kind, decorator }) => {
+    @Injectable()
+    class Billing {
+      @on() @decorator(Around) async charge(_event: OrderPlaced) {}
+    }
+    await deliver(Billing);
+    expect(seen).toEqual([kind]);
+  });
+
+  it.each(KINDS)('$kind, of a class that is extended', async ({ kind, decorator }) => {
+    @decorator(Around)
+    class Base {}
+    @Injectable()
+    class Billing extends Base {
+      @on() async charge(_event: OrderPlaced) {}
+    }
+    await deliver(Billing);
+    expect(seen).toEqual([kind]);
+  });
+
+  it.each(KINDS)('$kind, of the application', async ({ kind, token }) => {
+    await deliver(plain(), [{ provide: token, useClass: Around }]);
+    expect(seen).toEqual([kind]);
+  });
+
+  describe.each([
+    ['for each message', Scope.REQUEST],
+    ['for each class', Scope.TRANSIENT],
+  ])('of the application and made %s', (_, scope) => {
+    it.each(KINDS)('$kind would not run around a provider: the start says so', async ({ kind, token }) => {
+      const around = { provide: token, useClass: Around, scope };
+      const told = `Nest would not run Around of the ${kind} around it: make its class a controller, or give instances that are made once`;
+      await expect(deliver(plain(), [around])).rejects.toThrow(told);
+      await expect(deliver({ provide: 'billing', useClass: plain() }, [around])).rejects.toThrow(told);
+    });
+
+    it.each(KINDS)(
+      '$kind would not be whole around a provider that is made for each message: the start says so',
+      async ({ kind, token }) => {
+        @Injectable({ scope: Scope.REQUEST })
+        class Billing {
+          @on() async charge(_event: OrderPlaced) {}
+        }
+        await expect(deliver(Billing, [{ provide: token, useClass: Around, scope }])).rejects.toThrow(`Around of the ${kind} around it`);
+      },
+    );
+
+    it('filters would not run around a provider: the start says so', async () => {
+      const filter = { provide: APP_FILTER, useClass: Around, scope };
+      await expect(deliver(plain(), [filter])).rejects.toThrow('Nest would not run Around of the filters around it');
+    });
+  });
+
+  describe('a handler that a factory makes', () => {
+    const made = (Billing: Type) => ({ provide: 'billing', useFactory: () => new Billing() });
+
+    it.each(KINDS)('$kind, of the application', async ({ kind, token }) => {
+      await deliver(made(plain()), [{ provide: token, useClass: Around }]);
+      expect(seen).toEqual([kind]);
+    });
+
+    it.each(KINDS)('$kind, given as an instance', async ({ kind, decorator }) => {
+      @Injectable()
+      class Billing {
+        @on() @decorator(new Around()) async charge(_event: OrderPlaced) {}
+      }
+      await deliver(made(Billing));
+      expect(seen).toEqual([kind]);
+    });
+
+    it.each(KINDS)('$kind, given as a class, would not run: the start says so', async ({ kind, decorator }) => {
+      @Injectable()
+      class Billing {
+        @on() @decorator(Around) async charge(_event: OrderPlaced) {}
+      }
+      await expect(deliver(made(Billing))).rejects.toThrow(
+        `Billing.charge: Nest would not run Around of the ${kind} around it: make its class a controller, or give instances that are made once`,
+      );
+    });
+
+    it.each(KINDS)('$kind, made for each message, would not run: the start says so', async ({ kind, token }) => {
+      const started = deliver(made(plain()), [{ provide: token, useClass: Around, scope: Scope.REQUEST }]);
+      await expect(started).rejects.toThrow(`Nest would not run Around of the ${kind} around it: make its class a controller`);
+    });
+
+    it('filters, given as a class, would not run: the start says so', async () => {
+      @Injectable()
+      class Billing {
+        @on() @UseFilters(Replace) async charge(_event: OrderPlaced) {}
+      }
+      await expect(deliver(made(Billing))).rejects.toThrow('Nest would not run Replace of the filters around it');
+    });
+  });
+
+  describe('a controller', () => {
+    const inController = async (Billing: Type, providers: Provider[] = []) => {
+      const { app, engine } = await recordingApp({ controllers: [Billing], providers });
+      await engine.subscriptions[0]?.handler(event, delivery('m-1'));
+      await app.close();
+    };
+
+    it.each(KINDS)('$kind, of the method', async ({ kind, decorator }) => {
+      @Controller()
+      class Billing {
+        @on() @decorator(Around) async charge(_event: OrderPlaced) {}
+      }
+      await inController(Billing);
+      expect(seen).toEqual([kind]);
+    });
+
+    it.each(KINDS)('$kind, of the class', async ({ kind, decorator }) => {
+      @decorator(Around)
+      @Controller()
+      class Billing {
+        @on() async charge(_event: OrderPlaced) {}
+      }
+      await inController(Billing);
+      expect(seen).toEqual([kind]);
+    });
+
+    it.each(KINDS)('$kind, of one that is made for each message', async ({ kind, decorator }) => {
+      @decorator(Around)
+      @Controller({ scope: Scope.REQUEST })
+      class Billing {
+        @on() async charge(_event: OrderPlaced) {}
+      }
+      await inController(Billing);
+      expect(seen).toEqual([kind]);
+    });
+
+    it.each(KINDS)('$kind, of the application and made for each message', async ({ kind, token }) => {
+      @Controller()
+      class Billing {
+        @on() async charge(_event: OrderPlaced) {}
+      }
+      await inController(Billing, [{ provide: token, useClass: Around, scope: Scope.REQUEST }]);
+      expect(seen).toEqual([kind]);
+    });
+
+    it('filters', async () => {
+      @Controller()
+      class Billing {
+        @on() @UseFilters(Replace) async charge(_event: OrderPlaced) {
+          throw new Error('declined');
+        }
+      }
+      await expect(inController(Billing)).rejects.toThrow('replaced');
+    });
+  });
+});
+
+it.each([
+  ['with nothing around it', () => undefined],
+  ['behind a guard', UseGuards({ canActivate: () => true })],
+])('a handler %s may return an Observable, whose last value, if it has any, is its result', async (_, decorate) => {
+  @Injectable()
+  class Billing {
+    @on() @(decorate as MethodDecorator) charge({ orderId }: OrderPlaced) {
+      return (orderId === 'o-1' ? of('authorized', 'charged') : EMPTY) as never;
+    }
+  }
+  await expect(deliver(Billing)).resolves.toEqual(['charged']);
+  await expect(deliver(Billing, [], { message: new OrderPlaced('o-2') })).resolves.toEqual([undefined]);
 });
 
 describe('exception filters', () => {
@@ -218,7 +501,7 @@ describe('scopes', () => {
         return [this.tenant.delivery.id, given.id];
       }
     }
-    await expect(deliver(Billing, [Tenant], ['m-1', 'm-2'])).resolves.toEqual([
+    await expect(deliver(Billing, [Tenant], { ids: ['m-1', 'm-2'] })).resolves.toEqual([
       ['m-1', 'm-1'],
       ['m-2', 'm-2'],
     ]);
@@ -233,7 +516,7 @@ describe('scopes', () => {
         return ++this.calls;
       }
     }
-    await expect(deliver(Billing, [], ['m-1', 'm-2'])).resolves.toEqual([1, 2]);
+    await expect(deliver(Billing, [], { ids: ['m-1', 'm-2'] })).resolves.toEqual([1, 2]);
   });
 
   it('a controller may have handlers', async () => {

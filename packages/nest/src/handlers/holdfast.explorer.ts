@@ -31,8 +31,7 @@ export class HoldfastExplorer {
     const byClass = new Map<object, InstanceWrapper[]>();
     for (const wrapper of [...this.discovery.getControllers(), ...this.discovery.getProviders()]) {
       const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
-      if (prototype && (describeSaga(prototype.constructor) !== undefined || this.accessor.methods(prototype).length > 0))
-        byClass.set(prototype, [...(byClass.get(prototype) ?? []), wrapper]);
+      if (this.isOurs(prototype)) byClass.set(prototype, [...(byClass.get(prototype) ?? []), wrapper]);
     }
     return [...byClass].map(([prototype, wrappers]) => ({
       prototype,
@@ -41,6 +40,25 @@ export class HoldfastExplorer {
       methods: this.accessor.methods(prototype),
       instances: wrappers.filter(isStatic).map((wrapper) => wrapper.instance as object),
     }));
+  }
+
+  /** Classes that only a factory gives, and not once for the whole application: there is never anything to look at. Gives what is wrong with them. */
+  outOfSight(found: readonly DiscoveredClass[]): readonly string[] {
+    const classes = this.discovery
+      .getProviders()
+      .filter((wrapper) => wrapper.isFactory && !wrapper.isAlias && !isStatic(wrapper))
+      .map(({ token }) => token)
+      .filter((token) => typeof token === 'function' && this.isOurs(token.prototype as object | undefined));
+    return [...new Set(classes as readonly (new () => object)[])]
+      .filter((one) => !found.some(({ prototype }) => prototype === one.prototype || prototype instanceof one))
+      .map(
+        ({ name }) =>
+          `${name} comes from a factory that is called for each request or user: what it gives is not there to be looked at, so its handlers would never be called and its policies not be kept. Provide the class itself, in any scope, or let the factory inject only what is made once`,
+      );
+  }
+
+  private isOurs(prototype: object | undefined): prototype is object {
+    return prototype !== undefined && (describeSaga(prototype.constructor) !== undefined || this.accessor.methods(prototype).length > 0);
   }
 }
 

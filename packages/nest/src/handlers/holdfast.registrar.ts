@@ -8,6 +8,7 @@ import { foreignDecorators } from './foreign-decorators.js';
 import { HandlerContext } from './handler-context.js';
 import { type DiscoveredClass, HoldfastExplorer } from './holdfast.explorer.js';
 import { type ClassMethod, HoldfastMetadataAccessor } from './holdfast-metadata.accessor.js';
+import { parameterDecorators } from './parameter-decorators.js';
 import { twinParameter } from './parameter-type.js';
 import { problemsOf } from './problems.js';
 import { SagaRegistrar } from './saga.registrar.js';
@@ -43,6 +44,7 @@ export class HoldfastRegistrar {
   async register(): Promise<void> {
     const found = this.explorer.explore();
     this.report(duplicates(found));
+    this.report(this.explorer.outOfSight(found));
     const names = new Map<string, string[]>();
     // First, because methods that are handlers are prepared in another way.
     this.report(this.patterns.register(found, names));
@@ -65,6 +67,7 @@ export class HoldfastRegistrar {
     try {
       const twin = twinParameter(method.target, types, this.accessor.parameterTypes(method)?.[0]);
       if (twin) this.report([twin]);
+      this.report(parameterDecorators(method, this.accessor.metadataKeys(method)));
       const compensate = await compensationOf(this.context, { found, method });
       const policies = { ...policiesOf(method, types), ...(compensate && { compensate }) };
       const handlers = names.get(policies.name) ?? [];

@@ -1,5 +1,6 @@
 import { Command, Message } from '@holdfast/core';
-import { Injectable, Module, SetMetadata } from '@nestjs/common';
+import { Body, Controller, createParamDecorator, Injectable, Module, Post, Scope, SetMetadata } from '@nestjs/common';
+import { Payload } from '@nestjs/microservices';
 import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { HoldfastModule, Idempotent, OnMessage, Retry, Transactional } from '../index.js';
 import { anyOptions } from '../../../../test/nest/support/recording-engine.js';
@@ -107,6 +108,45 @@ describe('the start is refused', () => {
     ]);
   });
 
+  it.each([
+    ['for each request, because of what it injects', { inject: ['tenant'] }],
+    ['for each request', { scope: Scope.REQUEST }],
+    ['for each user', { scope: Scope.TRANSIENT }],
+  ])('when a class whose methods are decorated comes from a factory that is called %s', async (_when, how) => {
+    @Injectable()
+    class Billing {
+      @OnMessage(OrderPlaced, { name: 'billing.charge' })
+      async charge(_event: OrderPlaced) {}
+    }
+    const tenant = { provide: 'tenant', scope: Scope.REQUEST, useFactory: () => 'one' };
+    const billing = { provide: Billing, useFactory: () => new Billing(), ...how };
+    expect(await problemsOf(recordingApp({ providers: [tenant, billing] }))).toEqual([
+      'Billing comes from a factory that is called for each request or user: what it gives is not there to be looked at, so its handlers would never be called and its policies not be kept. Provide the class itself, in any scope, or let the factory inject only what is made once',
+    ]);
+  });
+
+  it('when parameters of a handler have decorators, which nothing would look at', async () => {
+    const Tenant = createParamDecorator(() => 'tenant');
+    class Parse {
+      transform = (value: unknown) => value;
+    }
+    @Controller()
+    class Billing {
+      @OnMessage(OrderPlaced, { name: 'billing.pipe' })
+      async pipe(@Payload(Parse) _event: OrderPlaced) {}
+
+      @OnMessage(OrderPlaced, { name: 'billing.tenant' })
+      async tenant(_event: OrderPlaced, @Tenant() _tenant: unknown) {}
+
+      @OnMessage(OrderPlaced, { name: 'billing.route' })
+      @Post('charges')
+      async route(@Body(new Parse()) _event: OrderPlaced) {}
+    }
+    const sentence = (name: string) =>
+      `Billing.${name} has decorators on its parameters, and a handler is called with the message and the delivery: they would do nothing. Remove them, and put a pipe into @UsePipes`;
+    expect(await problemsOf(recordingApp({ controllers: [Billing] }))).toEqual([sentence('pipe'), sentence('tenant')]);
+  });
+
   it('with everything that is wrong together', async () => {
     @Injectable()
     class Billing {
@@ -163,6 +203,19 @@ describe('is no reason to refuse', () => {
       'audit.base',
       'audit.none',
     ]);
+    await app.close();
+  });
+
+  it('a factory for each request that chooses among classes which are provided', async () => {
+    abstract class Billing {
+      @OnMessage(OrderPlaced, { name: 'billing.charge' })
+      async charge(_event: OrderPlaced) {}
+    }
+    @Injectable({ scope: Scope.REQUEST })
+    class CardBilling extends Billing {}
+    const choice = { provide: Billing, inject: [CardBilling], useFactory: (one: Billing) => one };
+    const { app, engine } = await recordingApp({ providers: [CardBilling, choice] });
+    expect(engine.subscriptions.map(({ policies }) => policies.name)).toEqual(['billing.charge']);
     await app.close();
   });
 

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Scope } from '@nestjs/common';
+import { Inject, Injectable, Scope, UseFilters, UseGuards, UseInterceptors, UsePipes } from '@nestjs/common';
 import { EventPattern } from '@nestjs/microservices';
 import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { Command, Compensate, Idempotent, Message, OnMessage, Retry, Saga, SagaContext, Step, Transactional } from '../index.js';
@@ -83,6 +83,34 @@ describe('the start is refused', () => {
       "Twice: @Idempotent stands on the compensation undo, whose effect is one commit with the saga's progress: remove it",
       '@Compensate stands on NoHandler.it, which is no step of a saga and no handler with @OnMessage: move it to one',
       'Circle: one is a step, and @Compensate names it as what undoes one: give that a method of its own',
+    ]);
+  });
+
+  it('when guards, pipes, interceptors or filters stand on a saga, its steps or what undoes them, around which none runs', async () => {
+    class Around {
+      canActivate = () => false;
+      intercept = () => undefined as never;
+      transform = (value: unknown) => value;
+      catch = () => undefined;
+    }
+    @Saga('guarded', { version: 1 })
+    @UseFilters(Around)
+    class Guarded {
+      @UseGuards(Around)
+      @Step()
+      @UsePipes(Around)
+      @Compensate('undo')
+      async it(_saga: SagaContext<State>): Promise<void> {}
+      @UseInterceptors(Around)
+      @Retry(3)
+      async undo(_saga: SagaContext<State>): Promise<void> {}
+    }
+    const rest = 'guards, pipes, interceptors and filters run around handlers only: remove it';
+    expect(await problemsOf(recordingApp({ providers: [Guarded] }))).toEqual([
+      `@UseFilters stands on the saga Guarded, and ${rest}`,
+      `@UseGuards stands on Guarded.it, and ${rest}`,
+      `@UsePipes stands on Guarded.it, and ${rest}`,
+      `@UseInterceptors stands on Guarded.undo, and ${rest}`,
     ]);
   });
 

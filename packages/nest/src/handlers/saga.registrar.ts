@@ -1,6 +1,7 @@
 import { describeSaga, Holdfast } from '@holdfast/core';
 import { Inject, Injectable } from '@nestjs/common';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
+import { aroundClass, aroundMethods } from './around-handlers-only.js';
 import { type DiscoveredClass, isStatic } from './holdfast.explorer.js';
 import type { ClassMethod } from './holdfast-metadata.accessor.js';
 
@@ -27,12 +28,15 @@ export class SagaRegistrar {
     for (const method of steps) this.declare(prototype, method);
     const [instance] = instances;
     const name = prototype.constructor.name;
+    const run = steps.flatMap(({ name: step, metadata: { compensate } }) => (compensate === undefined ? [step] : [step, compensate]));
+    const around = [...aroundClass('the saga', prototype), ...aroundMethods(prototype, run)];
     if (!isStatic(wrapper) || instance === undefined)
       return [
+        ...around,
         `the saga ${name} has one instance per request or per user: its steps run outside any request, so make it and what it injects singletons`,
       ];
     this.holdfast.saga(instance, (on, method, args) => this.host.callHandler(on, method, args));
-    return [];
+    return around;
   }
 
   /** The engine calls them, and keeps their policies. */

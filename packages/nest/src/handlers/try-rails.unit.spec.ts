@@ -1,5 +1,5 @@
 import type { TryBranch } from '@holdfast/core';
-import { Inject, Injectable, Scope } from '@nestjs/common';
+import { Inject, Injectable, Scope, UseFilters, UseGuards } from '@nestjs/common';
 import { problemsOf, recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { Idempotent, Message, OnMessage, Retry, Transactional, TryConfirmCancel } from '../index.js';
 
@@ -103,6 +103,30 @@ describe('the start is refused', () => {
       '@Idempotent stands on cancel, whose effect is one commit with the end of the try Mixed.it: remove it',
       'Handling.it is called by the engine, and a try by a unit of work: call the try from it',
       'two is a try, and ends the try Chain.one: give that a method of its own',
+    ]);
+  });
+
+  it('where guards, pipes, interceptors or filters stand on what ends a try, around which none runs', async () => {
+    class Around {
+      canActivate = () => false;
+      catch = () => undefined;
+    }
+    @Injectable()
+    @UseGuards(Around)
+    class Guarded {
+      @TryConfirmCancel({ confirm: 'confirm', cancel: 'cancel' })
+      @UseGuards(Around)
+      async it(): Promise<void> {}
+      @UseGuards(Around)
+      async confirm(): Promise<void> {}
+      @Retry(3)
+      @UseFilters(Around)
+      async cancel(): Promise<void> {}
+    }
+    const rest = 'guards, pipes, interceptors and filters run around handlers only: remove it';
+    expect(await problemsOf(recordingApp({ providers: [Guarded] }))).toEqual([
+      `@UseGuards stands on Guarded.confirm, and ${rest}`,
+      `@UseFilters stands on Guarded.cancel, and ${rest}`,
     ]);
   });
 

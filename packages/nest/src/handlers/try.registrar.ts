@@ -9,6 +9,7 @@ import {
 import { Inject, Injectable } from '@nestjs/common';
 import { copyMethod } from '../policies/copy-method.js';
 import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
+import { aroundMethods } from './around-handlers-only.js';
 import type { DiscoveredClass } from './holdfast.explorer.js';
 import type { ClassMethod } from './holdfast-metadata.accessor.js';
 
@@ -87,6 +88,7 @@ function misplaced({ target, metadata }: ClassMethod, prototype: object): readon
   if (idempotent !== undefined) problems.push(`@Idempotent stands on the try ${target}; put it on the method that calls it`);
   if (subscription !== undefined || durable !== undefined || step !== undefined)
     problems.push(`${target} is called by the engine, and a try by a unit of work: call the try from it`);
+  problems.push(...aroundMethods(prototype, [confirm, cancel]));
   for (const ending of [confirm, cancel]) {
     const of = methodMetadata(prototype, ending);
     if (of?.transactional !== undefined)

@@ -5,7 +5,7 @@ import type { HoldfastContext } from './holdfast.context.js';
 import { Server } from './nest-microservices.js';
 import { typeOfPattern } from './pattern.js';
 import { type PatternFunction, PatternHandler } from './pattern-handler.js';
-import { originOf, patternMethods, prepareForStrategy } from './pattern-method.js';
+import { originOf, type PatternMethod, patternMethods, prepareForStrategy } from './pattern-method.js';
 
 /** Transport id of HoldfastStrategy, for a handler that only it should run: `@EventPattern('order.placed', HOLDFAST_TRANSPORT)`. */
 export const HOLDFAST_TRANSPORT: unique symbol = Symbol.for('holdfast.nest.transport');
@@ -27,6 +27,8 @@ const logger = new Logger('Holdfast');
 export class HoldfastStrategy extends Server {
   /** Handlers by the method they are. */
   private readonly byMethod = new Map<object, Map<string, PatternHandler>>();
+  /** The methods of all controllers: one that several inherit is there for each of them. */
+  private readonly methods: readonly PatternMethod[];
   private readonly listeners: (() => void)[] = [];
   private isClosedToHandlers = false;
   private reminder: NodeJS.Timeout | undefined;
@@ -38,10 +40,9 @@ export class HoldfastStrategy extends Server {
   ) {
     super();
     this.transportId = HOLDFAST_TRANSPORT;
-    for (const { metatype } of discovery.getControllers()) {
-      const prototype: unknown = metatype?.prototype;
-      if (typeof prototype === 'object' && prototype !== null) patternMethods(prototype).forEach(prepareForStrategy);
-    }
+    const prototypes = discovery.getControllers().map(({ metatype }) => metatype?.prototype as unknown);
+    this.methods = prototypes.flatMap((each) => (typeof each === 'object' && each !== null ? patternMethods(each) : []));
+    this.methods.forEach(prepareForStrategy);
   }
 
   /** Whether deliveries may begin. */
@@ -71,6 +72,7 @@ export class HoldfastStrategy extends Server {
       methods.get(origin.name) ??
       new PatternHandler(origin, isEventHandler ? 'event' : 'message', (context, work) => this.watch(context, work));
     methods.set(origin.name, handler);
+    for (const { owner, name, target } of this.methods) if (owner === origin.owner && name === origin.name) handler.targets.add(target);
     handler.add(type, pipeline);
   }
 

@@ -11,6 +11,8 @@ export type Watched = (context: HoldfastContext, work: () => Promise<unknown>) =
 
 /** One handler under HoldfastStrategy: one method, one subscription, however many patterns it names. */
 export class PatternHandler {
+  /** `Class.method` of each controller that has it: of those that inherit it from one ancestor, only the first would be called. */
+  readonly targets = new Set<string>();
   private readonly functions = new Map<string, PatternFunction>();
 
   constructor(

@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { targetName } from '@holdfast/core';
+import { ENHANCER_METADATA } from '../handlers/enhancers.js';
+import { ROUTE_ARGUMENTS } from '../handlers/parameter-decorators.js';
 import { filterProbe } from './filter-probe.js';
 import type { HoldfastContext } from './holdfast.context.js';
 
-/** Keys of what Nest's decorators write. @source @nestjs/microservices and @nestjs/common, their constants (no public entry point) */
+/** Keys of what Nest's decorators write. @source @nestjs/microservices, its constants (no public entry point) */
 const PATTERN = 'microservices:pattern';
 const EXTRAS = 'microservices:pattern_extras';
-const FILTERS = '__exceptionFilters__';
-const ARGUMENTS = '__routeArguments__';
 
 /** Nest's numbers for the parameters of a message handler. @source @nestjs/microservices, RpcParamtype */
 const PAYLOAD = '3';
@@ -32,25 +32,28 @@ interface Parameter {
   readonly property: string | undefined;
 }
 
-/** The methods of a class that have a pattern, those of its ancestors included. */
+/** The methods of a class that have a pattern, those of its ancestors included unless it overrides them. */
 export function patternMethods(prototype: object): readonly PatternMethod[] {
-  const found = new Map<string, PatternMethod>();
+  const found: PatternMethod[] = [];
+  const seen = new Set<string>();
   for (let owner: object | null = prototype; owner && owner !== Object.prototype; owner = Object.getPrototypeOf(owner)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(owner))) {
-      if (typeof value !== 'function' || found.has(name) || !Reflect.hasMetadata(PATTERN, value)) continue;
-      found.set(name, { owner, name, target: targetName(prototype, name) });
+      if (seen.has(name)) continue;
+      seen.add(name);
+      if (typeof value === 'function' && Reflect.hasMetadata(PATTERN, value))
+        found.push({ owner, name, target: targetName(prototype, name) });
     }
   }
-  return [...found.values()];
+  return found;
 }
 
 /** Before Nest looks at a method: lets the strategy recognise it, and its calls see their errors. */
 export function prepareForStrategy(origin: PatternMethod): void {
   const method = methodOf(origin);
   Reflect.defineMetadata(EXTRAS, { ...Reflect.getMetadata(EXTRAS, method), [ORIGIN]: origin }, method);
-  const filters: readonly unknown[] = Reflect.getMetadata(FILTERS, method) ?? [];
+  const filters: readonly unknown[] = Reflect.getMetadata(ENHANCER_METADATA.filters, method) ?? [];
   // Last, because Nest asks the last one first.
-  if (!filters.includes(filterProbe)) Reflect.defineMetadata(FILTERS, [...filters, filterProbe], method);
+  if (!filters.includes(filterProbe)) Reflect.defineMetadata(ENHANCER_METADATA.filters, [...filters, filterProbe], method);
 }
 
 /** Whose handler Nest is adding; undefined for one that somebody adds by hand. */
@@ -78,7 +81,7 @@ export function argumentsOf({ owner, name }: PatternMethod, data: unknown, conte
 /** As Nest reads them; without any decorator the payload comes first and the context second. */
 function parametersOf(owner: object, name: string): readonly Parameter[] {
   const written: Readonly<Record<string, { readonly index: number; readonly data?: string }>> = Reflect.getMetadata(
-    ARGUMENTS,
+    ROUTE_ARGUMENTS,
     owner.constructor,
     name,
   ) ?? { [`${PAYLOAD}:0`]: { index: 0 }, [`${CONTEXT}:1`]: { index: 1 } };

@@ -1,5 +1,5 @@
 import { Command, Message, Retry } from '@holdfast/core';
-import { Controller, Injectable, Logger, SetMetadata, type INestApplication, type Provider, type Type } from '@nestjs/common';
+import { Controller, Injectable, Logger, Module, SetMetadata, type INestApplication, type Provider, type Type } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import { problemsOf, RecordingEngine, anyOptions, silent } from '../../../../test/nest/support/recording-engine.js';
@@ -11,9 +11,9 @@ interface Scene {
 }
 
 /** An application as main.ts makes it, whose engine only writes down; nothing is initialised. */
-async function scene(controllers: Type[], providers: Provider[] = []): Promise<Scene> {
+async function scene(controllers: Type[], providers: Provider[] = [], imports: Type[] = []): Promise<Scene> {
   const engine = new RecordingEngine();
-  const module = await Test.createTestingModule({ imports: [HoldfastModule.forRoot(anyOptions)], controllers, providers })
+  const module = await Test.createTestingModule({ imports: [HoldfastModule.forRoot(anyOptions), ...imports], controllers, providers })
     .setLogger(silent)
     .overrideProvider(Holdfast)
     .useFactory({
@@ -89,6 +89,21 @@ describe('a handler with a pattern', () => {
     const { app, engine } = await connected(Inheriting);
     await app.init();
     expect(engine.subscriptions).toMatchObject([{ policies: { name: 'inherited' } }]);
+  });
+
+  it('of a controller that several modules have is one subscription', async () => {
+    @Controller()
+    class Shared {
+      @EventPattern<string>('order.placed')
+      @Durable({ name: 'shared' })
+      handle(): void {}
+    }
+    @Module({ controllers: [Shared] })
+    class Feature {}
+    const { app, engine } = await scene([Shared], [], [Feature]);
+    app.connectMicroservice({ strategy: app.get(HoldfastStrategy) });
+    await app.init();
+    expect(engine.subscriptions).toMatchObject([{ policies: { name: 'shared' } }]);
   });
 
   it('for another transport is none of the strategy, and one for the strategy is none of another', async () => {
@@ -175,6 +190,30 @@ describe('refused at start', () => {
     }
     await expect(refusal(Twins)).resolves.toEqual([
       expect.stringMatching(/Twins\.first and Twins\.second and Twins\.third.*HF_SUBSCRIPTION_DUPLICATE/),
+    ]);
+  });
+
+  it('two controllers that inherit one handler, by each way of naming it, and none that overrides it', async () => {
+    abstract class Base {
+      @EventPattern<string>('order.placed')
+      @Durable({ name: 'stock.reserve' })
+      reserve(): void {}
+
+      @MessagePattern('stock.count')
+      count(): void {}
+    }
+    @Controller()
+    class Shoes extends Base {}
+    @Controller()
+    class Shirts extends Base {}
+    @Controller()
+    class Silent extends Base {
+      override reserve(): void {}
+      override count(): void {}
+    }
+    await expect(refusal(Shoes, Shirts, Silent)).resolves.toEqual([
+      expect.stringMatching(/stock\.reserve: Shoes\.reserve and Shirts\.reserve\. .*HF_SUBSCRIPTION_DUPLICATE/),
+      expect.stringMatching(/stock\.count: Shoes\.count and Shirts\.count\. .*HF_SUBSCRIPTION_DUPLICATE/),
     ]);
   });
 

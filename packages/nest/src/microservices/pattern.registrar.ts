@@ -58,11 +58,11 @@ export class PatternRegistrar {
   }
 
   private registerHandler(handler: PatternHandler, metadata: MethodMetadata, names: Map<string, string[]>): void {
-    const { owner, name: method, target } = handler.origin;
+    const { owner, name: method } = handler.origin;
     const { retry, idempotent, transactional, durable } = metadata;
     const name = durable?.name ?? defaultName(handler);
     const others = names.get(name) ?? [];
-    names.set(name, [...others, target]);
+    names.set(name, [...others, ...handler.targets]);
     if (others.length > 0) return;
     const policies = { ...durable, name, retry, idempotent: idempotent && withArguments(handler.origin, idempotent), transactional };
     const call = (data: unknown, delivery: Delivery) => this.host.withHandlerCall(owner, method, () => handler.call(data, delivery));

@@ -1,4 +1,4 @@
-import { Holdfast, type HoldfastOptions, type Runtime } from '@holdfast/core';
+import { Holdfast, hfError, type HoldfastOptions, type Runtime } from '@holdfast/core';
 import type { FactoryProvider } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { HOLDFAST_HOST, type MethodHost } from '../policies/method-host.js';
@@ -12,6 +12,10 @@ export const engineProvider: FactoryProvider<Promise<Holdfast>> = {
   inject: [HOLDFAST_OPTIONS, HOLDFAST_SEAM, HOLDFAST_HOST, ModulesContainer],
   // tidy: parameter-count: Nest calls it with what `inject` names
   useFactory: async (given: HoldfastOptions, seam: HoldfastSeam, host: MethodHost, modules: ModulesContainer): Promise<Holdfast> => {
+    if (typeof given !== 'object' || given === null) {
+      const problem = `the options of HoldfastModule are ${given}: return them from useFactory, or from createHoldfastOptions`;
+      throw hfError('HF_CONFIG_INVALID', { problems: [problem] });
+    }
     const options = seam.options?.(given) ?? given;
     const handles = await handlesOf(options, modules);
     const runtime: Partial<Runtime> = { logger: new NestLoggerAdapter(), handles, ...seam.runtime };

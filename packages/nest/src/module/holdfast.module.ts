@@ -37,6 +37,7 @@ import { HoldfastTesting } from '../testing/holdfast-testing.js';
 import { engineProvider } from './engine.provider.js';
 import { HoldfastLifecycle } from './holdfast.lifecycle.js';
 import { HOLDFAST_OPTIONS, HOLDFAST_SEAM } from './holdfast.tokens.js';
+import { OptionsCheck } from './options-check.js';
 
 const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<HoldfastOptions>({ optionsInjectionToken: HOLDFAST_OPTIONS })
   .setClassMethodName('forRoot')
@@ -74,6 +75,7 @@ const MICROSERVICES = hasMicroservices ? [HoldfastStrategy, HoldfastClientProxy]
   providers: [
     { provide: HOLDFAST_SEAM, useValue: {} },
     { provide: HOLDFAST_HOST, useClass: MethodHost },
+    OptionsCheck,
     engineProvider,
     ...FACADES,
     // A factory: in Nest 11 a test could not replace a value by one.

@@ -1,5 +1,6 @@
 import { DeadLetters, Holdfast, type HoldfastOptions, MessageBus, Outbox, type Runtime, Subscriptions, UnitOfWork } from '@holdfast/core';
-import { Inject, Injectable, Module } from '@nestjs/common';
+import { forwardRef, Inject, Injectable, Module, Scope } from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { anyOptions, problemsOf, recordingApp, silent } from '../../../../test/nest/support/recording-engine.js';
 import { HOLDFAST_OPTIONS, HoldfastModule, type HoldfastOptionsFactory, Transactional } from '../index.js';
@@ -45,6 +46,50 @@ describe('HoldfastModule takes its options', () => {
     const { app } = await recordingApp({}, (builder) => builder.overrideProvider(HOLDFAST_OPTIONS).useValue({ service: 'overridden' }));
     expect(app.get(HOLDFAST_OPTIONS)).toEqual({ service: 'overridden' });
     await app.close();
+  });
+});
+
+describe('the start is refused', () => {
+  @Injectable({ scope: Scope.REQUEST })
+  class Tenant {}
+  @Injectable()
+  class Tenants {
+    constructor(
+      @Inject(forwardRef(() => Circle)) readonly circle: unknown,
+      @Inject(Tenant) readonly tenant: Tenant,
+    ) {}
+  }
+  @Injectable()
+  class Circle {
+    constructor(@Inject(forwardRef(() => Tenants)) readonly tenants: unknown) {}
+  }
+  @Injectable({ scope: Scope.REQUEST })
+  class ScopedFactory implements HoldfastOptionsFactory {
+    createHoldfastOptions = () => anyOptions;
+  }
+  @Module({ providers: [Tenant, Tenants, Circle], exports: [Tenants] })
+  class TenantModule {}
+  const useFactory = () => anyOptions;
+
+  it.each([
+    ['Tenant', 'at the end of a chain', HoldfastModule.forRootAsync({ imports: [TenantModule], inject: [Tenants], useFactory })],
+    ['REQUEST', 'itself', HoldfastModule.forRootAsync({ inject: [REQUEST], useFactory })],
+    ['ScopedFactory', 'as the class of the options', HoldfastModule.forRootAsync({ useClass: ScopedFactory })],
+  ])('where the options depend on %s, which is made for each request, %s', async (name, _where, module) => {
+    const application = Test.createTestingModule({ imports: [module] }).setLogger(silent);
+    expect(await problemsOf(application.compile().then((app) => app.init()))).toEqual([
+      `the options of HoldfastModule depend on ${name}, which is made for each request, and the bus is made once, before the first one: let them depend only on what is made once`,
+    ]);
+  });
+
+  it.each([undefined, null, 'shop'])('where the function that makes the options returns %p', async (returned) => {
+    const module = HoldfastModule.forRootAsync({ useFactory: () => returned as never });
+    const compiled = Test.createTestingModule({ imports: [module] })
+      .setLogger(silent)
+      .compile();
+    expect(await problemsOf(compiled)).toEqual([
+      `the options of HoldfastModule are ${returned}: return them from useFactory, or from createHoldfastOptions`,
+    ]);
   });
 });
 

@@ -5,7 +5,7 @@ import {
   type Clock,
   describeMessage,
   type Envelope,
-  isNonRetryableError,
+  isDeliberate,
   limitsFrom,
   type MessageClass,
   type PublishOutcome,
@@ -82,7 +82,7 @@ export class StandIns {
       const command = Object.assign(Object.create(target.prototype as object) as object, dataOf(envelope));
       return answerWith(await give(command as never), LIMITS);
     } catch (error) {
-      return refusalFor(error, LIMITS, isNonRetryableError(error));
+      return refusalFor(error, LIMITS, isDeliberate(error));
     }
   }
 }

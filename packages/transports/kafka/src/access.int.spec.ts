@@ -7,8 +7,10 @@ import {
   kafkaAreaAt,
   kafkaDriver,
 } from '@holdfast-internal/test-support';
-import type { BrokerTlsOptions } from '@holdfast/core';
+import { type BrokerTlsOptions, systemScheduler } from '@holdfast/core';
+import { checkThatItSettles } from './broker-versions.js';
 import { eventually, Scene } from './kafka-scene.spec.js';
+import { settingsFrom } from './settings.js';
 
 /** Where nothing can make certificates it is skipped. */
 const describeOverTls = Authority.isPossible ? describeWithOwnKafka : describe.skip;
@@ -35,6 +37,10 @@ describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
       () => catcher.texts,
       ({ length }) => length === 1,
     );
+  });
+
+  it('says what it can do before anybody has said who he is', async () => {
+    await checkThatItSettles({ settings: settingsFrom({ brokers: [kafka.address] }), scheduler: systemScheduler });
   });
 
   it.each([
@@ -74,6 +80,14 @@ describeOverTls('a Kafka over TLS', () => {
       () => catcher.texts,
       ({ length }) => length === 1,
     );
+  });
+
+  it('says what it can do to whom it trusts', async () => {
+    const check = (ssl: boolean | BrokerTlsOptions) =>
+      checkThatItSettles({ settings: settingsFrom({ brokers: [kafka.address], ssl }), scheduler: systemScheduler });
+    await check({ ca: authority.cert, ...own });
+    await expect(check(true)).rejects.toThrow(/unable to|self-signed|verify/);
+    await expect(check({ ca: authority.cert, ...own, servername: 'elsewhere' })).rejects.toThrow(/elsewhere/);
   });
 
   it.each<[string, () => boolean | BrokerTlsOptions, RegExp]>([

@@ -69,7 +69,7 @@ export interface KafkaClient {
   openConsumer(options: ConsumerOptions): Promise<KafkaConsumer>;
   /** Does something with an admin, which is closed behind it. */
   administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T>;
-  /** Sets where a group stands, as one of its members that stays for a moment. */
+  /** Sets where a group stands, where it has members as one that stays for a moment. */
   setPositions(group: string, positions: readonly Position[]): Promise<void>;
 }
 
@@ -123,8 +123,8 @@ export interface KafkaAdmin {
   create(plans: readonly TopicPlan[]): Promise<void>;
   /** The first and the next offset of each partition. */
   ends(topic: string): Promise<readonly PartitionEnds[]>;
-  /** Where a group stands; not in the answer: nowhere. */
-  positions(group: string, topics: readonly string[]): Promise<readonly Position[]>;
+  /** Where a group stands in these; not in the answer: nowhere. Rejects when that is not known of one of them. */
+  positions(group: string, places: readonly Place[]): Promise<readonly Position[]>;
   /** Where it stands in one partition when no transaction is under way there any more, for which this waits; undefined: nowhere. */
   settledPosition(group: string, place: Place): Promise<Position | undefined>;
   /** A group that has no members any more. */

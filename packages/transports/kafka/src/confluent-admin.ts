@@ -1,12 +1,11 @@
 import { hfError } from '@holdfast/core';
 import type { KafkaAdmin, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
-import { named, naming } from './confluent-errors.js';
-import type { NativeAdmin, NativeError, NativeOffset } from './confluent-library.js';
+import { naming } from './confluent-errors.js';
+import type { ConfluentHandles } from './confluent-handles.js';
+import type { NativeAdmin } from './confluent-library.js';
 
 /** Kafka's numbers for what another try may change: nobody answers yet, a leader is being found. */
 const MAY_PASS = new Set([5, 6, 7, 9, 13, 14, 15, 16, 41, 42]);
-/** Kafka's number for a group that it does not know. */
-const NO_GROUP = 69;
 /** Between two looks for a new topic. */
 const LOOK_MS = 50;
 
@@ -16,8 +15,10 @@ export interface ConfluentAdminParts {
   /** Of `IsolationLevel`: what is not committed counts. */
   readonly everything: number;
   readonly sleep: (ms: number) => Promise<void>;
-  /** As the function of that name. */
-  readonly whileEnding: <T>(ask: () => Promise<T>) => Promise<T>;
+  /** Where groups stand is asked by them. */
+  readonly handles: Pick<ConfluentHandles, 'positions' | 'settledPosition'>;
+  /** @throws HF_CAPABILITY_UNSUPPORTED when the brokers cannot say where a group stands once its transactions are settled */
+  readonly check: () => Promise<void>;
 }
 
 /** An admin of librdkafka. */
@@ -56,30 +57,21 @@ export class ConfluentAdmin implements KafkaAdmin {
   async ends(topic: string): Promise<readonly PartitionEnds[]> {
     const { timeoutMs, everything } = this.parts;
     const ends = await naming(this.admin.fetchTopicOffsets(topic, { timeout: timeoutMs, isolationLevel: everything }));
-    return ends.map(({ partition, low, high }) => ({ topic, partition, first: BigInt(low), next: BigInt(high) }));
-  }
-
-  async positions(group: string, topics: readonly string[]): Promise<readonly Position[]> {
-    return this.offsets({ groupId: group, topics: [...topics] }, topics);
-  }
-
-  async settledPosition(group: string, { topic, partition }: Place): Promise<Position | undefined> {
-    const asked = { groupId: group, topics: [{ topic, partitions: [partition] }], requireStableOffsets: true };
-    const [position] = await this.parts.whileEnding(() => this.offsets(asked, [topic]));
-    return position;
-  }
-
-  /** The answer may be about other topics too, and what is wrong with those is nothing to us. */
-  private async offsets(
-    asked: Omit<Parameters<NativeAdmin['fetchOffsets']>[0], 'timeout'>,
-    topics: readonly string[],
-  ): Promise<readonly Position[]> {
-    const found = await naming(this.admin.fetchOffsets({ ...asked, timeout: this.parts.timeoutMs })).catch((error) => {
-      if ((error as Partial<NativeError>).code === NO_GROUP) return [];
-      throw error;
+    return ends.map(({ partition, low, high }) => {
+      const found = { topic, partition, first: BigInt(low), next: BigInt(high) };
+      // So it tells of a partition whose leader is not known yet.
+      if (found.first < 0n || found.next < 0n) throw new Error(`the broker has not told the ends of ${topic}/${partition}`);
+      return found;
     });
-    const wanted = found.filter(({ topic }) => topics.includes(topic));
-    return wanted.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
+  }
+
+  positions(group: string, places: readonly Place[]): Promise<readonly Position[]> {
+    return this.parts.handles.positions(group, places);
+  }
+
+  async settledPosition(group: string, place: Place): Promise<Position | undefined> {
+    await this.parts.check();
+    return this.parts.handles.settledPosition(group, place);
   }
 
   async forget(group: string): Promise<void> {
@@ -95,11 +87,6 @@ export class ConfluentAdmin implements KafkaAdmin {
       await sleep(LOOK_MS);
     }
   }
-}
-
-function positionIn(topic: string, { partition, offset, metadata, error }: NativeOffset): Position | undefined {
-  if (error) throw named(error);
-  return Number(offset) < 0 ? undefined : { topic, partition, offset: BigInt(offset), note: metadata || undefined };
 }
 
 interface NotMade {

@@ -1,4 +1,5 @@
 import { BaseDriver } from './base-driver.js';
+import { checkThatItSettles } from './broker-versions.js';
 import type {
   ConsumerOptions,
   KafkaAdmin,
@@ -6,17 +7,18 @@ import type {
   KafkaDriver,
   KafkaProducer,
   KafkaTransactions,
+  Position,
   TransactionOptions,
 } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
 import { clientConfig, producerConfig } from './confluent-config.js';
-import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
+import type { ConfluentParts } from './confluent-connection.js';
 import { ConfluentConsumer } from './confluent-consumer.js';
 import { FROM_THE_OLDEST, memberConfig } from './confluent-group.js';
-import type { Config, NativeConsumer } from './confluent-library.js';
+import { ConfluentHandles } from './confluent-handles.js';
+import type { Config } from './confluent-library.js';
 import { ConfluentProducer } from './confluent-producer.js';
 import { ConfluentTransactions } from './confluent-transactions.js';
-import { whileEnding } from './while-ending.js';
 
 /**
  * Kafka through librdkafka, by the listeners that @confluentinc/kafka-javascript has for it: what it puts on top to look like kafkajs has queues of its own, which are
@@ -24,27 +26,42 @@ import { whileEnding } from './while-ending.js';
  */
 export class ConfluentClient extends BaseDriver<ConfluentParts> implements KafkaDriver {
   private readonly config: Config;
-  /** Of groups whose offsets go into transactions. */
-  private readonly handles = new Map<string, Promise<NativeConsumer>>();
-  /** Of handles: the library looks into them from a thread, without asking whether they are still there. */
-  private readonly uses = new Set<Promise<unknown>>();
-  private isDropped = false;
+  private readonly handles: ConfluentHandles;
+  /** Whether the brokers were asked how old they are, and are not too old. */
+  private checking: Promise<void> | undefined;
 
   constructor(parts: ConfluentParts) {
     const { requestTimeoutMs, sessionTimeoutMs, confirmTimeoutMs } = parts.settings;
     super(parts, Math.max(confirmTimeoutMs, 2 * requestTimeoutMs + 2 * sessionTimeoutMs));
     this.config = clientConfig(parts.settings, parts.clientId);
+    const { library } = parts;
+    const ofHandle = (group: string, isolation: string) => ({
+      'group.id': group,
+      'enable.auto.commit': false,
+      offset_commit_cb: true,
+      'isolation.level': isolation,
+    });
+    this.handles = new ConfluentHandles(
+      (group, isolation) => new library.KafkaConsumer({ ...this.config, ...ofHandle(group, isolation) }, {}),
+      parts,
+    );
   }
 
   /** Lets go of everything, as far as librdkafka does so without an answer. */
   drop(): void {
-    this.isDropped = true;
-    const unused = Promise.allSettled(this.uses);
-    for (const handle of this.handles.values())
-      void Promise.all([handle, unused])
-        .then(([consumer]) => disconnected(consumer, this.parts))
-        .catch(() => undefined);
-    this.handles.clear();
+    this.handles.drop();
+  }
+
+  /**
+   * A group without members takes that from anybody. One that stays for a moment would keep the next one waiting for its partitions: with `groupProtocol: 'consumer'`
+   * until its second heartbeat, for five seconds.
+   */
+  override async setPositions(group: string, positions: readonly Position[]): Promise<void> {
+    try {
+      await this.handles.setPositions(group, positions);
+    } catch {
+      await super.setPositions(group, positions);
+    }
   }
 
   async openProducer(): Promise<KafkaProducer> {
@@ -61,7 +78,7 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
     // Nothing of one that fails is kept, and after a fatal error it could not be undone at once.
     const also = { 'message.timeout.ms': Math.min(settings.confirmTimeoutMs, timeoutMs), 'enable.gapless.guarantee': false };
     const native = new library.Producer({ ...config, ...also }, {});
-    const transactions = new ConfluentTransactions(native, (group, use) => this.withHandle(group, use), this.parts);
+    const transactions = new ConfluentTransactions(native, (group, work) => this.handles.use(group, work), this.parts);
     return this.opened(`the transactional id ${transactionalId}`, transactions, transactions.connect());
   }
 
@@ -80,7 +97,8 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
       timeoutMs: settings.requestTimeoutMs,
       everything: library.IsolationLevel.READ_UNCOMMITTED,
       sleep: (ms: number) => scheduler.sleep(ms),
-      whileEnding: <T>(ask: () => Promise<T>) => whileEnding(this.parts, ask),
+      handles: this.handles,
+      check: () => this.check(),
     };
     try {
       await admin.connect();
@@ -90,25 +108,12 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
     }
   }
 
-  private async withHandle(group: string, work: (handle: NativeConsumer) => Promise<unknown>): Promise<void> {
-    const handle = this.isDropped ? undefined : await this.handleOf(group);
-    if (handle === undefined || this.isDropped) throw new Error('the client was let go of');
-    const use = work(handle);
-    this.uses.add(use);
-    await use.finally(() => this.uses.delete(use));
-  }
-
-  private handleOf(group: string): Promise<NativeConsumer> {
-    const known = this.handles.get(group) ?? this.openHandle(group);
-    this.handles.set(group, known);
-    known.catch(() => this.handles.delete(group));
-    return known;
-  }
-
-  private async openHandle(group: string): Promise<NativeConsumer> {
-    const { library } = this.parts;
-    const consumer = new library.KafkaConsumer({ ...this.config, 'group.id': group, 'enable.auto.commit': false }, {});
-    await connected(consumer, this.parts);
-    return consumer;
+  /** Once it was answered well it is not asked again. */
+  private check(): Promise<void> {
+    this.checking ??= checkThatItSettles(this.parts).catch((error) => {
+      this.checking = undefined;
+      throw error;
+    });
+    return this.checking;
   }
 }

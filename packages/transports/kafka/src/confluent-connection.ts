@@ -1,7 +1,8 @@
 import { type Clock, type Logger, Permits, within } from '@holdfast/core';
 import type { WaitingParts } from './base-driver.js';
-import { called } from './confluent-errors.js';
-import type { ConfluentLibrary, NativeClient } from './confluent-library.js';
+import type { Position } from './client.port.js';
+import { called, named } from './confluent-errors.js';
+import type { ConfluentLibrary, NativeClient, NativeConsumer, NativeError, NativePlace } from './confluent-library.js';
 
 /** What this driver works with. */
 export interface ConfluentParts extends WaitingParts {
@@ -18,6 +19,8 @@ export interface LogEntry {
   readonly message: string;
 }
 
+/** What became of a commit. */
+const COMMITTED = 'offset.commit';
 /** A connection came to nothing. */
 const FAILED = 'FAIL';
 const NOT_LET_IN = /SASL.*(?:error|failed|authentication)/i;
@@ -34,6 +37,53 @@ const waits = new Permits(Math.max(1, THREADS - FREE_THREADS));
 /** Waits for something that holds a thread until the broker has answered; those for whom there is none come after one another. */
 export function waited<T>(work: () => Promise<T>): Promise<T> {
   return waits.run(work);
+}
+
+/**
+ * Moves the group of a consumer, which is a member of it, or where it has none. The callback of the library comes before the broker has heard of it; what the broker says of it comes with a look into the
+ * consumer, as an event.
+ */
+export async function committed(
+  client: NativeConsumer,
+  positions: readonly Position[],
+  { scheduler, settings }: Pick<ConfluentParts, 'scheduler' | 'settings'>,
+): Promise<void> {
+  const places = positions.map(({ topic, partition, offset, note }) => ({
+    topic,
+    partition,
+    offset: Number(offset),
+    ...(note === undefined ? {} : { metadata: note }),
+  }));
+  let hear: (error: NativeError | undefined, told: readonly NativePlace[]) => void = () => undefined;
+  const answer = new Promise<void>((resolve, reject) => {
+    hear = (error, told) => {
+      if (!isSame(told, places)) return;
+      if (error) reject(named(error));
+      else resolve();
+    };
+  });
+  client.on(COMMITTED, hear as (...told: never[]) => void);
+  const patience = { request: 'a commit of offsets', timeoutMs: settings.requestTimeoutMs + settings.sessionTimeoutMs };
+  // What is never called back must not keep its permit.
+  const asked = waited(() =>
+    within(
+      scheduler,
+      patience,
+      called((done) => client.commitCb(places, done)),
+    ),
+  );
+  try {
+    await within(scheduler, patience, Promise.all([asked, answer]));
+  } finally {
+    client.off(COMMITTED, hear as (...told: never[]) => void);
+  }
+}
+
+/** In whatever order they are. */
+function isSame(told: readonly NativePlace[], places: readonly NativePlace[]): boolean {
+  const isTold = ({ topic, partition, offset }: NativePlace) =>
+    told.some((each) => each.topic === topic && each.partition === partition && each.offset === offset);
+  return told.length === places.length && places.every(isTold);
 }
 
 /** Clients that have spoken with a broker, or are about to. */

@@ -1,6 +1,6 @@
 import { hfError, type Timer, within } from '@holdfast/core';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
-import { type ConfluentParts, connected, disconnected, type LogEntry, waited } from './confluent-connection.js';
+import { committed, type ConfluentParts, connected, disconnected, type LogEntry } from './confluent-connection.js';
 import { called, named } from './confluent-errors.js';
 import type { NativeConsumer, NativeError, NativePlace, NativeRecord } from './confluent-library.js';
 import { GIVEN, SILENT_SESSIONS, TAKEN } from './confluent-group.js';
@@ -26,6 +26,9 @@ export class ConfluentConsumer implements KafkaConsumer {
   heardMs: number;
   private readonly consumer: NativeConsumer;
   private lose: (reason: unknown) => void = () => undefined;
+  /** Told when it is lost: whoever waits for an answer meanwhile. A reaction to `lost` for each commit would be kept until then. */
+  private readonly waiting = new Set<(reason: unknown) => void>();
+  private lostWith: { readonly reason: unknown } | undefined;
   private joined: () => void = () => undefined;
   private timer: Timer | undefined;
   private watch: Timer | undefined;
@@ -43,7 +46,11 @@ export class ConfluentConsumer implements KafkaConsumer {
   ) {
     this.heardMs = parts.clock.monotonicMs();
     this.lost = new Promise((resolve) => {
-      this.lose = resolve;
+      this.lose = (reason) => {
+        this.lostWith ??= { reason };
+        for (const tell of this.waiting) tell(reason);
+        resolve(reason);
+      };
     });
     this.consumer = make({
       rebalance_cb: (told, places) => this.rebalanced(told, places),
@@ -73,21 +80,17 @@ export class ConfluentConsumer implements KafkaConsumer {
   }
 
   async commit(positions: readonly Position[]): Promise<void> {
-    const places = positions.map(({ topic, partition, offset, note }) => ({
-      topic,
-      partition,
-      offset: Number(offset),
-      ...(note === undefined ? {} : { metadata: note }),
-    }));
-    const { scheduler, settings } = this.parts;
-    const timeoutMs = settings.requestTimeoutMs + settings.sessionTimeoutMs;
-    await waited(() =>
-      within(
-        scheduler,
-        { request: 'a commit of offsets', timeoutMs },
-        called((done) => this.consumer.commitCb(places, done)),
-      ),
-    );
+    if (this.lostWith !== undefined) throw this.lostWith.reason;
+    let tell: (reason: unknown) => void = () => undefined;
+    const lost = new Promise<never>((_, reject) => {
+      tell = reject;
+    });
+    this.waiting.add(tell);
+    try {
+      await Promise.race([committed(this.consumer, positions, this.parts), lost]);
+    } finally {
+      this.waiting.delete(tell);
+    }
   }
 
   setPaused(places: readonly Place[], isPaused: boolean): void {

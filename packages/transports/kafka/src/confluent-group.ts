@@ -37,6 +37,7 @@ export function memberConfig({ sessionTimeoutMs, groupProtocol }: Settings, grou
       : {}),
     'max.poll.interval.ms': REBALANCE_SESSIONS * sessionTimeoutMs,
     'enable.auto.commit': false,
+    offset_commit_cb: true,
     'enable.auto.offset.store': false,
     'isolation.level': 'read_committed',
     'fetch.wait.max.ms': MAX_WAIT_MS,

@@ -34,6 +34,7 @@ export interface NativePlace {
 /** Has threads and connections of its own. */
 export interface NativeClient {
   on(name: string, listener: (...told: never[]) => void): this;
+  off(name: string, listener: (...told: never[]) => void): this;
   connect(metadata: { readonly allTopics: boolean; readonly timeout: number }, done: Done): void;
   disconnect(done: Done): void;
   isConnected(): boolean;
@@ -70,7 +71,10 @@ export interface NativeConsumer extends NativeClient {
   assignmentLost(): boolean;
   pause(places: readonly NativePlace[]): void;
   resume(places: readonly NativePlace[]): void;
+  /** Calls back when the broker is about to be asked. What it says is told with the event `offset.commit`, where the option `offset_commit_cb` is set. */
   commitCb(places: readonly NativePlace[], done: Done): void;
+  /** In the answer a partition that has an error is only that. */
+  committed(places: readonly NativePlace[], timeoutMs: number, done: Done<readonly (NativePlace | Error)[]>): void;
 }
 
 /** Answers with promises. */
@@ -88,20 +92,6 @@ export interface NativeAdmin {
     topic: string,
     options: { readonly timeout: number; readonly isolationLevel: number },
   ): Promise<readonly { readonly partition: number; readonly low: string; readonly high: string }[]>;
-  fetchOffsets(options: {
-    readonly groupId: string;
-    readonly topics: readonly string[] | readonly { readonly topic: string; readonly partitions: readonly number[] }[];
-    readonly timeout: number;
-    readonly requireStableOffsets?: boolean;
-  }): Promise<readonly { readonly topic: string; readonly partitions: readonly NativeOffset[] }[]>;
-}
-
-/** Where a group stands in a partition; with an error it says nothing. */
-export interface NativeOffset {
-  readonly partition: number;
-  readonly offset: string;
-  readonly metadata: string | null;
-  readonly error?: NativeError | null;
 }
 
 /** @throws HF_CONFIG_INVALID when it is not there, was not built for this Node, or is a version that was not tried */

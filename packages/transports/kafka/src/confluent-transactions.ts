@@ -6,7 +6,7 @@ import type { Done, NativeConsumer, NativeProducer } from './confluent-library.j
 import { listen, produce } from './confluent-producer.js';
 
 /** Who knows the group for whose offsets they are; it reads nothing, and is no member. */
-export type WithGroup = (group: string, use: (handle: NativeConsumer) => Promise<unknown>) => Promise<void>;
+export type WithGroup = (group: string, work: (handle: NativeConsumer) => Promise<unknown>) => Promise<unknown>;
 
 /** Transactions of librdkafka. After the first that fails it is given up, as with every driver. */
 export class ConfluentTransactions implements KafkaTransactions {

@@ -1,10 +1,13 @@
 import { silentLogger, VirtualTime } from '@holdfast/core';
+import { tooOld } from './broker-versions.js';
 import type { Membership, ReceivedRecord } from './client.port.js';
 import { ConfluentAdmin } from './confluent-admin.js';
+import { ConfluentClient } from './confluent-client.js';
 import { clientConfig } from './confluent-config.js';
 import { type ConfluentParts, connected, disconnected } from './confluent-connection.js';
 import { ConfluentConsumer, type ConsumerListeners } from './confluent-consumer.js';
 import { GIVEN, memberConfig, TAKEN } from './confluent-group.js';
+import { ConfluentHandles } from './confluent-handles.js';
 import {
   confluentLibrary,
   type ConfluentLibrary,
@@ -16,19 +19,27 @@ import {
 } from './confluent-library.js';
 import { listen, produce } from './confluent-producer.js';
 import { settingsFrom } from './settings.js';
-import { whileEnding } from './while-ending.js';
+
+type Listener = (...told: readonly unknown[]) => void;
 
 /** A consumer of librdkafka that gives what it is told to give. */
 class Puppet {
-  readonly listeners = new Map<string, ((told: object) => void)[]>();
+  readonly listeners = new Map<string, Listener[]>();
   readonly calls: string[] = [];
   asked: ConsumerListeners | undefined;
   fetched: readonly NativeRecord[] = [];
   isLost = false;
   isThere = false;
+  looks = 0;
 
-  on(name: string, listener: (told: object) => void): void {
+  on(name: string, listener: Listener): void {
     this.listeners.set(name, [...(this.listeners.get(name) ?? []), listener]);
+  }
+  off(name: string, listener: Listener): void {
+    this.listeners.set(
+      name,
+      (this.listeners.get(name) ?? []).filter((each) => each !== listener),
+    );
   }
   connect(_: object, done: (error: null) => void): void {
     this.isThere = true;
@@ -40,19 +51,22 @@ class Puppet {
   }
   isConnected = () => this.isThere;
   setDefaultConsumeTimeout = () => undefined;
-  subscribe = (topics: readonly string[]) => void this.calls.push(`subscribe ${topics}`);
+  subscribe: (topics: readonly string[]) => void = (topics) => void this.calls.push(`subscribe ${topics}`);
   consume(_: number, done: (error: null, records: readonly NativeRecord[]) => void): void {
     const records = this.fetched;
     this.fetched = [];
+    this.looks += 1;
     done(null, records);
   }
   incrementalAssign = (places: readonly object[]) => void this.calls.push(`assign ${places.length}`);
   incrementalUnassign = (places: readonly object[]) => void this.calls.push(`unassign ${places.length}`);
   assignmentLost = () => this.isLost;
   commitCb: (places: readonly object[], done: (error: null) => void) => void = () => undefined;
+  committed: (places: readonly object[], timeoutMs: number, done: (error: NativeError | null, found?: readonly object[]) => void) => void =
+    () => undefined;
 
-  tell(name: string, told: object): void {
-    for (const listener of this.listeners.get(name) ?? []) listener(told);
+  tell(name: string, ...told: readonly unknown[]): void {
+    for (const listener of this.listeners.get(name) ?? []) listener(...told);
   }
 
   change(code: number, partitions: readonly number[]): void {
@@ -91,21 +105,29 @@ async function joined(received: (records: readonly ReceivedRecord[]) => void = (
   return { time, puppet, memberships, consumer, lost: () => lost };
 }
 
-/** An admin whose broker answers that. */
-function adminOf(fetchOffsets: (options: object) => Promise<object>): ConfluentAdmin {
+/** Handles whose broker answers that. */
+function handlesOf(committed: (places: readonly object[], isolation: string) => readonly (object | Error)[] | NativeError) {
   const time = new VirtualTime();
-  const parts = { settings: settingsFrom({ brokers: ['a:1'] }), clock: time, scheduler: time };
-  return new ConfluentAdmin({ fetchOffsets } as unknown as NativeAdmin, {
-    timeoutMs: 1,
-    everything: 0,
-    sleep: async () => undefined,
-    whileEnding: async (ask) => {
-      const answer = whileEnding(parts, ask);
-      await time.advance('1s');
-      return answer;
-    },
-  });
+  const puppets: Puppet[] = [];
+  const make = (_: string, isolation: string) => {
+    const puppet = new Puppet();
+    puppet.committed = (places, timeoutMs, done) => {
+      const found = committed(places, isolation);
+      if (!(found instanceof Error)) done(null, found);
+      // It waits for its time, and says so.
+      else void time.sleep(found.code === TIMED_OUT ? timeoutMs : 0).then(() => done(found));
+    };
+    puppets.push(puppet);
+    return puppet as unknown as NativeConsumer;
+  };
+  const settings = settingsFrom({ brokers: ['a:1'], driver: 'confluent' });
+  const handles = new ConfluentHandles(make, { settings, scheduler: time, clock: time } as Partial<ConfluentParts> as ConfluentParts);
+  return { time, puppets, handles };
 }
+
+const TIMED_OUT = -185;
+const UNKNOWN_MEMBER = 25;
+const failure = (code: number) => Object.assign(new Error(`no (${code})`), { code }) as NativeError;
 
 describe('the driver confluent', () => {
   it('tells which partitions are given and taken one by one, before they are read and after', async () => {
@@ -186,7 +208,11 @@ describe('the driver confluent', () => {
   it('holds no more of the threads of Node than leave two to everybody else', async () => {
     const { consumer, puppet } = await joined();
     const commits: ((error: null) => void)[] = [];
-    puppet.commitCb = (_, done) => void commits.push(done);
+    puppet.commitCb = (places, done) =>
+      void commits.push((error) => {
+        done(error);
+        puppet.tell('offset.commit', undefined, places);
+      });
     const committed = Promise.all([1n, 2n, 3n].map((offset) => consumer.commit([{ ...placeOf(0), offset }])));
     expect(commits).toHaveLength(Math.min(3, Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 2)));
     for (let each = commits.shift(); each !== undefined; each = commits.shift()) {
@@ -194,6 +220,27 @@ describe('the driver confluent', () => {
       await new Promise(setImmediate);
     }
     await committed;
+  });
+
+  it('keeps nothing of a commit that was answered, and fails those under way when it is lost', async () => {
+    const { consumer, puppet } = await joined();
+    puppet.commitCb = (places, done) => {
+      done(null);
+      puppet.tell('offset.commit', undefined, places);
+    };
+    const { waiting } = consumer as unknown as { readonly waiting: ReadonlySet<unknown> };
+    await consumer.commit([{ ...placeOf(0), offset: 1n }]);
+    expect(waiting.size).toBe(0);
+    const late: ((error: null) => void)[] = [];
+    puppet.commitCb = (_places, done) => void late.push(done);
+    const commits = [2n, 3n].map((offset) => consumer.commit([{ ...placeOf(0), offset }]));
+    expect(waiting.size).toBe(2);
+    const ended = Promise.allSettled(commits);
+    void consumer.end();
+    expect((await ended).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(waiting.size).toBe(0);
+    await expect(consumer.commit([{ ...placeOf(0), offset: 4n }])).rejects.toThrow('the consumer was ended');
+    for (const done of late) done(null);
   });
 
   it('says of several records why one was refused, and not that those behind it were not sent', async () => {
@@ -253,27 +300,117 @@ describe('the driver confluent', () => {
       expect(() => of(version)).toThrow(new RegExp(`from 1.10.1 on and below 2, and ${version} is installed`));
   });
 
-  it('takes a negative offset for none, and no topic that was not asked for', async () => {
-    const partitions = ['7', '-1', '-1001'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
-    const found = ['t', 'other'].map((topic) => ({ topic, partitions }));
-    const closed = { topic: 'closed', partitions: [{ partition: 0, offset: '7', metadata: null, error: { code: 29 } }] };
-    const positions = await adminOf(async () => [closed, ...found]).positions('g', ['t']);
-    expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
+  it('asks where a group stands by a consumer that is no member, and takes a negative offset for none, or for the oldest record', async () => {
+    const told = [{ offset: 7, metadata: 'note' }, { offset: -1 }, {}, { offset: -2 }];
+    const { handles, puppets } = handlesOf((places) => places.map((place, n) => ({ ...place, ...told[n] })));
+    expect(await handles.positions('g', [0, 1, 2, 3].map(placeOf))).toEqual([
+      { topic: 't', partition: 0, offset: 7n, note: 'note' },
+      { topic: 't', partition: 3, offset: 0n },
+    ]);
+    expect(puppets.map(({ isThere, calls }) => [isThere, calls])).toEqual([[false, []]]);
   });
 
-  it('asks where a group stands once transactions are settled, and takes no error for nowhere', async () => {
-    const asked: object[] = [];
-    const errors = [{ code: 88 }, null];
-    const admin = adminOf(async (options) => {
-      asked.push(options);
-      return [{ topic: 't', partitions: [{ partition: 2, offset: '7', metadata: null, error: errors.shift() }] }];
+  it('asks an admin for nothing of a group, a broker that is too old for nothing that is settled, and takes no negative end', async () => {
+    const position = { ...placeOf(0), offset: 7n };
+    const handles = { positions: async () => [position], settledPosition: async () => position };
+    const fetchTopicOffsets = async () => [{ partition: 0, low: '0', high: '-1' }];
+    const admin = new ConfluentAdmin({ fetchTopicOffsets } as Partial<NativeAdmin> as NativeAdmin, {
+      timeoutMs: 1,
+      everything: 0,
+      sleep: async () => undefined,
+      handles,
+      check: async () => Promise.reject(tooOld()),
     });
-    expect(await admin.settledPosition('g', { topic: 't', partition: 2 })).toEqual({ topic: 't', partition: 2, offset: 7n });
-    expect(asked).toEqual(
-      Array(2).fill(expect.objectContaining({ topics: [{ topic: 't', partitions: [2] }], requireStableOffsets: true })),
-    );
-    errors.push({ code: 29 });
-    await expect(admin.positions('g', ['t'])).rejects.toMatchObject({ type: 'TOPIC_AUTHORIZATION_FAILED' });
+    expect(await admin.positions('g', [placeOf(0)])).toEqual([position]);
+    await expect(admin.ends('t')).rejects.toThrow('the broker has not told the ends of t/0');
+    await expect(admin.settledPosition('g', placeOf(0))).rejects.toMatchObject({ code: 'HF_CAPABILITY_UNSUPPORTED' });
+  });
+
+  it('sets where a group stands without being a member, and as one where the group has some', async () => {
+    const puppets: Puppet[] = [];
+    const commits: unknown[] = [];
+    let hasMembers = false;
+    class Made extends Puppet {
+      constructor(config: object) {
+        super();
+        puppets.push(this);
+        const isMember = 'rebalance_cb' in config;
+        if (isMember) this.asked = config as ConsumerListeners;
+        this.subscribe = () => this.change(GIVEN, [0]);
+        this.commitCb = (places, done) => {
+          commits.push([isMember, places]);
+          // The broker has not heard of it when that is called.
+          done(null);
+          this.tell('offset.commit', hasMembers && !isMember ? failure(UNKNOWN_MEMBER) : undefined, places);
+        };
+      }
+    }
+    const time = new VirtualTime();
+    const settings = settingsFrom({ brokers: ['a:1'], driver: 'confluent' });
+    const library = { KafkaConsumer: Made } as unknown as ConfluentLibrary;
+    const client = new ConfluentClient({ library, settings, scheduler: time, clock: time, logger: silentLogger, clientId: 'c' });
+    const [position, place] = [
+      { ...placeOf(0), offset: 3n, note: 'n' },
+      { ...placeOf(0), offset: 3, metadata: 'n' },
+    ];
+    await client.setPositions('g', [position]);
+    expect(commits.splice(0)).toEqual([[false, [place]]]);
+    hasMembers = true;
+    await client.setPositions('g', [position]);
+    expect(commits).toEqual([
+      [false, [place]],
+      [true, [place]],
+    ]);
+    expect(puppets.map(({ isThere }) => isThere)).toEqual([false, false, false]);
+  });
+
+  it('asks again while another broker looks after the group, or a transaction is under way there, and takes no error for nowhere', async () => {
+    const errors: (NativeError | Error[])[] = [
+      failure(16),
+      failure(TIMED_OUT),
+      [new Error('Broker: There are unstable offsets that need to be cleared')],
+    ];
+    const isolations = new Set<string>();
+    const { handles, time } = handlesOf((places, isolation) => {
+      isolations.add(isolation);
+      return errors.shift() ?? places.map((place) => ({ ...place, offset: 7 }));
+    });
+    const position = handles.settledPosition('g', placeOf(2));
+    await time.advance('2s');
+    expect(await position).toEqual({ topic: 't', partition: 2, offset: 7n });
+    expect([...isolations]).toEqual(['read_committed']);
+    errors.push([new Error('Broker: Topic authorization failed')]);
+    await expect(handles.positions('g', [placeOf(0)])).rejects.toMatchObject({ type: 'TOPIC_AUTHORIZATION_FAILED' });
+  });
+
+  it('holds a thread for a moment at a time while a group cannot be asked, and gives up after the time of a request', async () => {
+    let asked = 0;
+    const { handles, time } = handlesOf(() => {
+      asked += 1;
+      return failure(TIMED_OUT);
+    });
+    const ended: unknown[] = [];
+    handles.settledPosition('g', placeOf(0)).catch((error) => ended.push(error));
+    await time.advance('600ms');
+    expect(asked).toBe(2);
+    await time.advance('9s');
+    expect(ended).toEqual([]);
+    await time.advance('1s');
+    expect(ended).toEqual([expect.objectContaining({ code: TIMED_OUT })]);
+    expect(asked).toBeLessThan(8);
+  });
+
+  it('looks into the handles that are kept once a second, and not after they were let go of', async () => {
+    const { handles, puppets, time } = handlesOf((places) => places.map((place) => ({ ...place, offset: 7 })));
+    await handles.settledPosition('g', placeOf(0));
+    await handles.settledPosition('h', placeOf(0));
+    expect(puppets.map(({ looks }) => looks)).toEqual([0, 0]);
+    await time.advance('3s');
+    expect(puppets.map(({ looks, isThere }) => [looks, isThere])).toEqual(Array(2).fill([3, true]));
+    handles.drop();
+    await time.advance('3s');
+    expect(puppets.map(({ looks, isThere }) => [looks, isThere])).toEqual(Array(2).fill([3, false]));
+    await expect(handles.settledPosition('g', placeOf(0))).rejects.toThrow('the client was let go of');
   });
 
   it('leaves to the broker what is its to say with the groups of Kafka 4', () => {

@@ -216,12 +216,13 @@ export class Consumer {
    * the store, and to have everything counted would take long. Its word that it had nothing is taken away before anything is handed over.
    */
   private async begin(consumer: KafkaConsumer, windows: readonly PartitionWindow[]): Promise<void> {
-    const { client, names, spec, context } = this.parts;
+    const { client, spec, context } = this.parts;
     if (spec.transaction !== undefined) return this.takeOver(windows);
     const suspects = BigInt(spec.concurrency * spec.batchSize);
     for (let begun = windows.filter(({ isOurs }) => isOurs); begun.length > 0; begun = windows.filter(({ isOurs }) => isOurs)) {
       try {
-        const positions = await client.administer((admin) => admin.positions(this.group, names.topicsOf(spec)));
+        const places = begun.map(({ topic, partition }) => ({ topic, partition }));
+        const positions = await client.administer((admin) => admin.positions(this.group, places));
         const leftOf = (window: PartitionWindow) => positions.find((position) => nameOf(position) === nameOf(window));
         const clean = begun.flatMap((window) => leftOf(window) ?? []).filter(({ note }) => note === NOTHING_IN_HAND);
         if (clean.length > 0) await consumer.commit(clean.map(({ topic, partition, offset }) => ({ topic, partition, offset })));

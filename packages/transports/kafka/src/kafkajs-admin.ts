@@ -2,6 +2,7 @@ import { hfError } from '@holdfast/core';
 import { type Admin, type ITopicConfig, KafkaJSAggregateError } from 'kafkajs';
 import type { KafkaAdmin, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
 import type { GroupOffset } from './settled-position.js';
+import { standingAt } from './standing.js';
 
 /** Waits for an answer, but not for ever. */
 type Answer = <T>(request: string, answer: Promise<T>) => Promise<T>;
@@ -52,10 +53,15 @@ export class KafkajsAdmin implements KafkaAdmin {
     await this.answer('the end of a group', this.admin.deleteGroups([group]));
   }
 
-  /** A negative offset is nowhere: none was committed, or a consumer was about to begin anew (it commits `-2` for a moment). */
-  async positions(group: string, topics: readonly string[]): Promise<readonly Position[]> {
-    const found = await this.answer('the place of a group', this.admin.fetchOffsets({ groupId: group, topics: [...topics] }));
-    return found.flatMap(({ topic, partitions }) => partitions.flatMap((each) => positionIn(topic, each) ?? []));
+  /** kafkajs asks for the partitions that it has heard of, which need not be all. */
+  async positions(group: string, places: readonly Place[]): Promise<readonly Position[]> {
+    const topics = [...new Set(places.map(({ topic }) => topic))];
+    const found = await this.answer('the place of a group', this.admin.fetchOffsets({ groupId: group, topics }));
+    return places.flatMap(({ topic, partition }) => {
+      const told = found.find((each) => each.topic === topic)?.partitions.find((each) => each.partition === partition);
+      if (told === undefined) throw new Error(`the broker has not told where ${group} stands in ${topic}/${partition}`);
+      return positionIn(topic, told) ?? [];
+    });
   }
 
   async settledPosition(group: string, place: Place): Promise<Position | undefined> {
@@ -65,7 +71,8 @@ export class KafkajsAdmin implements KafkaAdmin {
 }
 
 function positionIn(topic: string, { partition, offset, metadata }: Omit<GroupOffset, 'errorCode'>): Position | undefined {
-  return offset.startsWith('-') ? undefined : { topic, partition, offset: BigInt(offset), note: noteIn(metadata) };
+  const standing = standingAt(BigInt(offset));
+  return standing === undefined ? undefined : { topic, partition, offset: standing, note: noteIn(metadata) };
 }
 
 /** What kafkajs says of one topic; its types do not know it. */
@@ -83,7 +90,14 @@ function refusedIn(error: unknown): readonly NotMade[] {
   return (notMade as readonly NotMade[]).filter(({ retriable, type }) => !retriable && type !== 'TOPIC_ALREADY_EXISTS');
 }
 
-/** librdkafka ends a note with a zero. */
+/** As librdkafka ends a note, which takes the last sign off when it reads one. */
+const END = '\0';
+
+/** A note as it is written beside an offset. */
+export function writtenNote(note: string | undefined): string | null {
+  return note === undefined ? null : `${note}${END}`;
+}
+
 function noteIn(metadata: string | null): string | undefined {
-  return metadata?.replace(/\0$/, '') ?? undefined;
+  return metadata?.endsWith(END) ? metadata.slice(0, -END.length) : (metadata ?? undefined);
 }

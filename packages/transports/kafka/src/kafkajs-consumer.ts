@@ -2,6 +2,7 @@ import { hfError, type Timer, within } from '@holdfast/core';
 import type { Batch, Consumer, IHeaders, Kafka } from 'kafkajs';
 import { assignEvenly } from './assigner.js';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
+import { writtenNote } from './kafkajs-admin.js';
 import type { DriverParts } from './kafkajs-client.js';
 
 /** A new record is there after this at most; pausing, resuming and leaving wait for a fetch that is on its way. */
@@ -15,6 +16,8 @@ const HEARTBEATS = 5;
 const REBALANCE_SESSIONS = 3;
 /** Sessions without a word of the broker after which a consumer is given up: longer than partitions may take to be given anew. */
 const SILENT_SESSIONS = REBALANCE_SESSIONS + 1;
+/** The group has taken us out. Any other refusal of a commit, such as one of an earlier generation, is healed by what kafkajs does next. */
+const UNKNOWN_MEMBER = 'UNKNOWN_MEMBER_ID';
 /** While the broker is away for less than a session, its group still knows us, and trying again is sooner than coming anew. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, retries: 12, factor: 0.2, multiplier: 2, restartOnFailure: async () => false };
 
@@ -89,11 +92,17 @@ export class KafkajsConsumer implements KafkaConsumer {
       topic,
       partition,
       offset: String(offset),
-      metadata: note ?? null,
+      metadata: writtenNote(note),
     }));
     const { scheduler, settings } = this.parts;
     const timeoutMs = settings.requestTimeoutMs + settings.sessionTimeoutMs;
-    await within(scheduler, { request: 'a commit of offsets', timeoutMs }, this.consumer.commitOffsets(written));
+    try {
+      await within(scheduler, { request: 'a commit of offsets', timeoutMs }, this.consumer.commitOffsets(written));
+    } catch (error) {
+      // kafkajs would find out with its next heartbeat, which does not come for as long as a clock was set back.
+      if ((error as { readonly type?: unknown }).type === UNKNOWN_MEMBER) this.lose(error);
+      throw error;
+    }
   }
 
   setPaused(places: readonly Place[], isPaused: boolean): void {
@@ -168,13 +177,13 @@ function recordsOf({ topic, partition, messages }: Batch): readonly ReceivedReco
   }));
 }
 
-/** Of names that no object could have, too. One without a value, which other clients can send, is none. */
+/** Of names that no object could have, too, and of those that kafkajs takes for there twice, as every object has them. One without a value, which other clients can send, is none. */
 function headersOf(headers: IHeaders | undefined): ReceivedRecord['headers'] {
   const read: Record<string, Buffer | readonly Buffer[]> = Object.create(null);
   for (const name in headers) {
     const each = headers[name];
     if (Buffer.isBuffer(each)) read[name] = each;
-    else if (each) read[name] = [each].flat().flatMap((part) => (part === null ? [] : Buffer.from(part)));
+    else if (each) read[name] = [each].flat().filter((part) => Buffer.isBuffer(part));
   }
   return read;
 }

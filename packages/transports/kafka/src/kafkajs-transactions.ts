@@ -2,6 +2,7 @@ import { failpoint, within } from '@holdfast/core';
 import type { Kafka, Offsets, Producer, Transaction } from 'kafkajs';
 import type { KafkaTransactions, OutgoingRecord, Position, TransactionOptions } from './client.port.js';
 import { Coordinators } from './coordinators.js';
+import { writtenNote } from './kafkajs-admin.js';
 import type { DriverParts } from './kafkajs-client.js';
 import { produce, remembering } from './kafkajs-producer.js';
 import { whileEnding } from './while-ending.js';
@@ -73,7 +74,7 @@ export class KafkajsTransactions implements KafkaTransactions {
 
   private async sendOffsets(transaction: Transaction, group: string, { topic, partition, offset, note }: Position): Promise<void> {
     // kafkajs passes the note on, though its types do not know it.
-    const written = { partition, offset: String(offset), metadata: note ?? null };
+    const written = { partition, offset: String(offset), metadata: writtenNote(note) };
     const sent: Offsets & { readonly consumerGroupId: string } = { consumerGroupId: group, topics: [{ topic, partitions: [written] }] };
     await whileEnding(this.parts, () => this.answer('offsets', transaction.sendOffsets(sent)));
   }

@@ -27,6 +27,7 @@ class Puppet {
     this.eachBatch = eachBatch;
     this.tell('join', { memberId: 'm', memberAssignment: { t: [0, 2] } });
   };
+  commitOffsets = async (): Promise<void> => undefined;
   disconnect = async () => {
     this.isGone = true;
   };
@@ -67,6 +68,20 @@ describe('the driver kafkajs', () => {
     expect(lost()).toBeInstanceOf(TypeError);
   });
 
+  it('is lost when its group does not know it any more, and not when the group has only gone on', async () => {
+    const { time, puppet, consumer, lost } = await joined();
+    const refusing = (type: string) => {
+      puppet.commitOffsets = () => Promise.reject(Object.assign(new Error(type), { type }));
+      return consumer.commit([{ topic: 't', partition: 0, offset: 1n, note: undefined }]);
+    };
+    await expect(refusing('ILLEGAL_GENERATION')).rejects.toThrow('ILLEGAL_GENERATION');
+    await time.advance(0);
+    expect(lost()).toBe('not lost');
+    await expect(refusing('UNKNOWN_MEMBER_ID')).rejects.toThrow('UNKNOWN_MEMBER_ID');
+    await time.advance(0);
+    expect(lost()).toMatchObject({ type: 'UNKNOWN_MEMBER_ID' });
+  });
+
   it('is lost when no heartbeat was answered for four sessions and a request, and not while one is', async () => {
     const { time, puppet, lost } = await joined();
     for (let n = 0; n < 20; n += 1) {
@@ -98,6 +113,18 @@ describe('the driver kafkajs', () => {
     expect(received).toEqual([expect.objectContaining({ offset: 7n, at: new Date(0) })]);
     expect({ ...received[0]?.headers }).toEqual({ once: headers.once, twice: headers.twice, some: [Buffer.from('d')] });
     expect(lost()).toBe('not lost');
+  });
+
+  it('reads headers that kafkajs has put together with what objects have of themselves', async () => {
+    const received: ReceivedRecord[] = [];
+    const { puppet, lost } = await joined((records) => void received.push(...records));
+    const headers = Object.fromEntries(
+      ['toString', '__proto__'].map((name) => [name, [({} as Record<string, unknown>)[name], Buffer.from('a')]]),
+    );
+    const message = { offset: '7', key: null, value: null, timestamp: '0', headers };
+    await puppet.eachBatch({ batch: { topic: 't', partition: 0, messages: [message] } });
+    expect(lost()).toBe('not lost');
+    expect(Object.entries(received[0]?.headers ?? {})).toEqual(['toString', '__proto__'].map((name) => [name, [Buffer.from('a')]]));
   });
 
   it('lets go of a consumer once, also of one that does not end', async () => {
@@ -199,14 +226,20 @@ describe('the driver kafkajs', () => {
     });
   });
 
-  it('takes a negative offset for none', async () => {
+  it('takes a negative offset for none, or for the oldest record where kafkajs has found that what it was to read is gone', async () => {
     const offsets = ['7', '-1', '-2'].map((offset, partition) => ({ partition, offset, metadata: partition === 0 ? 'note' : null }));
     const admin = { fetchOffsets: async () => [{ topic: 't', partitions: offsets }] } as unknown as Admin;
     const positions = await new KafkajsAdmin(
       admin,
       (_request, answer) => answer,
       async () => undefined,
-    ).positions('g', ['t']);
-    expect(positions).toEqual([{ topic: 't', partition: 0, offset: 7n, note: 'note' }]);
+    ).positions(
+      'g',
+      [0, 1, 2].map((partition) => ({ topic: 't', partition })),
+    );
+    expect(positions).toEqual([
+      { topic: 't', partition: 0, offset: 7n, note: 'note' },
+      { topic: 't', partition: 2, offset: 0n },
+    ]);
   });
 });

@@ -15,6 +15,7 @@ import type { Closable, ProducerSlots } from './producer-slots.js';
 import { requestsOf } from './publisher.js';
 import { isFenced, isTooLarge, produceFailureOf } from './refusal.js';
 import type { Settings } from './settings.js';
+import { handOf, inHandNote, isInHandNote, notInHandNote, type Suspects, suspectsBehind, suspectsIn } from './suspects.js';
 import type { Topics } from './topics.js';
 import { toRecord } from './wire.js';
 
@@ -49,17 +50,7 @@ interface Content extends Tried {
   readonly outgoing: readonly OutgoingRecord[];
 }
 
-/** A message that was in hand when the partition came here. */
-interface Left {
-  readonly offset: bigint;
-  /** How many processes have ended with it. */
-  readonly times: number;
-}
-
 let transactions = 0;
-
-/** Beside an offset: the message there is in hand, after so many processes had ended with it in hand. */
-const IN_HAND = /^in hand, returned (\d+) times, (.*)\/\d+$/;
 
 /**
  * The Kafka transactions of one partition, with a transactional id of its own.
@@ -73,12 +64,12 @@ export class PartitionTransactions implements Closable {
   private opening: Promise<KafkaTransactions> | undefined;
   /** Where the group stood when it was opened. */
   private found: Position | undefined;
-  /** What whoever had it before had in hand: known once it is opened. */
-  private left: Left | undefined;
+  /** What may end its process, of what comes first: known once it is opened. */
+  private suspects: Suspects | undefined;
   /** What the group has been told to be in hand here. */
   private marked: bigint | undefined;
   private hasOpened = false;
-  /** Nothing has been committed here yet: what comes first may be what ended the process before. */
+  /** Nothing has been committed here yet, or not all that may have ended a process: what comes first may be it. */
   isUntried = true;
   private uses = 0;
 
@@ -88,20 +79,33 @@ export class PartitionTransactions implements Closable {
   ) {}
 
   /**
-   * Writes beside the offset that this message is in hand, with what is behind it, so that a process that ends with it has left word: nobody else counts it. Resolves with how many
-   * processes had ended with it before; one that goes on, and has only lost its place in the group, is none.
+   * Writes beside the offset which messages are in hand, so that a process that ends with them has left word: nobody else counts it. Of those with which processes have ended
+   * half are taken in hand. A process that goes on, and has only lost its place in the group, does not count.
+   *
+   * @param held what comes next, and at most so many of them
+   * @returns how many were taken in hand
    */
-  async mark(held: HeldRecord): Promise<number> {
-    let times = 0;
+  async mark(held: readonly HeldRecord[], limit: number): Promise<number> {
+    const [first] = held;
+    if (first === undefined) return 0;
+    let count = 0;
+    let suspects: Suspects | undefined;
     await this.inUse(async () => {
       const producer = await this.opened();
-      times = this.left?.offset === held.offset ? this.left.times : 0;
-      const note = `in hand, returned ${times} times, ${this.nextNote()}`;
-      await this.commit(producer, { records: [held], published: [], outgoing: [], position: { ...this.place, offset: held.offset, note } });
-      this.marked = held.offset;
+      suspects = suspectsBehind(this.suspects, first.offset);
+      const offsets = held.map(({ offset }) => offset);
+      count = handOf(suspects, offsets, limit);
+      const note = inHandNote({ suspects, until: (offsets[count - 1] as bigint) + 1n }, this.nextName());
+      await this.commit(producer, {
+        records: [first],
+        published: [],
+        outgoing: [],
+        position: { ...this.place, offset: first.offset, note },
+      });
+      this.marked = first.offset;
     });
-    if (times > 0) held.hasComeBack(times);
-    return times;
+    if (suspects !== undefined) first.hasComeBack(suspects.returned);
+    return count;
   }
 
   /** This process ends in order: what it has in hand has not ended it. In vain it is counted once more, and nothing else comes of it. */
@@ -110,7 +114,7 @@ export class PartitionTransactions implements Closable {
     // What is being committed takes the mark away by itself.
     if (offset === undefined || producer === undefined || this.uses > 0 || !this.window.isOurs) return;
     this.marked = undefined;
-    const position = { ...this.place, offset, note: this.nextNote() };
+    const position = { ...this.place, offset, note: notInHandNote(suspectsBehind(this.suspects, offset), this.nextName()) };
     await this.inUse(() => producer.transact([], this.parts.group, position)).catch(() => undefined);
   }
 
@@ -141,9 +145,12 @@ export class PartitionTransactions implements Closable {
     await this.inUse(async () => {
       const producer = await this.opened();
       const offset = this.window.positionBehind(records.map((each) => each.offset));
-      await this.commit(producer, { records, published, outgoing, position: { ...this.place, offset, note: this.nextNote() } });
+      const suspects = suspectsBehind(this.suspects, offset);
+      const note = notInHandNote(suspects, this.nextName());
+      await this.commit(producer, { records, published, outgoing, position: { ...this.place, offset, note } });
+      this.suspects = suspects;
     });
-    this.isUntried = false;
+    this.isUntried = this.suspects !== undefined;
     this.marked = undefined;
   }
 
@@ -201,7 +208,7 @@ export class PartitionTransactions implements Closable {
         await this.opened();
         if (this.found?.note === position.note) return;
         // Somebody else has gone on from here, or has handled these messages himself: which of it is not to be seen. A mark leaves the group where it is.
-        const passed = IN_HAND.test(position.note ?? '') ? position.offset + 1n : position.offset;
+        const passed = isInHandNote(position.note) ? position.offset + 1n : position.offset;
         if (this.found !== undefined && this.found.offset >= passed) break;
         throw undone;
       } catch (failed) {
@@ -237,7 +244,7 @@ export class PartitionTransactions implements Closable {
     this.window.begin(this.found?.offset);
     // Somebody else has gone on from there meanwhile.
     if (this.found?.offset !== this.marked) this.marked = undefined;
-    if (!this.hasOpened) this.left = leftIn(this.found, this.parts.context.nodeId);
+    if (!this.hasOpened) this.suspects = suspectsIn(this.found, this.parts.context.nodeId);
     this.hasOpened = true;
     this.producer = producer;
     await slots.opened(this);
@@ -275,7 +282,7 @@ export class PartitionTransactions implements Closable {
     return held.record;
   }
 
-  private nextNote(): string {
+  private nextName(): string {
     transactions += 1;
     return `${this.parts.context.nodeId}/${transactions}`;
   }
@@ -288,12 +295,6 @@ export class PartitionTransactions implements Closable {
   private get name(): string {
     return `${this.parts.group} in ${this.window.topic}/${this.window.partition}`;
   }
-}
-
-function leftIn(found: Position | undefined, nodeId: string): Left | undefined {
-  const [, times, by] = IN_HAND.exec(found?.note ?? '') ?? [];
-  if (found === undefined || times === undefined) return undefined;
-  return { offset: found.offset, times: Number(times) + (by === nodeId ? 0 : 1) };
 }
 
 /** Messages of a partition that are handled in transactions. */
@@ -310,11 +311,10 @@ export class TransactionalIntake extends HeldIntake {
   override async lease(limit: number): Promise<Lease | undefined> {
     if (this.length === 0) return undefined;
     await this.transactions.ready();
-    const first = this.records.find(({ isOurs }) => isOurs);
-    if (first === undefined || !this.transactions.isUntried) return super.lease(limit);
+    const ours = this.records.filter(({ isOurs }) => isOurs);
+    if (ours.length === 0 || !this.transactions.isUntried) return super.lease(limit);
     // What ends processes may be any one of a batch: it is looked for in halves.
-    const times = await this.transactions.mark(first);
-    return super.lease(Math.max(1, Math.floor(limit / 2 ** times)));
+    return super.lease(await this.transactions.mark(ours, limit));
   }
 
   async transact({ consumed, ...rest }: BrokerTransaction): Promise<void> {

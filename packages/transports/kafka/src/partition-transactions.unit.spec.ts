@@ -47,7 +47,8 @@ class Partition {
   /** How often its first message has come back, for a process that takes it over now. */
   async returned(nodeId: string): Promise<number> {
     const { transactions, held } = this.taken(nodeId);
-    return transactions.mark(held[0] as HeldRecord);
+    await transactions.mark(held, 1);
+    return held[0]?.incoming.timesReturned ?? 0;
   }
 
   private client(): KafkaClient {
@@ -82,7 +83,7 @@ describe('a message that is in hand in Kafka transactions', () => {
   it('is not counted when its process has ended in order, and the group stays where it was', async () => {
     const partition = new Partition();
     const { transactions, held } = partition.taken('a');
-    await transactions.mark(held[0] as HeldRecord);
+    await transactions.mark(held, 1);
     await transactions.unmark();
     expect(partition.position).toMatchObject({ offset: 0n, note: expect.stringMatching(/^a\/\d+$/) });
     expect(await partition.returned('b')).toBe(0);
@@ -91,7 +92,7 @@ describe('a message that is in hand in Kafka transactions', () => {
   it('leaves no word at the end when it was consumed: somebody else may have gone on', async () => {
     const partition = new Partition();
     const { transactions, held } = partition.taken('a');
-    await transactions.mark(held[0] as HeldRecord);
+    await transactions.mark(held, 1);
     await transactions.transact(held, { published: [], dead: [] });
     const { position } = partition;
     await transactions.unmark();
@@ -101,12 +102,67 @@ describe('a message that is in hand in Kafka transactions', () => {
   it('leaves no word at the end when somebody else has gone on from there while the id was closed here', async () => {
     const partition = new Partition();
     const { transactions, held } = partition.taken('a');
-    await transactions.mark(held[0] as HeldRecord);
+    await transactions.mark(held, 1);
     await transactions.close();
     partition.position = { ...place, offset: 5n, note: 'b/1' };
     await transactions.ready();
     await transactions.unmark();
     expect(partition.position).toMatchObject({ offset: 5n, note: 'b/1' });
+  });
+});
+
+describe('a message of a batch that ends its processes', () => {
+  const BATCH = 64;
+
+  /** A process handles what there is, until the poison has ended it, or it is stopped with something in hand after so many batches. */
+  async function process(
+    partition: Partition,
+    nodeId: string,
+    { poison, most = BATCH }: { readonly poison: bigint; readonly most?: number },
+  ) {
+    const { transactions, held } = partition.taken(nodeId, Number(BigInt(BATCH) - partition.position.offset));
+    let left = held;
+    for (let batches = 0; left.length > 0; batches += 1) {
+      const count = transactions.isUntried ? await transactions.mark(left, BATCH) : left.length;
+      const inHand = left.slice(0, count);
+      if (inHand.some(({ offset }) => offset === poison)) return { isAlone: count === 1 };
+      if (batches === most) {
+        await transactions.unmark();
+        break;
+      }
+      await transactions.transact(inHand, { published: [], dead: [] });
+      left = left.slice(count);
+    }
+    return { isAlone: false };
+  }
+
+  it.each([0n, 1n, 31n, 32n, 50n, 63n])(
+    'is alone after no more ends than it takes to halve the batch, wherever it is in it (%s)',
+    async (poison) => {
+      const partition = new Partition();
+      let ends = 0;
+      while (!(await process(partition, `p${ends}`, { poison })).isAlone) ends += 1;
+      expect(ends).toBeLessThanOrEqual(Math.log2(BATCH));
+    },
+  );
+
+  it('is looked for further where processes end in order in between', async () => {
+    const partition = new Partition();
+    let ends = 0;
+    while (!(await process(partition, `p${ends}`, { poison: 20n })).isAlone) {
+      ends += 1;
+      // The next one is stopped with something in hand.
+      await process(partition, `q${ends}`, { poison: -1n, most: 0 });
+      if (ends > BATCH) break;
+    }
+    expect(ends).toBeLessThanOrEqual(Math.log2(BATCH));
+  });
+
+  it('is forgotten once all that were in hand with it are handled: what comes behind is handled in whole batches', async () => {
+    const partition = new Partition();
+    await process(partition, 'a', { poison: 0n });
+    await process(partition, 'b', { poison: -1n });
+    expect(partition.position).toMatchObject({ offset: BigInt(BATCH), note: expect.stringMatching(/^b\/\d+$/) });
   });
 });
 

@@ -1,11 +1,7 @@
 import { createRequire } from 'node:module';
-import { hfError } from '@holdfast/core';
+import { OFFSET_FETCH, SETTLING_VERSION, tooOld } from './broker-versions.js';
 import type { Place } from './client.port.js';
 import type { Cluster, Encoded, MadeRequest } from './kafkajs-inside.js';
-
-/** Number of the request in Kafka's protocol, and the first version that can wait for transactions; kafkajs knows it up to 4. */
-const OFFSET_FETCH = 9;
-const VERSION = 7;
 
 /** Where a group stands in one partition, as the broker says it; below 0: nowhere. */
 export interface GroupOffset {
@@ -49,17 +45,16 @@ const { createErrorFromCode } = load('kafkajs/src/protocol/error') as { readonly
  */
 export async function settledPosition(cluster: Cluster, group: string, place: Place): Promise<GroupOffset | undefined> {
   const coordinator = await cluster.findGroupCoordinator({ groupId: group });
-  const make = coordinator.lookupRequest(OFFSET_FETCH, { versions: [VERSION], protocol: requestOf }) as Maker;
+  const make = coordinator.lookupRequest(OFFSET_FETCH, { versions: [SETTLING_VERSION], protocol: requestOf }) as Maker;
   return (await coordinator.connectionPool.send(make({ group, place }))) as GroupOffset | undefined;
 }
 
 type Maker = (question: { readonly group: string; readonly place: Place }) => MadeRequest;
 
 function requestOf({ version }: { readonly version: number }): Maker {
-  if (version < VERSION)
-    throw hfError('HF_CAPABILITY_UNSUPPORTED', { feature: "protocol: 'kafka'", provider: 'this broker; Kafka 2.5 or newer is needed' });
+  if (version < SETTLING_VERSION) throw tooOld();
   return ({ group, place }) => ({
-    request: { apiKey: OFFSET_FETCH, apiVersion: VERSION, apiName: 'OffsetFetch', encode: async () => encode(group, place) },
+    request: { apiKey: OFFSET_FETCH, apiVersion: SETTLING_VERSION, apiName: 'OffsetFetch', encode: async () => encode(group, place) },
     response: { decode: async (buffer: Buffer) => decode(new NewDecoder(buffer)), parse: async (answer: Answer) => positionIn(answer) },
   });
 }

@@ -68,7 +68,8 @@ export class Topics {
     const { client } = this.parts;
     const ends = await client.administer(async (admin) => {
       if (!(await admin.topics()).has(topic)) await admin.create([{ ...this.planOf(topic, OF_REPLIES), retentionMs: REPLIES_STAY_MS }]);
-      return (await admin.positions(group, [topic])).length > 0 ? [] : admin.ends(topic);
+      const found = await admin.ends(topic);
+      return (await admin.positions(group, found)).length > 0 ? [] : found;
     });
     if (ends.length > 0)
       await client.setPositions(
@@ -114,7 +115,7 @@ export class Topics {
       // Only whether it can be asked is wanted. Nothing moves the group where it puts its dead letters, so there is nothing to wait for.
       if (spec.transaction !== undefined) await admin.settledPosition(group, { topic: names.deadLettersOf(spec), partition: 0 });
       const ends = (await Promise.all(topics.map((topic) => admin.ends(topic)))).flat();
-      const positions = await admin.positions(group, topics);
+      const positions = await admin.positions(group, ends);
       return ends.flatMap(({ topic, partition, first, next }): Position[] => {
         const ofTopic = positions.filter((position) => position.topic === topic);
         if (ofTopic.some((position) => position.partition === partition)) return [];

@@ -1,6 +1,10 @@
 import { hfError } from '@holdfast/core';
 import { specOf } from '@holdfast-internal/test-support';
+import type { Admin } from 'kafkajs';
 import type { KafkaAdmin, KafkaClient, Place, Position } from './client.port.js';
+import { ConfluentAdmin } from './confluent-admin.js';
+import type { NativeAdmin } from './confluent-library.js';
+import { KafkajsAdmin } from './kafkajs-admin.js';
 import { Names } from './names.js';
 import { settingsFrom } from './settings.js';
 import { NOTHING_IN_HAND, Topics } from './topics.js';
@@ -13,7 +17,6 @@ function scene(
   settledPosition: KafkaAdmin['settledPosition'] = () => Promise.reject(new Error('none')),
 ) {
   const asked: string[] = [];
-  const set: string[] = [];
   const admin: Partial<KafkaAdmin> = {
     ends: async (topic) => {
       asked.push('ends');
@@ -25,8 +28,13 @@ function scene(
       return positions;
     },
   };
+  return { ...topicsOver(admin as KafkaAdmin), asked };
+}
+
+function topicsOver(admin: KafkaAdmin) {
+  const set: string[] = [];
   const client: Partial<KafkaClient> = {
-    administer: (work) => work(admin as KafkaAdmin),
+    administer: (work) => work(admin),
     setPositions: async (group, places) => {
       set.push(...places.map(({ partition, offset, note }) => `${group} ${partition}:${offset} ${note}`));
     },
@@ -39,7 +47,37 @@ function scene(
     hasStore: true,
     setFirst: () => Promise.reject(new Error('none')),
   });
-  return { topics, asked, set };
+  return { topics, set };
+}
+
+/**
+ * Admins whose broker has not heard of all partitions when it is asked where a group stands, which stands in both at 7.
+ *
+ * @param heard of what it has heard then
+ */
+function stale(heard: readonly number[]): Readonly<Record<'kafkajs' | 'confluent', KafkaAdmin>> {
+  const fetchTopicOffsets = async () => [0, 1].map((partition) => ({ partition, low: '5', high: '10' }));
+  const standing = (partition: number) => ({ partition, offset: '7', metadata: null });
+  const kafkajs = { fetchTopicOffsets, fetchOffsets: async () => [{ topic: TOPIC, partitions: heard.map(standing) }] };
+  const fetchTopicMetadata = async () => {
+    if (heard.length === 0) throw Object.assign(new Error('unknown'), { code: 3 });
+    return [{ name: TOPIC, partitions: heard }];
+  };
+  const positions = async (_: string, places: readonly Place[]) => places.map(({ partition }) => at(partition, 7n));
+  return {
+    kafkajs: new KafkajsAdmin(
+      kafkajs as unknown as Admin,
+      (_request, answer) => answer,
+      async () => undefined,
+    ),
+    confluent: new ConfluentAdmin({ fetchTopicOffsets, fetchTopicMetadata } as unknown as NativeAdmin, {
+      timeoutMs: 1,
+      everything: 0,
+      sleep: async () => undefined,
+      handles: { positions, settledPosition: async () => undefined },
+      check: async () => undefined,
+    }),
+  };
 }
 
 const at = (partition: number, offset: bigint): Position => ({ topic: TOPIC, partition, offset });
@@ -72,6 +110,21 @@ describe('where a subscription begins', () => {
     await topics.ensure([specOf('reader')]);
     expect(asked).toEqual(['ends', 'positions']);
   });
+
+  it.each([{ heard: [] }, { heard: [0] }, { heard: [0, 1] }])(
+    'is where it stands also when the broker has heard only of some partitions, with either driver ($heard)',
+    async ({ heard }) => {
+      const { kafkajs, confluent } = stale(heard);
+      const [one, other] = [topicsOver(kafkajs), topicsOver(confluent)];
+      // kafkajs cannot be asked for a partition of which it has not heard; the start tries again.
+      const asked = await one.topics.ensure([specOf('reader')]).catch(({ message }: Error) => message);
+      expect(asked).toBe(
+        heard.length === 2 ? undefined : `the broker has not told where holdfast.shop/reader stands in ${TOPIC}/${heard.length}`,
+      );
+      await other.topics.ensure([specOf('reader')]);
+      expect([one.set, other.set]).toEqual([[], []]);
+    },
+  );
 
   it('is refused by a broker that is too old for its transactions, also where it stands somewhere already', async () => {
     const tooOld = hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'x', provider: 'y' });

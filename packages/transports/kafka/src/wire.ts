@@ -71,7 +71,8 @@ export function fromRecord(record: ReceivedRecord, isRedelivery: boolean): Incom
       headers[name.startsWith(ESCAPE) ? name.slice(ESCAPE.length) : name] = textOf(value);
   }
   if (contentType !== undefined) attributes.datacontenttype = contentType;
-  attributes.time ??= record.at.toISOString();
+  // One that is none is missing, to be told by whoever reads the attributes.
+  attributes.time ??= record.at.toJSON() ?? undefined;
   if (record.key !== null) attributes.partitionkey ??= record.key.toString();
   attributes.headers = headers;
   const place = `${record.topic}/${record.partition}/${record.offset}`;

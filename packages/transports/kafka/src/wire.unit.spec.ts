@@ -77,6 +77,12 @@ describe('a message over Kafka', () => {
     expect([type, place, String(body)]).toEqual(['', 't/3/42', '<a/>']);
   });
 
+  it('with a time that is none is handed over all the same, so that it can be parked with its reason', () => {
+    const headers = headersOf({ ce_id: '1', ce_source: 's', ce_type: 't' });
+    const record = received({ headers, at: new Date(Number('9223372036854775807')) });
+    expect(() => readBack(fromRecord(record, false))).toThrow('The attribute time of a message cannot be read: it is missing');
+  });
+
   it('that was a dead letter and is put back is read as it was before', () => {
     const headers = headersOf({ note: 'x', 'holdfast-dead-address': 'legacy', 'holdfast-dead-reason': 'no' });
     expect(JSON.parse(fromRecord(received({ headers }), false).attributes)).toMatchObject({ address: 'legacy', headers: { note: 'x' } });

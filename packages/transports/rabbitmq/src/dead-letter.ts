@@ -13,6 +13,13 @@ const LARGEST_HEADERS = 48 * 1024;
 const SMALL_HEADER = 1024;
 /** Names of headers that are told, of those that did not stay. */
 const TOLD_NAMES = 20;
+/** Of a name in a table, and of a property. */
+const NAME_BYTES = 255;
+/** Tables and lists in others, at most: amqplib goes down into them by recursion. */
+const MOST_DEPTH = 32;
+/** First number that 63 bits do not hold, and first one that amqplib takes for whole. */
+const WHOLE = 2 ** 63;
+const FRACTION = 2 ** 50;
 
 /** A message that is to be put into a dead-letter queue. */
 export interface DeadLetterParcel {
@@ -39,9 +46,10 @@ export function deadLetterOptions(message: ConsumeMessage, { attempts, failure, 
   const { properties } = message;
   // A time to live would end it where it is to wait for a person; the user has to be the one of this connection.
   const { expiration: _ttl, userId: _user, headers, clusterId: _cluster, deliveryMode: _mode, ...rest } = properties;
+  const told = Object.entries(rest).filter(([, value]) => typeof value !== 'string' || isName(value));
   const own = Object.entries((headers ?? {}) as Headers).filter(([name]) => !ACTING.has(name) && !name.startsWith(DEAD));
   return {
-    ...(rest as Options.Publish),
+    ...(Object.fromEntries(told) as Options.Publish),
     persistent: true,
     mandatory: true,
     headers: {
@@ -60,15 +68,55 @@ export function deadLetterOptions(message: ConsumeMessage, { attempts, failure, 
 
 type Headers = Readonly<Record<string, unknown>>;
 
-/** All headers; of too many bytes the small ones, and of too many of those none. The names of some that are missing are told. */
+/** All headers that can be sent; of too many bytes the small ones, and of too many of those none. The names of some that are missing are told. */
 function thatFit(headers: Headers): Headers {
-  if (bytesOf(headers) <= LARGEST_HEADERS) return headers;
-  const small = Object.fromEntries(Object.entries(headers).filter((entry) => bytesOf(entry) <= SMALL_HEADER));
-  const kept = bytesOf(small) <= LARGEST_HEADERS ? small : {};
+  const all = Object.entries(headers).filter(([name, value]) => isName(name) && isSendable(value));
+  const small = all.filter((entry) => bytesOf(entry) <= SMALL_HEADER);
+  const kept = [all, small, []].map((each) => Object.fromEntries(each)).find((each) => bytesOf(each) <= LARGEST_HEADERS) as Headers;
   const missing = Object.keys(headers).filter((name) => !Object.hasOwn(kept, name));
+  if (missing.length === 0) return kept;
   return { ...kept, [`${DEAD}left-out`]: `${missing.length}: ${missing.slice(0, TOLD_NAMES).join(', ')}`.slice(0, SMALL_HEADER) };
 }
 
 function bytesOf(value: unknown): number {
-  return Buffer.byteLength(JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each)));
+  return Buffer.byteLength(JSON.stringify(value));
+}
+
+/** A name that was no UTF-8 is longer than it came. */
+function isName(text: string): boolean {
+  return Buffer.byteLength(text) <= NAME_BYTES;
+}
+
+/** Whether amqplib writes what it has read: not every table that it takes for a time or a number of its own is one, and some have what no table has. */
+function isSendable(value: unknown, depth = 0): boolean {
+  if (typeof value === 'number') return isSendableNumber(value);
+  if (typeof value !== 'object') return typeof value === 'string' || typeof value === 'boolean';
+  if (value === null || ArrayBuffer.isView(value)) return true;
+  if (depth === MOST_DEPTH) return false;
+  if (Array.isArray(value)) return value.every((each) => isSendable(each, depth + 1));
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false;
+  if (Object.hasOwn(value, '!')) return isSendableMark(value as Mark);
+  return Object.entries(value).every(([name, each]) => isName(name) && isSendable(each, depth + 1));
+}
+
+/** What it does not take for a fraction it writes as a whole number of 64 bits. */
+function isSendableNumber(value: number): boolean {
+  return value >= -WHOLE && (Number.isInteger(value) || Math.abs(value) < FRACTION);
+}
+
+/** How amqplib tells of what JavaScript has no type for. */
+interface Mark {
+  readonly '!': unknown;
+  readonly value?: unknown;
+}
+
+function isSendableMark({ '!': kind, value }: Mark): boolean {
+  if (kind === 'timestamp') return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 * WHOLE;
+  if (kind !== 'decimal') return false;
+  const { places, digits } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  return [places, digits].every((each) => Number.isInteger(each)) && isWithin(places, 8) && isWithin(digits, 32);
+}
+
+function isWithin(value: unknown, bits: number): boolean {
+  return (value as number) >= 0 && (value as number) < 2 ** bits;
 }

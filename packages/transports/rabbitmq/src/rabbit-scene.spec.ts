@@ -12,6 +12,7 @@ import {
   type EventName,
   type HoldfastEvents,
   silentLogger,
+  type Store,
   subscribe,
   systemClock,
   systemRandom,
@@ -43,10 +44,10 @@ export class Scene {
     return new Scene(area, await openBlackHole(area.url));
   }
 
-  transport(options: Partial<RabbitmqOptions> = {}, nodeId: string = randomUUID()): Transport {
+  transport(options: Partial<RabbitmqOptions> = {}, nodeId: string = randomUUID(), store?: Store): Transport {
     const all = { url: this.way.url, exchange: this.exchange, confirmTimeout: CONFIRM_MS, ...options } as const;
     const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger: silentLogger };
-    const transport = rabbitmq(all).create({ service: 'scene', nodeId, store: undefined, ...ports });
+    const transport = rabbitmq(all).create({ service: 'scene', nodeId, store, ...ports });
     this.transports.push(transport);
     return transport;
   }

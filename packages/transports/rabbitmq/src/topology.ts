@@ -72,7 +72,8 @@ export class Topology {
   }
 
   /**
-   * Makes or checks the exchange and what the subscriptions need, as the option says.
+   * Makes or checks the exchange and what the subscriptions need, as the option says. Where it is refused for what others have there, nothing is made: a
+   * version that does not start must leave nothing behind that the one before it stumbles over.
    *
    * @param only of their own queues, this one
    * @throws HF_BROKER_TOPOLOGY naming everything that is wrong
@@ -80,8 +81,10 @@ export class Topology {
   async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[], only?: string): Promise<void> {
     const { topology } = this.settings;
     if (topology === 'none') return;
-    const needs = topology === 'check' ? this.checks(subscriptions, only) : this.assertions(connection.version, subscriptions, only);
-    await this.see(connection, needs);
+    if (topology === 'check') return this.see(connection, this.checks(subscriptions, only));
+    const leftOver = only === undefined ? subscriptions.map((spec) => this.leftOver(spec)) : [];
+    await this.see(connection, [...this.foreignChecks(subscriptions), ...leftOver]);
+    await this.see(connection, this.assertions(connection.version, subscriptions, only));
   }
 
   /** Whether the exchange is there. It is not made again here: with it went the bindings of other services, and what is published then is lost to them. */
@@ -184,14 +187,12 @@ export class Topology {
     const { exchange } = this.settings;
     return [
       { what: `the exchange ${exchange}`, see: (channel) => channel.assertExchange(exchange, 'topic', { durable: true }) },
-      ...this.foreignChecks(subscriptions),
       ...subscriptions.flatMap((spec) => [
         {
           what: `the queue ${this.deadLettersOf(spec)}`,
           see: (channel: Channel) =>
             channel.assertQueue(nameOf(this.deadLettersOf(spec)), { durable: true, arguments: argumentsFor(version) }),
         },
-        ...(only === undefined ? [this.leftOver(spec)] : []),
         ...this.queues(spec, only).map((queue) => ({
           what: `the queue ${queue.name}`,
           see: (channel: Channel) => this.assert(channel, { spec, queue, version }),

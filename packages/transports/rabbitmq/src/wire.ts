@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { addressOf as addressIn, attributesIn, type Envelope, type Incoming, slotOf } from '@holdfast/core';
+import { addressOf as addressIn, attributesIn, type Envelope, type Incoming, printable, slotOf } from '@holdfast/core';
 import type { ConsumeMessage, MessageProperties, Options } from 'amqplib';
 
 /** A message as amqplib publishes it. */
@@ -68,14 +68,33 @@ export function publishOptions({ headers, contentType }: Pick<WireMessage, 'head
   return { headers, contentType, persistent: true, mandatory: true };
 }
 
+/** Where a message is: queue and place in it, and when it came, which stands in for a time it does not have. */
+interface Arrival {
+  readonly place: string;
+  readonly receivedAt: Date;
+}
+
 /**
  * A message of any origin, as the engine takes it: nothing in it is trusted, and nothing of it is refused here. One that says nothing of CloudEvents
- * comes with its address, for `readForeign`.
- *
- * @param at where it is: queue and place in it, and when it came, which stands in for a time it does not have
+ * comes with its address, for `readForeign`. Never throws, since that would end the channel, and the message would come again for ever: what cannot be read
+ * comes with the reason in the place of its attributes, to be parked with it.
  */
-export function fromWire(message: ConsumeMessage, { place, receivedAt }: { readonly place: string; readonly receivedAt: Date }): Incoming {
-  const { content, properties, fields } = message;
+export function fromWire(message: ConsumeMessage, at: Arrival): Incoming {
+  try {
+    return readWire(message, at);
+  } catch (error) {
+    return {
+      ...arrived(message, at),
+      type: '',
+      attributes: JSON.stringify(`a message that cannot be read: ${printable(error)}`),
+      // It is handled by nobody, so it ends no process.
+      timesReturned: 0,
+    };
+  }
+}
+
+function readWire(message: ConsumeMessage, at: Arrival): Incoming {
+  const { properties } = message;
   const attributes: Record<string, unknown> = Object.create(null);
   const headers: Record<string, unknown> = Object.create(null);
   const given: Readonly<Record<string, unknown>> = properties.headers ?? {};
@@ -91,17 +110,24 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
     isForeign &&= attribute === undefined;
   }
   attributes.datacontenttype ??= properties.contentType;
-  attributes.time ??= receivedAt.toISOString();
+  attributes.time ??= at.receivedAt.toISOString();
   attributes.headers = isForeign ? { ...toldBy(properties), ...headers } : headers;
   // Ours to say, whatever was sent under this name.
   attributes.address = isForeign ? addressOf(message) : undefined;
   return {
+    ...arrived(message, at),
     type: typeof attributes.type === 'string' ? attributes.type.replaceAll('\0', '').slice(0, TYPE_BYTES) : '',
     // Made when it is asked for, as by a store: of what is handled at once nobody needs it.
     get attributes() {
       return jsonOf(attributes);
     },
     read: isText && !isForeign ? attributes : undefined,
+    timesReturned: timesReturned(properties.headers?.['x-delivery-count']),
+  };
+}
+
+function arrived({ content, fields }: ConsumeMessage, { place }: Arrival) {
+  return {
     body: content,
     place,
     lane: undefined,
@@ -109,18 +135,31 @@ export function fromWire(message: ConsumeMessage, { place, receivedAt }: { reado
     writtenAt: undefined,
     attempts: 0,
     isRedelivery: fields.redelivered,
-    timesReturned: timesReturned(properties.headers?.['x-delivery-count']),
     hasConsent: false,
     deliveryId: undefined,
   };
 }
 
-/** What AMQP has as a whole number beyond those of JSON becomes a text. */
-function jsonOf(attributes: object): string {
+/** Never throws: what has no form in JSON, as a table in thousands of others, is told as that, and refused by whoever looks at it. */
+function jsonOf(attributes: Readonly<Record<string, unknown>>): string {
   try {
     return JSON.stringify(attributes);
   } catch {
-    return JSON.stringify(attributes, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+    const { headers, ...own } = attributes;
+    return `{${[...partsOf(own), `"headers":{${partsOf(headers as object).join()}}`].join()}}`;
+  }
+}
+
+function partsOf(values: object): readonly string[] {
+  return Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [`${JSON.stringify(name)}:${partOf(value)}`]));
+}
+
+function partOf(value: unknown): string {
+  try {
+    // What AMQP has as a whole number beyond those of JSON becomes a text.
+    return JSON.stringify(value, (_, each) => (typeof each === 'bigint' ? String(each) : each));
+  } catch (error) {
+    return JSON.stringify({ unreadable: printable(error) });
   }
 }
 
@@ -196,6 +235,7 @@ export function addressOf({ fields: { exchange, routingKey }, properties }: Cons
 function textOf(value: unknown): unknown {
   if (['number', 'boolean', 'bigint'].includes(typeof value)) return String(value);
   const { '!': kind, value: seconds } = (value ?? {}) as { readonly '!'?: unknown; readonly value?: unknown };
-  const time = kind === 'timestamp' ? new Date(Number(seconds) * 1000) : undefined;
+  const isTime = kind === 'timestamp' && ['number', 'bigint'].includes(typeof seconds);
+  const time = isTime ? new Date(Number(seconds) * 1000) : undefined;
   return time === undefined || Number.isNaN(time.getTime()) ? value : time.toISOString();
 }

@@ -24,6 +24,20 @@ const delivered = (headers: Record<string, unknown>, also: { contentType?: strin
   properties: { headers, contentType: also.contentType } as ConsumeMessage['properties'],
 });
 
+/** What is refused for nothing but what comes with it. */
+const COMPLETE = { 'cloudEvents:id': '1', 'cloudEvents:source': 'shop', 'cloudEvents:type': 'order.placed' };
+/** As amqplib makes a table of one whose key `__proto__` has no value. */
+const BARE: unknown = Object.create(null);
+const DEEP = Array.from({ length: 20_000 }).reduce<Record<string, unknown>>((inner) => ({ a: inner }), {});
+const UNSPEAKABLE = new Proxy({} as Record<string, unknown>, {
+  get: () => {
+    throw new Error('no');
+  },
+  ownKeys: () => {
+    throw new Error('no');
+  },
+});
+
 const read = (message: ConsumeMessage) => fromWire(message, { place: 'q/1/1', receivedAt: RECEIVED });
 
 describe('a message on the wire', () => {
@@ -109,10 +123,27 @@ describe('a message of a foreign producer', () => {
     ['an attribute that is a table', { 'cloudEvents:id': { nested: 1n } }],
     ['an attribute that is bytes', { 'cloudEvents:type': Buffer.from('x') }],
     ['a time that is none', { 'cloudEvents:time': { '!': 'timestamp', value: Number.NaN } }],
+    ['a time that is a table', { ...COMPLETE, 'cloudEvents:time': { '!': 'timestamp', value: BARE } }],
+    ['a header that is a time without one', { ...COMPLETE, x: { '!': 'timestamp', value: BARE } }],
+    ['a header that has no end', { ...COMPLETE, x: DEEP }],
+    ['an attribute that has no end', { ...COMPLETE, 'cloudEvents:partitionkey': DEEP }],
+    ['a header that takes itself for bytes', { ...COMPLETE, x: Object.setPrototypeOf({}, Buffer.from('x')) }],
+    ['headers that cannot even be looked at', UNSPEAKABLE],
   ])('with %s is handed over all the same, so that it can be parked with its reason', (_what, headers) => {
     const back = read(delivered(headers));
     expect(back.type).not.toContain('\0');
     expect(() => envelopeFrom(back.attributes, back.body)).toThrow(expect.objectContaining({ category: 'contract' }));
+  });
+
+  it('of which a part cannot be told says which, and keeps the rest', () => {
+    const { attributes } = read(delivered({ ...COMPLETE, tenant: 'a', x: DEEP }));
+    expect(JSON.parse(attributes)).toMatchObject({
+      id: '1',
+      type: 'order.placed',
+      headers: { tenant: 'a', x: { unreadable: expect.any(String) } },
+    });
+    expect(() => envelopeFrom(attributes, Buffer.alloc(0))).toThrow('"x"');
+    expect(() => envelopeFrom(read(delivered(UNSPEAKABLE)).attributes, Buffer.alloc(0))).toThrow('cannot be read: no');
   });
 
   it('that says nothing of CloudEvents comes with its address and with what AMQP tells of it', () => {

@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import {
+  Authority,
   Catcher,
   describeWithOwnRocketmq,
   EmbeddedRocketmq,
@@ -8,24 +11,55 @@ import {
   rocketmqAreaAt,
   specOf,
 } from '@holdfast-internal/test-support';
-import type { Transport } from '@holdfast/core';
+import type { PublishOutcome, Transport } from '@holdfast/core';
+import type { RocketmqOptions } from './index.js';
 import { eventually, Scene } from './rocketmq-scene.spec.js';
+
+/** Says what came of it. Certificates are read when gRPC is loaded: so this is a process of its own. */
+const OVER_TLS = `
+  const { Holdfast, Message } = require('@holdfast/core');
+  const { rocketmq } = require('@holdfast/transport-rocketmq');
+  class Said { constructor() { this.n = 7; } }
+  Message('scene.said')(Said);
+  const say = (text) => { console.log(text); process.exit(); };
+  const transport = rocketmq({ ...JSON.parse(process.env.TRANSPORT), ssl: true });
+  const bus = new Holdfast({ service: 'tls', transport }, { logger: { info() {}, warn() {}, error() {} } });
+  bus.on(Said, ({ n }) => say('heard ' + n), { name: 'hear' });
+  bus.start().then(() => bus.bus.publish(new Said())).catch((error) => say(error.code + ' ' + error.message));`;
 
 /** Messages of one publish. */
 const BATCH = 20;
+const areConfirmed = (outcomes: readonly PublishOutcome[]) => outcomes.every((outcome) => outcome === 'confirmed');
 
 describeWithOwnRocketmq('a RocketMQ that fails', () => {
   jest.setTimeout(240_000);
+  let authority: Authority | undefined;
   let broker: EmbeddedRocketmq;
   let scene: Scene;
   beforeAll(async () => {
-    broker = await EmbeddedRocketmq.start();
+    authority = Authority.isPossible ? Authority.make() : undefined;
+    broker = await EmbeddedRocketmq.start({ tls: authority?.certificateFor('127.0.0.1') });
   }, ROCKETMQ_START_MS);
-  afterAll(() => broker?.remove());
+  afterAll(async () => {
+    await broker?.remove();
+    authority?.remove();
+  });
   beforeEach(() => {
     scene = new Scene(rocketmqAreaAt(broker));
   });
   afterEach(() => scene.close());
+
+  const itOverTls = Authority.isPossible ? it : it.skip;
+  itOverTls('speaks TLS with a service that trusts its authority, and one that does not is told why', async () => {
+    const saidBy = async (trust: NodeJS.ProcessEnv, patience: Partial<RocketmqOptions> = {}) => {
+      const env = { ...process.env, ...trust, TRANSPORT: JSON.stringify({ ...scene.options, ...patience }) };
+      return (
+        await promisify(execFile)(process.execPath, ['-e', OVER_TLS], { cwd: __dirname, env, timeout: 60_000, killSignal: 'SIGKILL' })
+      ).stdout.trim();
+    };
+    expect(await saidBy({ GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: authority?.certFile })).toBe('heard 7');
+    expect(await saidBy({}, { requestTimeout: '10s', startTimeout: '15s' })).toMatch(/^HF_BROKER_UNREACHABLE .*certificate/);
+  });
 
   it('is killed under load and comes back: what was confirmed arrives, in order where that is wanted, and it goes on by itself', async () => {
     const { transport, catcher } = await scene.consuming({ requestTimeout: '2s', confirmTimeout: '5s' });
@@ -63,7 +97,8 @@ describeWithOwnRocketmq('a RocketMQ that fails', () => {
   it('hangs: what is published has an unknown outcome in time, health says so, and both ways go on when it does', async () => {
     const { transport, catcher } = await scene.consuming({ requestTimeout: '1s', confirmTimeout: '2500ms' });
     const batch = (name: string) => Array.from({ length: BATCH }, (_, n) => envelopeOf(`${name} ${n}`, { key: `${n}` }));
-    expect(await transport.publish(batch('before'))).toEqual(batch('').map(() => 'confirmed'));
+    // Its topic is made with the first of them.
+    await eventually(() => transport.publish(batch('before')), areConfirmed);
     const given = scene.hear('broker:disconnected');
     broker.freeze();
     try {
@@ -76,10 +111,7 @@ describeWithOwnRocketmq('a RocketMQ that fails', () => {
     } finally {
       broker.thaw();
     }
-    await eventually(
-      () => transport.publish(batch('after')),
-      (outcomes) => outcomes.every((outcome) => outcome === 'confirmed'),
-    );
+    await eventually(() => transport.publish(batch('after')), areConfirmed);
     const expected = [...batch('before'), ...batch('after')].map(({ id }) => id);
     await eventually(
       () => expected.filter((text) => !catcher.texts.includes(text)),
@@ -110,7 +142,7 @@ describeWithOwnRocketmq('a RocketMQ that fails', () => {
     try {
       const sinceMs = performance.now();
       await scene.leave(transport, 1000);
-      expect(performance.now() - sinceMs).toBeLessThan(3000);
+      expect(performance.now() - sinceMs).toBeLessThan(20_000);
       await eventually(sockets, (count) => count <= before, 15_000);
     } finally {
       broker.thaw();

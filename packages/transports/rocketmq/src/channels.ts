@@ -5,6 +5,7 @@ import { type BaseClient, type Endpoints, type ILogger, RpcClientManager } from 
 import { Encoding } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb';
 import { MessagingServiceClient } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_grpc_pb';
 import type { ReceiveMessageResponse } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb';
+import { handleOver } from './refusal.js';
 
 /** A body that becomes larger is left as it is: what a sender says of its size is not believed. */
 const MOST_UNPACKED = 32 * 2 ** 20;
@@ -63,7 +64,9 @@ export class Channels extends RpcClientManager {
     const answer = await this.ask<Awaited<ReturnType<Manager['changeInvisibleDuration']>>>(endpoints, ms, (client, terms) =>
       client.changeInvisibleDuration(request, ...terms),
     );
-    answer.setReceiptHandle(ofOneAlone(answer.getReceiptHandle()));
+    const handles = { before: request.getReceiptHandle(), after: answer.getReceiptHandle() };
+    if (!isInTime(handles, secondsIn(request) * 1000)) throw handleOver();
+    answer.setReceiptHandle(ofOneAlone(handles.after));
     return answer;
   }
 
@@ -123,6 +126,30 @@ export function ofOneAlone(handle: string): string {
   const [begin, , , notes, , , , offset] = parts;
   const isKnown = [begin, notes, offset].every((part) => /^\d+$/.test(part ?? ''));
   return isKnown && notes !== IN_ORDER ? [offset, ...parts.slice(1)].join(' ') : handle;
+}
+
+/**
+ * Whether a message was kept before its time was over, by the clock of the broker, which is in the handles: when it came into hand, and for how long. That
+ * the proxy has let a request pass does not say so: it goes by a clock of its own, and the broker itself does not refuse one that comes too late.
+ *
+ * @param ms for how long it is kept from then on
+ */
+export function isInTime({ before, after }: { readonly before: string; readonly after: string }, ms: number): boolean {
+  const [fromMs = Number.NaN, untilMs = Number.NaN] = timesIn(before);
+  const [, keptUntilMs = Number.NaN] = timesIn(after);
+  const keptMs = keptUntilMs - ms;
+  // A handle that cannot be read is the proxy's to judge.
+  return Number.isNaN(fromMs + untilMs + keptMs) || (fromMs <= keptMs && keptMs < untilMs);
+}
+
+function timesIn(handle: string): readonly [number, number] {
+  const [, since, length] = handle.split(' ').map((part) => Number(part || Number.NaN));
+  return [Number(since), Number(since) + Number(length)];
+}
+
+function secondsIn(request: Request<'changeInvisibleDuration'>): number {
+  const { seconds = 0, nanos = 0 } = request.getInvisibleDuration()?.toObject() ?? {};
+  return seconds + nanos / 1e9;
 }
 
 /**

@@ -76,16 +76,17 @@ export interface TopicPlan {
 /** What a topic takes, as RocketMQ's `message.type` says it. */
 export type TopicKind = 'NORMAL' | 'FIFO';
 
-/** A topic as it is. */
+/** A topic as it is on a broker that has it. */
 export interface TopicFacts {
+  readonly broker: string;
   /** Undefined: it says nothing. */
   readonly kind: string | undefined;
-  /** On each broker. */
-  readonly queues: readonly number[];
+  readonly queues: number;
 }
 
-/** A group as it is. */
-export interface GroupFacts extends GroupPlan {
+/** A group as it is on a broker. */
+export interface GroupFacts {
+  readonly isOrdered: boolean;
   /** After so many deliveries the broker puts a message away, whatever became of it here; undefined: it does not say. */
   readonly mostDeliveries: number | undefined;
 }
@@ -93,6 +94,8 @@ export interface GroupFacts extends GroupPlan {
 /** A group as it is to be. */
 export interface GroupPlan {
   readonly isOrdered: boolean;
+  /** Names of the brokers where it is made; default: all. */
+  readonly brokers?: readonly string[];
 }
 
 /** A queue of a topic. */
@@ -115,13 +118,13 @@ export interface QueueEnds extends Queue {
 
 /** Topics and groups, on all brokers. @throws HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_BROKER_TOPOLOGY where a broker refuses */
 export interface RocketmqAdmin {
-  /** Those of these topics that are there. */
-  topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicFacts>>;
+  /** Those of these topics that are there, each on one broker or several. */
+  topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicFacts[]>>;
   /** Makes it, or sets it to that. */
   makeTopic(plan: TopicPlan): Promise<void>;
-  /** All groups. */
-  groups(): Promise<ReadonlyMap<string, GroupFacts>>;
-  /** Makes it, or sets it to that. */
+  /** All groups by their names, of each broker by its name. A group that one broker has another one need not have. */
+  groups(): Promise<ReadonlyMap<string, ReadonlyMap<string, GroupFacts>>>;
+  /** Makes it there, or sets it to that. */
   makeGroup(group: string, plan: GroupPlan): Promise<void>;
   removeGroup(group: string): Promise<void>;
 }

@@ -43,6 +43,8 @@ export class Hand {
   private readonly lines = new Map<string, Line>();
   private timer: Timer | undefined;
   private count = 0;
+  /** On the monotonic clock: until then nobody else gets any of them. */
+  private allUntilMs = Number.POSITIVE_INFINITY;
   /** Nothing is waited for any more. */
   isClosed = false;
 
@@ -59,13 +61,20 @@ export class Hand {
     return [...this.lines.values()].some(({ waiting }) => waiting.length > 0);
   }
 
-  /** @param askedMs when it was asked for them, on the monotonic clock: their time has run since then at the latest */
+  /**
+   * Keeps at once what has come so late that most of its time may be over.
+   *
+   * @param askedMs when it was asked for them, on the monotonic clock: their time has run since then at the latest
+   */
   add(messages: readonly ReceivedMessage[], consumer: CurrentConsumer, askedMs: number): readonly HeldReceived[] {
+    const untilMs = askedMs + this.parts.invisibleMs;
+    this.allUntilMs = Math.min(this.allUntilMs, untilMs);
     return messages.map((message) => {
       this.count += 1;
-      const held = new HeldReceived(message, this, { consumer, order: this.count, untilMs: askedMs + this.parts.invisibleMs });
+      const held = new HeldReceived(message, this, { consumer, order: this.count, untilMs });
       this.held.add(held);
       this.lineOf(held).waiting.push(held);
+      this.keepIfDue(held);
       return held;
     });
   }
@@ -76,16 +85,19 @@ export class Hand {
     held.settle('ack');
   }
 
-  /** The next ones, of lines that nobody works on; undefined: there are none. `done` says that they are worked on no more. */
+  /** The next ones that are ours, of lines that nobody works on; undefined: there are none. `done` says that they are worked on no more. */
   take(limit: number): { readonly messages: readonly HeldReceived[]; readonly done: () => void } | undefined {
     const messages: HeldReceived[] = [];
     const lines: Line[] = [];
     for (const [name, line] of this.lines) {
       if (messages.length === limit) break;
-      if (line.isInWork || line.waiting.length === 0) continue;
+      if (line.isInWork) continue;
+      const notOurs = line.waiting.findIndex(({ isOurs }) => !isOurs);
+      const count = notOurs === -1 ? line.waiting.length : notOurs;
+      if (count === 0) continue;
       line.isInWork = true;
       lines.push(line);
-      messages.push(...line.waiting.splice(0, limit - messages.length));
+      messages.push(...line.waiting.splice(0, Math.min(count, limit - messages.length)));
       // Each in its turn.
       this.lines.delete(name);
       this.lines.set(name, line);
@@ -105,22 +117,35 @@ export class Hand {
     waiting.splice(behind === -1 ? waiting.length : behind, 0, held);
   }
 
-  /** It is in hand no more. */
-  drop(held: HeldReceived): void {
-    if (!this.held.delete(held)) return;
+  /** They are not in hand any more. */
+  drop(...gone: readonly HeldReceived[]): void {
+    for (const held of gone) this.held.delete(held);
     this.tidy();
     this.parts.changed();
   }
 
   /** Somebody else has it, or may have it: it comes again. Where order is kept, what is behind it does too, also if it is in work together with it. */
   lose(held: HeldReceived): void {
-    const isBehind = (each: HeldReceived) => each.place.order > held.place.order && this.nameOf(each) === this.nameOf(held);
-    const lost = this.parts.isOrdered ? [...this.held].filter(isBehind) : [];
-    for (const each of [held, ...lost]) {
+    if (!this.held.has(held)) return;
+    const lost = [held, ...[...this.held].filter((each) => this.isBehind(each, held))];
+    // All of them before anybody looks: none must be taken for the first one of its line.
+    for (const each of lost) {
       this.remove(each);
       each.forget();
-      this.drop(each);
     }
+    this.drop(...lost);
+  }
+
+  /** Its time has been prolonged, and some of that may be over already. */
+  kept(held: HeldReceived): void {
+    this.keepIfDue(held);
+    this.parts.changed();
+  }
+
+  /** Where order is kept: whether something comes before it whose time is over, and which may come again. */
+  isInDoubt(held: HeldReceived): boolean {
+    if (!this.parts.isOrdered || this.parts.clock.monotonicMs() < this.allUntilMs) return false;
+    return [...this.held].some((each) => each.isOver && this.isBehind(held, each));
   }
 
   /** Gives back what waits, and waits until what is settled is known to be. */
@@ -138,15 +163,22 @@ export class Hand {
   private watch(): void {
     const { scheduler, invisibleMs } = this.parts;
     this.timer = scheduler.after(invisibleMs * LOOK_AFTER, () => {
-      for (const held of [...this.held]) this.look(held);
+      for (const held of [...this.held]) {
+        // What was asked for may still be answered well, and then it was ours all the time.
+        if (!held.isOver) this.keepIfDue(held);
+        else if (!held.isAsking) this.lose(held);
+      }
+      this.allUntilMs = Math.min(...[...this.held].map(({ place }) => place.untilMs));
       this.watch();
     });
   }
 
-  private look(held: HeldReceived): void {
-    const leftMs = held.place.untilMs - this.parts.clock.monotonicMs();
-    if (leftMs <= 0) this.lose(held);
-    else if (held.isOurs && leftMs < this.parts.invisibleMs * (1 - KEEP_AFTER)) void held.keep();
+  private keepIfDue(held: HeldReceived): void {
+    if (held.leftMs < this.parts.invisibleMs * (1 - KEEP_AFTER)) held.keep();
+  }
+
+  private isBehind(one: HeldReceived, other: HeldReceived): boolean {
+    return this.parts.isOrdered && one.place.order > other.place.order && this.nameOf(one) === this.nameOf(other);
   }
 
   private remove(held: HeldReceived): void {
@@ -188,8 +220,10 @@ export class HeldReceived implements HeldMessage {
   /** Resolves when it is known to be settled, or is not ours any more. */
   settled: Promise<void> = Promise.resolve();
   private isOpen = true;
+  private isKeeping = false;
   /** One request at a time: each gives it another handle. */
-  private asking: Promise<void> = Promise.resolve();
+  private last: Promise<void> = Promise.resolve();
+  private asked = 0;
 
   constructor(
     readonly message: ReceivedMessage,
@@ -200,25 +234,35 @@ export class HeldReceived implements HeldMessage {
   }
 
   get isOurs(): boolean {
-    return this.isOpen && this.leftMs > 0;
+    return this.isOpen && !this.isOver && !this.hand.isInDoubt(this);
+  }
+
+  /** Its time is over, unless the broker says otherwise. */
+  get isOver(): boolean {
+    return this.leftMs <= 0;
+  }
+
+  get leftMs(): number {
+    return this.place.untilMs - this.hand.parts.clock.monotonicMs();
+  }
+
+  /** The broker has been asked something of it, and has not answered. */
+  get isAsking(): boolean {
+    return this.asked > 0;
   }
 
   get isSuspect(): boolean {
     return this.message.attempt > 1;
   }
 
+  /** What is done is told to the broker also when its time is over: it may take it still, and then it does not come again. */
   settle(outcome: 'ack' | 'requeue'): void {
-    if (!this.isOurs) {
-      // Its time is over, and nobody has looked yet: what is behind it must not be handled before it comes again.
-      if (this.isOpen) this.hand.lose(this);
-      return;
-    }
-    if (outcome === 'requeue') {
-      this.hand.putBack(this);
-      return;
-    }
-    this.isOpen = false;
-    this.settled = this.until((consumer) => consumer.ack(this.message));
+    if (!this.isOpen) return;
+    if (outcome === 'ack') {
+      this.isOpen = false;
+      this.settled = this.acknowledge();
+    } else if (this.isOver && !this.isAsking) this.hand.lose(this);
+    else this.hand.putBack(this);
   }
 
   async putAway(reason: DeadLetterReason): Promise<void> {
@@ -227,16 +271,26 @@ export class HeldReceived implements HeldMessage {
     this.settle('ack');
   }
 
-  /** Nobody else gets it for another while. */
-  keep(): Promise<void> {
+  /** Nobody else gets it for another while, if the broker is in time to hear of it. */
+  keep(): void {
+    if (!this.isOpen || this.isKeeping) return;
+    this.isKeeping = true;
     const { clock, invisibleMs } = this.hand.parts;
-    return this.ask(async (consumer) => {
+    const kept = this.ask(async (consumer) => {
       const askedMs = clock.monotonicMs();
       await consumer.keep(this.message, invisibleMs);
       this.place.untilMs = askedMs + invisibleMs;
-    }).catch((error: unknown) => {
-      if (isHandleOver(error)) this.hand.lose(this);
     });
+    void kept
+      .finally(() => {
+        this.isKeeping = false;
+      })
+      .then(
+        () => this.hand.kept(this),
+        (error: unknown) => {
+          if (isHandleOver(error)) this.hand.lose(this);
+        },
+      );
   }
 
   /** Others may have it. */
@@ -252,31 +306,35 @@ export class HeldReceived implements HeldMessage {
     this.isOpen = false;
   }
 
-  private get leftMs(): number {
-    return this.place.untilMs - this.hand.parts.clock.monotonicMs();
-  }
-
-  /** Tries as long as nobody else gets it; then it comes again. */
-  private async until(request: (consumer: RocketmqConsumer) => Promise<void>): Promise<void> {
-    while (this.leftMs > 0 && !this.hand.isClosed) {
+  /** Tries as long as nobody else gets it, at least once; then it comes again. */
+  private async acknowledge(): Promise<void> {
+    do {
       try {
-        await this.ask(request);
-        break;
+        await this.ask((consumer) => consumer.ack(this.message));
+        // Late, somebody else may have had it for a moment, and with it what is behind it.
+        if (this.isOver) break;
+        this.hand.drop(this);
+        return;
       } catch (error) {
         if (isHandleOver(error)) break;
         await this.hand.parts.scheduler.sleep(AGAIN_MS, undefined, { keepsProcessAlive: true });
       }
-    }
-    this.hand.drop(this);
+    } while (!this.isOver && !this.hand.isClosed);
+    this.hand.lose(this);
   }
 
-  private ask(request: (consumer: RocketmqConsumer) => Promise<void>): Promise<void> {
-    const asked = this.asking.then(async () => {
+  private async ask(request: (consumer: RocketmqConsumer) => Promise<void>): Promise<void> {
+    this.asked += 1;
+    const asked = this.last.then(async () => {
       const consumer = this.place.consumer();
       if (consumer === undefined) throw new Error('there is no connection');
       await request(consumer);
     });
-    this.asking = asked.catch(() => undefined);
-    return asked;
+    this.last = asked.catch(() => undefined);
+    try {
+      await asked;
+    } finally {
+      this.asked -= 1;
+    }
   }
 }

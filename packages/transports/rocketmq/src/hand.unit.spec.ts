@@ -4,20 +4,26 @@ import type { ReceivedMessage, RocketmqConsumer } from './client.port.js';
 import { Hand } from './hand.js';
 
 const INVISIBLE_MS = 9000;
+const OVER = Object.assign(new Error('over'), { code: 40_013 });
 
 describe('what a process has in hand', () => {
   const setUp = ({ isOrdered = true } = {}) => {
     const time = new VirtualTime();
     const asked: string[] = [];
     let failing: Error | undefined;
+    let answerMs = 0;
     const ask = (what: string) => async (message: ReceivedMessage) => {
       asked.push(`${what} ${Buffer.from(message.body)}`);
+      if (answerMs > 0) await time.sleep(answerMs);
       if (failing !== undefined) throw failing;
     };
     const consumer = { ack: ask('ack'), keep: ask('keep') } as unknown as RocketmqConsumer;
     const putDeadLetter = async () => undefined;
-    const hand = new Hand({ clock: time, scheduler: time, isOrdered, invisibleMs: INVISIBLE_MS, putDeadLetter, changed: () => undefined });
-    const add = (...texts: readonly string[]) =>
+    let changed = () => undefined as void;
+    const parts = { clock: time, scheduler: time, isOrdered, invisibleMs: INVISIBLE_MS, putDeadLetter, changed: () => changed() };
+    const hand = new Hand(parts);
+    const add = (...texts: readonly string[]) => addLate(0, ...texts);
+    const addLate = (lateMs: number, ...texts: readonly string[]) =>
       hand.add(
         texts.map((text) => ({
           topic: 't',
@@ -29,7 +35,7 @@ describe('what a process has in hand', () => {
           at: new Date(0),
         })),
         () => consumer,
-        time.monotonicMs(),
+        time.monotonicMs() - lateMs,
       );
     const take = (limit = 1) => {
       const taken = hand.take(limit);
@@ -38,7 +44,14 @@ describe('what a process has in hand', () => {
     const fail = (error: Error | undefined) => {
       failing = error;
     };
-    return { time, hand, asked, add, take, fail };
+    /** From now on the broker takes so long to answer. */
+    const slow = (ms: number) => {
+      answerMs = ms;
+    };
+    const onChange = (task: () => void) => {
+      changed = task;
+    };
+    return { time, hand, asked, add, addLate, take, fail, slow, onChange };
   };
 
   it('is worked on one after another in a group, and side by side over groups', () => {
@@ -80,7 +93,7 @@ describe('what a process has in hand', () => {
     const { messages, done } = take();
     fail(Object.assign(new Error('over'), { code: 40_013 }));
     // Only the first one is asked for before the others are of age.
-    void messages[0]?.keep();
+    messages[0]?.keep();
     await time.advance(1);
     fail(undefined);
     expect(messages[0]?.isOurs).toBe(false);
@@ -102,6 +115,94 @@ describe('what a process has in hand', () => {
     expect([first?.isOurs, second?.isOurs]).toEqual([false, false]);
     done?.();
     expect(take(9).texts).toEqual(['b1']);
+  });
+
+  it('that is lost is lost with all that is behind it, before anybody is told that there is something to do', async () => {
+    const { time, add, take, fail, onChange } = setUp();
+    const [first] = add('a1', 'a2', 'a3');
+    const taken: unknown[] = [];
+    onChange(() => taken.push(take(9).texts));
+    fail(OVER);
+    first?.keep();
+    await time.advance(1);
+    expect(taken).toEqual([undefined]);
+  });
+
+  it('that is lost already is not lost again with what has come anew since', async () => {
+    const { time, hand, add, take, fail, slow } = setUp();
+    add('a1');
+    const { messages, done } = take();
+    slow(1000);
+    fail(new Error('away'));
+    messages[0]?.settle('ack');
+    done?.();
+    // Its time is over between two tries.
+    await time.advance(INVISIBLE_MS);
+    expect(hand.size).toBe(0);
+    add('a1', 'a2');
+    await time.advance(500);
+    expect(take(9).texts).toEqual(['a1', 'a2']);
+  });
+
+  it('is kept at once when it has come late, and not when it has not', async () => {
+    const { time, add, addLate, asked } = setUp();
+    add('a1');
+    addLate(INVISIBLE_MS / 2, 'b1');
+    await time.advance(0);
+    expect(asked).toEqual(['keep b1']);
+  });
+
+  it('is kept by one request at a time, and is settled when that is answered', async () => {
+    const { time, addLate, asked, slow, hand } = setUp();
+    slow(INVISIBLE_MS / 2);
+    const [held] = addLate(INVISIBLE_MS / 2, 'a1');
+    await time.advance(INVISIBLE_MS / 3);
+    held?.settle('ack');
+    await time.advance(INVISIBLE_MS / 3);
+    expect(asked).toEqual(['keep a1', 'ack a1']);
+    await time.advance(INVISIBLE_MS / 2);
+    expect(hand.size).toBe(0);
+  });
+
+  it.each([
+    [undefined, ['a1', 'a2']],
+    [OVER, undefined],
+    [new Error('away'), undefined],
+  ])('is neither ours nor lost while the broker has not answered whether it is kept, when its time is over (%s)', async (error, texts) => {
+    const { time, addLate, take, slow, fail } = setUp();
+    slow(INVISIBLE_MS / 2);
+    fail(error);
+    const held = addLate(INVISIBLE_MS / 2 + 1000, 'a1', 'a2');
+    const { done } = take();
+    await time.advance(INVISIBLE_MS / 2 - 500);
+    expect([held.map(({ isOurs }) => isOurs), take(9).texts]).toEqual([[false, false], undefined]);
+    // Given back meanwhile, it waits.
+    held[0]?.settle('requeue');
+    done?.();
+    expect(take(9).texts).toBeUndefined();
+    await time.advance(INVISIBLE_MS / 2 + 1000);
+    expect(take(9).texts).toEqual(texts);
+  });
+
+  it.each([undefined, OVER])('is told to be done also when its time is over, and what is behind it comes again (%s)', async (error) => {
+    const { time, add, take, slow, fail, hand, asked } = setUp();
+    fail(new Error('away'));
+    await time.advance(100);
+    add('a1');
+    const { messages, done } = take();
+    await time.advance(2900);
+    const [behind] = add('a2');
+    // Its time is over, and nobody has looked.
+    await time.advance(INVISIBLE_MS - 2800);
+    expect([messages[0]?.isOurs, behind?.isOurs]).toEqual([false, false]);
+    slow(1000);
+    fail(error);
+    messages[0]?.settle('ack');
+    done?.();
+    await time.advance(500);
+    expect(take(9).texts).toBeUndefined();
+    await time.advance(600);
+    expect([take(9).texts, hand.size, asked.at(-1)]).toEqual([undefined, 0, 'ack a1']);
   });
 
   it('is waited for no more when nothing is', async () => {

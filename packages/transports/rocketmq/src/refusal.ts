@@ -38,6 +38,11 @@ export function isLostWith(error: unknown): boolean {
   return DELETED.test(String(error)) || (code > 0 && code < 20) || Math.floor(code / 10_000) === 5;
 }
 
+/** As the proxy says it. */
+export function handleOver(): Error {
+  return Object.assign(new Error('its time was over when it was to be kept'), { code: HANDLE_OVER });
+}
+
 /** Whether somebody else has the message, or may have it at any moment. */
 export function isHandleOver(error: unknown): boolean {
   return codeOf(error) === HANDLE_OVER;

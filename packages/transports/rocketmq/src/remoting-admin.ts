@@ -59,15 +59,16 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
 
   constructor(private readonly settings: Pick<Settings, 'nameServers' | 'requestTimeoutMs'>) {}
 
-  async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicFacts>> {
-    const found = new Map<string, TopicFacts>();
+  async topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicFacts[]>> {
+    const found = new Map<string, readonly TopicFacts[]>();
     for (const topic of names) {
-      const route = await this.routeOf(topic);
-      const [first] = route?.queueDatas ?? [];
-      if (route === undefined || first === undefined) continue;
-      const { body } = await this.askBroker(first.brokerName, { code: CODES.topic, fields: { topic } });
-      const { attributes } = parsed(body) as { readonly attributes?: Readonly<Record<string, string>> };
-      found.set(topic, { kind: attributes?.['message.type'], queues: route.queueDatas.map(({ readQueueNums }) => readQueueNums) });
+      const places = (await this.routeOf(topic))?.queueDatas ?? [];
+      const facts = places.map(async ({ brokerName: broker, readQueueNums: queues }) => ({
+        broker,
+        queues,
+        kind: await this.kindOn(broker, topic),
+      }));
+      if (places.length > 0) found.set(topic, await Promise.all(facts));
     }
     return found;
   }
@@ -81,37 +82,35 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
     });
   }
 
-  async groups(): Promise<ReadonlyMap<string, GroupFacts>> {
-    const found = new Map<string, GroupFacts>();
+  async groups(): Promise<ReadonlyMap<string, ReadonlyMap<string, GroupFacts>>> {
+    const found = new Map<string, ReadonlyMap<string, GroupFacts>>();
     for (const broker of (await this.brokers()).keys()) {
       const { body } = await this.askBroker(broker, { code: CODES.groups });
       const { subscriptionGroupTable } = parsed(body) as {
         readonly subscriptionGroupTable: Readonly<Record<string, ToldGroup>>;
       };
-      for (const [group, { consumeMessageOrderly, retryMaxTimes }] of Object.entries(subscriptionGroupTable))
-        found.set(group, { isOrdered: consumeMessageOrderly === true, mostDeliveries: least(retryMaxTimes, found.get(group)) });
+      const facts = Object.entries(subscriptionGroupTable).map(([group, told]) => [group, factsIn(told)] as const);
+      found.set(broker, new Map(facts));
     }
     return found;
   }
 
-  async makeGroup(group: string, { isOrdered }: GroupPlan): Promise<void> {
-    await this.askAll(`the group ${group} cannot be made`, {
-      code: CODES.makeGroup,
-      body: {
-        groupName: group,
-        consumeEnable: true,
-        consumeFromMinEnable: true,
-        consumeBroadcastEnable: false,
-        consumeMessageOrderly: isOrdered,
-        retryQueueNums: 1,
-        retryMaxTimes: MOST_DELIVERIES,
-        brokerId: 0,
-        whichBrokerWhenConsumeSlowly: 1,
-        notifyConsumerIdsChangedEnable: true,
-        groupSysFlag: 0,
-        consumeTimeoutMinute: 15,
-      },
-    });
+  async makeGroup(group: string, { isOrdered, brokers }: GroupPlan): Promise<void> {
+    const body = {
+      groupName: group,
+      consumeEnable: true,
+      consumeFromMinEnable: true,
+      consumeBroadcastEnable: false,
+      consumeMessageOrderly: isOrdered,
+      retryQueueNums: 1,
+      retryMaxTimes: MOST_DELIVERIES,
+      brokerId: 0,
+      whichBrokerWhenConsumeSlowly: 1,
+      notifyConsumerIdsChangedEnable: true,
+      groupSysFlag: 0,
+      consumeTimeoutMinute: 15,
+    };
+    await this.askAll(`the group ${group} cannot be made`, { code: CODES.makeGroup, body }, brokers);
   }
 
   async removeGroup(group: string): Promise<void> {
@@ -157,6 +156,12 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
     for (const connection of this.connections.values()) connection.end();
   }
 
+  private async kindOn(broker: string, topic: string): Promise<string | undefined> {
+    const { body } = await this.askBroker(broker, { code: CODES.topic, fields: { topic } });
+    const { attributes } = parsed(body) as { readonly attributes?: Readonly<Record<string, string>> };
+    return attributes?.['message.type'];
+  }
+
   private async offsetOf(queue: Queue, code: number): Promise<number> {
     const { fields } = await this.askBroker(queue.broker, { code, fields: fieldsOf(queue) });
     return Number(fields.offset);
@@ -183,9 +188,10 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
     return this.masters;
   }
 
-  /** All brokers, one after the other. @param problem what it means when one does not do it */
-  private async askAll(problem: string, request: RemotingRequest): Promise<void> {
-    for (const address of (await this.brokers()).values()) assertDone(await this.connectionTo(address).ask(request), problem);
+  /** One after the other. @param problem what it means when one does not do it; @param names default: all brokers */
+  private async askAll(problem: string, request: RemotingRequest, names?: readonly string[]): Promise<void> {
+    for (const [name, address] of await this.brokers())
+      if (names === undefined || names.includes(name)) assertDone(await this.connectionTo(address).ask(request), problem);
   }
 
   /** @param also an answer that is no failure */
@@ -232,10 +238,8 @@ export function administerWith(settings: Pick<Settings, 'nameServers' | 'request
   };
 }
 
-/** What it is on the broker that gives up first. */
-function least(deliveries: number | undefined, elsewhere: GroupFacts | undefined): number | undefined {
-  const known = [deliveries, elsewhere?.mostDeliveries].filter((each) => each !== undefined);
-  return known.length === 0 ? undefined : Math.min(...known);
+function factsIn({ consumeMessageOrderly, retryMaxTimes }: ToldGroup): GroupFacts {
+  return { isOrdered: consumeMessageOrderly === true, mostDeliveries: retryMaxTimes };
 }
 
 function assertDone(answer: RemotingAnswer, problem: string): RemotingAnswer {

@@ -114,7 +114,11 @@ export function settingsFrom(options: RocketmqOptions): Settings {
   // What is given is not shown: it may be the secret in the wrong place.
   if ([accessKey, secretKey].some((key) => key !== undefined && (typeof key !== 'string' || key === '')) || !accessKey !== !secretKey)
     problems.push('rocketmq({ accessKey, secretKey }) are not two texts; give both or none');
-  if (typeof ssl !== 'boolean') problems.push(`rocketmq({ ssl }) is ${printable(ssl)}; use true or false`);
+  // What is given is not shown here either.
+  if (typeof ssl !== 'boolean')
+    problems.push(
+      'rocketmq({ ssl }) is neither true nor false; the client takes no certificates, whom it trusts is in the file that GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names',
+    );
   if (!TOPOLOGIES.includes(topology)) problems.push(`rocketmq({ topology }) is ${printable(topology)}; use 'assert', 'check' or 'none'`);
   if (queues !== undefined && !(Number.isInteger(queues) && queues >= 1 && queues <= MOST_QUEUES))
     problems.push(`rocketmq({ queues }) is ${printable(queues)}; use a whole number from 1 to ${MOST_QUEUES}`);

@@ -49,6 +49,13 @@ describe('options of rocketmq()', () => {
     expect(settingsFrom({ endpoint, awaitDuration: '20s', invisibleDuration: '30s' }).invisibleMs).toBe(30_000);
   });
 
+  it('take no certificates, and say whom the client trusts', () => {
+    const ssl = { ca: 'of ours', key: 'hush' } as never;
+    expect(() => settingsFrom({ endpoint: 'p:1', ssl })).toThrow(
+      /^(?!.*hush).*rocketmq\({ ssl }\).*takes no certificates.*GRPC_DEFAULT_SSL_ROOTS_FILE_PATH/s,
+    );
+  });
+
   it('do not show what may be a secret', () => {
     expect(() => settingsFrom({ endpoint: 'p:1', secretKey: 'hush' })).toThrow(/^(?!.*hush).*give both or none/s);
   });

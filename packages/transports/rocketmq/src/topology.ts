@@ -107,10 +107,12 @@ export class RocketmqTopology {
       if (facts === undefined) absent.push(plan);
       else {
         // One that says nothing takes what has no order.
-        const kind = facts.kind ?? 'NORMAL';
-        if (kind !== plan.kind) problems.push(`the topic ${topic} is of the kind ${kind}, and has to be ${plan.kind}`);
-        const other = settings.areQueuesGiven && plan.kind === 'FIFO' ? facts.queues.find((count) => count !== plan.queues) : undefined;
-        if (other !== undefined) problems.push(`the topic ${topic} has ${other} queues, and rocketmq({ queues }) says ${plan.queues}`);
+        const kind = facts.map((each) => each.kind ?? 'NORMAL').find((each) => each !== plan.kind);
+        if (kind !== undefined) problems.push(`the topic ${topic} is of the kind ${kind}, and has to be ${plan.kind}`);
+        const isCounted = settings.areQueuesGiven && plan.kind === 'FIFO';
+        const other = isCounted ? facts.find(({ queues }) => queues !== plan.queues) : undefined;
+        if (other !== undefined)
+          problems.push(`the topic ${topic} has ${other.queues} queues, and rocketmq({ queues }) says ${plan.queues}`);
       }
     }
     if (settings.topology === 'check') return [...problems, ...absent.map(({ topic }) => `the topic ${topic} is not there`)];
@@ -120,17 +122,28 @@ export class RocketmqTopology {
 
   private async haveGroups(admin: RocketmqAdmin, subscriptions: readonly SubscriptionSpec[]): Promise<readonly string[]> {
     const { names, settings } = this.parts;
-    const there = await admin.groups();
+    const there = [...(await admin.groups())];
     const problems: string[] = [];
     for (const spec of subscriptions) {
       const group = names.groupOf(spec);
       const isOrdered = spec.ordering === 'key';
-      const facts = there.get(group);
-      if (facts === undefined && settings.topology === 'check') problems.push(`the group ${group} is not there`);
-      else if (facts === undefined) await admin.makeGroup(group, { isOrdered });
-      else problems.push(...groupProblemsOf(group, facts, isOrdered));
+      const ofGroup = new Set(there.flatMap(([, groups]) => groupProblemsOf(group, groups.get(group), isOrdered)));
+      problems.push(...ofGroup);
+      // A broker may make one by itself that it does not have, and that one keeps no order.
+      const brokers = there.filter(([, groups]) => !groups.has(group)).map(([broker]) => broker);
+      if (settings.topology === 'assert' && ofGroup.size === 0 && brokers.length > 0) await admin.makeGroup(group, { isOrdered, brokers });
+      if (settings.topology === 'check' && brokers.length === there.length) problems.push(`the group ${group} is not there`);
+      else if (settings.topology === 'check') problems.push(...(await this.lackProblems(admin, spec, brokers)));
     }
     return problems;
+  }
+
+  /** @param brokers where the group is not, which matters to those that have one of its topics */
+  private async lackProblems(admin: RocketmqAdmin, spec: SubscriptionSpec, brokers: readonly string[]): Promise<readonly string[]> {
+    const { names } = this.parts;
+    const facts = [...(await admin.topics(names.topicsOf(spec))).values()].flat();
+    const lacking = brokers.filter((name) => facts.some(({ broker }) => broker === name));
+    return lacking.map((broker) => `the group ${names.groupOf(spec)} is not on the broker ${broker}`);
   }
 
   /**
@@ -158,7 +171,10 @@ export class RocketmqTopology {
   }
 }
 
-function groupProblemsOf(group: string, { isOrdered, mostDeliveries }: GroupFacts, isOrderWanted: boolean): readonly string[] {
+/** @param facts undefined: it is not there */
+function groupProblemsOf(group: string, facts: GroupFacts | undefined, isOrderWanted: boolean): readonly string[] {
+  if (facts === undefined) return [];
+  const { isOrdered, mostDeliveries } = facts;
   const problems = isOrdered === isOrderWanted ? [] : [orderProblemOf(group, isOrderWanted)];
   if (mostDeliveries !== undefined && mostDeliveries < FEWEST_DELIVERIES)
     problems.push(

@@ -73,7 +73,8 @@ export function fromMessage(message: ReceivedMessage): Incoming {
       isForeign &&= name === CONTENT_TYPE;
     } else if (name !== EMPTY && !name.startsWith(DEAD)) headers[headerOf(name)] = decoded(value);
   }
-  attributes.time ??= message.at.toISOString();
+  // One that is none is missing, to be told by whoever reads the attributes.
+  attributes.time ??= message.at.toJSON() ?? undefined;
   if (isForeign && message.group !== undefined) attributes.partitionkey ??= message.group;
   attributes.headers = headers;
   // Ours to say, whatever was sent under this name.

@@ -67,6 +67,12 @@ describe('messages on their way over RocketMQ', () => {
     expect(fromMessage(message)).toMatchObject({ isRedelivery: true, timesReturned: 2, place: 'topic/id at the broker' });
   });
 
+  it('with a time that is none are handed over all the same, so that they can be parked with their reason', () => {
+    const properties = new Map(Object.entries({ CE_id: '1', CE_source: 's', CE_type: 't' }));
+    const message = { ...received({ body: Buffer.alloc(1), properties, group: 'g' }), at: new Date(Number.NaN) };
+    expect(() => readBack(fromMessage(message))).toThrow('The attribute time of a message cannot be read: it is missing');
+  });
+
   it('of somebody who knows nothing of CloudEvents come with their topic as the address, and nothing in them is believed', () => {
     const properties = new Map([
       ['own', '50% off %zz %E0%A4%A'],

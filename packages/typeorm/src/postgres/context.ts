@@ -16,6 +16,8 @@ export interface PostgresContext {
   readonly firstLanes: Map<string, number>;
   /** Subscriptions that this process has registered. */
   served?: readonly number[];
+  /** Others that were silent for so long when this process joined served nothing any more. */
+  silentForMs?: number;
   /** The transport that this process has announced. */
   transport?: string;
   /** Told of what this process wrote, so that others can be woken. */

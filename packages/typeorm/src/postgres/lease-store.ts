@@ -22,27 +22,35 @@ export class PostgresLeaseStore implements LeaseStore {
     const end = `now() + $5 * interval '1 millisecond'`;
     const soon = `now() + $5 * ${RENEWED_BELOW} * interval '1 millisecond'`;
     // The time of the statement's begin for all of it: a wait for a row lock makes a lease shorter, never longer. Its own row before those of others, so that
-    // two who were away for long do not wait for each other.
+    // two who were away for long do not wait for each other. What lasts longer than any lease was written before the clock was set back: it lasts a lease's
+    // time from now on, so that its owner keeps it, and one who is dead does not.
     this.roundStatement = prepared(
       `with me as (
          insert into ${t.leaseMember} as m (scope, node_id, seen_until) select $1, $2, ${end} where $6
-         on conflict (scope, node_id) do update set seen_until = excluded.seen_until where m.seen_until < ${soon}
+         on conflict (scope, node_id) do update set seen_until = excluded.seen_until where m.seen_until < ${soon} or m.seen_until > ${end}
          returning node_id),
        gone as (
          delete from ${t.leaseMember} where (scope, node_id) in (
            select scope, node_id from ${t.leaseMember}
            where scope = $1 and (node_id <> $2 and seen_until < now() - interval '1 minute' or node_id = $2 and not $6)
              and (select count(*) from me) >= 0 for update skip locked)),
+       outlived as (
+         update ${t.leaseMember} set seen_until = ${end} where (scope, node_id) in (
+           select scope, node_id from ${t.leaseMember} where scope = $1 and node_id <> $2 and seen_until > ${end} and (select count(*) from me) >= 0
+           for update skip locked)),
        share as (
          select case when $6 or m.others = 0 then p.n / (m.others + 1) + case when m.rank < p.n % (m.others + 1) then 1 else 0 end else 0 end::int as share
          from (select count(*) as n from ${t.lease} where scope = $1) p,
            (select count(*) as others, count(*) filter (where node_id < $2) as rank
             from ${t.leaseMember} where scope = $1 and node_id <> $2 and seen_until >= now()) m),
        kept as (
-         select part, owner_token, lease_until from ${t.lease} where scope = $1 and owner_token = any($3::uuid[]) and lease_until >= ${soon}),
+         select part, owner_token, lease_until from ${t.lease} where scope = $1 and owner_token = any($3::uuid[]) and lease_until between ${soon} and ${end}),
        renewed as (
-         update ${t.lease} set lease_until = ${end} where scope = $1 and owner_token = any($3::uuid[]) and lease_until < ${soon}
+         update ${t.lease} set lease_until = ${end} where scope = $1 and owner_token = any($3::uuid[]) and (lease_until < ${soon} or lease_until > ${end})
          returning part, owner_token, lease_until),
+       shortened as (
+         update ${t.lease} set lease_until = ${end} where (scope, part) in (
+           select scope, part from ${t.lease} where scope = $1 and lease_until > ${end} and owner_token <> all($3::uuid[]) for update skip locked)),
        free as (
          select part from ${t.lease} where scope = $1 and (owner_token is null or (lease_until < now() and owner_token <> all($3::uuid[])))
          order by part

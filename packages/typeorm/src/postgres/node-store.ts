@@ -1,5 +1,6 @@
 import type { NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
+import { leaving } from './delivery/taken-types.js';
 import { prepared, type Statement } from './sql/sql.js';
 
 /** Begin of the names below. */
@@ -18,29 +19,63 @@ const TERMINATE_MS = 1000;
  * subscription would be suspect after each death, those that others have worked on for seconds too.
  */
 const LAST_WORDS_MS = 2000;
+const DIED_AT = `least(clock_timestamp(), seen_at + interval '${LAST_WORDS_MS} milliseconds')::text as died_at`;
+
+interface SilentRow {
+  readonly id: string;
+  readonly died_at: string;
+}
+
+/** Whoever has not spoken for so long himself, and for so much of the silence of the dead, finds nobody silent: it may be the clock, or the database, that was away. */
+const OWN_SILENCE_MS = 3000;
+const OWN_SILENCE_SHARE = 0.5;
 
 /** Processes as rows: a row without a heartbeat is a process that died or froze. */
 export class PostgresNodeStore implements NodeStore {
   private readonly heartbeatStatement;
   private readonly silentStatement;
   private readonly liveStatement;
+  private readonly areSilent;
+  private readonly haveSpoken;
+  private readonly markStatement;
 
   constructor(private readonly context: PostgresContext) {
-    const { node } = context.tables;
-    this.heartbeatStatement = prepared(`update ${node} set seen_at = clock_timestamp() where id = $1`);
+    const { node, subscription } = context.tables;
+    this.heartbeatStatement = prepared(
+      `with last as (select id, seen_at from ${node} where id = $1 for update)
+       update ${node} n set seen_at = clock_timestamp() from last where n.id = last.id
+       returning (extract(epoch from n.seen_at - last.seen_at) * 1000)::float8 as pause_ms`,
+    );
+    this.areSilent = `service = $1 and id <> $2 and seen_at < clock_timestamp() - $3 * interval '1 millisecond'`;
+    this.haveSpoken = `exists (select from ${node} where id = $2 and seen_at > clock_timestamp() - greatest(${OWN_SILENCE_MS}, ${OWN_SILENCE_SHARE} * $3) * interval '1 millisecond')`;
     this.silentStatement = prepared(
-      `select id from ${node} where service = $1 and id <> $2 and seen_at < clock_timestamp() - $3 * interval '1 millisecond'`,
+      `select false as is_ahead from ${node} where ${this.areSilent} and ${this.haveSpoken}
+       union all select true from ${node} where service = $1 and id <> $2 and seen_at > clock_timestamp()
+       union all select true from ${subscription} where service = $1 and last_death_at > clock_timestamp()`,
+    );
+    // A time, and no marks: those would have to wait for, or pass over, the rows that others have in work.
+    this.markStatement = prepared(
+      `update ${subscription} s set last_death_at = d.at from (
+         select s.id, max(n.died_at) as at from ${subscription} s join unnest($2::uuid[], $3::timestamptz[]) n(id, died_at) on n.id = any(s.served_by)
+         where s.service = $1 group by s.id) d
+       where s.id = d.id and s.last_death_at < d.at`,
     );
     this.liveStatement = prepared(`select id from ${node} where service = $1 order by id`);
   }
 
-  async join(nodeId: string): Promise<void> {
+  async join(nodeId: string, silentForMs: number): Promise<void> {
+    this.context.silentForMs = silentForMs;
     await this.context.pool.run(this.joining(nodeId));
+    const { rows } = await this.context.pool.run<SilentRow>({
+      text: `select id, ${DIED_AT} from ${this.context.tables.node} where ${this.areSilent}`,
+      values: [this.context.service, nodeId, silentForMs],
+    });
+    if (rows.length > 0) await this.context.pool.run(this.marking(rows));
   }
 
-  async heartbeat(nodeId: string): Promise<boolean> {
-    const { rowCount } = await this.context.pool.run(this.heartbeatStatement(nodeId));
-    if (rowCount === 1) return false;
+  async heartbeat(nodeId: string): Promise<number | undefined> {
+    const { rows: heard } = await this.context.pool.run<{ pause_ms: number }>(this.heartbeatStatement(nodeId));
+    if (heard[0] !== undefined) return Math.max(0, heard[0].pause_ms);
     // Whoever registered meanwhile has taken it for gone. Both or nothing: the next heartbeat would not know what is missing.
     await this.context.pool.transaction(async (sql) => {
       await sql.run(this.joining(nodeId));
@@ -49,18 +84,19 @@ export class PostgresNodeStore implements NodeStore {
         values: [this.context.served ?? [], nodeId],
       });
     });
-    return true;
+    return undefined;
   }
 
   async reap(nodeId: string, silentForMs: number): Promise<readonly string[]> {
     const t = this.context.tables;
-    const silent = await this.context.pool.run(this.silentStatement(this.context.service, nodeId, silentForMs));
-    if (silent.rows.length === 0) return [];
+    const { rows: silent } = await this.context.pool.run<{ is_ahead: boolean }>(
+      this.silentStatement(this.context.service, nodeId, silentForMs),
+    );
+    if (silent.some((row) => row.is_ahead)) await this.putBack();
+    if (silent.every((row) => row.is_ahead)) return [];
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: string; died_at: string }>({
-        text: `delete from ${t.node} where id in (select id from ${t.node} where service = $1 and id <> $2
-                 and seen_at < clock_timestamp() - $3 * interval '1 millisecond' for update skip locked)
-               returning id, least(clock_timestamp(), seen_at + interval '${LAST_WORDS_MS} milliseconds')::text as died_at`,
+      const { rows } = await sql.run<SilentRow>({
+        text: `delete from ${t.node} where id in (select id from ${t.node} where ${this.areSilent} and ${this.haveSpoken} for update skip locked) returning id, ${DIED_AT}`,
         values: [this.context.service, nodeId, silentForMs],
       });
       const ids = rows.map(({ id }) => id);
@@ -70,19 +106,13 @@ export class PostgresNodeStore implements NodeStore {
         text: `select pg_terminate_backend(pid, ${TERMINATE_MS}) from pg_stat_activity where application_name = any($1::text[]) and usename = current_user`,
         values: [ids.map(sessionName)],
       });
-      // A time, and no marks: those would have to wait for, or pass over, the rows that others have in work.
-      await sql.run({
-        text: `update ${t.subscription} s set last_death_at = greatest(last_death_at, d.at) from (
-                 select s.id, max(n.died_at) as at from ${t.subscription} s join unnest($2::uuid[], $3::timestamptz[]) n(id, died_at) on n.id = any(s.served_by)
-                 where s.service = $1 group by s.id) d
-               where s.id = d.id`,
-        values: [this.context.service, ids, rows.map(({ died_at }) => died_at)],
-      });
+      await sql.run(this.marking(rows));
       await sql.run({
         text: `update ${t.delivery} set next_attempt_at = least(next_attempt_at, clock_timestamp()), counted_by = null where id in (
                  select id from ${t.delivery} where state = 'retry' and is_suspect and counted_by = any($1::uuid[]) for update skip locked)`,
         values: [ids],
       });
+      await sql.run({ text: leaving(t), values: [ids] });
       // Their units have ended with them, or will not be let commit.
       await sql.run({
         text: `update ${t.branch} set due_at = clock_timestamp() where id in (
@@ -93,13 +123,41 @@ export class PostgresNodeStore implements NodeStore {
     });
   }
 
+  /**
+   * Times that are still to come, written before the clock was set back: whoever died then would be silent only when it has caught up, and what he may have
+   * died of be suspect until then.
+   */
+  private async putBack(): Promise<void> {
+    const { node, subscription } = this.context.tables;
+    const columns = [
+      [node, 'seen_at'],
+      [subscription, 'last_death_at'],
+    ] as const;
+    for (const [table, column] of columns)
+      await this.context.pool.run({
+        text: `update ${table} set ${column} = clock_timestamp()
+               where id in (select id from ${table} where service = $1 and ${column} > clock_timestamp() for update skip locked)`,
+        values: [this.context.service],
+      });
+  }
+
   async leave(nodeId: string): Promise<void> {
-    await this.context.pool.run({ text: `delete from ${this.context.tables.node} where id = $1`, values: [nodeId] });
+    const { pool, tables } = this.context;
+    await pool.run({ text: `with gone as (delete from ${tables.node} where id = any($1::uuid[])) ${leaving(tables)}`, values: [[nodeId]] });
   }
 
   async live(): Promise<readonly string[]> {
     const { rows } = await this.context.pool.run<{ id: string }>(this.liveStatement(this.context.service));
     return rows.map(({ id }) => id);
+  }
+
+  /** The same of one death, however often: it is told by the last word of whoever died. */
+  private marking(dead: readonly SilentRow[]): Statement {
+    return this.markStatement(
+      this.context.service,
+      dead.map(({ id }) => id),
+      dead.map(({ died_at }) => died_at),
+    );
   }
 
   private joining(nodeId: string): Statement {

@@ -9,12 +9,16 @@ export interface Connection {
   release(error?: Error): void;
 }
 
+interface ClientOptions {
+  readonly connectionTimeoutMillis?: number;
+}
+
 interface Pool {
   /** The class of its clients, and what it makes them with. */
-  readonly Client: new (
-    options: object,
+  Client: new (
+    options: ClientOptions,
   ) => PgClient & { connect(): Promise<void>; end(): Promise<void> };
-  readonly options: object;
+  readonly options: ClientOptions;
   on(event: 'connect', listener: (client: PgClient) => void): unknown;
   removeListener(event: 'connect', listener: (client: PgClient) => void): unknown;
 }
@@ -26,6 +30,9 @@ interface PoolDriver {
   readonly slaves?: readonly Pool[];
 }
 
+/** Longest wait until a connection is open, where the options name none: pg's own default is for ever. */
+const OPEN_MS = 10_000;
+
 // Made when the process starts, in no unit: whatever is opened in it does not keep the context of whoever happened to ask first.
 const nowhere = new AsyncResource('HoldfastConnections');
 
@@ -36,7 +43,7 @@ export function outsideAnyContext<T>(work: () => T): T {
 
 /**
  * Listens for the errors of new connections from their first moment: one that the server ends in the same breath as it takes it (a fail-over, an
- * administrator) has nobody else to tell, and that would end the process.
+ * administrator) has nobody else to tell, and that would end the process. One that never comes to be is given up, and its place in the pool is free.
  *
  * @returns stops it for connections to come
  */
@@ -44,9 +51,31 @@ export function watchPools(dataSource: DataSource): () => void {
   const { master, slaves = [] } = poolsOf(dataSource);
   const pools = master === undefined ? slaves : [master, ...slaves];
   for (const pool of pools) pool.on('connect', watch);
+  const bounds = pools.map(boundOpening);
   return () => {
     for (const pool of pools) pool.removeListener('connect', watch);
+    for (const unbound of bounds) unbound();
   };
+}
+
+/**
+ * A server that takes a connection and vanishes would keep whoever waits for it, and a place in the pool, for ever. The same option on the pool would
+ * also shorten the wait for a place, which is an ordinary one while handlers have them all.
+ */
+function boundOpening(pool: Pool): () => void {
+  const { Client, options } = pool;
+  if (Client === undefined || options.connectionTimeoutMillis !== undefined) return () => undefined;
+  const bounded = new Proxy(Client, { construct: (Made, [given]) => new Made(withTimeOut(given)) });
+  pool.Client = bounded;
+  return () => {
+    if (pool.Client === bounded) pool.Client = Client;
+  };
+}
+
+/** Property by property: pg hides the password from those that can be listed. */
+function withTimeOut(options: ClientOptions): ClientOptions {
+  const bound = { value: OPEN_MS, enumerable: true };
+  return Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(options), connectionTimeoutMillis: bound });
 }
 
 /** Takes a connection to the primary out of the data source's own pool. The pool may open a new one for this, in no asynchronous context. */

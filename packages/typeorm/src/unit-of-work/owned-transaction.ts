@@ -6,7 +6,7 @@ import { Unanswered, within } from '../postgres/sql/within.js';
 import { cancelRequest } from './cancel-request.js';
 import type { Connection } from './connections.js';
 import { endSession } from './end-session.js';
-import { isRefusal, type PgResult, transactionStatus } from './pg-client.js';
+import { mayBeRefusal, type PgResult, transactionStatus } from './pg-client.js';
 import { PgTransaction, refusalOf, type TransactionPlace } from './pg-transaction.js';
 import { endRunner, makeRunner, tell, type UnitRunner } from './unit-runner.js';
 
@@ -141,9 +141,10 @@ export class TypeormTransaction extends PgTransaction {
       for (const row of rows) answered?.(row);
       return tag;
     } catch (error) {
-      if (isRefusal(error)) throw await this.rolledBackWith(refusalOf(this.last, error));
+      // Only over a connection that lives: a server that dies may have committed.
+      if (mayBeRefusal(error) && (await this.rollBack())) throw refusalOf(this.last, error);
       this.settle(error);
-      throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.dataSource }, { cause: error });
+      throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: this.dataSource }, { cause: this.reason ?? error });
     }
   }
 
@@ -152,16 +153,25 @@ export class TypeormTransaction extends PgTransaction {
     return error;
   }
 
-  /** A statement still on its way comes before the ROLLBACK; when it takes too long, the connection goes with it. */
-  private async rollBack(): Promise<void> {
-    if (this.pendingBegin !== undefined) return this.settle();
-    if (this.refusedBy) return this.settle(this.refusedBy);
+  /**
+   * A statement still on its way comes before the ROLLBACK; when it takes too long, the connection goes with it. True when the server is known to have
+   * nothing open of it, and the connection was not lost over that.
+   */
+  private async rollBack(): Promise<boolean> {
+    const { refusedBy } = this;
+    if (this.pendingBegin !== undefined || refusedBy) {
+      this.settle(refusedBy);
+      return true;
+    }
     try {
       await within(this.isBusy ? GRACE_MS : ROLLBACK_MS, this.client.query('ROLLBACK'));
-      this.settle(transactionStatus(this.client) === 'I' ? undefined : new Error('the transaction is still open'));
+      const isOver = transactionStatus(this.client) === 'I';
+      this.settle(isOver ? undefined : new Error('the transaction is still open'));
+      return isOver;
     } catch (error) {
       if (error instanceof Unanswered) await this.destroy(error);
       else this.settle(error);
+      return false;
     }
   }
 

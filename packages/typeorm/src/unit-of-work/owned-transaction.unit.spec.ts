@@ -1,7 +1,7 @@
-import { ScopeStorage } from '@holdfast/core';
+import { hfError, ScopeStorage } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import { TypeormTransaction } from './owned-transaction.js';
-import type { PgClient, PgResult } from './pg-client.js';
+import { isSerializationFailure, type PgClient, type PgResult } from './pg-client.js';
 
 type Status = 'I' | 'T' | 'E';
 
@@ -72,15 +72,26 @@ const outcomeOf = (end: Promise<void>) =>
   );
 
 describe('COMMIT', () => {
-  it.each<[what: string, answer: Answer, outcome: string, rest: string[]]>([
+  it.each<[what: string, answer: Answer, outcome: string, rest: string[], rollback?: Answer]>([
     ['answered COMMIT', { status: 'I', tag: 'COMMIT' }, 'committed', ['given back']],
     ['answered ROLLBACK', { status: 'I', tag: 'ROLLBACK' }, 'HF_UOW_ROLLBACK_ONLY', ['ROLLBACK', 'given back']],
     ['answered with an error', { status: 'I', error: severe('ERROR', '23503') }, '23503', ['ROLLBACK', 'given back']],
     ['answered with an error whose status is still to come', { error: severe('ERROR', '23503') }, '23503', ['ROLLBACK', 'given back']],
+    ['answered with an error in German', { status: 'I', error: severe('FEHLER', '23503') }, '23503', ['ROLLBACK', 'given back']],
+    ['answered with an error in Russian', { status: 'I', error: severe('ОШИБКА', 'XX000') }, 'XX000', ['ROLLBACK', 'given back']],
+    [
+      'answered in Russian by a server that dies then',
+      { error: severe('ВАЖНО', 'XX000') },
+      'HF_UOW_COMMIT_UNKNOWN',
+      ['ROLLBACK', 'destroyed'],
+      { error: new Error('Connection terminated unexpectedly') },
+    ],
+    ['answered in Russian by a dying server', { error: severe('ВАЖНО', '57P01') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
+    ['answered by a pooler that has lost the server', { error: severe('ERROR', '08006') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
     ['answered by a dying server', { error: severe('FATAL', '57P01') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
     ['never answered', { error: new Error('Connection terminated unexpectedly') }, 'HF_UOW_COMMIT_UNKNOWN', ['destroyed']],
-  ])('%s', async (_, answer, outcome, rest) => {
-    const { transaction, transcript } = await begun({ COMMIT: answer });
+  ])('%s', async (_, answer, outcome, rest, rollback: Answer = { status: 'I' }) => {
+    const { transaction, transcript } = await begun({ COMMIT: answer, ROLLBACK: rollback });
     expect(await outcomeOf(transaction.commit())).toBe(outcome);
     expect(transcript).toEqual(['BEGIN', 'work', 'COMMIT', ...rest]);
   });
@@ -91,6 +102,15 @@ describe('COMMIT', () => {
     expect(await outcomeOf(transaction.commit())).toBe('HF_UOW_ROLLBACK_ONLY');
     expect(transcript).toEqual(['BEGIN', 'work', 'commit', '', 'ROLLBACK', 'given back']);
   });
+});
+
+describe('the same work is run again', () => {
+  const [deadlock, dataSource] = [severe('FEHLER', '40P01'), 'default'];
+
+  it.each([
+    ['after a deadlock, also within another error', new Error('of the ORM', { cause: deadlock }), true],
+    ['not after a COMMIT that may have come through', hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource }, { cause: deadlock }), false],
+  ])('%s', (_, error, expected) => expect(isSerializationFailure(error)).toBe(expected));
 });
 
 describe('a statement of the framework', () => {

@@ -1,3 +1,5 @@
+import { isHoldfastError } from '@holdfast/core';
+
 /** What a pg client answers. */
 export interface PgResult {
   readonly command: string;
@@ -53,9 +55,18 @@ export function transactionStatus(client: PgClient): TransactionStatus {
   return client.getTransactionStatus ? ((client.getTransactionStatus() ?? undefined) as TransactionStatus) : statuses.get(client);
 }
 
-/** True when the server itself refused, and lives: the transaction is certainly not committed. A lost connection or a dying server says nothing. */
-export function isRefusal(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'severity' in error && error.severity === 'ERROR' && 'code' in error;
+/** Of the connection, and of a server or a session that ends: whoever speaks between us and the server tells of it so as well. */
+const OF_THE_END = /^(?:08|57P)/;
+/** Severities after which the session ends, where the server does not translate them. */
+const ENDING: ReadonlySet<unknown> = new Set(['FATAL', 'PANIC']);
+
+/**
+ * True when the server itself has refused and does not say that it ends: when the connection answers afterwards, the transaction is certainly not
+ * committed. The severity that pg tells is in the language of the server, so that it says nothing where it is not known.
+ */
+export function mayBeRefusal(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null || !('severity' in error) || !('code' in error)) return false;
+  return typeof error.code === 'string' && !OF_THE_END.test(error.code) && !ENDING.has(error.severity);
 }
 
 const RETRYABLE: ReadonlySet<unknown> = new Set(['40001', '40P01']);
@@ -66,6 +77,7 @@ export function isSerializationFailure(error: unknown): boolean {
   let each: unknown = error;
   for (let depth = 0; depth < CAUSES && typeof each === 'object' && each !== null; depth += 1) {
     if ('code' in each && RETRYABLE.has(each.code)) return true;
+    if (isHoldfastError(each, 'HF_UOW_COMMIT_UNKNOWN')) return false; // whatever came before the connection broke
     each = 'driverError' in each ? each.driverError : 'cause' in each ? each.cause : undefined;
   }
   return false;

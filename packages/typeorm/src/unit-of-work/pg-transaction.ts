@@ -1,6 +1,13 @@
 import { hfError, type Savepoint, type Scope, type ScopeStorage, type Transaction } from '@holdfast/core';
 import type { SqlResult, Statement } from '../postgres/sql/sql.js';
-import { type CarriedStatement, type FirstStatement, runFirstNow, tellRows, type TextRow } from '../postgres/sql/transaction-sql.js';
+import {
+  type CarriedStatement,
+  type FirstStatement,
+  type LastStatement,
+  runFirstNow,
+  tellRows,
+  type TextRow,
+} from '../postgres/sql/transaction-sql.js';
 import { type Around, isPlain, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 import { canBeGrouped, type Outcome, queryGroup, repeatable } from './pg-group.js';
@@ -52,7 +59,7 @@ export abstract class PgTransaction implements Transaction {
   private wasEndedByUser = false;
 
   constructor(
-    private readonly place: TransactionPlace,
+    protected readonly place: TransactionPlace,
     protected readonly client: PgClient,
   ) {
     this.dataSource = place.name;
@@ -85,6 +92,8 @@ export abstract class PgTransaction implements Transaction {
     this.waiting = [...this.waiting, this.named(statement)];
   }
 
+  abstract runLast(statement: LastStatement): Promise<void>;
+
   /** Whether there is anything for `flush`. */
   protected get hasWaiting(): boolean {
     return this.waiting.length > 0;
@@ -98,15 +107,20 @@ export abstract class PgTransaction implements Transaction {
     await runFirstNow(this, last);
   }
 
-  async savepoint(): Promise<Savepoint> {
+  async savepoint({ isLast = false } = {}): Promise<Savepoint> {
     this.savepoints += 1;
     const name = `hf_${this.savepoints}`; // never reused, so that one that was left open cannot be mistaken for another
     const text = `SAVEPOINT ${name}`;
+    const release = `RELEASE SAVEPOINT ${name}`;
     // Under a name it can go out together with what waits for it.
     await this.send(this.hasWaiting ? [this.named({ name: `hf_savepoint_${this.savepoints}`, text })] : [text]);
     return {
       release: async () => {
-        await this.send([`RELEASE SAVEPOINT ${name}`]);
+        if (isLast) return this.runLast({ name: `hf_release_${name}`, text: release });
+        // The error that was swallowed says more than the server's answer to this.
+        const known = this.untilKnown();
+        if (known) await known;
+        await this.send([release]);
       },
       rollback: async () => {
         await this.send([`ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`]);

@@ -1,6 +1,6 @@
 import { type BeginOptions, hfError, type ScopeStorage, type TransactionPort } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
-import { LentTransaction } from './adopted-transaction.js';
+import { LentTransaction, lentOf } from './adopted-transaction.js';
 import type { Statement } from '../postgres/sql/sql.js';
 import { connectRaw } from './connections.js';
 import { TypeormTransaction } from './owned-transaction.js';
@@ -42,6 +42,9 @@ export class TypeormTransactions implements TransactionPort {
     const found = runner && Object.entries(this.sources).find(([, source]) => source === (runner.dataSource ?? runner.connection));
     if (!runner || !found) throw joinRefused('it has no query runner of one of these data sources');
     if (isUnitRunner(runner)) throw joinRefused('it is the unit of work in scope already');
+    const lent = lentOf(runner);
+    // Side by side they would undo each other's rows with their savepoints.
+    if (lent && !lent.isInScope) throw joinRefused('another join of it is still at work');
     const client = runner.databaseConnection as PgClient | undefined;
     if (!client || runner.isReleased || !runner.isTransactionActive) throw joinRefused('no transaction is open on it');
     watch(client);

@@ -69,7 +69,7 @@ export async function sentenceOf(work: () => unknown): Promise<string> {
 }
 
 /** Waits for something that comes about by itself. */
-export async function eventually<T>(look: () => Promise<T | undefined>, patienceMs = 10_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | undefined>, patienceMs = 30_000): Promise<T> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
     const found = await look();

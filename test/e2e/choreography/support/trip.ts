@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase } from '@holdfast-internal/test-support';
 import { Command, type Delivery, Holdfast, type HoldfastOptions, Message, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+
+/** Of the log. */
+const LANES = 4;
 
 @Message('trip.requested')
 export class TripRequested {
@@ -52,7 +55,7 @@ export async function openService(
   name: string,
   { transport = database, options = {} }: { transport?: () => HoldfastOptions['transport']; options?: Partial<HoldfastOptions> } = {},
 ): Promise<Service> {
-  const borrowed = await borrowTestDatabase();
+  const borrowed = await createStoreDatabase(LANES);
   const observer = await new DataSource({ type: 'postgres', url: borrowed.url }).initialize();
   await observer.query('create table written (n bigserial primary key, text text not null)');
   const open: ServiceProcess[] = [];
@@ -61,7 +64,7 @@ export async function openService(
     open: async (set) => {
       const dataSource = await new DataSource({ type: 'postgres', url: borrowed.url, poolSize: 12 }).initialize();
       const bus = new Holdfast(
-        { service: name, transport: transport(), store: typeorm({ dataSource, lanes: 4 }), ...options } as HoldfastOptions,
+        { service: name, transport: transport(), store: typeorm({ dataSource, lanes: LANES }), ...options } as HoldfastOptions,
         { logger: silentLogger },
       );
       let isOpen = true;

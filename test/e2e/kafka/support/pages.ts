@@ -122,6 +122,15 @@ export class Pages {
     return (found[0]?.partitions ?? []).reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
   }
 
+  /** Until the group is so far, and not further: what was handled is visible before its offset is. */
+  async untilCommitted(offset: number): Promise<void> {
+    await eventually(
+      () => this.committed(),
+      (committed) => committed >= offset,
+    );
+    expect(await this.committed()).toBe(offset);
+  }
+
   /** Records of a topic whose transactions have committed, as soon as there are so many and no more come. */
   async records(type: string, count: number): Promise<readonly SeenRecord[]> {
     const topic = type.startsWith(this.prefix) ? type : this.topicOf(type);

@@ -1,8 +1,11 @@
-import { createTestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase } from '@holdfast-internal/test-support';
 import { Command, type Delivery, type HandlerPolicies, Holdfast, Message, silentLogger, type TransportFactory } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { SagaMessages } from './saga-messages.js';
+
+/** Of the log. */
+const LANES = 2;
 
 export { until } from './saga-messages.js';
 
@@ -46,7 +49,7 @@ export class Participant extends SagaMessages {
   }
 
   static async over(transport: () => TransportFactory): Promise<Participant> {
-    const { url, drop } = await createTestDatabase();
+    const { url, drop } = await createStoreDatabase(LANES);
     const source = await new DataSource({ type: 'postgres', url, poolSize: 14 }).initialize();
     await source.query('create table effect (n bigserial primary key, what text not null)');
     return new Participant(source, transport, drop);
@@ -62,7 +65,7 @@ export class Participant extends SagaMessages {
     refunding,
   }: Handling = {}): Promise<Holdfast> {
     const bus = new Holdfast(
-      { service: 'cards', transport: this.transport(), store: typeorm({ dataSource: this.source, lanes: 2 }) },
+      { service: 'cards', transport: this.transport(), store: typeorm({ dataSource: this.source, lanes: LANES }) },
       { logger: silentLogger },
     );
     const policies = {

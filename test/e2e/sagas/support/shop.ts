@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { Holdfast, Message, type SagaContext, type SagaInstance, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+
+/** Of the log. */
+const LANES = 4;
 
 /** What the sagas of the tests know. */
 export interface Order {
@@ -49,8 +52,9 @@ export interface ShopProcess {
   close(): Promise<void>;
 }
 
-export async function openShop(): Promise<Shop> {
-  const borrowed = await borrowTestDatabase();
+/** @param place its database, instead of one on the server that all tests share */
+export async function openShop(place?: Pick<TestDatabase, 'url' | 'drop'>): Promise<Shop> {
+  const borrowed = place ?? (await createStoreDatabase(LANES));
   const observer = await new DataSource({ type: 'postgres', url: borrowed.url }).initialize();
   await observer.query('create table written (n bigserial primary key, text text not null)');
   await observer.query('create table veto (n int primary key, other int references veto deferrable initially deferred)');
@@ -60,7 +64,7 @@ export async function openShop(): Promise<Shop> {
     open: async (set, { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true } = {}) => {
       const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
       const bus = new Holdfast(
-        { service, transport: database(), store: typeorm({ dataSource, lanes: 4, prepare }) },
+        { service, transport: database(), store: typeorm({ dataSource, lanes: LANES, prepare }) },
         { logger: silentLogger },
       );
       const told: string[] = [];

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase } from '@holdfast-internal/test-support';
 import { type BranchInfo, defineTry, type Duration, Holdfast, type RetryOptions, silentLogger, type TryBranch } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
+
+/** Of the log. */
+const LANES = 4;
 
 /** What every account has at first. */
 export const START = 100;
@@ -56,7 +59,7 @@ export interface BankProcess {
 
 /** Opens a database with three accounts. */
 export async function openBank(): Promise<Bank> {
-  const borrowed = await borrowTestDatabase();
+  const borrowed = await createStoreDatabase(LANES);
   const observer = await new DataSource({ type: 'postgres', url: borrowed.url }).initialize();
   await observer.query('create table account (id text primary key, balance int not null, frozen int not null, taken int not null)');
   for (const id of ACCOUNTS) await observer.query('insert into account values ($1, $2, 0, 0)', [id, START]);
@@ -93,7 +96,10 @@ export async function openBank(): Promise<Bank> {
 
 async function made(obstacles: Obstacles, { url, poolSize }: Required<OpenOptions>): Promise<BankProcess> {
   const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
-  const bus = new Holdfast({ service: 'bank', transport: database(), store: typeorm({ dataSource, lanes: 4 }) }, { logger: silentLogger });
+  const bus = new Holdfast(
+    { service: 'bank', transport: database(), store: typeorm({ dataSource, lanes: LANES }) },
+    { logger: silentLogger },
+  );
   const { timeout = '20s' as const, retry = QUICKLY } = obstacles;
   const calls: string[] = [];
   const move = (set: string) => async (account: string, points: number) => {

@@ -93,6 +93,11 @@ export const DELIVERY_ERRORS = {
     sentence: 'There is no dead letter {id}.',
     fix: 'It may have been redriven, discarded, or undone by its saga already: look at deadLetters.list().',
   },
+  HF_DEAD_LETTER_RETIRED: {
+    category: 'permanent',
+    sentence: 'Nobody would take these dead letters again, because their subscription is retired: {names}',
+    fix: 'Bring the subscription back, by a process that has its handler, and redrive them then; or discard them.',
+  },
   HF_PARKED_UNKNOWN: {
     category: 'permanent',
     sentence: 'There is no parked message {id}.',

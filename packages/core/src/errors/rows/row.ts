@@ -2,7 +2,7 @@ import type { ErrorCategory } from '../holdfast-error.js';
 
 /** One error of the catalogue. */
 export interface ErrorRow {
-  /** What kind of failure: it decides whether it is retried and how it ends. */
+  /** What kind of failure: it decides whether it is retried and how it ends. A `conflict` is over by itself: a message that met one is tried again, uncounted. */
   readonly category: ErrorCategory;
   /** What happened, with `{placeholders}` filled from the details. */
   readonly sentence: string;

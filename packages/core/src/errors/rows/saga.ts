@@ -35,8 +35,13 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_STEP_BARRED: {
     category: 'permanent',
-    sentence: 'The step {step} of the saga {id} was undone before it ran.',
-    fix: 'Nothing is to be done: somebody else had taken the saga over.',
+    sentence: 'The step {step} of the saga {id} was undone or skipped before it ran.',
+    fix: 'Nothing is to be done where somebody else had taken the saga over; where a skip was not completed, skip it once more.',
+  },
+  HF_SAGA_STEP_COMMITTED: {
+    category: 'permanent',
+    sentence: 'The {what} {step} of the saga {id} cannot be skipped: it was committed in {dataSource}.',
+    fix: 'Resume the saga, which goes on from there; what was done by hand as well has happened twice.',
   },
   HF_SAGA_STEP_TRIMMED: {
     category: 'transient',
@@ -119,6 +124,11 @@ export const SAGA_ERRORS = {
     sentence: 'An instance of the saga {saga} version {version} is at the step {step} with {done} done, which is no place in: {here}.',
     fix: 'Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
   },
+  HF_SAGA_PROGRESS: {
+    category: 'permanent',
+    sentence: 'Where an instance of the saga {saga} version {version} stands cannot be read: what is stored of it is damaged.',
+    fix: 'Correct the column `progress` of its row: what was found there is in its field `unread`. Then resume the saga.',
+  },
   HF_SAGA_CHANGED: {
     category: 'configuration',
     sentence:
@@ -146,12 +156,17 @@ export const SAGA_ERRORS = {
     fix: 'Let it go on; if it is parked, repair what stopped it and resume it.',
   },
   HF_SAGA_NOT_PARKED: {
-    category: 'conflict',
+    category: 'permanent',
     sentence: '{action} is for a parked saga, and {id} is {status}.',
     fix: 'Look at it again with sagas.get(); somebody else may have repaired it.',
   },
+  HF_SAGA_STANDS_ELSEWHERE: {
+    category: 'permanent',
+    sentence: 'The skip of the saga {id} is about {step}, and the saga stands for {found} now, or has parked again.',
+    fix: 'Nothing was skipped. Look at it again with sagas.get(), and say what is to be done about that step.',
+  },
   HF_SAGA_NOT_RUNNING: {
-    category: 'conflict',
+    category: 'permanent',
     sentence: 'The saga {id} cannot be cancelled: it is {status}.',
     fix: 'Look at it again with sagas.get(); what has ended or turned back already cannot be cancelled.',
   },
@@ -162,8 +177,8 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_IN_WORK: {
     category: 'conflict',
-    sentence: 'The saga {id} is in work: its attempt did not end within {waitMs} ms.',
-    fix: 'Nothing was changed; do it again when the attempt has ended.',
+    sentence: 'The saga {id} is in work, or what it shares with others is: that did not end within {waitMs} ms.',
+    fix: 'Nothing was changed; do it again when that has ended.',
   },
   HF_SAGA_REPAIR_IN_TRANSACTION: {
     category: 'permanent',

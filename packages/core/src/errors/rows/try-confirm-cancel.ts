@@ -77,7 +77,7 @@ export const TRY_ERRORS = {
     fix: 'Look for a typing error in the id, or list the branches; one that ended is kept as long as the log.',
   },
   HF_TCC_NOT_PARKED: {
-    category: 'conflict',
+    category: 'permanent',
     sentence: '{action} is for a parked branch, and {id} is {status}.',
     fix: 'Look at it again with branches.get(); somebody else may have repaired it.',
   },

@@ -24,8 +24,8 @@ export const UNIT_ERRORS = {
   },
   HF_UOW_JOIN_HANDLE: {
     category: 'permanent',
-    sentence: 'What was given to unit.join() is no open transaction of this store: {value}.',
-    fix: 'Give the manager you got inside dataSource.transaction().',
+    sentence: 'What was given to unit.join() is no open transaction of this store that can be joined now: {value}.',
+    fix: 'Give the manager you got inside dataSource.transaction(), and join it once around all that is to run side by side.',
   },
   HF_UOW_ROLLBACK_ONLY: {
     category: 'transient',

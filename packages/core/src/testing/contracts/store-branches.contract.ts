@@ -8,6 +8,8 @@ import { eachOf, factsOf } from './store-fact.js';
 import { begin, codeOf, inTransaction, start, type StoreFixture, type StoreProcess } from './store-kit.js';
 
 const METHOD = 'contract.freeze';
+/** Longer than a busy machine takes for the next statements. */
+const SOON_MS = 3000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const ISOLATIONS: readonly Isolation[] = ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
@@ -174,12 +176,13 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
     assertFields(await waiting, { branch: { isTried: true, result: undefined } });
   },
   'are left to their process until their time is up, or it is taken out': async ({ registering, claim, one, other, look, database }) => {
-    await registering('soon', { timeoutMs: 30 });
+    await registering('soon', { timeoutMs: SOON_MS });
     await registering('later');
     assert.deepEqual(await claim(other), []);
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await new Promise((resolve) => setTimeout(resolve, SOON_MS + 10));
     assert.deepEqual(await claim(other), ['soon']);
     await database.execute(`update holdfast_node set seen_at = seen_at - interval '1 minute' where id = '${one.nodeId}'`);
+    await other.store.nodes.heartbeat(other.nodeId);
     assert.deepEqual(await other.store.nodes.reap(other.nodeId, 10_000), [one.nodeId]);
     assert.deepEqual(await claim(other, { inHand: ['soon'] }), ['later']);
     // Its caller died, not its confirm or cancel.
@@ -189,6 +192,7 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
   'of a process that has left in good order are left to its units until their time is up': async ({ registering, claim, one, other }) => {
     await registering('b1');
     await one.store.nodes.leave(one.nodeId);
+    await other.store.nodes.heartbeat(other.nodeId);
     await other.store.nodes.reap(other.nodeId, 10_000);
     assert.deepEqual(await claim(other), []);
   },
@@ -223,10 +227,15 @@ export const BRANCH_FACTS = factsOf('branches', scene, {
     assert.deepEqual(await claim(other), ['slow']);
     // Whoever had it lives.
     assertFields(await look('slow', other), { deaths: 0, verdict: 'rolled-back' });
-    await database.execute(`update holdfast_node set seen_at = seen_at - interval '1 minute' where id = '${one.nodeId}'`);
+    await registering('late', { timeoutMs: 0 });
+    assert.equal(await work.decide('late'), true);
+    await database.execute(`update holdfast_node set seen_at = seen_at - interval '2 minutes' where id = '${one.nodeId}'`);
+    // Silent, and nobody has taken it out yet.
+    assert.deepEqual(await claim(other, { inHand: ['slow'] }), ['late']);
+    await other.store.nodes.heartbeat(other.nodeId);
     await other.store.nodes.reap(other.nodeId, 10_000);
-    assert.deepEqual([...(await claim(other, { inHand: ['slow'] }))].sort(), ['cancelled', 'confirmed']);
-    for (const id of ['confirmed', 'cancelled']) assertFields(await look(id, other), { deaths: 1, progress: { status: 'trying' } });
+    assert.deepEqual([...(await claim(other, { inHand: ['slow', 'late'] }))].sort(), ['cancelled', 'confirmed']);
+    for (const id of ['late', 'confirmed', 'cancelled']) assertFields(await look(id, other), { deaths: 1, progress: { status: 'trying' } });
   },
   'that are given back are anybody’s at once': async ({ registering, claim, other, work, look }) => {
     await registering('b1');

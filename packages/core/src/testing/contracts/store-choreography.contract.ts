@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import type { Transaction } from '../../unit-of-work/transaction.port.js';
 import { factsOf } from './store-fact.js';
 import {
+  answerBehind,
   begin,
   codeOf,
   declare,
@@ -114,20 +115,22 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
   'keep an abort waiting while something is recorded, and it finds that then': async ({ one, record, abort, due }) => {
     const tx = await begin(one);
     await record(tx, 's', ['1']);
-    const aborting = abort('s');
-    assert.equal(await Promise.race([aborting, later('it waits')]), 'it waits');
-    await tx.commit();
-    assert.deepEqual(await aborting, { isNew: true, parts: 1 });
+    const aborted = await answerBehind(
+      () => tx.commit(),
+      () => abort('s'),
+    );
+    assert.deepEqual(aborted, { isNew: true, parts: 1 });
     assert.deepEqual(await due(), [['1'], []]);
   },
   'keep what is to be recorded waiting while they are aborted, and it is refused then': async ({ one, recorded, choreography }) => {
     await recorded('s', '1');
     const tx = await begin(one);
     await choreography.abort(tx, { id: 's', reason: 'too dear' });
-    const recording = recorded('s', '2');
-    assert.equal(await Promise.race([recording, later('it waits')]), 'it waits');
-    await tx.commit();
-    assert.equal(await recording, 'aborted');
+    const outcome = await answerBehind(
+      () => tx.commit(),
+      () => recorded('s', '2'),
+    );
+    assert.equal(outcome, 'aborted');
   },
   'keep what is to be recorded waiting while they are aborted for the first time they are heard of': async ({
     one,
@@ -136,18 +139,19 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
   }) => {
     const tx = await begin(one);
     await choreography.abort(tx, { id: 's', reason: 'too dear' });
-    const recording = recorded('s', '1');
-    assert.equal(await Promise.race([recording, later('it waits')]), 'it waits');
-    await tx.commit();
-    assert.equal(await recording, 'aborted');
+    const outcome = await answerBehind(
+      () => tx.commit(),
+      () => recorded('s', '1'),
+    );
+    assert.equal(outcome, 'aborted');
   },
   'have their parts in the order of the commits': async ({ one, record, recorded, abort, due }) => {
     const tx = await begin(one);
     await record(tx, 's', ['1']);
-    const second = recorded('s', '2');
-    assert.equal(await Promise.race([second, later('it waits')]), 'it waits');
-    await tx.commit();
-    await second;
+    await answerBehind(
+      () => tx.commit(),
+      () => recorded('s', '2'),
+    );
     await abort('s');
     assert.deepEqual(await due(), [['2'], []]);
   },
@@ -215,8 +219,3 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
     assert.deepEqual(await due(), [['4'], []]);
   },
 });
-
-/** Comes after anything that does not wait. */
-function later<T>(value: T): Promise<T> {
-  return new Promise((resolve) => setTimeout(() => resolve(value), 300));
-}

@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import type { DeliveryRecord } from '../../delivery/delivery.store.port.js';
 import type { Lease } from '../../delivery/intake.port.js';
 import { laneOfSlot, slotOf } from '../../outbox/lanes.js';
-import { assertFields } from './assertions.js';
+import { assertBetween, assertFields, assertIncludes } from './assertions.js';
 import { eachOf, factsOf } from './store-fact.js';
 import {
   begin,
@@ -25,8 +25,10 @@ const LANES = 4;
 
 /** Longer than a busy machine takes for a heartbeat, and shorter than what a store may count to a process after its last word. */
 const SILENT_MS = 1500;
+/** For what must not be found dead. */
+const LONG_MS = 60_000;
 /** Longer than a busy machine takes for the next statement. */
-const LEASE_MS = 1000;
+const LEASE_MS = 5000;
 
 /** What each fact begins with. */
 async function scene(fixture: StoreFixture) {
@@ -47,9 +49,16 @@ async function scene(fixture: StoreFixture) {
     await register(dead, declare('contract.reader'));
     await found(dead);
   };
+  /** These times were written before the clock was set back by an hour. */
+  const ahead = (table: string, column: string) =>
+    database.execute(`update holdfast_${table} set ${column} = clock_timestamp() + interval '1 hour'`);
   const found = async (dead: StoreProcess) => {
     await new Promise((resolve) => setTimeout(resolve, SILENT_MS + 10));
     for (const { store, nodeId } of opened) if (nodeId !== dead.nodeId) await store.nodes.heartbeat(nodeId);
+    // Their heartbeats are there, and a busy machine may take longer for the next statement than it takes to be silent.
+    await database.execute(`do $$ begin assert (select min(seen_at) from holdfast_node where id <> '${dead.nodeId}') >=
+        (select seen_at + interval '${SILENT_MS} milliseconds' from holdfast_node where id = '${dead.nodeId}'); end $$;
+      update holdfast_node set seen_at = seen_at + interval '1 minute' where id <> '${dead.nodeId}'`);
     assert.deepEqual(await one.store.nodes.reap(one.nodeId, SILENT_MS), [dead.nodeId]);
   };
   const cursor = () => ({ subscriptionId: id, lane: laneOfSlot(slotOf('a'), LANES) });
@@ -63,10 +72,12 @@ async function scene(fixture: StoreFixture) {
   };
   const isDue = async () => (await one.store.deliveries.due([id])).get(id);
   return {
+    database,
     one,
     other,
     cursor,
     someoneDies,
+    ahead,
     take,
     node,
     found,
@@ -87,6 +98,26 @@ type Scene = Awaited<ReturnType<typeof scene>>;
 
 /** What is known of messages near which a process died, as every store must keep it. */
 export const DEATH_FACTS = factsOf('a process that died', scene, {
+  'is not found by one that was silent too, which is told for how long': async ({ database, one, other }) => {
+    await database.execute(`update holdfast_node set seen_at = seen_at - interval '1 minute'`);
+    assert.deepEqual(await one.store.nodes.reap(one.nodeId, 10_000), []);
+    assertBetween((await one.store.nodes.heartbeat(one.nodeId)) ?? 0, { least: 60_000 });
+    assertBetween((await one.store.nodes.heartbeat(one.nodeId)) ?? 60_000, { most: 50_000 });
+    assert.deepEqual(await one.store.nodes.reap(one.nodeId, 10_000), [other.nodeId]);
+  },
+  'is suspected by one that joins, and loses nothing until it is found': async ({ node, one, other, take, id }) => {
+    await publish(one, 'a', 'a');
+    const working = await begin(other);
+    await other.store.deliveries.begin(working, id);
+    await new Promise((resolve) => setTimeout(resolve, SILENT_MS + 10));
+    await one.store.nodes.heartbeat(one.nodeId);
+    const joining = await node();
+    await joining.store.nodes.join(joining.nodeId, SILENT_MS);
+    await working.commit();
+    assert.equal((await take(one)).isSuspect, true);
+    assertIncludes(await one.store.nodes.live(), other.nodeId);
+    assert.notEqual(await other.store.nodes.heartbeat(other.nodeId), undefined);
+  },
   'has its transactions ended that hand something over, and no others': async ({ node, one, other, found, id }) => {
     const frozen = await node();
     const [signed, unsigned, others] = [await begin(frozen), await begin(frozen), await begin(other)];
@@ -251,10 +282,31 @@ export const DEATH_FACTS = factsOf('a process that died', scene, {
     assert.equal(await count(), undefined);
     assert.notEqual(mine?.deliveryId, theirs?.deliveryId);
   },
+  'before the clock was set back by an hour, is found all the same, and its places are suspect until they are moved': async (bench) => {
+    const { one, node, ahead, found, take } = bench;
+    const dead = await node();
+    await register(dead, declare('contract.reader'));
+    await publish(one, 'a', 'a', 'a');
+    await ahead('node', 'seen_at');
+    assert.deepEqual(await one.store.nodes.reap(one.nodeId, SILENT_MS), []);
+    await found(dead);
+    await ahead('subscription', 'last_death_at');
+    await one.store.nodes.reap(one.nodeId, LONG_MS);
+    assert.equal((await take(one)).isSuspect, true);
+    assert.equal((await take(one)).isSuspect, false);
+  },
+  'leaves a place suspect that was moved before the clock was set back': async ({ one, other, ahead, someoneDies, take }) => {
+    await publish(one, 'a', 'a', 'a');
+    await take(other);
+    await ahead('cursor', 'moved_at');
+    await someoneDies();
+    assert.equal((await take(one)).isSuspect, true);
+    assert.equal((await take(one)).isSuspect, false);
+  },
   'after it was taken for dead, leaves its places suspect all the same': async ({ found, other, one, take }) => {
     await found(other);
     await register(one, declare('contract.reader'));
-    assert.equal(await other.store.nodes.heartbeat(other.nodeId), true);
+    assert.equal(await other.store.nodes.heartbeat(other.nodeId), undefined);
     await publish(one, 'a', 'a');
     await take(one);
     await found(other);

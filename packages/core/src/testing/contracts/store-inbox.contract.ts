@@ -3,7 +3,7 @@ import type { InboxClaim, InboxKey } from '../../inbox/inbox.store.port.js';
 import { classify } from '../../errors/classify.js';
 import { eventually, assertBetween } from './assertions.js';
 import { factsOf } from './store-fact.js';
-import { begin, codeOf, declare, inTransaction, register, type StoreFixture, start } from './store-kit.js';
+import { answerBehind, answersOfAll, begin, codeOf, declare, inTransaction, register, type StoreFixture, start } from './store-kit.js';
 
 const TTL_MS = 60_000;
 
@@ -78,25 +78,25 @@ export const INBOX_FACTS = factsOf('the inbox', scene, {
     assert.deepEqual(await remember([key('1')]), [true]);
   },
   [`calls a message new for one of ${CONSUMERS} transactions that have it at once`]: async ({ remember, key }) => {
-    const answers = await Promise.all(Array.from({ length: CONSUMERS }, () => remember([key('1')])));
+    const answers = await answersOfAll(Array.from({ length: CONSUMERS }, () => () => remember([key('1')])));
     assert.equal(answers.filter(([isNew]) => isNew).length, 1);
   },
   'calls a message new for the second transaction when the first one is rolled back': async ({ one, ids, key, remember }) => {
     const first = await begin(one);
     await one.store.inbox.remember(first, { subscriptionId: ids[0]!, keys: [key('1')], ttlMs: TTL_MS });
-    const second = remember([key('1'), key('2')]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await first.rollback();
-    assert.deepEqual(await second, [true, true]);
+    const second = await answerBehind(
+      () => first.rollback(),
+      () => remember([key('1'), key('2')]),
+    );
+    assert.deepEqual(second, [true, true]);
   },
   'does not deadlock over batches with the same messages in different orders': async ({ key, remember }) => {
     const batch = Array.from({ length: 1500 }, (_, i) => key(`${i}`));
     for (let round = 0; round < 3; round += 1) {
       const source = `round ${round}`;
       const forwards = batch.map(({ id }) => key(id, source));
-      const answers = await Promise.all(
-        [forwards, [...forwards].reverse(), forwards, [...forwards].reverse()].map((keys) => remember(keys)),
-      );
+      const orders = [forwards, [...forwards].reverse(), forwards, [...forwards].reverse()];
+      const answers = await answersOfAll(orders.map((keys) => () => remember(keys)));
       assert.equal(answers.flat().filter((isNew) => isNew).length, batch.length);
     }
   },
@@ -112,7 +112,7 @@ export const INBOX_FACTS = factsOf('the inbox', scene, {
       const beganAt = performance.now();
       const error = await remember(keys).catch((thrown: unknown) => thrown);
       assert.equal(classify(error).retryable, true);
-      assertBetween(performance.now() - beganAt, { most: 8000 });
+      assertBetween(performance.now() - beganAt, { most: 20_000 });
     }
     await first.commit();
     assert.deepEqual(await remember([key('1')]), [false]);

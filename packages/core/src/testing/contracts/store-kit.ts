@@ -1,3 +1,4 @@
+import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import type { DeliveryRecord } from '../../delivery/delivery.store.port.js';
 import type { Failure } from '../../delivery/failure.js';
@@ -51,12 +52,15 @@ export function declare(name: string, also: Partial<SubscriptionDeclaration> = {
   return { name, types: [TYPE], formerly: [], ordering: 'none', isHandler: true, ...also };
 }
 
+/** How long a process may be silent until the next one that joins counts it among the dead: longer than any fact takes. */
+export const JOIN_SILENT_MS = 60_000;
+
 /** Opens a process that is ready to work. */
 export async function start(database: StoreDatabase, options: ProcessOptions = {}): Promise<StoreProcess> {
   const process = await database.open(options);
   await process.store.schema.migrate();
   await process.store.ready();
-  await process.store.nodes.join(process.nodeId);
+  await process.store.nodes.join(process.nodeId, JOIN_SILENT_MS);
   return process;
 }
 
@@ -188,4 +192,50 @@ export async function codeOf(promise: Promise<unknown>): Promise<string | undefi
     () => undefined,
     (error: unknown) => (isHoldfastError(error) ? error.code : `no error of Holdfast: ${String(error)}`),
   );
+}
+
+/** Longer than anything takes that does not wait. */
+const WAITS_MS = 300;
+/** Whoever is sent away sooner has not waited, also where a busy machine took long to say so. */
+const SENT_AWAY_MS = 1500;
+
+/**
+ * The answer of what has to wait for an open transaction, which `end` ends then. A store bounds such a wait, and a busy machine may come to that end
+ * later: whoever was sent away after a wait asks again behind it.
+ *
+ * @throws AssertionError when it does not wait
+ */
+export async function answerBehind<T>(end: () => Promise<unknown>, ask: () => Promise<T>): Promise<T> {
+  let open = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const answer = unlessSentAway(ask).then((first) => (first === undefined ? ended.then(ask) : first.answer));
+  const waits = new Promise((resolve) => setTimeout(() => resolve('it waits'), WAITS_MS));
+  try {
+    assert.equal(await Promise.race([answer, waits]), 'it waits');
+  } finally {
+    await end();
+    open();
+  }
+  return answer;
+}
+
+/** Answers of those that ask at once and wait for each other: whoever was sent away after a wait asks again behind the others. */
+export async function answersOfAll<T>(asks: readonly (() => Promise<T>)[]): Promise<T[]> {
+  const answers: T[] = [];
+  for (const [n, first] of (await Promise.all(asks.map(unlessSentAway))).entries())
+    answers.push(first === undefined ? await (asks[n] as () => Promise<T>)() : first.answer);
+  return answers;
+}
+
+async function unlessSentAway<T>(ask: () => Promise<T>): Promise<{ readonly answer: T } | undefined> {
+  const sinceMs = performance.now();
+  try {
+    return { answer: await ask() };
+  } catch (error) {
+    const isBusy = isHoldfastError(error, 'HF_SAGA_BUSY') || isHoldfastError(error, 'HF_IDEMPOTENT_IN_PROGRESS');
+    if (!isBusy || performance.now() - sinceMs < SENT_AWAY_MS) throw error;
+    return undefined;
+  }
 }

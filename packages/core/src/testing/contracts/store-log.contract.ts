@@ -124,6 +124,28 @@ export const LOG_FACTS = factsOf('the log', scene, {
     assert.deepEqual(await take(other, 'a'), ['a']);
     assert.deepEqual(await take(one, 'a'), []);
   },
+  'tells one who waits for a lane what became of what another one took: consumed, or there again': async ({
+    one,
+    other,
+    cursorOf,
+    take,
+  }) => {
+    await publish(one, 'a', 'a');
+    for (const end of ['rollback', 'commit'] as const) {
+      const tx = await begin(one);
+      const taken = await one.store.cursors.take(tx, cursorOf('a'), 1);
+      await taken.confirm?.();
+      const waiting = await begin(other);
+      const locked = other.store.cursors.lock(waiting, cursorOf('a'));
+      assert.deepEqual(await take(other, 'a'), []);
+      await tx[end]();
+      await locked;
+      const { messages } = await other.store.cursors.take(waiting, cursorOf('a'), 1);
+      await waiting.rollback();
+      assert.equal(messages.length, 1);
+      assert.equal(messages[0]?.place === taken.messages[0]?.place, end === 'rollback');
+    }
+  },
   'takes only the types of the subscription, and passes over the others': async ({ one, cursorOf, id }) => {
     await inTransaction(one, (tx) =>
       one.store.log.append(tx, [rowOf('a', { type: 'contract.other' }), rowOf('a'), rowOf('a', { type: 'contract.other' })]),

@@ -12,6 +12,11 @@ import { inTransaction, keyOf, publish, rowOf, type StoreFixture, type StoreProc
 const LANES = 4;
 
 const LONG_MS = 60_000;
+/** Longer than a busy machine takes for the next statement. */
+const SHORT_MS = 3000;
+
+/** Longer than a busy machine takes for the next round. */
+const KEPT_MS = 4000;
 
 const MUCH = 2 ** 24;
 
@@ -67,11 +72,17 @@ async function leases(fixture: StoreFixture) {
   await other.store.leases.declare(SCOPE, 5);
   const first = new Holder(one, SCOPE);
   const second = new Holder(other, SCOPE);
+  /** All times were written before the clock was set back by an hour. */
+  const ahead = async () => {
+    await database.execute(`update holdfast_lease set lease_until = lease_until + interval '1 hour'`);
+    await database.execute(`update holdfast_lease_member set seen_until = seen_until + interval '1 hour'`);
+  };
   return {
     first,
     second,
     other,
     one,
+    ahead,
     end: async () => {
       await Promise.all([one.close(), other.close()]);
       await database.drop();
@@ -101,10 +112,10 @@ const OF_LEASES = factsOf('leases of parts', leases, {
     assert.deepEqual([...parts].sort(), [...new Set(parts)].sort());
   },
   'are kept by rounds, and taken by another process when they have ended': async ({ first, second }) => {
-    await first.round(300);
+    await first.round(KEPT_MS);
     for (let i = 0; i < 5; i += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      assert.deepEqual((await first.round(300)).parts, [0, 1, 2, 3, 4]);
+      await new Promise((resolve) => setTimeout(resolve, KEPT_MS / 3));
+      assert.deepEqual((await first.round(KEPT_MS)).parts, [0, 1, 2, 3, 4]);
       assert.deepEqual((await second.round()).parts, []);
     }
     await eventually(
@@ -133,6 +144,30 @@ const OF_LEASES = factsOf('leases of parts', leases, {
     await second.round();
     await first.leave();
     assert.deepEqual(await second.round(), { parts: [0, 1, 2, 3, 4], share: 5 });
+  },
+  'that were taken before the clock was set back stay with whoever lives, and are free of whoever is dead in the time of one': async ({
+    one,
+    first,
+    second,
+    ahead,
+  }) => {
+    const dead = new Holder(one, SCOPE);
+    await dead.round();
+    await first.round();
+    const { share } = await dead.round();
+    await dead.giveBack(...[0, 1, 2, 3, 4].slice(share));
+    const { parts: kept } = await first.round();
+    assert.equal(kept.length, 5 - share);
+    await ahead();
+    // The others look first.
+    assert.deepEqual((await second.round(SHORT_MS)).parts, []);
+    assert.deepEqual((await first.round()).parts, kept);
+    assertBetween(first.held[0]?.leftMs ?? LONG_MS + 1, { most: LONG_MS });
+    const all = await eventually(
+      async () => [...(await first.round()).parts, ...(await second.round()).parts].sort(),
+      ({ length }) => length === 5,
+    );
+    assert.deepEqual(all, [0, 1, 2, 3, 4]);
   },
   'are not given back by whoever has lost them': async ({ first, second }) => {
     await first.round(1);

@@ -343,22 +343,35 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
   },
   'hold a business key one after another, and give back what they do not hold': async ({ starting, change, claim, one }) => {
     const { sagas } = one.store;
-    const claimKey = (id: string, key = 'k', waits = true) => inTransaction(one, (tx) => sagas.claimKey(tx, { key, id, waits }));
+    const claimKey = (id: string, key = 'k') => inTransaction(one, (tx) => sagas.claimKey(tx, { key, id }));
+    const queue = (id: string, key = 'k') => inTransaction(one, (tx) => sagas.queueForKey(tx, { key, id }));
     const holding = { ...BEGUN, lock: { key: 'k', isHeld: true } };
-    assert.deepEqual([await claimKey('x'), await claimKey('y'), await claimKey('z', 'k', false)], ['x', 'x', 'x']);
+    assert.deepEqual([await claimKey('x'), await claimKey('y'), await queue('y'), await claimKey('z')], ['x', 'x', false, 'x']);
     await starting('x', { isTaken: true, progress: holding });
     await starting('y', { isTaken: true });
     await change('y', WAITS);
     assert.equal(await claimKey('x', 'other'), undefined);
-    await inTransaction(one, (tx) => sagas.dropKey(tx, { key: 'k', id: 'x' }));
-    assert.equal(await claimKey('z', 'k', false), 'x');
+    assert.equal(await claimKey('z'), 'x');
     await change('x', { progress: { ...ENDED, lock: holding.lock }, afterMs: undefined, reach: { ...NO_REACH, frees: 'k' } });
     assert.deepEqual(await claim(), ['y']);
     assert.deepEqual(arrivedAt(await change('y', WAITS)), [{ kind: 'unlocked' }]);
-    assert.equal(await claimKey('z', 'k', false), 'y');
-    assert.equal(await claimKey('v', 'free'), 'v');
+    assert.equal(await claimKey('z'), 'y');
+    // Of a second claim there is nothing to take back.
+    assert.deepEqual([await claimKey('v', 'free'), await claimKey('v', 'free'), await claimKey('w', 'free')], ['v', undefined, 'v']);
     await inTransaction(one, (tx) => sagas.dropKey(tx, { key: 'free', id: 'v' }));
-    assert.equal(await claimKey('w', 'free', false), 'w');
+    assert.equal(await claimKey('w', 'free'), 'w');
+    assert.deepEqual([await queue('w', 'free'), await queue('u', 'unheard of')], [true, true]);
+  },
+  'let whoever has a business key end while another one that wants it has not committed': async ({ starting, change, one }) => {
+    const { sagas } = one.store;
+    const lock = { key: 'k', isHeld: true };
+    await inTransaction(one, (tx) => sagas.claimKey(tx, { key: 'k', id: 'x' }));
+    await starting('x', { isTaken: true, progress: { ...BEGUN, lock } });
+    await inTransaction(one, async (open) => {
+      assert.equal(await sagas.claimKey(open, { key: 'k', id: 'z' }), 'x');
+      await change('x', { progress: { ...ENDED, lock }, afterMs: undefined, reach: { ...NO_REACH, frees: 'k' } });
+      assert.equal(await sagas.queueForKey(open, { key: 'k', id: 'z' }), true);
+    });
   },
   'of one service are not seen by another': async ({ database, starting }) => {
     await starting('x');
@@ -380,10 +393,8 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
       `update holdfast_saga set started_at = started_at - interval '9 days', ended_at = ended_at - interval '9 days' where id <> 'new'`,
     );
     assert.deepEqual([await operations.trim(8 * DAY_MS, 1), await operations.trim(8 * DAY_MS, 10)], [1, 1]);
-    assert.deepEqual(
-      (await operations.list({})).items.map(({ id }) => id),
-      ['open', 'parked', 'new'],
-    );
+    const left = (await operations.list({})).items.map(({ id }) => id);
+    assert.deepEqual(left, ['open', 'parked', 'new']);
     await database.execute(`do $$ begin assert (select count(distinct saga_id) from holdfast_saga_history) = 3; end $$`);
   },
 });

@@ -6,6 +6,7 @@ import {
   codeOf,
   declare,
   inTransaction,
+  JOIN_SILENT_MS,
   publish,
   register,
   rowOf,
@@ -66,7 +67,7 @@ export const SCHEMA_FACTS = factsOf('the schema', scene, {
     await database.execute(scripted.store.schema.sql(0));
     assert.deepEqual(await scripted.store.schema.status(), { found: wanted, wanted });
     await scripted.store.ready();
-    await scripted.store.nodes.join(scripted.nodeId);
+    await scripted.store.nodes.join(scripted.nodeId, JOIN_SILENT_MS);
     const [id] = (await register(scripted, declare('contract.reader'))) as [number];
     await scripted.store.cursors.create(id, 'now');
     const lanes = await publish(scripted, 'a');
@@ -103,7 +104,7 @@ export const SCHEMA_FACTS = factsOf('the schema', scene, {
     await plain.store.schema.migrate();
     for (const process of [bus, plain]) {
       await process.store.ready();
-      await process.store.nodes.join(process.nodeId);
+      await process.store.nodes.join(process.nodeId, JOIN_SILENT_MS);
       await process.store.cursors.create((await register(process, declare('contract.reader')))[0]!, 'now');
     }
     assertIncludes(bus.store.description, 'bus_1');

@@ -8,20 +8,27 @@ import {
   declare,
   failureOf,
   inTransaction,
+  JOIN_SILENT_MS,
   keyOf,
   messageOf,
   publish,
+  recordOf,
   register,
+  rowOf,
   type StoreFixture,
   type StoreProcess,
   start,
   TYPE,
   takeFrom,
+  takeIds,
 } from './store-kit.js';
 
 const BY = { by: 'contract', reason: 'the contract' };
 
 const LANES = 4;
+
+/** Longer than a busy machine takes for a heartbeat and what follows. */
+const SILENT_MS = 1500;
 
 /** What each fact begins with. */
 async function scene(fixture: StoreFixture) {
@@ -42,6 +49,8 @@ async function scene(fixture: StoreFixture) {
     take,
     pause,
     stateOf,
+    /** Whoever left did so an hour earlier. */
+    age: () => database.execute(`update holdfast_taken_type set left_at = left_at - interval '1 hour'`),
     end: async () => {
       await Promise.all(opened.splice(0).map((process) => process.close()));
       await database.drop();
@@ -102,6 +111,41 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
       (await one.store.subscriptions.list()).map(({ types }) => types),
       [['other']],
     );
+  },
+  'take what another version takes, whoever registered last, and for a while after it has left': async ({ node, take, age }) => {
+    const [older, newer] = [await node(), await node()];
+    const [id] = (await register(older, declare('contract.reader', { types: [TYPE, 'contract.gone'] }))) as [number];
+    await older.store.cursors.create(id, 'now');
+    await register(newer, declare('contract.reader'));
+    const typesOf = ({ store }: StoreProcess) => inTransaction({ store }, (tx) => store.subscriptions.takenTypes(tx, id));
+    const taken = async (key: string) => {
+      await inTransaction(newer, (tx) => newer.store.log.append(tx, [rowOf(key, { type: 'contract.gone' })]));
+      const [one] = await newer.store.subscriptions.list();
+      assert.deepEqual(one?.types, [...(await typesOf(newer))]);
+      return { keys: (await take(older, id, key)).messages.map(keyOf), backlog: one?.backlog, types: one?.types };
+    };
+    const both = { backlog: 1, types: [TYPE, 'contract.gone'] };
+    assert.deepEqual(await taken('a'), { keys: ['a'], ...both });
+    await older.store.nodes.leave(older.nodeId);
+    assert.deepEqual(await taken('b'), { keys: ['b'], ...both });
+    await age();
+    assert.deepEqual(await taken('c'), { keys: [], backlog: 0, types: [TYPE] });
+  },
+  'take for a while what a process took that died': async ({ node, take, pause, age }) => {
+    const [dead, one] = [await node(), await node()];
+    const [id] = (await register(dead, declare('contract.reader', { types: [TYPE, 'contract.gone'] }))) as [number];
+    await dead.store.cursors.create(id, 'now');
+    await register(one, declare('contract.reader'));
+    await pause();
+    await one.store.nodes.heartbeat(one.nodeId);
+    assert.deepEqual(await one.store.nodes.reap(one.nodeId, 50), [dead.nodeId]);
+    const taken = async (key: string) => {
+      await inTransaction(one, (tx) => one.store.log.append(tx, [rowOf(key, { type: 'contract.gone' })]));
+      return (await take(one, id, key)).messages.map(keyOf);
+    };
+    assert.deepEqual(await taken('a'), ['a']);
+    await age();
+    assert.deepEqual(await taken('b'), []);
   },
   'keep their number and their place when they are renamed': async ({ node, take, stateOf }) => {
     const one = await node();
@@ -167,16 +211,46 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     assert.equal(await stateOf(one, 'contract.reader'), 'missing');
     assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
     await publish(one, 'a');
-    await one.store.nodes.join(one.nodeId);
+    await one.store.nodes.join(one.nodeId, JOIN_SILENT_MS);
     assert.equal(await codeOf(register(one)), undefined);
     assertFields(await one.store.subscriptions.register(one.nodeId, [declare('contract.reader')]), [{ isNew: true }]);
     await one.store.cursors.create(id, 'now');
     assert.deepEqual((await take(one, id, 'a')).messages, []);
     assert.equal(await stateOf(one, 'contract.reader'), 'active');
   },
+  'that are retired keep their dead letters, which are redriven only when they come back': async ({ node }) => {
+    const one = await node();
+    const ids = await register(one, declare('contract.reader'), declare('contract.other'));
+    const dead = ids.map((id, n) => recordOf(id, String(n), { state: 'dead' }));
+    await inTransaction(one, (tx) => one.store.deliveries.record(tx, dead));
+    const { deadLetters, nodes, subscriptions } = one.store;
+    const listed = async () => (await deadLetters.list({})).items.map(({ subscription }) => subscription).sort();
+    const [letter] = (await deadLetters.list({ subscription: 'contract.reader' })).items;
+    await nodes.leave(one.nodeId);
+    await subscriptions.setState('contract.reader', 'retired', BY);
+    for (const which of [letter?.id as string, { subscription: 'contract.reader' }])
+      await assert.rejects(deadLetters.redrive(which, BY), { code: 'HF_DEAD_LETTER_RETIRED', details: { names: 'contract.reader' } });
+    assert.deepEqual(await listed(), ['contract.other', 'contract.reader']);
+    assert.equal(await deadLetters.redrive({ type: TYPE }, BY), 1);
+    assert.deepEqual(await listed(), ['contract.reader']);
+    await nodes.join(one.nodeId, JOIN_SILENT_MS);
+    await register(one, declare('contract.reader'), declare('contract.other'));
+    assert.equal(await deadLetters.redrive(letter?.id as string, BY), 1);
+    assert.deepEqual(await takeIds(one, one.store.deliveries.intake(ids[0] as number)), ['0']);
+  },
 });
 
 const OF_PROCESSES = factsOf('processes', scene, {
+  'serve nothing any more when they were silent as another one joined': async ({ node }) => {
+    const [one, two] = [await node(), await node()];
+    await register(one, declare('contract.reader'));
+    assert.equal(await codeOf(register(two)), undefined);
+    await new Promise((resolve) => setTimeout(resolve, SILENT_MS + 10));
+    await two.store.nodes.join(two.nodeId, SILENT_MS);
+    assert.equal(await codeOf(register(two)), 'HF_SUBSCRIPTION_MISSING');
+    await one.store.nodes.heartbeat(one.nodeId);
+    assert.equal(await codeOf(register(two)), undefined);
+  },
   'are known from join to leave, to their service': async ({ node }) => {
     const [one, two, stranger] = [await node(), await node(), await node('stranger')];
     assert.deepEqual([...(await one.store.nodes.live())].sort(), [one.nodeId, two.nodeId].sort());
@@ -187,8 +261,8 @@ const OF_PROCESSES = factsOf('processes', scene, {
   'are found dead by others of their service when they are silent, once, and never by themselves': async ({ node, pause }) => {
     const [one, two, stranger] = [await node(), await node(), await node('stranger')];
     await pause();
+    assert.notEqual(await one.store.nodes.heartbeat(one.nodeId), undefined);
     assert.deepEqual(await one.store.nodes.reap(one.nodeId, 60_000), []);
-    assert.equal(await one.store.nodes.heartbeat(one.nodeId), false);
     assert.deepEqual(await one.store.nodes.reap(one.nodeId, 50), [two.nodeId]);
     assert.deepEqual(await one.store.nodes.reap(one.nodeId, 0), []);
     assert.deepEqual(await stranger.store.nodes.live(), [stranger.nodeId]);
@@ -196,9 +270,10 @@ const OF_PROCESSES = factsOf('processes', scene, {
   'join again with their heartbeat when they were only frozen, and are told': async ({ node, pause }) => {
     const [one, two] = [await node(), await node()];
     await pause();
+    await one.store.nodes.heartbeat(one.nodeId);
     await one.store.nodes.reap(one.nodeId, 50);
-    assert.equal(await two.store.nodes.heartbeat(two.nodeId), true);
-    assert.equal(await two.store.nodes.heartbeat(two.nodeId), false);
+    assert.equal(await two.store.nodes.heartbeat(two.nodeId), undefined);
+    assert.notEqual(await two.store.nodes.heartbeat(two.nodeId), undefined);
     assert.deepEqual([...(await one.store.nodes.live())].sort(), [one.nodeId, two.nodeId].sort());
   },
   'that froze with messages in hand lose them to others': async ({ node, take, pause }) => {

@@ -2,6 +2,8 @@ import { strict as assert } from 'node:assert';
 import { factsOf, type StoreFact } from './store-fact.js';
 import { declare, register, type StoreFixture, type StoreProcess, start } from './store-kit.js';
 
+const MINUTE_MS = 60_000;
+
 const BY = { by: 'contract', reason: 'the contract' };
 
 /** What each fact begins with. */
@@ -14,10 +16,10 @@ async function scene(fixture: StoreFixture) {
       opened.push(process);
       return process;
     },
-    /** What is handed over of what was left for a second. */
+    /** What is handed over of what was left for a minute. */
     leftovers: async ({ store }: StoreProcess): Promise<readonly string[]> => {
       const found: string[] = [];
-      await store.subscriptions.clearLeftovers(1000, async ({ name, types }) => void found.push(`${name}: ${types.join(', ')}`));
+      await store.subscriptions.clearLeftovers(MINUTE_MS, async ({ name, types }) => void found.push(`${name}: ${types.join(', ')}`));
       return found;
     },
     /** What is left was left an hour earlier. */
@@ -98,13 +100,13 @@ export const TAKEN_TYPE_FACTS: readonly StoreFact[] = factsOf('types that are ta
     await register(two, reader('a'));
     await leftovers(two);
     await age();
-    const failing = two.store.subscriptions.clearLeftovers(1000, async () => {
+    const failing = two.store.subscriptions.clearLeftovers(MINUTE_MS, async () => {
       throw new Error('the broker is away');
     });
     await assert.rejects(failing, /the broker is away/);
     const order: string[] = [];
     let registered: Promise<unknown> = Promise.resolve();
-    await two.store.subscriptions.clearLeftovers(1000, async ({ types }) => {
+    await two.store.subscriptions.clearLeftovers(MINUTE_MS, async ({ types }) => {
       registered = register(three, reader('a', 'b')).then(() => order.push('registered'));
       await new Promise((resolve) => setTimeout(resolve, 300));
       order.push(`unrouted ${types.join()}`);

@@ -10,8 +10,10 @@ const PAUSE: FailurePauseOptions = { messages: 5, share: 0.5, delay: 200, maxDel
 /** With these, all attempts are used up in less than a second. */
 const HASTY = { attempts: 8, backoff: { delay: 20, factor: 1.5, jitter: 'none' } } as const;
 const MESSAGES = 60;
+/** Pauses until the calls of an outage are counted: how many probes a second has is up to the machine. */
+const COUNTED_PAUSES = 4;
 
-/** What came of an outage: how often the handler was called before it ended, and what was written in the end, in order. */
+/** What came of an outage: how often the handler was called until it had paused a few times, and what was written in the end, in order. */
 interface Outage {
   readonly calls: number;
   readonly written: readonly string[];
@@ -31,11 +33,13 @@ async function outage(bench: Bench, policies: object): Promise<Outage> {
   let isDown = true;
   let pauses = 0;
   let isPaused = false;
+  let calls = 0;
   const unsubscribe = [
     subscribe('subscription:paused', ({ subscription, reason }) => {
       if (subscription !== reader || reason !== 'failures') return;
       pauses += 1;
       isPaused = true;
+      if (pauses === COUNTED_PAUSES) calls = bus.seen.length;
     }),
     subscribe('subscription:resumed', ({ subscription }) => {
       if (subscription === reader) isPaused = false;
@@ -59,7 +63,10 @@ async function outage(bench: Bench, policies: object): Promise<Outage> {
   assert.equal(health.status, 'degraded');
   assert.deepEqual(health.paused, [{ subscription: reader, reason: 'failures' }]);
   await quiet(1000);
-  const calls = bus.seen.length;
+  await eventually(
+    () => pauses,
+    (count) => count >= COUNTED_PAUSES,
+  );
   isDown = false;
   await bench.written(MESSAGES);
   await eventually(

@@ -1,42 +1,18 @@
 import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
-import type { RequestOptions } from '../../bus/message-bus.js';
-import type { Delivery } from '../../delivery/delivery.js';
-import type { HandlerPolicies } from '../../delivery/subscription-options.js';
-import { isHoldfastError } from '../../errors/holdfast-error.js';
 import { NonRetryableError } from '../../errors/non-retryable-error.js';
 import { Command, Message } from '../../message/message.js';
 import { subscribe } from '../../monitoring/events.js';
 import { assertFields, assertIncludes, eventually } from './assertions.js';
+import { Ask, ask, failure, KINDS, pair, STORELESS } from './request-kit.js';
 import { factsOf, type TransportFact } from './transport-fact.js';
-import { type Bench, type Bus, gate, quiet, SOON } from './transport-kit.js';
-
-/** Asks for an answer to `text`. */
-@Message('contract.ask')
-class Ask extends Command<unknown> {
-  constructor(readonly text: string) {
-    super();
-  }
-}
+import { gate, quiet } from './transport-kit.js';
 
 /** The same type as `Ask`, read by somebody who takes nothing. */
 @Message('contract.ask', {
   schema: { '~standard': { version: 1, vendor: 'contract', validate: () => ({ issues: [{ message: 'it is bad' }] }) } },
 })
 class Unacceptable extends Command<unknown> {}
-
-type Policies = Partial<HandlerPolicies<Ask>>;
-
-/** Every way a handler can be written: what it does commits with its reply, or is at least never without one. */
-const KINDS: Readonly<Record<string, Policies>> = {
-  both: { transactional: true, idempotent: true },
-  transactional: { transactional: true },
-  idempotent: { idempotent: true },
-  plain: {},
-};
-
-/** A bus that keeps nothing. */
-const STORELESS = { options: { store: undefined } };
 
 /** Requests, their replies, and everything that may happen to either. */
 export const REPLY_FACTS: readonly TransportFact[] = [
@@ -284,33 +260,3 @@ export const REPLY_FACTS: readonly TransportFact[] = [
     ({ replies }) => !replies,
   ),
 ];
-
-/** Who asks and who answers: two processes, where the transport has more than one. */
-async function pair(
-  bench: Bench,
-  answer: (text: string, delivery: Delivery) => unknown,
-  { options = {}, ...policies }: Policies & { readonly options?: Parameters<Bench['bus']>[0] } = KINDS.both as Policies,
-): Promise<{ readonly asker: Bus; readonly owner: Bus }> {
-  const owner = await bench.bus(options);
-  const handler = (message: Ask, delivery: Delivery) => {
-    owner.seen.push(`owner ${message.text} ${delivery.attempt}`);
-    return answer(message.text, delivery);
-  };
-  owner.holdfast.on(Ask, handler, { name: 'contract.ask', retry: SOON, ...policies } as HandlerPolicies<Ask>);
-  await owner.start();
-  const asker = bench.capabilities.sharedSubscriptions ? await (await bench.bus({ ...options, service: 'asker' })).start() : owner;
-  return { asker, owner };
-}
-
-function ask(bus: Bus, text: string, options: RequestOptions = {}): Promise<unknown> {
-  return bus.holdfast.bus.request(new Ask(text), { timeout: '20s', ...options });
-}
-
-async function failure(asked: Promise<unknown>) {
-  const error = await asked.then(
-    (value) => assert.fail(`answered with ${JSON.stringify(value)}`),
-    (thrown: unknown) => thrown,
-  );
-  if (!isHoldfastError(error)) throw error;
-  return error;
-}

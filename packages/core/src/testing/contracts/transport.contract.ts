@@ -10,6 +10,7 @@ import { Bench, type TransportFixture } from './transport-kit.js';
 import { LIFECYCLE_FACTS } from './transport-lifecycle.contract.js';
 import { ORDER_FACTS } from './transport-order.contract.js';
 import { RECEIPT_FACTS } from './transport-receipts.contract.js';
+import { REFUSAL_FACTS } from './transport-refusals.contract.js';
 import { REPLY_FACTS } from './transport-replies.contract.js';
 import { WITHOUT_STORE_FACTS } from './transport-without-store.contract.js';
 
@@ -27,6 +28,7 @@ export function transportContract(capabilities: TransportCapabilities): readonly
     ...FAILURE_FACTS,
     ...ORDER_FACTS,
     ...REPLY_FACTS,
+    ...REFUSAL_FACTS,
     ...RECEIPT_FACTS,
     ...CHOREOGRAPHY_FACTS,
     ...HALF_MESSAGE_FACTS,

@@ -52,6 +52,8 @@ export class BankNode implements Receiver, StepWork {
   readonly branches: StoredBranches;
   /** Units of clients that have not ended. */
   callers = 0;
+  /** Code of clients that pauses, also after its unit has run out of time. */
+  pausing = 0;
   private readonly tries: Tries;
   private readonly holding;
   private readonly intake;
@@ -167,13 +169,19 @@ export class BankNode implements Receiver, StepWork {
     const work = async () => {
       for (const move of moves) await this.tries.call(runnable, [move], () => hold(move));
       await this.local(placedBy(id), 1);
-      if (pauseMs > 0) await this.process.sleep(pauseMs);
+      if (pauseMs > 0) await this.pause(pauseMs);
       if (isRefused) throw new NonRetryableError('it is refused');
     };
     this.callers += 1;
     await this.units.run({ timeout: timeoutMs }, work).finally(() => {
       this.callers -= 1;
     });
+  }
+
+  private async pause(ms: number): Promise<void> {
+    this.pausing += 1;
+    await this.process.sleep(ms);
+    this.pausing -= 1;
   }
 
   async handle({ type, body, sagaId, causationId, key }: Wire): Promise<void> {

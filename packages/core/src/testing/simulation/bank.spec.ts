@@ -6,11 +6,13 @@ import { BankNode, SERVICE } from './bank-node.spec.js';
 import { SimulatedBroker, type Wire } from './broker.spec.js';
 import { OUTBOX, type SimulatedDatabase, type SimulatedTransaction } from './database.spec.js';
 import { Participant } from './participant.spec.js';
+import { isRarelyPassed, PLACES, PLACES_OF_TRIES, PLACES_OF_TRIPS } from './places.spec.js';
 import { currentProcess, type SimulatedProcess } from './process.spec.js';
 import type { BranchRow } from './branch-store.spec.js';
 import { type DrawnUnit, drawLimits, drawUnit, HELD, type HeldMove, type HoldingLimits } from './random-units.spec.js';
 import { ACCOUNTS, type DrawnSaga, drawSaga, effectOf, SERVICES } from './random-sagas.spec.js';
 import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
+import { beginTrip, type DrawnTrip, drawTrip } from './trips.spec.js';
 import { Troubles } from './troubles.spec.js';
 import type { World } from './world.spec.js';
 
@@ -19,33 +21,6 @@ const BRANCHES = `${SERVICE}.branch`;
 const LOOKS = 2;
 /** How long the claims of a process outlive it. */
 const DEATH_SEEN_MS = 6000;
-const PLACES: readonly FailpointName[] = [
-  'saga:after-claim',
-  'saga:after-lock',
-  'saga:after-call',
-  'saga:after-step',
-  'saga:before-record',
-  'saga:before-record',
-  'guard:after-write',
-  'unit:before-outbox',
-  'unit:after-outbox',
-  'unit:before-commit',
-  'unit:after-commit',
-];
-/** Where there are tries. */
-const PLACES_OF_TRIES: readonly FailpointName[] = [
-  'try:after-register',
-  'try:after-begin',
-  'try:after-call',
-  'try:after-commit',
-  'branch:after-claim',
-  'branch:after-decision',
-  'branch:after-lock',
-  'branch:after-call',
-  'branch:after-attempt',
-  'branch:before-record',
-];
-
 /** A bank that moves money between its own accounts and those of three other services, its processes, its clients, its operators, and what befalls them. */
 export class Bank {
   readonly db: SimulatedDatabase;
@@ -55,6 +30,7 @@ export class Bank {
   /** Ids of the sagas that clients want, with their definition. */
   readonly wanted = new Map<string, DrawnSaga>();
   readonly units: DrawnUnit[] = [];
+  readonly trips: DrawnTrip[] = [];
   /** What clients were told of their units. */
   readonly told = new Map<string, 'committed' | 'refused'>();
   nodes: BankNode[] = [];
@@ -109,6 +85,8 @@ export class Bank {
     const withinMs = world.pick([40, chaosMs / 2]);
     for (let at = world.between(2, 5); at > 0; at -= 1) this.client(`t${at}`, world.pick(definitions), world.between(1, withinMs));
     for (let at = world.pick([0, 0, 2, 4]); at > 0; at -= 1) this.caller(drawUnit(world, `u${at}`), world.between(1, withinMs));
+    for (let at = world.pick([0, 0, 0, 2]); at > 0; at -= 1) this.traveller(drawTrip(world, `j${at}`), world.between(1, withinMs));
+    if (this.trips.length > 0 && world.random.next() < 0.5) this.killAt(world.pick(PLACES_OF_TRIPS));
     if (this.units.length > 0 && world.random.next() < 0.5) this.killAt(world.pick(PLACES_OF_TRIES));
     for (let count = world.pick([0, 3, 8, 15]); count > 0; count -= 1) world.time.after(world.between(100, chaosMs), () => this.befall());
     for (let atMs = 2000; atMs < chaosMs; atMs += world.between(1000, 5000)) world.time.after(atMs, () => this.operator());
@@ -139,11 +117,16 @@ export class Bank {
     const sagas = this.rows.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress}`);
     const branches = this.branches.filter(({ endedMs }) => endedMs === undefined).map(({ id, progress }) => `${id}: ${progress.status}`);
     const callers = this.nodes.reduce((sum, node) => sum + node.callers, 0);
+    const byHand = this.participants.reduce((sum, participant) => sum + participant.byHand, this.byHand);
+    const undoing = this.participants.reduce((sum, { trips }) => sum + trips.open.length, 0);
+    const letters = this.trips.length > 0 ? this.participants.reduce((sum, participant) => sum + participant.letters, 0) : 0;
     const rest = [
       this.mayHang ? 'a try that hangs' : '',
       callers > 0 ? `${callers} units of clients` : '',
       this.unstarted > 0 ? `${this.unstarted} not started` : '',
-      this.byHand > 0 ? `${this.byHand} to be done by hand` : '',
+      byHand > 0 ? `${byHand} to be done by hand` : '',
+      undoing > 0 ? `${undoing} parts to be undone` : '',
+      letters > 0 ? `${letters} letters` : '',
       this.broker.pending > 0 ? `${this.broker.pending} messages` : '',
     ];
     return [...sagas, ...branches, ...rest.filter((text) => text !== '')];
@@ -154,9 +137,8 @@ export class Bank {
     if (this.db.open.size > 0 || this.broker.inHand > 0 || this.mayHang) return [];
     return this.nodes
       .filter(({ isBusy, process }) => !isBusy && this.db.tripsOf(process) === 0)
-      .map(({ process }) => process)
-      .filter(({ timerCount }) => timerCount > LOOKS)
-      .map(({ name, timerCount }) => `${name} is idle and has ${timerCount} timers`);
+      .filter(({ process, pausing }) => process.timerCount > LOOKS + pausing + this.troubles.slowIn(process))
+      .map(({ process: { name, timerCount } }) => `${name} is idle and has ${timerCount} timers`);
   }
 
   /** Looks at what is parked, and lets it go on. */
@@ -299,6 +281,15 @@ export class Bank {
     });
   }
 
+  private traveller(trip: DrawnTrip, atMs: number): void {
+    this.trips.push(trip);
+    this.unstarted += 1;
+    this.world.time.after(atMs, () => {
+      this.unstarted -= 1;
+      beginTrip(this.world, this.broker, trip);
+    });
+  }
+
   /** Sends what some step waits for, sooner or later, or not; in good time when it is calm. */
   private approve(key: string, afterMs = this.world.between(1, this.world.isCalm ? 20 : 2500)): void {
     const { world } = this;
@@ -314,7 +305,7 @@ export class Bank {
     const databases = [this, ...this.participants].map(({ db }) => db);
     const what = world.pick(['kill', 'kill', 'place', 'place', 'place', 'crash', 'throw out', 'kill other'] as const);
     if (what === 'crash') this.crash(world.pick(databases));
-    else if (what === 'place') this.killAt(world.pick(this.units.length === 0 ? PLACES : [...PLACES, ...PLACES_OF_TRIES]));
+    else if (what === 'place') this.killAt(world.pick(this.places()));
     else if (what === 'kill other') this.killOther(world.pick(this.participants));
     else {
       const node = this.nodes.length > 0 ? world.pick(this.nodes) : undefined;
@@ -332,10 +323,13 @@ export class Bank {
     world.time.after(world.between(50, 3000), () => db.restart());
   }
 
+  private places(): readonly FailpointName[] {
+    return [...PLACES, ...(this.units.length > 0 ? PLACES_OF_TRIES : []), ...(this.trips.length > 0 ? PLACES_OF_TRIPS : [])];
+  }
+
   private killAt(place: FailpointName): void {
     const { world } = this;
-    const isRare = place === 'saga:before-record' || PLACES_OF_TRIES.includes(place);
-    const atHit = world.between(1, isRare ? 2 : 6);
+    const atHit = world.between(1, isRarelyPassed(place) ? 2 : 6);
     armFailpoint(
       place,
       () => {

@@ -4,6 +4,7 @@ import type { Bank } from './bank.spec.js';
 import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
 import type { DrawnUnit } from './random-units.spec.js';
 import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
+import { type DrawnTrip, isOff, stepOfLeg } from './trips.spec.js';
 
 /** What is wrong at the end of a seed, one sentence each. */
 export function problemsAtTheEnd(bank: Bank): readonly string[] {
@@ -11,12 +12,13 @@ export function problemsAtTheEnd(bank: Bank): readonly string[] {
   const ledger = databases.flatMap((db) => [...db.table<LedgerRow>('ledger').values()]);
   const history = [...bank.db.table<HistoryRow>('bank.history').values()];
   const money = databases.map(moneyIn).reduce((sum, each) => ({ now: sum.now + each.now, opened: sum.opened + each.opened }));
-  const known = new Set([...bank.rows, ...bank.units].map(({ id }) => id));
+  const known = new Set([...bank.rows, ...bank.units, ...bank.trips].map(({ id }) => id));
   return [
     ...(money.now === money.opened ? [] : [`there is ${money.now} in the accounts, and there was ${money.opened}`]),
     ...[...bank.wanted.keys()].filter((id) => !known.has(id)).map((id) => `${id} was started and is not there`),
     ...ledger.filter(({ saga }) => !known.has(saga)).map(({ saga, step }) => `${step} of ${saga} was done, and there is no such saga`),
     ...bank.units.flatMap((unit) => problemsOfUnit(unit, { ledger, told: bank.told.get(unit.id) })),
+    ...bank.trips.flatMap((trip) => problemsOfTrip(trip, ledger)),
     ...bank.rows.flatMap((row) => problemsOf(row, bank.drawn.get(row.saga) as DrawnSaga, { ledger, history })),
   ].sort();
 }
@@ -54,6 +56,26 @@ function problemsOfUnit(
       problems.push(`of a unit done ${placed} times, money was held ${held} times, given ${given} times and given back ${back} times`);
   }
   return problems.map((text) => `${id}: ${text}`);
+}
+
+/** All of it is done, or all that was done is undone, in each service the last first. */
+function problemsOfTrip(trip: DrawnTrip, ledger: readonly LedgerRow[]): readonly string[] {
+  const ours = ledger.filter(({ saga }) => saga === trip.id);
+  const problems: string[] = [];
+  for (const at of trip.legs.keys()) {
+    const count = (what: LedgerRow['what']) => ours.filter((row) => row.step === stepOfLeg(at) && row.what === what).length;
+    const [done, undone] = [count('do'), count('undo')];
+    if (done > 1 || undone !== (isOff(trip) ? done : 0) || (!isOff(trip) && done === 0))
+      problems.push(`leg ${at} was done ${done} times and undone ${undone} times`);
+  }
+  for (const service of new Set(trip.legs.map((leg) => leg.service))) {
+    const here = ours.filter(({ step }) => trip.legs.some((leg, at) => leg.service === service && stepOfLeg(at) === step));
+    const stepsOf = (what: LedgerRow['what']) => here.filter((row) => row.what === what).map(({ step }) => step);
+    const [done, undone] = [stepsOf('do'), stepsOf('undo')];
+    if (undone.length > 0 && undone.join() !== done.reverse().join())
+      problems.push(`in ${service} ${done.join(', ')} was to be undone, and it was ${undone.join(', ')}`);
+  }
+  return problems.map((text) => `${trip.id}${isOff(trip) ? ' (off)' : ''}: ${text}`);
 }
 
 interface Found {

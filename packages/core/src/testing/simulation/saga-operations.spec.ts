@@ -26,10 +26,10 @@ export class SimulatedSagaOperations implements SagaOperationStore {
     });
   }
 
-  look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined> {
+  look(id: string): ReturnType<SagaOperationStore['look']> {
     return this.db.alone(this.client, (sql) => {
       const row = sql.get<SagaRow>(this.store.names.saga, id);
-      return row && { state: row.state, progress: JSON.parse(row.progress) as SagaProgress };
+      return row && { saga: row.saga, version: row.version, state: row.state, progress: JSON.parse(row.progress) as SagaProgress };
     });
   }
 
@@ -55,7 +55,7 @@ export class SimulatedSagaOperations implements SagaOperationStore {
         await sql.lock(saga, id, { waitMs: OPERATOR_WAIT_MS });
         const row = sql.get<SagaRow>(saga, id);
         if (row === undefined) return false;
-        await this.store.changing(sql, change({ ...this.store.stored(row, []), isOverdue: false }));
+        await this.store.changing(sql, await change({ ...this.store.stored(row, []), isOverdue: false }));
         sql.add(audit, { action: `saga ${name}`, target: id, by, reason });
         return true;
       });

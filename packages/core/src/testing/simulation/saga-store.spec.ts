@@ -90,24 +90,37 @@ export class SimulatedSagaStore implements SagaStore {
     });
   }
 
-  claimKey(tx: Transaction, { key, id, waits }: WantedLock): Promise<string | undefined> {
+  claimKey(tx: Transaction, { key, id }: WantedLock): Promise<string | undefined> {
     const sql = sqlOf(tx);
     return sql.statement(async () => {
       if (sql.get<SagaRow>(this.names.saga, id) !== undefined) return undefined;
+      const known = sql.get<KeyRow>(this.names.key, key)?.holder;
+      if (known !== undefined && known !== id) return known;
       await sql.lock(this.names.key, key);
-      const { holder = id, waiting } = sql.get<KeyRow>(this.names.key, key) ?? { waiting: [] };
-      const others = waiting.filter((one) => one !== id);
-      sql.put(this.names.key, key, { holder, waiting: holder === id || !waits ? waiting : [...others, id] } satisfies KeyRow);
-      return holder;
+      const { holder, waiting } = sql.get<KeyRow>(this.names.key, key) ?? { holder: undefined, waiting: [] };
+      if (holder === id) return undefined;
+      sql.put(this.names.key, key, { holder: holder ?? id, waiting } satisfies KeyRow);
+      return holder ?? id;
     });
   }
 
-  dropKey(tx: Transaction, { key, id }: Pick<WantedLock, 'key' | 'id'>): Promise<void> {
+  queueForKey(tx: Transaction, { key, id }: WantedLock): Promise<boolean> {
     const sql = sqlOf(tx);
     return sql.statement(async () => {
-      const row = sql.get<SagaRow>(this.names.saga, id);
-      const held = row === undefined || row.endedMs !== undefined ? undefined : (JSON.parse(row.progress) as SagaProgress).lock?.key;
-      if (held !== key) await this.free(sql, id, key);
+      await sql.lock(this.names.key, key);
+      const { holder = id, waiting } = sql.get<KeyRow>(this.names.key, key) ?? { waiting: [] };
+      const others = waiting.filter((one) => one !== id);
+      sql.put(this.names.key, key, { holder, waiting: holder === id ? waiting : [...others, id] } satisfies KeyRow);
+      return holder === id;
+    });
+  }
+
+  dropKey(tx: Transaction, { key, id }: WantedLock): Promise<void> {
+    const sql = sqlOf(tx);
+    return sql.statement(async () => {
+      await sql.lock(this.names.key, key);
+      const row = sql.get<KeyRow>(this.names.key, key);
+      if (row?.holder === id) sql.put(this.names.key, key, { ...row, holder: undefined } satisfies KeyRow);
     });
   }
 

@@ -56,7 +56,9 @@ async function stop(world: World, bank: Bank): Promise<readonly string[]> {
   void Promise.all(bank.nodes.map((node) => node.process.run(() => node.stop()))).then(() => {
     isStopped = true;
   });
-  for (let slices = 0; slices < STOP_SLICES && !isStopped; slices += 1) await world.time.advance(SLICE_MS);
+  // An operator's statement may still be on its way, and code of a client whose unit has run out of time.
+  const isOnItsWay = () => bank.nodes.some(({ process, pausing }) => pausing > 0 || bank.db.tripsOf(process) > 0);
+  for (let slices = 0; slices < STOP_SLICES && (!isStopped || isOnItsWay()); slices += 1) await world.time.advance(SLICE_MS);
   const problems = isStopped ? [] : ['the processes do not stop'];
   for (const { process } of bank.nodes)
     if (process.timerCount > 0) problems.push(`${process.name} leaves ${process.timerCount} timers behind`);

@@ -37,6 +37,14 @@ const EVENTS = {
   'units that were decided against': /failed with HF_TCC_DECIDED/,
   'processes that die with a try': /at try:after-commit/,
   'processes that die with the end of a try': /at branch:after-call/,
+  'handlers outside any transaction': /: done outside$/,
+  'requests that somebody has in work': /failed \(\d\): .*in work/,
+  'parts of trips that are undone': /: undone$/,
+  'trips whose abort meets what comes late': /: dropped, its saga is off$/,
+  'undos that wait for a person': /undo \d+ is given up/,
+  'processes that die with a part': /at choreography:after-record/,
+  'processes that die with an abort': /at choreography:after-abort/,
+  'processes that die with an undo': /at choreography:after-undo/,
 };
 
 describe('a simulated bank', () => {

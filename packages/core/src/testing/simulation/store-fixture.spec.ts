@@ -28,6 +28,7 @@ export const simulatedStores: StoreFixture = {
             join: async () => void db.table('node').set(nodeId, {}),
             leave: async (id: string) => void db.table('node').delete(id),
             // Nobody here is ever silent.
+            heartbeat: async () => 0,
             reap: async () => [],
           },
           // Some statement, at any isolation.

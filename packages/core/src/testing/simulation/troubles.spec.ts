@@ -17,11 +17,17 @@ interface Fate {
 /** What goes wrong in handlers and steps, decided once for each. */
 export class Troubles {
   private readonly fates = new Map<string, Fate>();
+  private readonly slow = new Map<SimulatedProcess, number>();
 
   constructor(
     private readonly world: World,
     private readonly kill: (process: SimulatedProcess) => void,
   ) {}
+
+  /** Steps of a process that take their time, also those that it has given up. */
+  slowIn(process: SimulatedProcess): number {
+    return this.slow.get(process) ?? 0;
+  }
 
   /** What is to happen around an effect. */
   before(process: SimulatedProcess, { saga, step, what }: Pick<Effect, 'saga' | 'step' | 'what'>, attempt: number) {
@@ -47,7 +53,10 @@ export class Troubles {
     if (kind === 'refuses') throw new NonRetryableError('it is refused');
     if (kind === 'breaks' || (kind === 'transient' && attempt <= times)) throw new Error('it broke');
     if (kind === 'hangs' && attempt <= times) await new Promise<never>(() => undefined);
-    if (kind === 'slow') await process.sleep(this.world.between(50, 1500));
+    if (kind !== 'slow') return;
+    this.slow.set(process, this.slowIn(process) + 1);
+    await process.sleep(this.world.between(50, 1500));
+    this.slow.set(process, this.slowIn(process) - 1);
   }
 
   private fateOf(place: string, what: Effect['what']): Fate {

@@ -36,6 +36,8 @@ interface ChosenRow {
   readonly id: string;
   readonly subscription_id: number;
   readonly key: string | null;
+  readonly subscription: string;
+  readonly is_retired: boolean;
 }
 
 /** Dead letters and invalid messages of one service, as operators see and repair them. */
@@ -86,7 +88,12 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   async redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
     const again = `state = 'retry', attempts = 0, has_consent = true, next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
-    const chosen = await this.act(which, { ...action, name: 'redrive' }, async (sql, ids) => {
+    const chosen = await this.act(which, { ...action, name: 'redrive' }, async (sql, found) => {
+      // What is due of a retired one is taken by nobody and listed nowhere.
+      const chosen = found.filter(({ is_retired }) => !is_retired);
+      if (chosen.length === 0)
+        throw hfError('HF_DEAD_LETTER_RETIRED', { names: [...new Set(found.map(({ subscription }) => subscription))].join(', ') });
+      const ids = idsOf(chosen);
       // Within an ordered key only the first may run; the others wait behind it.
       await sql.run({
         text: `update ${t.delivery} d set ${again} from ${t.subscription} s where s.id = d.subscription_id and d.id = any($1::bigint[])
@@ -98,19 +105,21 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
         text: `update ${t.delivery} set ${again.replace("'retry'", "'waiting'")} where id = any($1::bigint[]) and state in ('dead', 'invalid')`,
         values: [ids],
       });
+      return chosen;
     });
     // Only what was chosen: something else may wait behind a dead letter that stays.
-    const ids = chosen.map(({ id }) => id);
+    const ids = idsOf(chosen);
     await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key], { first: `d.state in ('retry', 'waiting')`, ids }));
     return chosen.length;
   }
 
   async discard(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
-    const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, ids, chosen) => {
-      await sql.run({ text: `delete from ${t.delivery} where id = any($1::bigint[])`, values: [ids] });
+    const chosen = await this.act(which, { ...action, name: 'discard' }, async (sql, chosen) => {
+      await sql.run({ text: `delete from ${t.delivery} where id = any($1::bigint[])`, values: [idsOf(chosen)] });
       await this.free(sql, keysOf(chosen));
       await goOnWithout(sql, this.context, chosen);
+      return chosen;
     });
     await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key]));
     return chosen.length;
@@ -155,18 +164,17 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   private act(
     which: DeadLetterChoice,
     { name, ...action }: OperatorAction & { readonly name: string },
-    work: (sql: SqlRunner, ids: readonly string[], chosen: readonly ChosenRow[]) => Promise<void>,
+    work: (sql: SqlRunner, found: readonly ChosenRow[]) => Promise<readonly ChosenRow[]>,
   ): Promise<readonly ChosenRow[]> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<ChosenRow>({
-        text: `select d.id, d.subscription_id, d.key ${this.from} ${where.text} order by d.id for update of d`,
+        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d`,
         values: where.values,
       });
-      const ids = rows.map(({ id }) => id);
-      if (ids.length > 0) await work(sql, ids, rows);
+      const chosen = rows.length === 0 ? rows : await work(sql, rows);
       await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
-      return rows;
+      return chosen;
     });
   }
 
@@ -188,6 +196,10 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     if (until !== undefined) where.and(`d.failed_at < ${where.bind(until)}`);
     return where;
   }
+}
+
+function idsOf(rows: readonly ChosenRow[]): readonly string[] {
+  return rows.map(({ id }) => id);
 }
 
 function keysOf(rows: readonly ChosenRow[]): readonly OrderedKey[] {

@@ -1,5 +1,5 @@
 import type { DeliveryRecord } from '@holdfast/core';
-import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 import { begin } from '../../../../../test/log/support/writers.js';
 
@@ -12,7 +12,7 @@ describe('stored deliveries in PostgreSQL', () => {
   let subscriptionId: number;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(8);
     open = await openStore(database.url);
     [subscriptionId] = (await open.register('orders.reader')) as [number];
     // As autovacuum finds it now and then. A planner that expects one row looks for the first one again for each row there is, and finds another each time.

@@ -1,4 +1,4 @@
-import { borrowTestDatabase, embeddedServer, type TestDatabase } from '@holdfast-internal/test-support';
+import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 import { begin } from '../../../../../test/log/support/writers.js';
 import type { SqlTransaction } from '../sql/transaction-sql.js';
@@ -10,7 +10,7 @@ describe('the inbox in PostgreSQL', () => {
   const key = { source: 'orders', id: '1' };
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(embeddedServer());
+    database = await createStoreDatabase(8);
     open = await openStore(database.url);
     [subscriptionId] = (await open.register('orders.reader')) as [number];
   });
@@ -58,6 +58,38 @@ describe('the inbox in PostgreSQL', () => {
     await finishing.commit();
     await tx.rollback();
     expect(answer).toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
+  });
+
+  it.each([
+    // More of them than the pool has connections, and nobody else has to wait for one.
+    ['its lease', 10_000, 20],
+    ['nothing any more', 0, 5],
+  ])('tells soon that a claim is held that was finished in a transaction that stays open, and has %s', async (_, leaseMs, count) => {
+    const { inbox } = open.store;
+    const wanted = { subscriptionId, key, leaseMs, ttlMs: 60_000 };
+    const claim = await inbox.claim(wanted);
+    const finishing = await begin(open.store);
+    await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: { result: '1' } }, finishing);
+    const claims = Promise.all(Array.from({ length: count }, () => inbox.claim(wanted).catch((error: unknown) => error)));
+    const answers = await Promise.race([claims, new Promise((resolve) => setTimeout(resolve, 9000, 'still waiting'))]);
+    await finishing.commit();
+    await claims;
+    expect(answers).toEqual(Array(count).fill({ state: 'held', forMs: expect.any(Number) }));
+    expect(await inbox.claim(wanted)).toEqual({ state: 'done', result: '1' });
+  });
+
+  it('writes nothing for a claim that finds another one in work, or done', async () => {
+    const { inbox } = open.store;
+    const wanted = { subscriptionId, key, leaseMs: 10_000, ttlMs: 60_000 };
+    const written = () => open.query('select ctid::text, xmin::text from holdfast_inbox');
+    const { token } = (await inbox.claim(wanted)) as { token: string };
+    const claimed = await written();
+    expect(await inbox.claim(wanted)).toMatchObject({ state: 'held' });
+    expect(await written()).toEqual(claimed);
+    await inbox.finish({ subscriptionId, key, token, done: { result: '1' } });
+    const done = await written();
+    expect(await inbox.claim(wanted)).toEqual({ state: 'done', result: '1' });
+    expect(await written()).toEqual(done);
   });
 
   it('bounds its own wait and gives the business back the one it had set', async () => {

@@ -23,6 +23,14 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** For a single message. */
 const ALL_NEW: readonly boolean[] = [true];
 
+/** What a claim finds, or makes. */
+interface ClaimRow {
+  readonly status: string;
+  readonly result: string | null;
+  readonly token: string;
+  readonly ms: number | null;
+}
+
 interface ResultKey {
   readonly subscriptionId: number;
   readonly key: InboxKey;
@@ -40,6 +48,8 @@ export class PostgresInboxStore implements InboxStore {
   private readonly lookStatement;
   private readonly cancelStatement;
   private readonly undoStatement;
+  private readonly refuseStatement;
+  private readonly claimStatement: string;
 
   constructor(private readonly context: PostgresContext) {
     const t = context.tables;
@@ -80,7 +90,9 @@ export class PostgresInboxStore implements InboxStore {
     const here = `subscription_id = $1 and source = $2 and message_id = $3`;
     this.keepStatement = prepared(`update ${t.inbox} set result = $4 where ${here} and status = 'done'`);
     this.cancelStatement = prepared(`update ${t.inbox} set status = 'cancelled' where ${here} and status = 'done'`);
-    this.recallStatement = prepared(`select status in ('cancelled', 'compensated') as is_undone, result from ${t.inbox} where ${here}`);
+    this.recallStatement = prepared(
+      `select status = 'done' as is_done, status in ('cancelled', 'compensated') as is_undone, result from ${t.inbox} where ${here}`,
+    );
     this.lookStatement = prepared(
       `select case when status = 'claimed' and lease_until <= clock_timestamp() + $4 * interval '1 millisecond' then 'begun'
          when status = 'compensated' and owner_token is not null then 'undoing' else status end as memory
@@ -91,6 +103,8 @@ export class PostgresInboxStore implements InboxStore {
       `update ${t.inbox} set status = 'compensated', owner_token = case when $5 then null else gen_random_uuid() end, lease_until = null, result = null,
          expires_at = ${expires} where ${here}`,
     );
+    this.refuseStatement = prepared(`update ${t.inbox} set result = $4 where ${here} and status = 'cancelled'`);
+    this.claimStatement = claimText(t.inbox);
   }
 
   async remember(tx: Transaction, memory: Memory): Promise<readonly boolean[]> {
@@ -106,21 +120,20 @@ export class PostgresInboxStore implements InboxStore {
 
   async claim({ subscriptionId, key, leaseMs, ttlMs }: Omit<ClaimTerm, 'token'> & { readonly ttlMs: number }): Promise<InboxClaim> {
     const token = randomUUID();
-    const { rows } = await this.context.pool.run<{ status: string; result: string | null; token: string; ms: number | null }>({
-      text: `insert into ${this.context.tables.inbox} as i (subscription_id, source, message_id, status, expires_at, owner_token, lease_until)
-             values ($1, $2, $3, 'claimed', clock_timestamp() + $5 * interval '1 millisecond', $6, clock_timestamp() + ($4::float8 + $7::float8) * interval '1 millisecond')
-             on conflict (subscription_id, source, message_id) do update set
-               owner_token = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.owner_token else i.owner_token end,
-               lease_until = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then excluded.lease_until else i.lease_until end,
-               expires_at = case when i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7 * interval '1 millisecond' then greatest(i.expires_at, excluded.expires_at) else i.expires_at end
-             returning status, result, owner_token as token, extract(epoch from lease_until - clock_timestamp()) * 1000 - $7 as ms`,
-      values: [subscriptionId, key.source, key.id, leaseMs, ttlMs + this.ahead(), token, this.ahead()],
-    });
+    const values = [subscriptionId, key.source, key.id, leaseMs, ttlMs + this.ahead(), token, this.ahead()];
+    let rows: readonly ClaimRow[];
+    try {
+      ({ rows } = await this.context.pool.run<ClaimRow>({ text: this.claimStatement, values }));
+    } catch (error) {
+      // Whoever finished or renews it has not committed: the claim holds as long as that is open.
+      if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return { state: 'held', forMs: WAIT_MS };
+      throw error;
+    }
     const [row] = rows;
     if (row === undefined) throw hfError('HF_INVARIANT', { fact: 'a claim gave no row' });
     if (row.status === 'claimed')
       return row.token === token ? { state: 'claimed', token } : { state: 'held', forMs: Math.max(1, Math.ceil(Number(row.ms))) };
-    return row.status === 'done' ? { state: 'done', result: row.result ?? undefined } : { state: 'undone' };
+    return { state: row.status === 'done' ? 'done' : 'undone', result: row.result ?? undefined };
   }
 
   async renew({ subscriptionId, key, token, leaseMs }: ClaimTerm): Promise<void> {
@@ -156,10 +169,10 @@ export class PostgresInboxStore implements InboxStore {
   }
 
   async recall(tx: Transaction, { subscriptionId, key }: ResultKey): Promise<Recalled> {
-    const { rows } = await sqlOf(tx).run<{ is_undone: boolean; result: string | null }>(
+    const { rows } = await sqlOf(tx).run<{ is_done: boolean; is_undone: boolean; result: string | null }>(
       this.recallStatement(subscriptionId, key.source, key.id),
     );
-    return { isUndone: rows[0]?.is_undone ?? false, result: rows[0]?.result ?? undefined };
+    return { isDone: rows[0]?.is_done ?? false, isUndone: rows[0]?.is_undone ?? false, result: rows[0]?.result ?? undefined };
   }
 
   async guard(tx: Transaction, { subscriptionId, key, keepMs }: RememberedRequest): Promise<RequestMemory> {
@@ -184,6 +197,12 @@ export class PostgresInboxStore implements InboxStore {
   async undo(tx: Transaction, { subscriptionId, key, keepMs, isDone }: RememberedRequest & { readonly isDone: boolean }): Promise<void> {
     const { rowCount } = await sqlOf(tx).run(this.undoStatement(subscriptionId, key.source, key.id, keepMs + this.ahead(), isDone));
     if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a request that was undone is remembered ${rowCount} times` });
+  }
+
+  async refuse(tx: Transaction, { subscriptionId, key, result }: RememberedRequest & { readonly result: string }): Promise<void> {
+    const refused = this.refuseStatement(subscriptionId, key.source, key.id, result);
+    const { rowCount } = await sqlOf(tx).run(refused);
+    if (rowCount !== 1) throw hfError('HF_INVARIANT', { fact: `a request that was refused is remembered ${rowCount} times` });
   }
 
   async trim(limit: number): Promise<number> {
@@ -250,4 +269,25 @@ function idOf({ source, id }: InboxKey): string {
 
 function inProgress(keys: readonly InboxKey[], cause?: unknown): Error {
   return hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: keys.map(({ id }) => id).join(', ') }, { cause });
+}
+
+/** One statement that takes a claim. What is not to be had is only read: whoever finished it may have its row for long, and a wait for that costs a connection. */
+function claimText(inbox: string): string {
+  const isLeft = `i.status = 'claimed' and i.lease_until <= clock_timestamp() + $7::float8 * interval '1 millisecond'`;
+  const takes = Object.entries({
+    owner_token: 'excluded.owner_token',
+    lease_until: 'excluded.lease_until',
+    expires_at: 'greatest(i.expires_at, excluded.expires_at)',
+  }).map(([column, value]) => `${column} = case when ${isLeft} then ${value} else i.${column} end`);
+  return `
+    with seen as materialized (select i.status, i.result, i.owner_token, i.lease_until from ${inbox} i
+       where i.subscription_id = $1 and i.source = $2 and i.message_id = $3 and not (${isLeft})),
+     b as materialized (select set_config('lock_timeout', '${WAIT_MS}', true) where not exists (select from seen)),
+     taken as (insert into ${inbox} as i (subscription_id, source, message_id, status, expires_at, owner_token, lease_until)
+       select $1::integer, $2::text, $3::text, 'claimed', clock_timestamp() + $5::float8 * interval '1 millisecond', $6::uuid,
+         clock_timestamp() + ($4::float8 + $7::float8) * interval '1 millisecond' from b
+       on conflict (subscription_id, source, message_id) do update set ${takes.join(', ')}
+       returning i.status, i.result, i.owner_token, i.lease_until)
+    select status, result, owner_token as token, extract(epoch from lease_until - clock_timestamp()) * 1000 - $7::float8 as ms
+    from (select * from seen union all select * from taken) one`;
 }

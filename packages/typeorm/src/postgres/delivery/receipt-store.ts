@@ -1,5 +1,6 @@
 import type { ExpectedReceipts, GivenReceipt, Receipt, ReceiptStore, Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
+import { typesOf } from './taken-types.js';
 import { prepared } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
 
@@ -29,7 +30,7 @@ export class PostgresReceiptStore implements ReceiptStore {
       text: `insert into ${receipt} (source, message_id, service, subscription, status, at, expires_at)
              select $1, m.id, s.service, s.name, 'expected', clock_timestamp(), ${inMs('m.ms')}
              from unnest($2::text[], $3::text[], $4::float8[]) as m(id, type, ms)
-             join ${subscription} s on m.type = any(s.types) and s.is_handler and s.state <> 'retired'
+             join ${subscription} s on m.type = any(${typesOf(this.context.tables)}) and s.is_handler and s.state <> 'retired'
              order by m.id, s.service, s.name on conflict do nothing`,
       values: [
         this.context.service,

@@ -7,11 +7,12 @@ import {
   type SubscriptionDeclaration,
   type SubscriptionInfo,
   type SubscriptionStore,
+  type Transaction,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
-import { lockSubscriptions, TakenTypes } from './taken-types.js';
+import { lockSubscriptions, TakenTypes, typesOf } from './taken-types.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 interface KnownRow {
@@ -32,6 +33,10 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
 
   clearLeftovers(afterMs: number, unroute: (leftover: Leftover) => Promise<void>): Promise<void> {
     return this.taken.clear(afterMs, unroute);
+  }
+
+  takenTypes(tx: Transaction, subscriptionId: number): Promise<ReadonlySet<string>> {
+    return this.taken.of(tx, subscriptionId);
   }
 
   register(nodeId: string, declarations: readonly SubscriptionDeclaration[]): Promise<readonly RegisteredSubscription[]> {
@@ -64,12 +69,13 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       oldest: number | null;
       dead: string;
     }>({
-      text: `select s.name, s.types, b.backlog, b.oldest, d.dead,
+      text: `select s.name, w.types, b.backlog, b.oldest, d.dead,
                case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
              from ${t.subscription} s
+             cross join lateral (select ${typesOf(t)} as types offset 0) w
              cross join lateral (select count(o.id) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
                from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
-                 join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(s.types)
+                 join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(w.types)
                where c.subscription_id = s.id) b
              cross join lateral (select count(*) as dead from ${t.delivery} where subscription_id = s.id and state in ('dead', 'invalid')) d
              where s.service = $1 and s.is_handler order by s.name`,
@@ -115,9 +121,10 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
   private async known(sql: SqlRunner, nodeId: string): Promise<readonly KnownRow[]> {
     const t = this.context.tables;
     const { rows } = await sql.run<KnownRow>({
-      text: `select s.id, s.name, s.state, s.is_handler, exists (select from ${t.node} n where n.id = any(s.served_by) and n.id <> $2::uuid) as is_served
+      text: `select s.id, s.name, s.state, s.is_handler, exists (select from ${t.node} n where n.id = any(s.served_by) and n.id <> $2::uuid
+               and ($3::float8 is null or n.seen_at >= clock_timestamp() - $3 * interval '1 millisecond')) as is_served
              from ${t.subscription} s where s.service = $1`,
-      values: [this.context.service, nodeId],
+      values: [this.context.service, nodeId, this.context.silentForMs ?? null],
     });
     return rows;
   }

@@ -1,5 +1,6 @@
 import { type Carrier, type CarrierInfo, type CarrierStore, type Crossing, hfError, type OperatorAction } from '@holdfast/core';
 import { audit } from '../audit.js';
+import { typesOf } from '../delivery/taken-types.js';
 import { BEFORE_SWITCH } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
 import { IS_DEFAULT } from './relay-scope.js';
@@ -30,17 +31,18 @@ export class PostgresCarrierStore implements CarrierStore {
   constructor(private readonly context: PostgresContext) {
     this.end = new LogEnd(context);
     const t = context.tables;
-    const mine = `from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id join ${t.lane} l on l.lane = c.lane`;
+    const mine = `from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id join ${t.lane} l on l.lane = c.lane
+      cross join lateral (select ${typesOf(t)} as types offset 0) w`;
     // All or none of its cursors, and none that somebody has in work: what the others have not read is looked for in the snapshot that shows their places.
     this.dropStatement = prepared(
       `with free as (select lane from ${t.cursor} where subscription_id = $1 for update skip locked)
        delete from ${t.cursor} where subscription_id = $1
          and (select count(*) from free) = (select count(*) from ${t.cursor} where subscription_id = $1)
          and not exists (select from ${t.lane} where (log_end is null or not is_log_closed) and ${IS_DEFAULT})
-         and not exists (select ${mine} join ${t.outbox} o on o.lane = c.lane and o.id > c.position and ${BEFORE_SWITCH} and o.type = any(s.types)
+         and not exists (select ${mine} join ${t.outbox} o on o.lane = c.lane and o.id > c.position and ${BEFORE_SWITCH} and o.type = any(w.types)
            where c.subscription_id = $1)
          and not exists (select ${mine} cross join unnest(c.holes) h
-           join ${t.outbox} o on o.lane = c.lane and o.id >= lower(h) and o.id < upper(h) and o.type = any(s.types) where c.subscription_id = $1)`,
+           join ${t.outbox} o on o.lane = c.lane and o.id >= lower(h) and o.id < upper(h) and o.type = any(w.types) where c.subscription_id = $1)`,
     );
     this.readingStatement = prepared(`select distinct subscription_id as id from ${t.cursor} where subscription_id = any($1::int[])`);
   }
@@ -87,8 +89,9 @@ export class PostgresCarrierStore implements CarrierStore {
       text: `select s.service, s.name, s.state, exists (select from ${t.cursor} c where c.subscription_id = s.id) as is_reading, b.backlog,
                array(select distinct coalesce(n.transport, 'not said yet') from ${t.node} n where n.id = any(s.served_by) order by 1) as transports
              from ${t.subscription} s
+             cross join lateral (select ${typesOf(t)} as types offset 0) w
              cross join lateral (select count(o.id) as backlog from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
-               join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(s.types)
+               join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(w.types)
                where c.subscription_id = s.id) b
              where s.is_handler and s.state <> 'retired' order by s.service, s.name`,
     });

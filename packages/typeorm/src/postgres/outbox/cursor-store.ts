@@ -4,6 +4,7 @@ import type { PostgresContext } from '../context.js';
 import { BEFORE_SWITCH } from './before-switch.js';
 import { CursorNotes } from './cursor-notes.js';
 import { type LaneSight, type Read, readFrom, type SeenRow, sightOf } from './lane-sight.js';
+import { typesOf } from '../delivery/taken-types.js';
 import { sessionName } from '../node-store.js';
 import { IS_DEFAULT } from './relay-scope.js';
 import { formatMultirange } from '../sql/multirange.js';
@@ -19,6 +20,9 @@ const OLD_CLAIM_MS = 100;
 
 /** A cursor that may be taken. */
 const IS_FREE = `s.state = 'active' and (c.lease_until is null or c.lease_until <= clock_timestamp())`;
+
+/** A process may have died of what comes next. A cursor that was moved at a time still to come was so before the clock was set back: nobody knows what came first. */
+const IS_SUSPECT = `(s.last_death_at > c.moved_at or c.moved_at > clock_timestamp() and s.last_death_at > '-infinity')`;
 
 const NOTHING: Taken = { messages: [], hasMore: false, isMoved: false, isSuspect: false, hasStored: false };
 
@@ -51,7 +55,7 @@ export class PostgresCursorStore implements CursorStore {
     this.claimStatement = prepared(
       `update ${context.tables.cursor} c set position = (case
            when (c.xmax = '0'::xid or c.xmax = c.xmin) and c.position = $3 and c.holes @> $5::int8multirange and c.holes <@ $7::int8multirange
-             and (select ${IS_FREE} and s.last_death_at > c.moved_at is not true from ${context.tables.subscription} s where s.id = c.subscription_id)
+             and (select ${IS_FREE} and ${IS_SUSPECT} is not true from ${context.tables.subscription} s where s.id = c.subscription_id)
              and set_config('application_name', $8, true) is not null
            then $4 else '${MOVED_ON}' end)::bigint,
          holes = c.holes - $5::int8multirange + $6::int8multirange, owner_token = null, lease_until = null, moved_at = clock_timestamp()
@@ -105,6 +109,14 @@ export class PostgresCursorStore implements CursorStore {
     const read = await this.read(sql, cursor, limit);
     if (read?.isMoved) await sql.runLast({ ...this.moveOf(cursor, read), committed: () => this.moved(cursor, read, limit) });
     return read ?? NOTHING;
+  }
+
+  /** A statement of its own: the snapshot of the one that reads on has to be taken after the wait. */
+  async lock(tx: Transaction, { subscriptionId, lane }: CursorKey): Promise<void> {
+    await sqlOf(tx).run({
+      text: `select from ${this.context.tables.cursor} where subscription_id = $1 and lane = $2 for update`,
+      values: [subscriptionId, lane],
+    });
   }
 
   private moved(cursor: CursorKey, read: Read, limit: number): void {
@@ -242,7 +254,7 @@ export class PostgresCursorStore implements CursorStore {
     const row = `o.id, o.type = any(c.types) as is_wanted, o.type, o.written_at, (extract(epoch from clock_timestamp() - o.written_at) * 1000)::float8 as age_ms,
       case when o.type = any(c.types) then o.attributes end as attributes, case when o.type = any(c.types) then o.body end as body`;
     return `with c as materialized (
-        select c.position, c.holes, s.last_death_at > c.moved_at as is_suspect, s.types
+        select c.position, c.holes, ${IS_SUSPECT} as is_suspect, ${typesOf(t)} as types
         from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id
         where c.subscription_id = $1 and c.lane = $2 and ${IS_FREE}
         for update of c skip locked),

@@ -1,40 +1,24 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { systemClock } from '@holdfast/core';
 import { type LaneScene, openScene } from '../../../../../test/log/support/lane-scene.js';
-import { connectRaw } from '../../unit-of-work/connections.js';
+import { SteeredPool } from '../../../../../test/log/support/steered-pool.js';
 import type { PostgresContext } from '../context.js';
 import { Fence } from './fence.js';
 import { LaneMarks } from './lane-marks.js';
 import { Tables } from '../schema/tables.js';
-import { type RawConnection, type SqlResult, type SqlRunner, SqlPool, type Statement } from '../sql/sql.js';
-
-/** A pool that lets a test do something between two statements of the fence. */
-class PausingPool extends SqlPool {
-  readonly before: (() => Promise<unknown>)[] = [];
-
-  override async run<Row>(statement: Statement): Promise<SqlResult<Row>> {
-    await this.before.shift()?.();
-    return super.run<Row>(statement);
-  }
-
-  override async transaction<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
-    await this.before.shift()?.();
-    return super.transaction(work);
-  }
-}
 
 const nothing = async () => undefined;
 
 describe.each(servers())('a verdict of the fence on $name', (server) => {
   let database: TestDatabase;
   let scene: LaneScene;
-  let pool: PausingPool;
+  let pool: SteeredPool;
   let fence: Fence;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(server);
+    database = await createStoreDatabase(1, server);
     scene = await openScene(database.url);
-    pool = new PausingPool(() => connectRaw(scene.dataSource) as Promise<RawConnection>, true);
+    pool = new SteeredPool(scene.dataSource);
     const context: PostgresContext = {
       service: 'orders',
       tables: new Tables(undefined),
@@ -104,6 +88,47 @@ describe.each(servers())('a verdict of the fence on $name', (server) => {
     expect(await fence.run()).toBe(0);
     await second.commit();
     expect(await scene.take()).toEqual(['3']);
+  });
+
+  it.each([
+    ['all was read from', ['before', 'before']],
+    ['the holes were read from', ['before']],
+  ])('is not given by a server other than the one that %s', async (_, lives) => {
+    await scene.rollBack('gone there');
+    await scene.publish('quick');
+    await scene.take();
+    pool.lives.push(...lives);
+    expect(await fence.run()).toBe(0);
+    expect(await scene.query('select dead::text from holdfast_lane')).toEqual([{ dead: '{}' }]);
+    expect(await fence.run()).toBe(1);
+  });
+
+  it('is not taken to the cursors of a server other than the one that gave it', async () => {
+    await scene.rollBack('gone there');
+    await scene.publish('quick');
+    await scene.take();
+    const other = await scene.inFlight();
+    await other.run({ text: 'select from holdfast_cursor for update' });
+    expect(await fence.run()).toBe(1);
+    await other.rollback();
+    // The holes; those of the relay; the verdicts.
+    pool.lives.push(undefined, undefined, 'before');
+    await fence.run();
+    expect((await scene.cursor()).holes).toBe('{[1,2)}');
+    await fence.run();
+    expect((await scene.cursor()).holes).toBe('{}');
+  });
+
+  it('is given by looks whose sessions have different time zones', async () => {
+    const first = await scene.inFlight('1');
+    await scene.publish('quick');
+    await scene.take();
+    expect(await fence.run()).toBe(0);
+    const second = await scene.inFlight('3');
+    await first.rollback();
+    pool.zone = 'Asia/Tokyo';
+    expect(await fence.run()).toBe(1);
+    await second.rollback();
   });
 
   it('is kept, of the newest, up to a bound', async () => {

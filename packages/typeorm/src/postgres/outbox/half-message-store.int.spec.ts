@@ -1,4 +1,4 @@
-import { borrowTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { type OpenStore, openStore } from '../../../../../test/log/support/open-store.js';
 import { RawTransaction } from '../../../../../test/log/support/raw-transaction.js';
 
@@ -11,7 +11,7 @@ describe.each(servers())('half messages on $name', (postgres) => {
   let server: string;
 
   beforeEach(async () => {
-    database = await borrowTestDatabase(postgres);
+    database = await createStoreDatabase(4, postgres);
     one = await openStore(database.url, { lanes: 4 });
   });
 

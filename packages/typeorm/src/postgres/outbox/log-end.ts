@@ -1,6 +1,7 @@
 import type { PostgresContext } from '../context.js';
 import { IS_DEFAULT } from './relay-scope.js';
 import { raiseSequence } from './raise-sequence.js';
+import { LIFE } from '../server-life.js';
 import { sequenceHolders, stillHolding } from './sequence-holders.js';
 import type { Statement } from '../sql/sql.js';
 
@@ -12,6 +13,7 @@ interface LaneRow {
   readonly log_end: string | null;
   readonly is_closed: boolean;
   readonly is_behind: boolean;
+  readonly life: string;
 }
 
 /** Transactions that may still write a row at or below the end of a lane. */
@@ -57,11 +59,13 @@ export class LogEnd {
     for (const { lane, log_end, is_behind } of open) if (is_behind) await raiseSequence(this.context, lane, log_end as string);
     // Read after the sequences were seen raised: whoever drew a smaller id is among them, or has ended.
     const { holders, life } = await sequenceHolders(this.context);
+    // The server was switched in between, and the sequences of this one were not seen.
+    if (lanes.some((lane) => lane.life !== life)) return true;
     const closed = open.map(({ lane }) => lane).filter((lane) => this.isDone(lane, { holders: holders.get(lane) ?? new Set(), life }));
     if (closed.length > 0)
       await this.context.pool.run({
-        text: `update ${this.context.tables.lane} set is_log_closed = true where lane = any($1::smallint[])`,
-        values: [closed],
+        text: `update ${this.context.tables.lane} set is_log_closed = true where lane = any($1::smallint[]) and ${LIFE} = $2`,
+        values: [closed, life],
       });
     return true;
   }
@@ -77,7 +81,7 @@ export class LogEnd {
   private async lanes(): Promise<readonly LaneRow[]> {
     const t = this.context.tables;
     const { rows } = await this.context.pool.run<LaneRow>({
-      text: `select l.lane, l.log_end, l.is_log_closed as is_closed, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) < l.log_end is true as is_behind
+      text: `select l.lane, l.log_end, l.is_log_closed as is_closed, coalesce(pg_sequence_last_value(${t.sequenceOf('l.lane')}), 0) < l.log_end is true as is_behind, ${LIFE} as life
              from ${t.lane} l where ${IS_DEFAULT} order by l.lane`,
     });
     return rows;

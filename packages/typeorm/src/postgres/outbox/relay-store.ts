@@ -16,7 +16,7 @@ import { Gathered } from '../sql/gathered.js';
 import { formatMultirange, parseMultirange } from '../sql/multirange.js';
 import { IS_DEFAULT, SCOPE_OF_LANE } from './relay-scope.js';
 import { LIFE } from '../server-life.js';
-import { prepared } from '../sql/sql.js';
+import { prepared, STATEMENT_MS, type Statement } from '../sql/sql.js';
 
 /** Parked messages of a lane after which the lane waits for them. */
 const MAX_PARKED = 1000;
@@ -135,8 +135,7 @@ export class PostgresRelayStore implements RelayStore {
 
   /** Waits for whoever has the lane's row in work. */
   private async alone(step: Step): Promise<boolean> {
-    const { rowCount } = await this.context.pool.run(this.aloneStatement(...columnsOf([step])));
-    return rowCount > 0;
+    return this.waiting(this.aloneStatement(...columnsOf([step])));
   }
 
   private async park(step: Step, parked: readonly Parking[]): Promise<boolean> {
@@ -147,7 +146,12 @@ export class PostgresRelayStore implements RelayStore {
       parked.map(({ delayMs }) => delayMs ?? null),
       this.context.clock.aheadOfDatabaseMs(),
     ];
-    const { rowCount } = await this.context.pool.run(this.parkStatement(...columnsOf([step]), ...parking));
+    return this.waiting(this.parkStatement(...columnsOf([step]), ...parking));
+  }
+
+  /** In a transaction, which the server ends when the wait is given up here: the next turn waits for the same row. */
+  private async waiting(statement: Statement): Promise<boolean> {
+    const { rowCount } = await this.context.pool.transaction((sql) => sql.run(statement), { statementMs: STATEMENT_MS });
     return rowCount > 0;
   }
 

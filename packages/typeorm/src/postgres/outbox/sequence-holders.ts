@@ -1,4 +1,5 @@
 import type { PostgresContext } from '../context.js';
+import { LIFE } from '../server-life.js';
 
 /** Transactions that hold the sequence of a lane, by lane, and the server's life they belong to: another server has other transactions under the same identities. */
 export interface SequenceHolders {
@@ -12,7 +13,7 @@ export interface SequenceHolders {
  */
 export async function sequenceHolders({ pool, tables: t }: PostgresContext): Promise<SequenceHolders> {
   const { rows } = await pool.run<{ lane: number | null; holder: string | null; life: string }>({
-    text: `select s.lane, l.virtualtransaction as holder, pg_postmaster_start_time()::text as life
+    text: `select s.lane, l.virtualtransaction as holder, ${LIFE} as life
            from (select lane, ${t.sequenceOf('lane')}::oid as oid from ${t.lane}) s
            left join pg_locks l on l.locktype = 'relation' and l.relation = s.oid and l.mode = 'RowExclusiveLock' and l.granted
              and l.database = (select oid from pg_database where datname = current_database())`,

@@ -40,6 +40,14 @@ export function discardIn(context: PostgresContext, transport: string, action: O
     });
     if (members.length > 0) throw refused(`its relay runs in ${members.map(({ node_id }) => node_id).join(', ')}`);
     const numbers = lanes.map(({ lane }) => lane);
+    // First what may be in hand, on its way into the log: this waits for it, and what looks at the log then sees it there.
+    const inLanes = [t.parked, t.scheduled].map((table) => ({
+      text: `delete from ${table} where lane = any($1::smallint[])`,
+      values: [numbers],
+    }));
+    const halfMessages = { text: `delete from ${t.halfMessage} where transport = $1`, values: [transport] };
+    let count = 0;
+    for (const deletion of [...inLanes, halfMessages]) count += (await sql.run(deletion)).rowCount;
     // What is still to commit below the new place is a hole, which is settled like any other.
     const { rows } = await sql.run<{ n: string }>({
       text: `with unsent as (
@@ -53,14 +61,7 @@ export function discardIn(context: PostgresContext, transport: string, action: O
              select coalesce(sum(n), 0) as n from unsent`,
       values: [numbers],
     });
-    const inLanes = [t.parked, t.scheduled].map((table) => ({
-      text: `delete from ${table} where lane = any($1::smallint[])`,
-      values: [numbers],
-    }));
-    const halfMessages = { text: `delete from ${t.halfMessage} where transport = $1`, values: [transport] };
-    let count = Number(rows[0]?.n);
-    for (const deletion of [...inLanes, halfMessages]) count += (await sql.run(deletion)).rowCount;
     await audit(sql, context, { ...action, action: 'discard transport', target: transport });
-    return count;
+    return count + Number(rows[0]?.n);
   });
 }

@@ -3,7 +3,7 @@ import type { PostgresContext } from '../context.js';
 import { lock } from '../sql/advisory-lock.js';
 import { Fence } from './fence.js';
 import { raiseSequence } from './raise-sequence.js';
-import { prepared } from '../sql/sql.js';
+import { BY_INDEX, prepared, type SqlRunner } from '../sql/sql.js';
 import { drawingIds } from './sequence-behind.js';
 
 /** Rows deleted per lane and pass, at most: a trim must never hold locks for long. */
@@ -21,7 +21,7 @@ export class PostgresLogUpkeep implements LogUpkeep {
     const t = context.tables;
     const now = `(clock_timestamp() + $2 * interval '1 millisecond')`;
     this.moveStatement = prepared(
-      `with due as (select id from ${t.scheduled} where due_at <= ${now} order by due_at, id limit $1 for update skip locked),
+      `with due as (select id from ${t.scheduled} where due_at <= (select ${now}) order by due_at, id limit $1 for update skip locked),
        gone as (delete from ${t.scheduled} s using due where s.id = due.id returning s.*)
        insert into ${t.outbox} (lane, id, type, key, attributes, body)
        select n.lane, case when n.id > coalesce(m.id, 0) then n.id end, type, key, attributes, body
@@ -48,12 +48,13 @@ export class PostgresLogUpkeep implements LogUpkeep {
     const ahead = this.context.clock.aheadOfDatabaseMs();
     const next = await this.nextDue(ahead);
     if (next === undefined || next > 0) return { moved: 0, nextDueMs: next };
-    const moved = await this.context.pool.transaction(async (sql) => {
+    const move = async (sql: SqlRunner) => {
       if (!(await lock(sql, `${this.context.tables.scheduled}`))) return 0;
       const { rowCount } = await drawingIds(this.context, () => sql.run(this.moveStatement(limit, ahead, ...this.context.marks.columns())));
       failpoint('scheduled:after-move');
       return rowCount;
-    });
+    };
+    const moved = await this.context.pool.transaction(move, { settings: BY_INDEX });
     return { moved, nextDueMs: await this.nextDue(ahead) };
   }
 

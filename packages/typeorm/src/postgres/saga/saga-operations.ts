@@ -9,21 +9,23 @@ import {
   type SagaFilter,
   type SagaInstance,
   type SagaOperationStore,
-  type SagaProgress,
   type SagaStatus,
   type SagaOutline,
+  type StoredSaga,
+  sagaStandingOf,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
-import { prepared, type Statement } from '../sql/sql.js';
-import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow } from './saga-rows.js';
+import { LONG_PAUSES, prepared, type SqlRunner, type Statement } from '../sql/sql.js';
+import { textRow } from '../sql/transaction-sql.js';
+import { type HistoryRow, instanceOf, LOCKED_COLUMNS, progressOf, type SagaRow, storedOf } from './saga-rows.js';
 
-const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.progress, s.state, s.started_at, s.updated_at';
-
-/** What makes a running one a waiting one, as `sagaStandingOf` has it. */
-const WAITS = `(coalesce(s.progress::json #>> '{lock,isHeld}' = 'false', false)
-  or not exists (select from json_array_elements(s.progress::json->'at') a where a->'callMs' is not null))`;
+const COLUMNS = 's.id, s.number, s.saga, s.version, s.status, s.progress, s.started_at, s.updated_at';
+/** Rows that are read at once where only their progress tells whether they are asked for. */
+const LOOKED_AT = 500;
+/** The largest number a row can have. */
+const BEHIND_ALL = String(2n ** 63n - 1n);
 
 /** Longest wait of an operator, who has a connection meanwhile, for the end of an attempt. */
 const LOCK_MS = 3000;
@@ -34,12 +36,14 @@ const LOCK_NOT_AVAILABLE = '55P03';
 export class PostgresSagaOperations implements SagaOperationStore {
   private readonly lookStatement;
 
-  /** @param changing the statement that writes a change */
+  /** @param changing the statements that write a change */
   constructor(
     private readonly context: PostgresContext,
-    private readonly changing: (change: SagaChange) => Statement,
+    private readonly changing: (change: SagaChange) => readonly Statement[],
   ) {
-    this.lookStatement = prepared(`select s.state, s.status, s.progress from ${context.tables.saga} s where s.service = $1 and s.id = $2`);
+    this.lookStatement = prepared(
+      `select s.saga, s.version, s.state, s.status, s.progress from ${context.tables.saga} s where s.service = $1 and s.id = $2`,
+    );
   }
 
   async find(id: string): Promise<SagaInstance | undefined> {
@@ -57,77 +61,87 @@ export class PostgresSagaOperations implements SagaOperationStore {
     return instanceOf(row, history.rows);
   }
 
-  async look(id: string): Promise<{ readonly state: string; readonly progress: SagaProgress } | undefined> {
+  async look(id: string): ReturnType<SagaOperationStore['look']> {
     const { pool, service } = this.context;
     const { rows } = await pool.run<SagaRow>(this.lookStatement(service, id));
-    return rows[0] && { state: rows[0].state, progress: progressOf(rows[0]) };
+    return rows[0] && { saga: rows[0].saga, version: rows[0].version, state: rows[0].state, progress: progressOf(rows[0]) };
   }
 
   async list({ saga, status, since, limit: asked, cursor }: SagaFilter & Page): Promise<Paged<SagaInstance>> {
-    const { pool, tables, service } = this.context;
     const limit = pageLimit(asked);
     if (cursor !== undefined && !isRowId(cursor)) throw hfError('HF_OPERATOR_PAGE', { what: 'cursor', value: cursor });
+    const isByProgress = status === 'running' || status === 'waiting';
+    const found: SagaRow[] = [];
+    for await (const row of this.rows(
+      { saga, status, since },
+      cursor ?? BEHIND_ALL,
+      isByProgress ? Math.max(LOOKED_AT, limit + 1) : limit + 1,
+    )) {
+      if (!isByProgress || sagaStandingOf(progressOf(row)) === status) found.push(row);
+      if (found.length > limit) break;
+    }
+    const page = found.slice(0, limit);
+    return { items: page.map((row) => instanceOf(row, [])), next: found.length > limit ? page.at(-1)?.number : undefined };
+  }
+
+  /** Those before a number, the last started first, `count` at once. Whether one waits is not asked of the database: a row that somebody has damaged would break the list of all others. */
+  private async *rows({ saga, status, since }: SagaFilter, number: string, count: number): AsyncGenerator<SagaRow> {
+    const { pool, tables, service } = this.context;
     const where = new Conditions(service);
     // Numbers begin with 1; their partial index wants to see it.
     where.and('s.number > 0');
     if (saga !== undefined) where.and(`s.saga = ${where.bind(saga)}`);
     // The partial index of what is parked wants to see it.
     if (status === 'parked') where.and(`s.status = 'parked'`);
-    else if (status === 'waiting') where.and(`s.status = 'running' and ${WAITS}`);
-    else if (status === 'running') where.and(`s.status = 'running' and not ${WAITS}`);
-    else if (status !== undefined) where.and(`s.status = ${where.bind(status)}`);
+    else if (status !== undefined) where.and(`s.status = ${where.bind(status === 'waiting' ? 'running' : status)}`);
+    // So does that of what is open: few beside those that have ended.
+    if (status === 'running' || status === 'waiting' || status === 'compensating') where.and('s.ended_at is null');
     if (since !== undefined) where.and(`s.started_at >= ${where.bind(since)}`);
-    if (cursor !== undefined) where.and(`s.number < ${where.bind(cursor)}::bigint`);
-    const { rows } = await pool.run<SagaRow>({
-      text: `select ${COLUMNS} from ${tables.saga} s where s.service = $1 ${where.text} order by s.number desc limit ${limit + 1}`,
-      values: where.values,
-    });
-    const items = rows.slice(0, limit);
-    return { items: items.map((row) => instanceOf(row, [])), next: rows.length > limit ? items.at(-1)?.number : undefined };
-  }
-
-  async operate(id: string, action: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean> {
-    try {
-      return await this.operateNow(id, action, change);
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
-      throw hfError('HF_SAGA_IN_WORK', { id, waitMs: LOCK_MS }, { cause: error });
+    where.and(`s.number < ${where.bind(number)}::bigint`);
+    const text = `select ${COLUMNS} from ${tables.saga} s where s.service = $1 ${where.text} order by s.number desc limit ${count}`;
+    for (let { values } = where, isMore = true; isMore; ) {
+      const { rows } = await pool.run<SagaRow>({ text, values });
+      yield* rows;
+      isMore = rows.length === count;
+      values = [...values.slice(0, -1), rows.at(-1)?.number];
     }
   }
 
-  private async operateNow(
-    id: string,
-    { name, ...action }: OperatorAction & { readonly name: string },
-    change: OperatorChange,
-  ): Promise<boolean> {
+  async operate(id: string, { name, ...action }: OperatorAction & { readonly name: string }, change: OperatorChange): Promise<boolean> {
     const { context } = this;
     let refusal: { readonly error: unknown } | undefined;
-    const isThere = await context.pool.transaction(async (sql) => {
-      await sql.run({ text: `set local lock_timeout = ${LOCK_MS}` });
-      const { rows } = await sql.run<
-        SagaRow & { revision: string; outline: string; deaths: number; parent: string | null; now_ms: string }
-      >({
-        text: `select ${LOCKED_COLUMNS}, extract(epoch from clock_timestamp() + $3 * interval '1 millisecond') * 1000 as now_ms
-               from ${context.tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
-        values: [context.service, id, context.clock.aheadOfDatabaseMs()],
-      });
-      const [row] = rows;
-      if (row === undefined) return false;
-      const { number, saga, version, outline, state, revision, deaths, parent } = row;
+    const operating = async (sql: SqlRunner) => {
+      const stored = await this.locked(sql, id);
+      if (stored === undefined) return false;
+      let changing: readonly Statement[];
       try {
-        const about = { id, number, saga, version, outline, state, deaths, parent: parent ?? undefined, isOverdue: false, arrived: [] };
-        const stored = { ...about, progress: progressOf(row), revision: BigInt(revision), nowMs: Number(row.now_ms) };
-        await sql.run(this.changing(change(stored)));
+        changing = this.changing(await change(stored));
       } catch (error) {
+        // Nothing was written.
         refusal = { error };
-        // What the server refused has ended the transaction, and its COMMIT fails by itself.
         return true;
       }
+      for (const statement of changing) await sql.run(statement);
       await audit(sql, context, { action: `saga ${name}`, target: id, ...action });
       return true;
+    };
+    const transaction = context.pool.transaction(operating, { settings: `set local lock_timeout = ${LOCK_MS}; ${LONG_PAUSES}` });
+    const isThere = await transaction.catch((error: { code?: unknown }) => {
+      throw error.code === LOCK_NOT_AVAILABLE ? hfError('HF_SAGA_IN_WORK', { id, waitMs: LOCK_MS }, { cause: error }) : error;
     });
     if (refusal !== undefined) throw refusal.error;
     return isThere;
+  }
+
+  private async locked(sql: SqlRunner, id: string): Promise<StoredSaga | undefined> {
+    const { tables, service, clock } = this.context;
+    const { rows } = await sql.run({
+      text: `select ${LOCKED_COLUMNS}, false as is_overdue, extract(epoch from clock_timestamp() + $3 * interval '1 millisecond') * 1000 as now_ms
+             from ${tables.saga} s where s.service = $1 and s.id = $2 for update of s`,
+      values: [service, id, clock.aheadOfDatabaseMs()],
+    });
+    const [row] = rows;
+    return row && storedOf(textRow(row), []);
   }
 
   purge(id: string, action: OperatorAction): Promise<SagaStatus | undefined> {
@@ -135,12 +149,15 @@ export class PostgresSagaOperations implements SagaOperationStore {
     const { saga, sagaHistory, sagaEvent } = context.tables;
     return context.pool.transaction(async (sql) => {
       const values = [context.service, id];
-      const { rows } = await sql.run<{ status: SagaStatus; ended_at: Date | null }>({
-        text: `select status, ended_at from ${saga} where service = $1 and id = $2 for update`,
+      const { rows } = await sql.run<{ status: SagaStatus; has_ended: boolean }>({
+        // One that is at work is not waited for: it has not ended.
+        text: `with ended as (select status from ${saga} where service = $1 and id = $2 and ended_at is not null for update)
+               select status, true as has_ended from ended
+               union all select status, false from ${saga} where service = $1 and id = $2 and ended_at is null`,
         values,
       });
       const [row] = rows;
-      if (!row?.ended_at) return row?.status;
+      if (!row?.has_ended) return row?.status;
       // With the children that it has started, and theirs: their ids are made of its own.
       await sql.run({
         text: `with recursive family as (

@@ -1,5 +1,6 @@
 import {
-  type ArrivedEvent,
+  hfError,
+  type SagaFailure,
   type SagaInstance,
   type SagaNote,
   type SagaProgress,
@@ -8,6 +9,8 @@ import {
   stoppedStep,
   waitText,
 } from '@holdfast/core';
+import type { TextRow } from '../sql/transaction-sql.js';
+import { isProgress } from './progress-shape.js';
 
 /** What a saga's row keeps of its progress in one column; the status has a column of its own. */
 type Folded = Omit<SagaProgress, 'status'>;
@@ -34,14 +37,26 @@ export interface HistoryRow {
 }
 
 /** The column `progress`. */
-export function folded({ at, done, leftOut, branches, kept, lock, failure, parked }: SagaProgress): string {
-  return JSON.stringify({ at, done, leftOut, branches, kept, lock, failure, parked } satisfies Folded);
+export function folded({ at, done, leftOut, branches, kept, lock, failure, parked, unread }: SagaProgress): string {
+  return JSON.stringify({ at, done, leftOut, branches, kept, lock, failure, parked, unread } satisfies Folded);
 }
 
-/** Progress from the columns of a row. */
+/** Progress from the columns of a row; nowhere, with what was found, where somebody has damaged it. */
 export function progressOf({ status, progress }: Pick<SagaRow, 'status' | 'progress'>): SagaProgress {
-  const { at, done, leftOut, branches, kept, lock, failure, parked } = JSON.parse(progress) as Folded;
-  return { status, at, done, leftOut, branches, kept, lock, failure, parked };
+  const read = readable(progress);
+  if (read === undefined)
+    return { status, at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined, unread: progress };
+  const { at, done, leftOut, branches, kept, lock, failure, parked, unread } = read;
+  return { status, at, done, leftOut, branches, kept, lock, failure, parked, unread };
+}
+
+function readable(progress: string): Folded | undefined {
+  try {
+    const read: unknown = JSON.parse(progress);
+    return isProgress(read) ? (read as Folded) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
@@ -52,9 +67,9 @@ export function listText(list: readonly unknown[]): string {
 /** Columns that `lock` reads, in the order in which `storedOf` takes them. */
 export const LOCKED_COLUMNS = 's.id, s.number, s.saga, s.version, s.state, s.status, s.progress, s.revision, s.outline, s.deaths, s.parent';
 
-/** A row of `LOCKED_COLUMNS`, `is_overdue`, the time in milliseconds and what has arrived, as the server sends it. */
-export function storedOf(row: readonly (string | null)[]): StoredSaga {
-  const [id, number, saga, version, state, status, progress, revision, outline, deaths, parent, isOverdue, nowMs, arrived] = row as [
+/** A row of `LOCKED_COLUMNS`, `is_overdue` and the time in milliseconds, and what has arrived by number, as the server sends them. */
+export function storedOf(row: TextRow, arrived: readonly TextRow[]): StoredSaga {
+  const [id, number, saga, version, state, status, progress, revision, outline, deaths, parent, isOverdue, nowMs] = row as [
     string,
     ...(string | null)[],
   ];
@@ -71,14 +86,14 @@ export function storedOf(row: readonly (string | null)[]): StoredSaga {
     parent: parent ?? undefined,
     isOverdue: isOverdue === 't' || isOverdue === 'true',
     nowMs: Number(nowMs),
-    arrived: arrived ? (JSON.parse(arrived) as ArrivedEvent[]) : [],
+    arrived: (arrived as readonly [string, string][]).map(([number, event]) => ({ number, event: JSON.parse(event) })),
   };
 }
 
 /** An instance as operators see it. */
 export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaInstance {
   const progress = progressOf(row);
-  const { at, lock, failure, parked } = progress;
+  const { at, lock, failure, parked, unread } = progress;
   const first = stoppedStep(progress);
   return {
     id: row.id,
@@ -91,7 +106,7 @@ export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaIn
       lock?.isHeld === false
         ? [`the lock ${lock.key}`]
         : at.flatMap(({ step, callMs, waits = [] }) => (callMs === undefined ? waits.map((wait) => `${step}: ${waitText(wait)}`) : [])),
-    failure: parked?.failure ?? failure,
+    failure: parked?.failure ?? failure ?? (unread === undefined ? undefined : unreadFailure(row)),
     startedAt: row.started_at,
     updatedAt: row.updated_at,
     history: history.map((entry) => ({
@@ -101,4 +116,10 @@ export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaIn
       at: entry.at,
     })),
   };
+}
+
+/** Of one that nobody has worked on since it was damaged: so it is not parked yet. */
+function unreadFailure({ saga, version }: SagaRow): SagaFailure {
+  const { code, message } = hfError('HF_SAGA_PROGRESS', { saga, version });
+  return { step: '', code, message };
 }

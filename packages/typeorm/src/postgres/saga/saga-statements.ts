@@ -7,8 +7,8 @@ import { LOCKED_COLUMNS } from './saga-rows.js';
 const now = (parameter: string) => `(clock_timestamp() + ${parameter}::float8 * interval '1 millisecond')`;
 const after = (parameter: string, ms: string) => `(clock_timestamp() + (${parameter}::float8 + ${ms}::float8) * interval '1 millisecond')`;
 
-/** Lines of history from JSON, in their order. */
-const noted = ({ sagaHistory }: Tables, from: string, notes: string) =>
+/** Lines of history from JSON, in their order, of the instance that `from` has. */
+const notesText = ({ sagaHistory }: Tables, from: string, notes: string) =>
   `insert into ${sagaHistory} (service, saga_id, step, event, detail, at)
    select $1, ${from}.id, n.note->>'step', n.note->>'event', n.note->>'detail', ${now('$3')}
    from ${from}, json_array_elements(${notes}::json) with ordinality n(note, place) order by n.place`;
@@ -18,13 +18,14 @@ const HISTORY = { first: 100, last: 400 };
 /** Of so many changes some are looked at, in a row: failures that come with every second change would never meet a single one. */
 const HISTORY_LOOK = { every: 64, some: 8 };
 
-/** In a shape that reads nothing of the history where it is not to be looked at: the change alone says that. */
-const shortened = ({ sagaHistory }: Tables) =>
-  `shortened as (delete from ${sagaHistory} h where h.service = $1 and h.saga_id = $2 and h.number = any(array(
-     select l.number from changed cross join lateral (
+/** In a shape that reads nothing of the history where it is not to be looked at: the instance alone says that. */
+const shortenText = ({ saga, sagaHistory }: Tables) =>
+  `delete from ${sagaHistory} h where h.service = $1 and h.saga_id = $2 and h.number = any(array(
+     select l.number from ${saga} s cross join lateral (
        select n.number, row_number() over (order by n.number) as place, count(*) over () as lines from ${sagaHistory} n
-       where n.service = $1 and n.saga_id = changed.id) l
-     where changed.revision % ${HISTORY_LOOK.every} < ${HISTORY_LOOK.some} and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last})))`;
+       where n.service = $1 and n.saga_id = s.id) l
+     where s.service = $1 and s.id = $2 and s.revision % ${HISTORY_LOOK.every} < ${HISTORY_LOOK.some}
+       and l.place > ${HISTORY.first} and l.place <= l.lines - ${HISTORY.last}))`;
 
 /**
  * As a value, not as `exists`, which a plan for any number of ids answers by reading all instances. Not `ended_at is null`, which the index of what is
@@ -41,17 +42,23 @@ export class SagaStatements {
   /** id, worker, ahead, session. */
   readonly lock;
   readonly waitingLock;
-  /** id, ahead, status, progress, state, after, worker, is deaf, notes. */
+  /** id; what has arrived for an instance that is locked. */
+  readonly arrived;
+  /** id, ahead, status, progress, state, after, worker, is deaf. Simple statements that go out together cost half of what one of many parts does. */
   readonly change;
-  /** The same, then: numbers seen. */
-  readonly changeSeen;
-  /** The same, then: tellings, signals no more awaited, signals awaited, key freed. */
-  readonly changeWithReach;
-  /** The same of a change that tells of a failure: those are what makes a history long, so it is shortened with them. */
-  readonly failure;
-  readonly failureWithReach;
-  /** key, id, waits. */
+  /** id, ahead, step, event, detail. */
+  readonly note;
+  /** id, ahead, notes. */
+  readonly notes;
+  /** id; takes the middle out of a history that has become long. */
+  readonly shorten;
+  /** id, numbers of what had arrived and is dealt with. */
+  readonly seen;
+  /** id, ahead, tellings, signals no more awaited, signals awaited, key freed. */
+  readonly reach;
+  /** key, id. */
   readonly claimKey;
+  readonly queueForKey;
   /** key, id. */
   readonly dropKey;
   /** ahead, tellings. */
@@ -64,26 +71,35 @@ export class SagaStatements {
     this.claim = prepared(claimText(tables));
     this.lock = prepared(`${lockText(tables)} skip locked`);
     this.waitingLock = prepared(lockText(tables));
-    this.change = prepared(`with ${changed(tables)} ${noted(tables, 'changed', '$10')}`);
-    this.changeSeen = prepared(`with ${changed(tables)}, seen as (${seen(tables)}) ${noted(tables, 'changed', '$10')}`);
-    this.changeWithReach = prepared(changeWithReachText(tables, changed(tables)));
-    const shortening = `${changed(tables)}, ${shortened(tables)}`;
-    this.failure = prepared(`with ${shortening} ${noted(tables, 'changed', '$10')}`);
-    this.failureWithReach = prepared(changeWithReachText(tables, shortening));
+    const { sagaEvent, sagaHistory } = tables;
+    this.arrived = prepared(`select e.number, e.event from ${sagaEvent} e where e.service = $1 and e.saga_id = $2 order by e.number`);
+    this.change = prepared(changeText(tables));
+    this.note = prepared(
+      `insert into ${sagaHistory} (service, saga_id, step, event, detail, at) values ($1, $2, $4, $5, $6, ${now('$3')})`,
+    );
+    this.notes = prepared(`with one as (select $2::text as id) ${notesText(tables, 'one', '$4')}`);
+    this.shorten = prepared(shortenText(tables));
+    this.seen = prepared(
+      `delete from ${sagaEvent} where service = $1 and saga_id = $2 and number = any(array(select n::bigint from json_array_elements_text($3::json) n))`,
+    );
+    this.reach = prepared(reachText(tables));
+    // An upsert would lock the row of a key that somebody has, whatever its condition says.
     this.claimKey = prepared(
-      `insert into ${tables.sagaLock} as l (service, key, holder)
-       select $1, $2, $3 where not exists (select from ${tables.saga} s where s.service = $1 and s.id = $3)
+      `with known as (select from ${tables.saga} s where s.service = $1 and s.id = $3),
+       held as (select o.holder from ${tables.sagaLock} o where o.service = $1 and o.key = $2 and o.holder <> $3 and not exists (select from known)),
+       made as (
+         insert into ${tables.sagaLock} as l (service, key, holder) select $1, $2, $3 where not exists (select from known) and not exists (select from held)
+         on conflict (service, key) do update set holder = coalesce(l.holder, excluded.holder) where l.holder is distinct from excluded.holder returning holder)
+       select holder from made union all select holder from held`,
+    );
+    this.queueForKey = prepared(
+      `insert into ${tables.sagaLock} as l (service, key, holder) values ($1, $2, $3)
        on conflict (service, key) do update set holder = coalesce(l.holder, excluded.holder),
-         waiting = case when not $4::boolean or coalesce(l.holder, excluded.holder) = excluded.holder then l.waiting
+         waiting = case when coalesce(l.holder, excluded.holder) = excluded.holder then l.waiting
            else array_remove(l.waiting, excluded.holder) || excluded.holder end
        returning holder`,
     );
-    this.dropKey = prepared(
-      `update ${tables.sagaLock} l set holder = case when l.holder = $3 then l.waiting[1] else l.holder end,
-         waiting = case when l.holder = $3 then l.waiting[2:] else array_remove(l.waiting, $3) end
-       where l.service = $1 and l.key = $2 and not exists (select from ${tables.saga} s
-         where s.service = $1 and s.id = $3 and num_nulls(s.ended_at) = 1 and s.progress::json->'lock'->>'key' = $2)`,
-    );
+    this.dropKey = prepared(`update ${tables.sagaLock} set holder = null where service = $1 and key = $2 and holder = $3`);
     this.tell = prepared(
       `insert into ${tables.sagaEvent} (service, saga_id, event, at)
        select $1, t->>'id', (t->'event')::text, ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
@@ -101,8 +117,8 @@ function startText(tables: Tables): string {
          case when $6 in ('completed', 'compensated') then ${now('$3')} end
        where ${IS_DURABLE} and set_config('application_name', $12, true) is not null
        on conflict (service, id) do nothing returning id),
-     noted as (${noted(tables, 'made', '$11')})
-     select exists (select from made) as is_started, (select s.saga from ${saga} s where s.service = $1 and s.id = $2) as saga`;
+     noted as (${notesText(tables, 'made', '$11')})
+     select from made`;
 }
 
 function claimText({ saga, sagaEvent, node }: Tables): string {
@@ -130,56 +146,45 @@ function claimText({ saga, sagaEvent, node }: Tables): string {
  * Not `due_at is not null`: where little is due, the index of what is due looks as good as the primary key, to a plan that is kept. Under a name by
  * which others can end the session of a frozen process (nodes).
  */
-function lockText({ saga, sagaEvent }: Tables): string {
+function lockText({ saga }: Tables): string {
   return `select ${LOCKED_COLUMNS}, coalesce(s.deadline_at <= ${now('$4')}, false) as is_overdue, extract(epoch from ${now('$4')}) * 1000 as now_ms,
-      (select json_agg(json_build_object('number', e.number::text, 'event', e.event::json) order by e.number) from ${sagaEvent} e where e.service = $1 and e.saga_id = $2) as arrived,
       set_config('application_name', $5, true)
     from ${saga} s where s.service = $1 and s.id = $2 and s.worker = $3::uuid and num_nulls(s.due_at) = 0 for update of s`;
 }
 
 /** Steps that follow each other leave `due_at` as it is: no index has to be written then. */
-function changed({ saga }: Tables): string {
-  return `changed as (
-     update ${saga} s set status = $4, progress = $5, state = coalesce($6, s.state), revision = s.revision + 1, deaths = 0, is_deaf = $9::boolean,
+function changeText({ saga }: Tables): string {
+  return `update ${saga} s set status = $4, progress = $5, state = coalesce($6, s.state), revision = s.revision + 1, deaths = 0, is_deaf = $9::boolean,
        deadline_at = case when $4 = 'running' then s.deadline_at end,
        due_at = case when $4 not in ('running', 'compensating') then null when $7::float8 = 0 and s.due_at <= ${now('$3')} then s.due_at
          else least(${after('$3', '$7')}, case when $4 = 'running' then s.deadline_at end) end,
        worker = $8::uuid, updated_at = ${now('$3')}, ended_at = case when $4 in ('completed', 'compensated') then ${now('$3')} end
-     where s.service = $1 and s.id = $2 and ${IS_DURABLE} returning s.id, s.revision)`;
+     where s.service = $1 and s.id = $2 and ${IS_DURABLE}`;
 }
 
-/** Deletes what had arrived and is dealt with. */
-function seen({ sagaEvent }: Tables): string {
-  return `delete from ${sagaEvent} e using changed where e.service = $1 and e.saga_id = changed.id
-    and e.number = any(array(select n::bigint from json_array_elements_text($11::json) n))`;
-}
-
-function changeWithReachText(tables: Tables, change: string): string {
+function reachText(tables: Tables): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
-  return `with ${change},
-     noted as (${noted(tables, 'changed', '$10')}),
-     seen as (${seen(tables)}),
-     told as (${arrives(`t->>'id'`, `(t->'event')::text`, `changed, json_array_elements($12::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
-     left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, changed.id) from changed, json_array_elements($13::json) l
+  return `with told as (${arrives(`t->>'id'`, `(t->'event')::text`, `json_array_elements($4::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
+     left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, $2::text) from json_array_elements($5::json) l
        where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
      awaited as (
        insert into ${sagaSignal} as g (service, type, key, waiting, at)
-       select $1, a->>'type', a->>'key', array[changed.id], ${now('$3')} from changed, json_array_elements($14::json) a order by 2, 3
+       select $1, a->>'type', a->>'key', array[$2::text], ${now('$3')} from json_array_elements($6::json) a order by 2, 3
        on conflict (service, type, key) do update set handed = g.value, value = null, at = excluded.at,
-         waiting = case when g.value is null then array_remove(g.waiting, $2) || $2::text else g.waiting end
+         waiting = case when g.value is null then array_remove(g.waiting, $2::text) || $2::text else g.waiting end
        returning type, key, handed),
      freed as (
-       update ${sagaLock} l set holder = case when l.holder = changed.id then l.waiting[1] else l.holder end,
-         waiting = case when l.holder = changed.id then l.waiting[2:] else array_remove(l.waiting, changed.id) end
-       from changed where l.service = $1 and l.key = $15 returning l.holder)
+       update ${sagaLock} l set holder = case when l.holder = $2::text then l.waiting[1] else l.holder end,
+         waiting = case when l.holder = $2::text then l.waiting[2:] else array_remove(l.waiting, $2::text) end
+       where l.service = $1 and l.key = $7 returning l.holder)
      ${arrives(
        'x.id',
        'x.event',
        `(
-       select $2 as id, ${met} as event from awaited a where a.handed is not null
+       select $2::text as id, ${met} as event from awaited a where a.handed is not null
        union all select f.holder, '{"kind":"unlocked"}' from freed f where f.holder is not null) x`,
      )}`;
 }

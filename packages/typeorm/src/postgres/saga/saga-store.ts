@@ -13,6 +13,7 @@ import {
   type Transaction,
   type WantedLock,
 } from '@holdfast/core';
+import { claimed } from '../claimed.js';
 import type { PostgresContext } from '../context.js';
 import { sessionName } from '../node-store.js';
 import type { Statement } from '../sql/sql.js';
@@ -20,11 +21,6 @@ import { sqlOf, type TextRow } from '../sql/transaction-sql.js';
 import { PostgresSagaOperations } from './saga-operations.js';
 import { folded, listText, storedOf } from './saga-rows.js';
 import { SagaStatements } from './saga-statements.js';
-
-interface ClaimRow {
-  readonly id: string | null;
-  readonly wait_ms: number | null;
-}
 
 /** A saga that has none of them in its history has no more lines than its steps make. */
 const FAILURES: readonly SagaNote['event'][] = ['failed', 'undo-failed', 'parked'];
@@ -43,7 +39,7 @@ export class PostgresSagaStore implements SagaStore {
     const { id, saga, version, outline, state, progress, notes, timeoutMs, isTaken, parent } = begun;
     const { service, nodeId, clock, tables } = this.context;
     const sql = sqlOf(tx);
-    const { rows } = await sql.run<{ is_started: boolean; saga: string | null }>(
+    const { rowCount } = await sql.run(
       this.statements.start(
         service,
         id,
@@ -62,35 +58,34 @@ export class PostgresSagaStore implements SagaStore {
         nextSagaMs(progress) !== undefined,
       ),
     );
-    if (rows[0]?.is_started) return { isStarted: true, saga };
-    if (rows[0]?.saga) return { isStarted: false, saga: rows[0].saga };
-    // It was committed while this one waited for it: the next statement sees it, where the isolation lets it.
-    const later = await sql.run<{ saga: string }>({
+    if (rowCount > 0) return { isStarted: true, saga };
+    // It may have been committed while this one waited for it: a statement of its own sees it, where the isolation lets it.
+    const there = await sql.run<{ saga: string }>({
       text: `select saga from ${tables.saga} where service = $1 and id = $2`,
       values: [service, id],
     });
-    return { isStarted: false, saga: later.rows[0]?.saga };
+    return { isStarted: false, saga: there.rows[0]?.saga };
   }
 
-  async claimKey(tx: Transaction, { key, id, waits }: WantedLock): Promise<string | undefined> {
-    const { rows } = await sqlOf(tx).run<{ holder: string }>(this.statements.claimKey(this.context.service, key, id, waits));
+  async claimKey(tx: Transaction, { key, id }: WantedLock): Promise<string | undefined> {
+    const { rows } = await sqlOf(tx).run<{ holder: string }>(this.statements.claimKey(this.context.service, key, id));
     return rows[0]?.holder;
   }
 
-  async dropKey(tx: Transaction, { key, id }: Pick<WantedLock, 'key' | 'id'>): Promise<void> {
+  async queueForKey(tx: Transaction, { key, id }: WantedLock): Promise<boolean> {
+    const { rows } = await sqlOf(tx).run<{ holder: string }>(this.statements.queueForKey(this.context.service, key, id));
+    return rows[0]?.holder === id;
+  }
+
+  async dropKey(tx: Transaction, { key, id }: WantedLock): Promise<void> {
     await sqlOf(tx).run(this.statements.dropKey(this.context.service, key, id));
   }
 
-  async claim({ versions, inHand, limit }: ClaimTerms): Promise<ClaimedSagas> {
+  claim({ versions, inHand, limit }: ClaimTerms): Promise<ClaimedSagas> {
     const { pool, service, nodeId, clock } = this.context;
     const names = versions.map(({ saga }) => saga);
     const numbers = versions.map(({ version }) => version);
-    const { rows } = await pool.run<ClaimRow>(
-      this.statements.claim(service, clock.aheadOfDatabaseMs(), names, numbers, inHand, nodeId, limit),
-    );
-    const wait = rows.find(({ id }) => id === null)?.wait_ms;
-    const ids = rows.flatMap(({ id }) => (id === null ? [] : [id]));
-    return { ids, nextDueMs: wait === null || wait === undefined ? undefined : Math.max(0, Math.ceil(wait)) };
+    return claimed(pool, this.statements.claim(service, clock.aheadOfDatabaseMs(), names, numbers, inHand, nodeId, limit));
   }
 
   async release(ids: readonly string[]): Promise<void> {
@@ -103,23 +98,24 @@ export class PostgresSagaStore implements SagaStore {
 
   async lock(tx: Transaction, id: string, { waits }: { readonly waits: boolean }): Promise<LockedSaga | undefined> {
     const { service, nodeId, clock } = this.context;
-    const statement = waits ? this.statements.waitingLock : this.statements.lock;
+    const { lock, waitingLock, arrived } = this.statements;
+    const sql = sqlOf(tx);
     let row: TextRow | undefined;
+    const arrivals: TextRow[] = [];
     // Together with BEGIN and the savepoint, in one round trip.
-    await sqlOf(tx).runFirst({
-      ...statement(service, id, nodeId, clock.aheadOfDatabaseMs(), sessionName(nodeId)),
+    await sql.runFirst({
+      ...(waits ? waitingLock : lock)(service, id, nodeId, clock.aheadOfDatabaseMs(), sessionName(nodeId)),
       answered: (answer) => {
         row = answer;
       },
     });
-    const savepoint = await tx.savepoint();
-    if (row === undefined) return undefined;
-    // COMMIT comes next, and releases it.
-    return { saga: storedOf(row), savepoint: { rollback: () => savepoint.rollback(), release: async () => undefined } };
+    await sql.runFirst({ ...arrived(service, id), answered: (answer) => arrivals.push(answer) });
+    const savepoint = await sql.savepoint({ isLast: true });
+    return row && { saga: storedOf(row, arrivals), savepoint };
   }
 
   async change(tx: Transaction, change: SagaChange): Promise<void> {
-    await sqlOf(tx).runLast(this.changing(change));
+    for (const statement of this.changing(change)) await sqlOf(tx).runLast(statement);
   }
 
   async tell(tx: Transaction, tellings: readonly SagaTelling[]): Promise<void> {
@@ -132,28 +128,29 @@ export class PostgresSagaStore implements SagaStore {
     await sqlOf(tx).run(this.statements.signal(service, clock.aheadOfDatabaseMs(), type, key, JSON.stringify(value ?? null)));
   }
 
-  private changing({ id, state, progress, notes, afterMs, isTaken, isDeaf = false, reach }: SagaChange): Statement {
+  private changing({ id, state, progress, notes, afterMs, isTaken, isDeaf = false, reach }: SagaChange): readonly Statement[] {
     const { service, nodeId, clock } = this.context;
-    const change = [
-      service,
-      id,
-      clock.aheadOfDatabaseMs(),
-      progress.status,
-      folded(progress),
-      state ?? null,
-      afterMs ?? null,
-      isTaken ? nodeId : null,
-      isDeaf,
-      listText(notes),
+    const { change, shorten, seen, reach: reaching } = this.statements;
+    const ahead = clock.aheadOfDatabaseMs();
+    const worker = isTaken ? nodeId : null;
+    const changing = [
+      change(service, id, ahead, progress.status, folded(progress), state ?? null, afterMs ?? null, worker, isDeaf),
+      ...this.noting(id, ahead, notes),
     ];
-    const { statements } = this;
-    const isFailure = notes.some(({ event }) => FAILURES.includes(event));
-    if (reach === undefined) return (isFailure ? statements.failure : statements.change)(...change);
-    const { seen, tells, awaitsNoMore, awaits, frees } = reach;
-    // The usual, a reply: the other parts cost half as much again, also when there is nothing for them.
-    if (!isFailure && tells.length + awaitsNoMore.length + awaits.length === 0 && frees === undefined)
-      return statements.changeSeen(...change, listText(seen));
-    const withReach = isFailure ? statements.failureWithReach : statements.changeWithReach;
-    return withReach(...change, ...[seen, tells, awaitsNoMore, awaits].map(listText), frees ?? null);
+    if (notes.some(({ event }) => FAILURES.includes(event))) changing.push(shorten(service, id));
+    if (reach === undefined) return changing;
+    const { tells, awaitsNoMore, awaits, frees } = reach;
+    if (reach.seen.length > 0) changing.push(seen(service, id, listText(reach.seen)));
+    if (tells.length + awaitsNoMore.length + awaits.length > 0 || frees !== undefined)
+      changing.push(reaching(service, id, ahead, ...[tells, awaitsNoMore, awaits].map(listText), frees ?? null));
+    return changing;
+  }
+
+  private noting(id: string, ahead: number, notes: readonly SagaNote[]): readonly Statement[] {
+    const { service } = this.context;
+    const [first] = notes;
+    if (first === undefined) return [];
+    if (notes.length > 1) return [this.statements.notes(service, id, ahead, listText(notes))];
+    return [this.statements.note(service, id, ahead, first.step ?? null, first.event, first.detail ?? null)];
   }
 }

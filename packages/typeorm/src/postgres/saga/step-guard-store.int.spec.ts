@@ -1,4 +1,4 @@
-import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import type { GuardedStep } from '@holdfast/core';
 import { type OpenStore, openStore } from '../../../../../test/log/support/open-store.js';
 import { RawTransaction } from '../../../../../test/log/support/raw-transaction.js';
@@ -9,7 +9,7 @@ let database: TestDatabase;
 let one: OpenStore;
 
 beforeAll(async () => {
-  database = await borrowTestDatabase();
+  database = await createStoreDatabase(4);
   one = await openStore(database.url, { lanes: 4 });
   await one.store.stepGuards.create(one.store.transactions.dataSources);
 });

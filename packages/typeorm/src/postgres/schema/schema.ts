@@ -67,11 +67,14 @@ export class PostgresSchema implements SchemaPort {
   private async alone<T>(work: (sql: SqlRunner) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.pool.transaction(async (sql) => {
-          await sql.run({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
-          await sql.run({ text: `select pg_advisory_xact_lock(${MIGRATION_LOCK})` });
-          return work(sql);
-        }, MIGRATION_STATEMENT_MS);
+        const settings = `set local lock_timeout = '${LOCK_TIMEOUT}'`;
+        return await this.pool.transaction(
+          async (sql) => {
+            await sql.run({ text: `select pg_advisory_xact_lock(${MIGRATION_LOCK})` });
+            return work(sql);
+          },
+          { statementMs: MIGRATION_STATEMENT_MS, settings },
+        );
       } catch (error) {
         if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE || attempt === MIGRATE_ATTEMPTS) throw error;
       }

@@ -38,10 +38,26 @@ export function prepared(text: string): (...values: readonly unknown[]) => State
 /** A condition, always true, that makes the transaction durable: nobody may read from it what a crash can still take back (red team U3). */
 export const IS_DURABLE = `(current_setting('synchronous_commit') <> 'off' or set_config('synchronous_commit', 'on', true) = 'on')`;
 
+/**
+ * For the transaction that takes the first of what is due. A plan is kept for long, and may have been made for a small table or for little that is due: it would read the whole
+ * table, or by a bitmap all that is due, with each look, and never mark the dead entries among them for those who come after it.
+ */
+export const BY_INDEX = ['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin'].map((way) => `set local enable_${way} = off`).join('; ');
+
 /** Longest wait for the answer to a single statement. */
-const STATEMENT_MS = 10_000;
+export const STATEMENT_MS = 10_000;
 /** The same within a transaction, where statements may wait for each other's locks. */
 const IN_TRANSACTION_MS = 60_000;
+/**
+ * Longest pause between two statements of a transaction here, shorter than others wait for what it holds. A process that freezes in one holds up those of
+ * other services too, which do not look whether it lives.
+ */
+const PAUSE_MS = 8_000;
+
+const pausing = (ms: number) => `set local idle_in_transaction_session_timeout = ${ms}`;
+
+/** For the transaction in which somebody else is waited for, such as a broker. */
+export const LONG_PAUSES = pausing(IN_TRANSACTION_MS);
 
 /** Framework work outside any unit: single statements, and short transactions of its own. None waits for ever for a server that does not answer. */
 export class SqlPool implements SqlRunner {
@@ -56,14 +72,24 @@ export class SqlPool implements SqlRunner {
     return this.withConnection(STATEMENT_MS, (sql) => sql.run<Row>(statement));
   }
 
+  /** Runs a statement that takes the first of what is due, in a transaction of its own. */
+  runByIndex<Row>(statement: Statement): Promise<SqlResult<Row>> {
+    return this.transaction((sql) => sql.run<Row>(statement), { statementMs: STATEMENT_MS, settings: BY_INDEX });
+  }
+
   /**
    * Runs `work` in a READ COMMITTED transaction, whatever the role's default is.
    *
    * @param statementMs longest wait for the answer to one statement
+   * @param settings statements that come first
    */
-  transaction<T>(work: (sql: SqlRunner) => Promise<T>, statementMs = IN_TRANSACTION_MS): Promise<T> {
+  transaction<T>(work: (sql: SqlRunner) => Promise<T>, { statementMs = IN_TRANSACTION_MS, settings = '' } = {}): Promise<T> {
+    // A session does not notice that nobody waits for its answer any more, and would wait for a lock on and on.
+    const bounds = `set local statement_timeout = ${statementMs}; ${pausing(PAUSE_MS)}`;
     return this.withConnection(statementMs, async (sql) => {
-      await sql.run({ text: `begin isolation level read committed; set local application_name = '${this.session}'` });
+      await sql.run({
+        text: `begin isolation level read committed; set local application_name = '${this.session}'; ${bounds}; ${settings}`,
+      });
       const result = await work(sql);
       await sql.run({ text: 'commit' });
       return result;

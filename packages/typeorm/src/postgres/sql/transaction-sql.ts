@@ -1,4 +1,4 @@
-import { hfError, type Transaction } from '@holdfast/core';
+import { hfError, type Savepoint, type Transaction } from '@holdfast/core';
 import type { SqlRunner, Statement } from './sql.js';
 
 /** A row as the server sends it: the text of each value. */
@@ -28,6 +28,11 @@ export interface LastStatement extends CarriedStatement {
 
 /** A transaction on whose connection the stores run their own statements. */
 export interface SqlTransaction extends Transaction, SqlRunner {
+  /**
+   * A savepoint that `isLast` is released together with COMMIT, before what goes out with that. It could be left to COMMIT, but a row that was locked before the savepoint and is
+   * written behind it has two owners for the server, which has to write them down (a MultiXact) and to look them up whenever the row is read.
+   */
+  savepoint(options?: { readonly isLast?: boolean }): Promise<Savepoint>;
   /** Runs a statement whose rows are wanted as texts. */
   rows(statement: Statement): Promise<readonly TextRow[]>;
   /** Sends a statement together with the next one, in one round trip; refused, it keeps the next one from being run. */
@@ -62,7 +67,12 @@ export async function runFirstNow(sql: SqlRunner, { answered, refusal, committed
 /** Tells of rows that pg has made as if they came from the server. */
 export function tellRows(rows: readonly object[], told: ((row: TextRow) => void) | undefined): void {
   if (told === undefined) return;
-  for (const row of rows) told(Object.values(row).map((value) => (value === null ? null : String(value))));
+  for (const row of rows) told(textRow(row));
+}
+
+/** A row that pg has made as if it came from the server. */
+export function textRow(row: object): TextRow {
+  return Object.values(row).map((value) => (value === null ? null : String(value)));
 }
 
 /** The SQL side of a transaction of this store. @throws HF_INVARIANT when it is another store's */

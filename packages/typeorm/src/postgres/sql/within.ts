@@ -1,3 +1,5 @@
+import { systemScheduler } from '@holdfast/core';
+
 /** Told to whoever waited for an answer that did not come in time. */
 export class Unanswered extends Error {}
 
@@ -8,7 +10,8 @@ export class Unanswered extends Error {}
  */
 export function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Unanswered(`no answer of the database within ${ms} ms`)), ms);
-    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+    const late = () => reject(new Unanswered(`no answer of the database within ${ms} ms`));
+    const timer = systemScheduler.after(ms, late, { keepsProcessAlive: true });
+    answer.then(resolve, reject).finally(() => timer.cancel());
   });
 }

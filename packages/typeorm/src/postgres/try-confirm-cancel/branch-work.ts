@@ -1,4 +1,5 @@
 import type { BranchChange, BranchTerms, BranchWorkStore, ClaimedBranches, LockedBranch, Transaction } from '@holdfast/core';
+import { claimed } from '../claimed.js';
 import type { PostgresContext } from '../context.js';
 import { sessionName } from '../node-store.js';
 import { IS_DURABLE, prepared, type Statement } from '../sql/sql.js';
@@ -10,11 +11,6 @@ const LOCK_TIMEOUT = '100ms';
 /** A branch whose time is up is taken from a process that lives: whoever takes it has it for so long before the next one may. */
 const OVERDUE = '10 seconds';
 const LOCK_NOT_AVAILABLE = '55P03';
-
-interface ClaimRow {
-  readonly id: string | null;
-  readonly wait_ms: number | null;
-}
 
 /** What ends branches. */
 export class PostgresBranchWork implements BranchWorkStore {
@@ -28,6 +24,8 @@ export class PostgresBranchWork implements BranchWorkStore {
     const { branch, guard, node } = context.tables;
     const now = (parameter: string) => `(clock_timestamp() + ${parameter}::float8 * interval '1 millisecond')`;
     const isOrphaned = (worker: string) => `not exists (select from ${node} n where n.id = ${worker})`;
+    // A process that dies of it while it starts is followed by the next one before anybody has taken it out.
+    const isSilent = (worker: string) => `exists (select from ${node} n where n.id = ${worker} and n.seen_at < ${now('-$7')})`;
     // Before its first attempt is recorded a branch is still `trying`; once it is decided, its process may have died of that attempt.
     const isDecided = `exists (select from ${guard} g where g.scope = '${SCOPE}' and g.key = b.id and g.branch = '' and g.operation = '${DECISION}')`;
     // The time in a subquery of its own: an index is not searched for what may be another time in each row.
@@ -40,7 +38,7 @@ export class PostgresBranchWork implements BranchWorkStore {
          order by b.due_at limit $6 for update of b skip locked),
        claimed as (
          update ${branch} b set worker = $5::uuid, due_at = case when b.status = 'trying' then ${now('$2')} + interval '${OVERDUE}' else b.due_at end,
-           deaths = b.deaths + case when d.worker <> $5::uuid and (d.status <> 'trying' or ${isDecided} and ${isOrphaned('d.worker')}) then 1 else 0 end
+           deaths = b.deaths + case when d.worker <> $5::uuid and (d.status <> 'trying' or ${isDecided} and (${isOrphaned('d.worker')} or ${isSilent('d.worker')})) then 1 else 0 end
          from due d where b.id = d.id returning b.id, d.due_at)
        select id, null::float8 as wait_ms from (select id from claimed order by due_at) c
        union all
@@ -64,12 +62,9 @@ export class PostgresBranchWork implements BranchWorkStore {
     );
   }
 
-  async claim({ methods, inHand, limit }: BranchTerms): Promise<ClaimedBranches> {
-    const { pool, service, nodeId, clock } = this.context;
-    const { rows } = await pool.run<ClaimRow>(this.claimStatement(service, clock.aheadOfDatabaseMs(), methods, inHand, nodeId, limit));
-    const wait = rows.find(({ id }) => id === null)?.wait_ms;
-    const ids = rows.flatMap(({ id }) => (id === null ? [] : [id]));
-    return { ids, nextDueMs: wait === null || wait === undefined ? undefined : Math.max(0, Math.ceil(wait)) };
+  claim({ methods, inHand, limit }: BranchTerms): Promise<ClaimedBranches> {
+    const { pool, service, nodeId, clock, silentForMs } = this.context;
+    return claimed(pool, this.claimStatement(service, clock.aheadOfDatabaseMs(), methods, inHand, nodeId, limit, silentForMs ?? null));
   }
 
   async release(ids: readonly string[]): Promise<void> {
@@ -114,10 +109,8 @@ export class PostgresBranchWork implements BranchWorkStore {
         row = answer;
       },
     });
-    const savepoint = await tx.savepoint();
-    // COMMIT comes next, and releases it.
-    if (row !== undefined)
-      return { branch: storedOf(row), savepoint: { rollback: () => savepoint.rollback(), release: async () => undefined } };
+    const savepoint = await sql.savepoint({ isLast: true });
+    if (row !== undefined) return { branch: storedOf(row), savepoint };
     const { rows } = await sql.run({
       text: `select from ${tables.branch} where id = $1 and worker = $2::uuid and due_at is not null`,
       values: [id, nodeId],

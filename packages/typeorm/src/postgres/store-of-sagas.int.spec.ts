@@ -1,0 +1,3 @@
+import { runStoreContract } from '../../../../test/contracts/store-contract.js';
+
+runStoreContract('sagas');

@@ -1,0 +1,60 @@
+import {
+  describeWithKafka,
+  describeWithRocketmq,
+  KAFKA_START_MS,
+  type KafkaArea,
+  kafkaDriver,
+  openKafka,
+  openRocketmq,
+  ROCKETMQ_START_MS,
+  type RocketmqArea,
+} from '@holdfast-internal/test-support';
+import type { ProgramOptions } from '../programs/options.js';
+import { buildPrograms, killPrograms } from './program.js';
+
+/** The shortest session that a process keeps while the machine is busy. */
+const SESSION_MS = 4000;
+const CLEARING_MS = 60_000;
+
+type KafkaCarrier = Required<Pick<ProgramOptions, 'kafka'>>;
+type RocketmqCarrier = Required<Pick<ProgramOptions, 'rocketmq'>>;
+
+/** A suite whose programs speak over Kafka; each carrier has topics and groups of its own. */
+export function describeOverKafka(title: string, suite: (carrier: (also?: Partial<KafkaCarrier['kafka']>) => KafkaCarrier) => void): void {
+  describeWithKafka(title, () => {
+    let area: KafkaArea | undefined;
+    beforeAll(async () => {
+      buildPrograms();
+      area = await openKafka();
+    }, KAFKA_START_MS);
+    afterAll(() => cleared(area), CLEARING_MS);
+
+    suite((also = {}) => {
+      const { address, name, sessionMs } = area as KafkaArea;
+      const sessionTimeout = Math.max(SESSION_MS, sessionMs);
+      return { kafka: { brokers: [address], driver: kafkaDriver(), prefix: name(), sessionTimeout, ...also } };
+    });
+  });
+}
+
+/** The same over RocketMQ. */
+export function describeOverRocketmq(
+  title: string,
+  suite: (carrier: (also?: Partial<RocketmqCarrier['rocketmq']>) => RocketmqCarrier) => void,
+): void {
+  describeWithRocketmq(title, () => {
+    let area: RocketmqArea | undefined;
+    beforeAll(async () => {
+      buildPrograms();
+      area = await openRocketmq();
+    }, ROCKETMQ_START_MS);
+    afterAll(() => cleared(area), CLEARING_MS);
+
+    suite((also = {}) => ({ rocketmq: { ...(area as RocketmqArea).options(), awaitDuration: 1000, ...also } }));
+  });
+}
+
+async function cleared(area: Pick<KafkaArea, 'clear'> | undefined): Promise<void> {
+  await killPrograms();
+  await area?.clear();
+}
