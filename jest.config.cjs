@@ -45,7 +45,8 @@ module.exports = {
   maxWorkers: 2,
   // Cases of a contract at a time: a broker does most of the work of each.
   maxConcurrency: 3,
-  testTimeout: 60_000,
+  // More than anything is waited for (`PATIENCE_MS` of the test support), so that a test tells what did not come; the first start on a machine fetches a broker.
+  testTimeout: 600_000,
   cacheDirectory: '<rootDir>/.cache/jest',
   testSequencer: '<rootDir>/test/support/sequencer.cjs',
   projects: [

@@ -5,7 +5,6 @@ import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-s
 import { fixture, runHoldfast, withClient } from './support.js';
 
 // Each run is a process of its own.
-jest.setTimeout(120_000);
 
 let database: TestDatabase;
 

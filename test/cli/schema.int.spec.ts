@@ -2,7 +2,6 @@ import { createTestDatabase, servers, type TestDatabase } from '@holdfast-intern
 import { describeSchema, fixture, runHoldfast, withClient } from './support.js';
 
 // Each run is a process of its own.
-jest.setTimeout(120_000);
 
 const FILE = fixture('named.cjs');
 

@@ -6,7 +6,6 @@ import { MIGRATIONS } from '../../packages/typeorm/src/postgres/schema/migration
 import { fixture, runHoldfast } from './support.js';
 
 // Each run is a process of its own.
-jest.setTimeout(120_000);
 
 const run = promisify(execFile);
 const CLI = require.resolve('typeorm').replace(/index\.js$/, 'cli.js');

@@ -7,8 +7,6 @@ import { storeContract, transportContract } from '@holdfast/core/testing/contrac
 import { IN_MEMORY_CAPABILITIES, inMemory } from '@holdfast/transport-in-memory';
 import { onPostgres } from './postgres-system.js';
 
-jest.setTimeout(120_000);
-
 const ROOT = join(__dirname, '..', '..');
 /** The sample of the how-to page, on a few cases. */
 const PATTERN = '^(a batch|at the start) ';

@@ -1,4 +1,4 @@
-import { describeWithConfluent, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithConfluent, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { KAFKA_CAPABILITIES } from '@holdfast/transport-kafka';
 import { onKafka } from './kafka-system.js';
@@ -8,7 +8,7 @@ describeWithConfluent('on Kafka with the second driver', () => {
   let area: KafkaArea;
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
 
   for (const groupProtocol of ['classic', 'consumer'] as const)

@@ -1,4 +1,4 @@
-import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { KAFKA_CAPABILITIES } from '@holdfast/transport-kafka';
 import { onKafka } from './kafka-system.js';
@@ -8,7 +8,7 @@ describeWithKafka('on Kafka', () => {
   let area: KafkaArea;
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
 
   runContract(

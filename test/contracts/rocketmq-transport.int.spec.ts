@@ -1,4 +1,4 @@
-import { describeWithRocketmq, openRocketmq, ROCKETMQ_START_MS, type RocketmqArea } from '@holdfast-internal/test-support';
+import { describeWithRocketmq, openRocketmq, type RocketmqArea } from '@holdfast-internal/test-support';
 import { transportContract } from '@holdfast/core/testing/contracts';
 import { ROCKETMQ_CAPABILITIES, rocketmq } from '@holdfast/transport-rocketmq';
 import { onPostgres } from './postgres-system.js';
@@ -16,7 +16,7 @@ describeWithRocketmq('on RocketMQ', () => {
   let area: RocketmqArea;
   beforeAll(async () => {
     area = await openRocketmq();
-  }, ROCKETMQ_START_MS);
+  });
   afterAll(() => area?.clear());
 
   runContract('the transport rocketmq', transportContract(ROCKETMQ_CAPABILITIES), {

@@ -1,11 +1,8 @@
 import type { ContractCase } from '@holdfast/core/testing/contracts';
 
-/** More than a case waits for anything, so that it tells what it waited for. */
-const TIMEOUT_MS = 120_000;
-
 /** Runs the cases of a contract with Jest, several at a time (`maxConcurrency`), because most of their time is waiting. */
 export function runContract<Fixture>(title: string, cases: readonly ContractCase<Fixture>[], fixture: Fixture): void {
   describe(title, () => {
-    for (const { name, run } of cases) it.concurrent(name, () => run(fixture), TIMEOUT_MS);
+    for (const { name, run } of cases) it.concurrent(name, () => run(fixture));
   });
 }

@@ -52,11 +52,11 @@ describe('a bank whose services are killed at random, and its database server', 
   beforeAll(async () => {
     buildPrograms();
     postgres = await EmbeddedPostgres.start();
-  }, 120_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await postgres?.remove();
-  }, 60_000);
+  });
 
   keepsItsMoney(async () => {
     const server = postgres as EmbeddedPostgres;
@@ -73,11 +73,11 @@ describeWithOwnRabbit('a bank whose services are killed at random, and its Rabbi
   beforeAll(async () => {
     buildPrograms();
     rabbit = await OwnRabbit.start();
-  }, 120_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await rabbit?.remove();
-  }, 60_000);
+  });
 
   keepsItsMoney(() => {
     const broker = rabbit as OwnRabbit;

@@ -13,7 +13,7 @@ describe('choreographed sagas', () => {
   afterAll(async () => {
     await killPrograms();
     await Promise.all(servers.map((each) => each.remove()));
-  }, 60_000);
+  });
 
   it.each(['choreography:after-record', 'choreography:after-abort', 'choreography:after-undo'])(
     'of a process that freezes at %s are ended by another one, and it changes nothing when it wakes',
@@ -35,7 +35,6 @@ describe('choreographed sagas', () => {
       await other.stop();
       await arena.close();
     },
-    120_000,
   );
 
   it('of processes that are killed again and again are all undone or left as they are, each part with one effect', async () => {
@@ -56,7 +55,7 @@ describe('choreographed sagas', () => {
     expect(await accountOfTrips(arena, 15, 120_000)).toEqual({ ...WELL, rooms: 15, seats: 15 });
     await last.stop();
     await arena.close();
-  }, 240_000);
+  });
 
   it('go on where they stood when the database server is killed', async () => {
     const postgres = await EmbeddedPostgres.start();
@@ -71,7 +70,7 @@ describe('choreographed sagas', () => {
     expect(await accountOfTrips(arena, 20, 120_000)).toEqual({ ...WELL, rooms: 20, seats: 20 });
     await program.stop();
     await arena.close();
-  }, 180_000);
+  });
 });
 
 describeWithRabbit('choreographed sagas over RabbitMQ', () => {
@@ -79,7 +78,7 @@ describeWithRabbit('choreographed sagas over RabbitMQ', () => {
   beforeAll(async () => {
     buildPrograms();
     area = await openRabbit();
-  }, 60_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await area.drop();
@@ -100,5 +99,5 @@ describeWithRabbit('choreographed sagas over RabbitMQ', () => {
     expect(await accountOfTrips(arena, 10, 120_000)).toEqual({ ...WELL, rooms: 10, seats: 10 });
     await last.stop();
     await arena.close();
-  }, 240_000);
+  });
 });

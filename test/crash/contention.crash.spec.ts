@@ -26,7 +26,7 @@ it('fifty copies of one message at once have one effect in each subscription', a
   );
   expect({ faults, effects }).toEqual({ faults: [], effects: ['batch', 'leased', 'unit'].map((subscription) => ({ subscription, n: 1 })) });
   await arena.close();
-}, 60_000);
+});
 
 it('units and handlers that cannot be serialised run again: no update is lost, no message is doubled', async () => {
   const arena = await openArena();
@@ -42,4 +42,4 @@ it('units and handlers that cannot be serialised run again: no update is lost, n
   expect(programs.flatMap((program) => program.said('refused')).filter(({ code }) => code !== 'UNWANTED' && code !== '23503')).toEqual([]);
   expect(refused).toBeLessThan(20);
   await arena.close();
-}, 90_000);
+});

@@ -7,7 +7,7 @@ import { accountOfTrips, requestEach, requestedEach, WITH_TRIPS } from './suppor
 
 const HOWS = ['well', 'declined', 'no van'] as const;
 const EACH = 6;
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 120_000;
 /** What undoes what. */
 const UNDOES: Readonly<Record<string, string>> = { release: 'reserve', refund: 'charge', uninsure: 'insure' };
 
@@ -69,7 +69,7 @@ describe('a deploy with other names for the handlers of choreographed sagas in t
     expect(await accountOfTrips(arena, 4)).toEqual({ open: [], wrong: [], missing: 0, rooms: 4, seats: 4 });
     await fresh.stop();
     await arena.close();
-  }, 180_000);
+  });
 });
 
 describe('a deploy with a new version of a saga in the middle', () => {
@@ -108,5 +108,5 @@ describe('a deploy with a new version of a saga in the middle', () => {
     await both.stop();
     await bank.stop();
     await arena.close();
-  }, 300_000);
+  });
 });

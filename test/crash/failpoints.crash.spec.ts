@@ -189,29 +189,25 @@ describe('kill -9 at every failpoint', () => {
     expect([...new Set([...tried, ...DEATHS_IN_KAFKA])].sort()).toEqual([...FAILPOINTS].sort());
   });
 
-  it.concurrent.each(CHAINS)(
-    'loses nothing and doubles nothing $what',
-    async ({ options, promises, deaths }) => {
-      const lanes = options.lanes ?? 8;
-      const arena = await openArenaWithStore(lanes);
-      const scene: Scene = { arena, options: { ...options, lanes, url: arena.url } };
-      const died: Program[] = [];
-      const others: Program[] = [];
-      for (const death of deaths) {
-        if (death.before !== undefined) others.push(await death.before(scene));
-        died.push(await die(scene, death));
-      }
-      const last = await new Program(scene.options).ready();
-      // Not `count`: a slow machine may refuse some.
-      await last.publish({ untilAcknowledged: 20 });
-      const { faults, ...figures } = await account(arena, [...died, ...others, last], { ...promises, minimum: 20 });
-      const ends = await Promise.all(died.map(({ ended }) => ended));
-      expect({ faults, figures, ends: ends.map(({ signal }) => signal) }).toMatchObject({ faults: [], ends: ends.map(() => 'SIGKILL') });
-      await last.stop();
-      await arena.close();
-    },
-    300_000,
-  );
+  it.concurrent.each(CHAINS)('loses nothing and doubles nothing $what', async ({ options, promises, deaths }) => {
+    const lanes = options.lanes ?? 8;
+    const arena = await openArenaWithStore(lanes);
+    const scene: Scene = { arena, options: { ...options, lanes, url: arena.url } };
+    const died: Program[] = [];
+    const others: Program[] = [];
+    for (const death of deaths) {
+      if (death.before !== undefined) others.push(await death.before(scene));
+      died.push(await die(scene, death));
+    }
+    const last = await new Program(scene.options).ready();
+    // Not `count`: a slow machine may refuse some.
+    await last.publish({ untilAcknowledged: 20 });
+    const { faults, ...figures } = await account(arena, [...died, ...others, last], { ...promises, minimum: 20 });
+    const ends = await Promise.all(died.map(({ ended }) => ended));
+    expect({ faults, figures, ends: ends.map(({ signal }) => signal) }).toMatchObject({ faults: [], ends: ends.map(() => 'SIGKILL') });
+    await last.stop();
+    await arena.close();
+  });
 
   it.concurrent.each(SAGA_DEATHS)(
     'at $at (hit $hit) of a saga each step and each compensation has its effect once, in order, and every saga ends',
@@ -220,7 +216,6 @@ describe('kill -9 at every failpoint', () => {
       expect(await endOfSagas(arena, death)).toEqual({ signal: 'SIGKILL', wrong: [], ended: 9 });
       await arena.close();
     },
-    120_000,
   );
 
   it.concurrent.each(TRIP_DEATHS)(
@@ -230,7 +225,6 @@ describe('kill -9 at every failpoint', () => {
       expect(await endOfTrips(arena, death)).toEqual({ signal: 'SIGKILL', open: [], wrong: [], missing: 0, rooms: 4, seats: 4 });
       await arena.close();
     },
-    120_000,
   );
 
   it.concurrent.each(TRY_DEATHS)(
@@ -240,7 +234,6 @@ describe('kill -9 at every failpoint', () => {
       expect(await endOfTries(arena, death)).toEqual({ signal: 'SIGKILL', faults: [] });
       await arena.close();
     },
-    120_000,
   );
 
   it.concurrent.each(METHOD_DEATHS)(
@@ -257,6 +250,5 @@ describe('kill -9 at every failpoint', () => {
       });
       await arena.close();
     },
-    60_000,
   );
 });

@@ -19,7 +19,7 @@ describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
   beforeAll(async () => {
     buildPrograms();
     rabbit = await OwnRabbit.start();
-  }, 180_000);
+  });
   afterEach(killPrograms);
   afterAll(() => rabbit.remove());
 
@@ -58,7 +58,7 @@ describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
     expect(faults).toEqual([]);
     for (const mib of grown()) expect(mib).toBeLessThan(MOST_GROWN_MIB);
     await arena.close();
-  }, 180_000);
+  });
 
   it('while the broker is short of memory, and what was published meanwhile arrives', async () => {
     const { arena, programs, publisher, grown } = await open('alarm', { slowMs: 20, concurrency: 4 }, 3 * PER_SECOND);
@@ -73,7 +73,7 @@ describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
     expect(faults).toEqual([]);
     for (const mib of grown()) expect(mib).toBeLessThan(MOST_GROWN_MIB);
     await arena.close();
-  }, 180_000);
+  });
 });
 
 async function handled(arena: Arena): Promise<number> {

@@ -43,33 +43,29 @@ async function handleSome(arena: Arena, options: ProgramOptions): Promise<Progra
 describe('a process frozen in the midst of', () => {
   afterAll(killPrograms);
 
-  it.concurrent.each(PLACES)(
-    '$at: another one takes over all it held',
-    async ({ at, publishing, options, isAfterWork }) => {
-      const arena = await openArena();
-      const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
-      const before = isAfterWork ? [await handleSome(arena, full)] : [];
-      const sleeping = new Program(full, { failpoint: `${at}=stop` });
-      // What has work to do at once may freeze before it is ready.
-      if (isAfterWork === undefined) {
-        await sleeping.line('ready', () => true, 30_000);
-        sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
-      }
-      await stopped(sleeping);
+  it.concurrent.each(PLACES)('$at: another one takes over all it held', async ({ at, publishing, options, isAfterWork }) => {
+    const arena = await openArena();
+    const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
+    const before = isAfterWork ? [await handleSome(arena, full)] : [];
+    const sleeping = new Program(full, { failpoint: `${at}=stop` });
+    // What has work to do at once may freeze before it is ready.
+    if (isAfterWork === undefined) {
+      await sleeping.line('ready', () => true, 30_000);
+      sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
+    }
+    await stopped(sleeping);
 
-      const slept = performance.now();
-      const healthy = await new Program(full).ready();
-      await healthy.publish({ count: 20, keyPrefix: 'other', ...publishing });
-      const { faults } = await account(arena, [...before, sleeping, healthy], {
-        ...PROMISES,
-        minimum: publishing?.rollbackShare === undefined ? PROMISES.minimum : 8,
-        patienceMs: 30_000,
-      });
-      expect(faults).toEqual([]);
-      expect(performance.now() - slept).toBeLessThan(TAKE_OVER_MS + START_MS);
-      await Promise.all([healthy, sleeping].map((program) => program.kill()));
-      await arena.close();
-    },
-    120_000,
-  );
+    const slept = performance.now();
+    const healthy = await new Program(full).ready();
+    await healthy.publish({ count: 20, keyPrefix: 'other', ...publishing });
+    const { faults } = await account(arena, [...before, sleeping, healthy], {
+      ...PROMISES,
+      minimum: publishing?.rollbackShare === undefined ? PROMISES.minimum : 8,
+      patienceMs: 30_000,
+    });
+    expect(faults).toEqual([]);
+    expect(performance.now() - slept).toBeLessThan(TAKE_OVER_MS + START_MS);
+    await Promise.all([healthy, sleeping].map((program) => program.kill()));
+    await arena.close();
+  });
 });

@@ -35,7 +35,7 @@ it('a writer frozen between INSERT and COMMIT delays only itself', async () => {
   expect(finally_.faults).toEqual([]);
   expect(writer.said('acknowledged')).toHaveLength(4);
   await arena.close();
-}, 180_000);
+});
 
 it('what a killed and a frozen process had in work is taken over, and nothing doubles when the frozen one wakes', async () => {
   const arena = await openArena();
@@ -63,4 +63,4 @@ it('what a killed and a frozen process had in work is taken over, and nothing do
   await untilAtWork(arena, sleeping, healthy);
   expect((await account(arena, programs, promises)).faults).toEqual([]);
   await arena.close();
-}, 90_000);
+});

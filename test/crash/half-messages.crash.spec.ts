@@ -1,5 +1,5 @@
 // Units with half messages, whose process or server comes to grief between the register, the COMMIT and the broker.
-import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea, PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -22,7 +22,7 @@ const registered = async (arena: Arena): Promise<number> =>
   ((await arena.look<{ n: number }>('select count(*)::int as n from holdfast_half_message'))[0] as { n: number }).n;
 
 async function untilSettled(arena: Arena): Promise<void> {
-  for (const end = performance.now() + 60_000; (await registered(arena)) > 0; await pause(100))
+  for (const end = performance.now() + PATIENCE_MS; (await registered(arena)) > 0; await pause(100))
     if (performance.now() > end) throw new Error(`${await registered(arena)} messages are still registered`);
 }
 
@@ -48,7 +48,7 @@ it.concurrent('a process frozen between register and COMMIT is decided against: 
     refused: [{ id: 'late-2', code: 'HF_HALF_MESSAGE_ROLLED_BACK' }],
   });
   await arena.close();
-}, 90_000);
+});
 
 it.concurrent('what a process had committed when it froze is sent by another one, and nothing doubles when it wakes', async () => {
   const arena = await openArena();
@@ -68,7 +68,7 @@ it.concurrent('what a process had committed when it froze is sent by another one
   await untilSettled(arena);
   expect(await decisions(arena)).toEqual({ committed: 4 });
   await arena.close();
-}, 90_000);
+});
 
 it.concurrent('a question after a restart of everything gets the answer of the COMMIT, and so does a second one', async () => {
   const arena = await openArena();
@@ -96,7 +96,7 @@ it.concurrent('a question after a restart of everything gets the answer of the C
   expect({ faults, decisions: await decisions(arena) }).toEqual({ faults: [], decisions: { committed: 3 } });
   await next.stop();
   await arena.close();
-}, 90_000);
+});
 
 /** A load of half messages over a carrier, while the database server is killed three times. */
 async function underKills(carrier: Pick<ProgramOptions, 'broker'>): Promise<void> {
@@ -126,7 +126,7 @@ async function underKills(carrier: Pick<ProgramOptions, 'broker'>): Promise<void
 }
 
 describe('a server that is killed three times under load loses and doubles nothing, and shows nothing that was rolled back', () => {
-  it('where subscriptions read the log', () => underKills({}), 240_000);
+  it('where subscriptions read the log', () => underKills({}));
 
   describeWithRabbit('over RabbitMQ', () => {
     let area: RabbitArea;
@@ -135,6 +135,6 @@ describe('a server that is killed three times under load loses and doubles nothi
     });
     afterAll(() => area.drop());
 
-    it('where the messages go to the broker', () => underKills({ broker: { url: area.url, exchange: area.name() } }), 240_000);
+    it('where the messages go to the broker', () => underKills({ broker: { url: area.url, exchange: area.name() } }));
   });
 });

@@ -63,33 +63,29 @@ describe('messages whose handlers never succeed', () => {
       { name: 'leased', isTransactional: false, lockTtlMs: 12_000 },
       100,
     ],
-  ])(
-    'kill both of two processes that are started again at once, %s: the same',
-    async (_what, subscription, ms) => {
-      const arena = await openArena();
-      const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: [{ ...subscription, attempts: ATTEMPTS }] };
-      const nodes = [new Supervised(options), new Supervised(options)];
-      const [first] = await Promise.all(nodes.map((node) => node.current()));
-      await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
-      first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
-      await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 150_000);
-      const deaths = nodes.reduce((sum, node) => sum + node.deaths, 0);
-      const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum: 20 };
-      const { faults } = await account(
-        arena,
-        nodes.flatMap(({ programs }) => programs),
-        promises,
-      );
-      await Promise.all(nodes.map((node) => node.stop()));
-      const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
-      const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
-      expect({ faults, dead }).toEqual({ faults: [], dead: [letter] });
-      // Its attempts, and those before the first process was found dead.
-      expect(deaths).toBeLessThanOrEqual(ATTEMPTS + 6);
-      await arena.close();
-    },
-    180_000,
-  );
+  ])('kill both of two processes that are started again at once, %s: the same', async (_what, subscription, ms) => {
+    const arena = await openArena();
+    const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: [{ ...subscription, attempts: ATTEMPTS }] };
+    const nodes = [new Supervised(options), new Supervised(options)];
+    const [first] = await Promise.all(nodes.map((node) => node.current()));
+    await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
+    first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
+    await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 150_000);
+    const deaths = nodes.reduce((sum, node) => sum + node.deaths, 0);
+    const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum: 20 };
+    const { faults } = await account(
+      arena,
+      nodes.flatMap(({ programs }) => programs),
+      promises,
+    );
+    await Promise.all(nodes.map((node) => node.stop()));
+    const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
+    const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
+    expect({ faults, dead }).toEqual({ faults: [], dead: [letter] });
+    // Its attempts, and those before the first process was found dead.
+    expect(deaths).toBeLessThanOrEqual(ATTEMPTS + 6);
+    await arena.close();
+  });
 
   it.concurrent('throw, hang or block their connection: each ends as a dead letter, and those beside it are handled', async () => {
     const arena = await openArena();
@@ -128,7 +124,7 @@ describe('messages whose handlers never succeed', () => {
     );
     expect((await program.stop()).code).toBe(0);
     await arena.close();
-  }, 240_000);
+  });
 
   it.concurrent('freeze every process that takes them, which then is killed: the same', async () => {
     const arena = await openArena();
@@ -152,7 +148,7 @@ describe('messages whose handlers never succeed', () => {
     for (const node of nodes) node.giveUp();
     await Promise.all(programs.map((program) => program.kill()));
     await arena.close();
-  }, 150_000);
+  });
 
   it.concurrent('kill every process that takes them: dead letters after bounded deaths, and nobody else pays', async () => {
     const arena = await openArena();
@@ -179,5 +175,5 @@ describe('messages whose handlers never succeed', () => {
     // Each subscription's attempts, and those before the first process was found dead: it takes six seconds, and a process starts in less than one.
     expect(deaths).toBeLessThanOrEqual(killed.length * ATTEMPTS + 20);
     await arena.close();
-  }, 180_000);
+  });
 });

@@ -2,8 +2,7 @@
 import {
   describeWithOwnKafka,
   EmbeddedKafka,
-  eventuallyWithin,
-  KAFKA_START_MS,
+  eventually,
   type KafkaArea,
   kafkaAreaAt,
   kafkaDriver,
@@ -15,7 +14,6 @@ import { PageCounted, Pages, PageViewed } from '../e2e/kafka/support/pages.js';
 import { expectAll, hasGrown, Load } from '../e2e/support/load.js';
 import { numbers, Shop } from '../e2e/support/shop.js';
 
-const eventually = eventuallyWithin(120_000);
 const KEYS = ['page 0', 'page 1', 'page 2', 'page 3', 'page 4'];
 const keyOf = (n: number) => `page ${n % KEYS.length}`;
 /** Views between two losses. */
@@ -30,13 +28,12 @@ function deferred(): { readonly promise: Promise<void>; readonly resolve: () => 
 }
 
 describeWithOwnKafka('a cluster of Kafka whose leaders are killed', () => {
-  jest.setTimeout(300_000);
   let brokers: readonly EmbeddedKafka[];
   let area: KafkaArea;
   beforeAll(async () => {
     brokers = await EmbeddedKafka.startCluster(3);
     area = kafkaAreaAt(brokers[0]?.address as string);
-  }, KAFKA_START_MS);
+  });
   afterAll(() => Promise.all((brokers ?? []).map((broker) => broker.remove())));
 
   const options = (): KafkaOptions => ({
@@ -76,7 +73,7 @@ describeWithOwnKafka('a cluster of Kafka whose leaders are killed', () => {
     try {
       for (let processes = 0; processes < 2; processes += 1) await shop.booking(undefined, { ordering: 'key', concurrency: 4 });
       const load = new Load(shop, await shop.publishing());
-      const grown = () => hasGrown(shop, eventually);
+      const grown = () => hasGrown(shop);
       await grown();
       await loseLeadersOf([`${transport.prefix}shop.order-placed`], { without: grown });
       await load.stop();

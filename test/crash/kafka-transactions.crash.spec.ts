@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, type KafkaArea, openKafka, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { Pages } from '../e2e/kafka/support/pages.js';
 import { numbers } from '../e2e/support/shop.js';
 import type { CountingLine, CountingOptions } from './programs/counting.js';
@@ -27,7 +27,7 @@ class Counter {
   }
 
   async said(isSaid: (line: CountingLine) => boolean, times = 1): Promise<void> {
-    for (const end = Date.now() + 60_000; this.lines.filter(isSaid).length < times; ) {
+    for (const end = Date.now() + PATIENCE_MS; this.lines.filter(isSaid).length < times; ) {
       if (Date.now() > end) throw new Error(`it last said ${JSON.stringify(this.lines.slice(-5))}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -47,14 +47,13 @@ const isReady = ({ e }: CountingLine) => e === 'ready';
 const isCalled = ({ e }: CountingLine) => e === 'called';
 
 describeWithKafka('processes that count in Kafka transactions', () => {
-  jest.setTimeout(180_000);
   let area: KafkaArea;
   let pages: Pages;
   let counters: Counter[];
   beforeAll(async () => {
     buildPrograms();
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(() => {
     pages = new Pages(area);

@@ -31,4 +31,4 @@ it('handlers of Nest have one effect for each committed message, in order, while
   expect((await last.stop()).code).toBe(0);
   await publisher.stop();
   await arena.close();
-}, 180_000);
+});

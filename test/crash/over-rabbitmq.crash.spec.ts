@@ -10,7 +10,7 @@ describeWithRabbit('over RabbitMQ', () => {
   beforeAll(async () => {
     buildPrograms();
     area = await openRabbit();
-  }, 60_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await area.drop();

@@ -51,4 +51,4 @@ it('a receipt is there with the effect, whenever the process dies', async () => 
   expect(mismatches).toEqual([]);
   expect(await arena.look("select status from holdfast_receipt where status <> 'consumed'")).toEqual([]);
   await arena.close();
-}, 120_000);
+});

@@ -3,8 +3,6 @@ import { openArena } from './support/arena.js';
 import { buildPrograms } from './support/program.js';
 import { endOfRefusing, REFUSAL_DEATHS } from './support/undoing.js';
 
-jest.setTimeout(120_000);
-
 describe('a request is refused with one answer, which repeats get too, when its process dies', () => {
   beforeAll(buildPrograms);
 

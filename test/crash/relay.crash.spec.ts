@@ -10,7 +10,7 @@ const TAKE_OVER_MS = 10_000;
 const SLACK_MS = 4000;
 const LANES = 16;
 /** For lanes to be shared as they should be, whenever that is. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 /** For the load to be published: ten seconds, or minutes on a busy machine. */
 const LOAD_MS = 180_000;
 /** Sooner than a lease ends by itself. */

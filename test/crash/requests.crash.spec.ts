@@ -11,8 +11,6 @@ import { type AnsweringOptions, Draw } from './programs/answering.js';
 import { type Arena, openArena } from './support/arena.js';
 import { buildPrograms } from './support/program.js';
 
-jest.setTimeout(90_000);
-
 /** The process that answers, started again whenever it is killed. */
 class Answering {
   deaths = 0;

@@ -15,13 +15,13 @@ describe('sagas over two services', () => {
   afterAll(async () => {
     await killPrograms();
     await Promise.all(servers.map((each) => each.remove()));
-  }, 60_000);
+  });
 
   it('whose processes are killed at every step all end, done once or undone once', async () => {
     const arena = await openArena();
     expect(await killBoth(arena, {})).toEqual(ALL);
     await arena.close();
-  }, 300_000);
+  });
 
   it('go on where they stood when the database server is killed', async () => {
     const postgres = await EmbeddedPostgres.start();
@@ -39,7 +39,7 @@ describe('sagas over two services', () => {
     await shop.stop();
     await bank.stop();
     await arena.close();
-  }, 180_000);
+  });
 });
 
 describeWithRabbit('sagas over two services', () => {
@@ -52,11 +52,11 @@ describeWithRabbit('sagas over two services', () => {
   afterAll(async () => {
     await killPrograms();
     await area.drop();
-  }, 60_000);
+  });
 
   it('over RabbitMQ, whose processes are killed at every step, all end, done once or undone once', async () => {
     const arena = await openArena();
     expect(await killBoth(arena, { broker: { url: area.url, exchange: area.name(), heartbeat: '2s' } })).toEqual(ALL);
     await arena.close();
-  }, 300_000);
+  });
 });

@@ -12,7 +12,7 @@ describe('sagas', () => {
   afterAll(async () => {
     await killPrograms();
     await Promise.all(servers.map((each) => each.remove()));
-  }, 60_000);
+  });
 
   it.each(['saga:after-lock', 'saga:after-call', 'saga:after-step'])(
     'of a process that freezes at %s are ended by another one, and it changes nothing when it wakes',
@@ -34,7 +34,6 @@ describe('sagas', () => {
       await other.stop();
       await arena.close();
     },
-    120_000,
   );
 
   it('of processes that are killed again and again all end, each step with one effect', async () => {
@@ -56,7 +55,7 @@ describe('sagas', () => {
     expect(await accountOfSagas(arena, Number(n), 120_000)).toEqual({ wrong: [], ended: Number(n) });
     await last.stop();
     await arena.close();
-  }, 240_000);
+  });
 
   it('go on where they stood when the database server is killed', async () => {
     const postgres = await EmbeddedPostgres.start();
@@ -73,5 +72,5 @@ describe('sagas', () => {
     expect(await accountOfSagas(arena, 129)).toEqual({ wrong: [], ended: 129 });
     await program.stop();
     await arena.close();
-  }, 120_000);
+  });
 });

@@ -50,7 +50,7 @@ describe('under a service', () => {
   afterAll(async () => {
     await killPrograms();
     await Promise.all(servers.map((each) => each.remove()));
-  }, 60_000);
+  });
 
   it('a server does not answer any more: a process that is told to stop ends all the same, and the next one goes on', async () => {
     const { postgres, arena } = await openServer();
@@ -75,7 +75,7 @@ describe('under a service', () => {
     expect(faults).toEqual([]);
     await next.stop();
     await arena.close();
-  }, 60_000);
+  });
 
   it.concurrent('a server is killed four times under load: nothing is lost, doubled or out of order', async () => {
     const { postgres, arena } = await openServer();
@@ -89,7 +89,7 @@ describe('under a service', () => {
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
     await arena.close();
-  }, 300_000);
+  });
 
   it.concurrent('a server loses one backend to kill -9 and resets itself: nothing is lost, doubled or out of order', async () => {
     const { arena } = await openServer();
@@ -102,7 +102,7 @@ describe('under a service', () => {
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
     await arena.close();
-  }, 300_000);
+  });
 
   it.concurrent('connections are all cut three times a second: nothing is lost, doubled or out of order', async () => {
     const arena = await openArena();
@@ -116,7 +116,7 @@ describe('under a service', () => {
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });
     await arena.close();
-  }, 300_000);
+  });
 
   it.concurrent('a transaction left open elsewhere for more than a minute holds a snapshot and rows of the business, and delays nobody', async () => {
     const arena = await openArena();
@@ -138,5 +138,5 @@ describe('under a service', () => {
     expect(result.waitedMs).toBeLessThan(20_000);
     await stranger.end();
     await arena.close();
-  }, 300_000);
+  });
 });

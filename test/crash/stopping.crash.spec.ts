@@ -1,4 +1,4 @@
-import { measured } from '@holdfast-internal/test-support';
+import { measured, PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause, rowsLeftBy } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -40,7 +40,7 @@ async function done(arena: Arena, { pid }: Program): Promise<string[]> {
 
 /** Until it is in the midst of slow work, inside transactions and outside. */
 async function inTheMidst(arena: Arena, program: Program): Promise<void> {
-  for (const deadline = performance.now() + 20_000; ; await pause(20)) {
+  for (const deadline = performance.now() + PATIENCE_MS; ; await pause(20)) {
     const finished = new Set(await done(arena, program));
     const open = [...begun(program)].filter((each) => !finished.has(each));
     const [claims] = await arena.look<{ n: string }>(`select count(*) as n from holdfast_inbox where status = 'claimed'`);
@@ -107,7 +107,7 @@ it('SIGTERM under load, twice: ends in time, loses and doubles nothing, and the 
     (ms) => ms < GOES_ON_MS,
   );
   expect(longest).toBeLessThan(GOES_ON_MS);
-}, 600_000);
+});
 
 it('stopping begins nothing new, aborts what does not end, and gives it back', async () => {
   const arena = await openArena();
@@ -138,4 +138,4 @@ it('stopping begins nothing new, aborts what does not end, and gives it back', a
   expect(dead?.n).toBe('0');
   expect((await next.stop()).code).toBe(0);
   await arena.close();
-}, 180_000);
+});

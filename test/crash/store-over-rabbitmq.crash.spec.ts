@@ -21,7 +21,7 @@ describeWithRabbit('over RabbitMQ', () => {
   beforeAll(async () => {
     buildPrograms();
     [area, postgres] = await Promise.all([openRabbit(), EmbeddedPostgres.start()]);
-  }, 120_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await Promise.all([area.drop(), postgres.remove()]);
@@ -77,7 +77,7 @@ describeWithRabbit('over RabbitMQ', () => {
     expect(acknowledgedBy()).toEqual([4, 2]);
     await stranger.end();
     await arena.close();
-  }, 90_000);
+  });
 
   it.concurrent.each(SHIFTS)(
     'a process whose clock is moved by an hour, %s, keeps order and its leases, and takes over those of another',
@@ -88,7 +88,6 @@ describeWithRabbit('over RabbitMQ', () => {
       expect(lateMs).toBeLessThan(FLOWS_AGAIN_MS);
       await arena.close();
     },
-    120_000,
   );
 
   it('a database server that is killed under load loses, doubles and disorders nothing', async () => {
@@ -100,7 +99,7 @@ describeWithRabbit('over RabbitMQ', () => {
         await postgres.start();
       }
     });
-  }, 300_000);
+  });
 
   it('sessions of the database that end under load, all of them and one after the other, lose, double and disorder nothing', async () => {
     const arena = await openArena();
@@ -115,5 +114,5 @@ describeWithRabbit('over RabbitMQ', () => {
         await arena.look(`${SESSIONS} order by random() limit 1`);
       }
     });
-  }, 300_000);
+  });
 });

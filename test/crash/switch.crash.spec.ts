@@ -1,5 +1,5 @@
 // A running system goes from database() to RabbitMQ, and its processes die in the midst of that.
-import { describeWithRabbit, eventuallyWithin, openRabbit, pause, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, eventually, openRabbit, pause, type RabbitArea } from '@holdfast-internal/test-support';
 import { storeTools } from '@holdfast/core';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -14,14 +14,12 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
 ];
 const BY = { by: 'a test', reason: 'a test' };
 
-const eventually = eventuallyWithin(60_000);
-
 describeWithRabbit('a switch from database() to RabbitMQ', () => {
   let area: RabbitArea;
   beforeAll(async () => {
     buildPrograms();
     area = await openRabbit();
-  }, 60_000);
+  });
   afterAll(async () => {
     await killPrograms();
     await area.drop();
@@ -56,5 +54,5 @@ describeWithRabbit('a switch from database() to RabbitMQ', () => {
     for (const program of [third, fourth]) expect((await program.stop()).code).toBe(0);
     await dataSource.destroy();
     await arena.close();
-  }, 150_000);
+  });
 });

@@ -12,7 +12,7 @@ describe('tries', () => {
   afterAll(async () => {
     await killPrograms();
     await Promise.all(servers.map((each) => each.remove()));
-  }, 60_000);
+  });
 
   it.each([
     ['try:after-register', 3, 'HF_TCC_REFUSED'],
@@ -42,7 +42,6 @@ describe('tries', () => {
       await other.stop();
       await arena.close();
     },
-    240_000,
   );
 
   it('of a process that is killed are ended by one that runs beside it within seconds', async () => {
@@ -60,7 +59,7 @@ describe('tries', () => {
     expect(performance.now() - diedAt).toBeLessThan(40_000);
     await beside.stop();
     await arena.close();
-  }, 120_000);
+  });
 
   it('of processes that are killed again and again all end, each with one effect', async () => {
     const arena = await openArena();
@@ -77,7 +76,7 @@ describe('tries', () => {
     expect(faultsOf(await accountOfTries(arena, 120_000))).toEqual([]);
     await last.stop();
     await arena.close();
-  }, 240_000);
+  });
 
   it.each(['confirm', 'cancel'] as const)(
     'whose %s kills every process that calls it are parked with the reason, and all others end',
@@ -89,7 +88,6 @@ describe('tries', () => {
       expect({ deadly, wrong, frozen, deaths }).toEqual({ deadly: ['freeze'], wrong: [], frozen: 10, deaths: 3 });
       await arena.close();
     },
-    240_000,
   );
 
   it('end as their units did when the database server is killed', async () => {
@@ -107,5 +105,5 @@ describe('tries', () => {
     expect(faultsOf(await accountOfTries(arena, 120_000))).toEqual([]);
     await program.stop();
     await arena.close();
-  }, 240_000);
+  });
 });

@@ -56,6 +56,6 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       ]);
       await last.stop();
       await arena.close();
-    }, 400_000);
+    });
   });
 });

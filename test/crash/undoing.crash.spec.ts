@@ -6,8 +6,6 @@ import { describeOverKafka, describeOverRocketmq } from './support/carried.js';
 import { buildPrograms } from './support/program.js';
 import { endOfUndoing, UNDO_DEATHS, type UndoDeath } from './support/undoing.js';
 
-jest.setTimeout(120_000);
-
 async function expectUndone(death: UndoDeath, carrier: Carrier = {}): Promise<void> {
   const arena = await openArenaWithStore(2);
   const { effects, memory, ...end } = await endOfUndoing(arena, death, carrier);

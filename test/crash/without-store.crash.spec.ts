@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describeWithRabbit, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { Holdfast, silentLogger } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { Work } from './programs/messages.js';
@@ -31,7 +31,7 @@ class Worker {
   }
 
   async said(isSaid: (lines: readonly WithoutStoreLine[]) => boolean): Promise<void> {
-    for (const end = Date.now() + 30_000; !isSaid(this.lines); ) {
+    for (const end = Date.now() + PATIENCE_MS; !isSaid(this.lines); ) {
       if (Date.now() > end) throw new Error(`it last said ${JSON.stringify(this.lines.slice(-5))}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -44,7 +44,6 @@ class Worker {
 }
 
 describeWithRabbit('a service without a store', () => {
-  jest.setTimeout(120_000);
   let area: RabbitArea;
   let exchange: string;
   let workers: Worker[];

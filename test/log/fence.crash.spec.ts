@@ -3,8 +3,6 @@ import { answered, crashSession } from './support/crash-session.js';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import { TimeMachine } from './support/time-machine.js';
 
-jest.setTimeout(60_000);
-
 let server: EmbeddedPostgres;
 let scene: LaneScene;
 let made = 0;

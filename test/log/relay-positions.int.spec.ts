@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
+import { servers, type TestDatabase, createStoreDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
 import {
   type Envelope,
   type PublishOutcome,
@@ -221,8 +221,8 @@ describe('two relays of which one is a zombie now and then', () => {
     await writers.stop();
     const committed = await committedFacts(main);
     const verdict = () => verdictOf(committed, { reader: 'broker', facts: broker.facts });
-    for (const end = Date.now() + 30_000; verdict().lost.length > 0 && Date.now() < end; ) await look();
-    for (const end = Date.now() + 30_000; (await holesLeft(main)).length > 0 && Date.now() < end; ) await look();
+    for (const end = Date.now() + PATIENCE_MS; verdict().lost.length > 0 && Date.now() < end; ) await look();
+    for (const end = Date.now() + PATIENCE_MS; (await holesLeft(main)).length > 0 && Date.now() < end; ) await look();
     await Promise.all(relays.map((relay) => relay.stop()));
     await fencer.stop();
 
@@ -235,5 +235,5 @@ describe('two relays of which one is a zombie now and then', () => {
       for (const [lane, at] of now) expect(at).toBeGreaterThanOrEqual(positions[index - 1]?.get(lane) ?? 0n);
     }
     expect(await holesLeft(main)).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase, eventuallyWithin, type TestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, eventually, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint, type LogRow } from '@holdfast/core';
 import { type OpenStore, openStore } from './support/open-store.js';
 import { rowOf } from './support/messages.js';
 import { RawTransaction } from './support/raw-transaction.js';
 import { begin } from './support/writers.js';
 
-jest.setTimeout(90_000);
-
 const BATCH = 500;
-
-const eventually = eventuallyWithin(20_000);
 
 describe('scheduled messages', () => {
   let database: TestDatabase;

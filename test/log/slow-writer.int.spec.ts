@@ -7,8 +7,6 @@ import { rowOf } from './support/messages.js';
 import { RawTransaction } from './support/raw-transaction.js';
 import { begin, change, createBusinessTables } from './support/writers.js';
 
-jest.setTimeout(120_000);
-
 const LANES = 4;
 const KEYS = Array.from({ length: 40 }, (_, i) => `key-${i}`);
 const FROZEN_MS = 6000;

@@ -15,8 +15,6 @@ const HEALING_MS = 30_000;
 /** Fewer successes than this prove nothing. */
 const MIN_ACKNOWLEDGED = 400;
 
-jest.setTimeout(120_000);
-
 let server: EmbeddedPostgres;
 let url: string;
 const opened: OpenStore[] = [];

@@ -1,5 +1,5 @@
 // The program of usage 09 as an application: what it promises its reader is what happens.
-import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY, PATIENCE_MS } from '@holdfast-internal/test-support';
 import {
   Compensate,
   DeadLetters,
@@ -50,7 +50,7 @@ async function started(builder = modules()): Promise<Trips> {
 const bookings = async () => app.get(DataSource).getRepository(Booking).find();
 
 async function become(status: Booking['status']): Promise<void> {
-  for (const end = Date.now() + 15_000; !(await bookings()).some((booking) => booking.status === status); ) {
+  for (const end = Date.now() + PATIENCE_MS; !(await bookings()).some((booking) => booking.status === status); ) {
     if (Date.now() > end) throw new Error(`no booking was ${status} within 15 s`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -176,7 +176,7 @@ it('what undoes a handler is tried as often as its own @Retry says, and then wai
   await become('booked');
   await trips.customerCancelled('t-1');
   const letters = () => app.get(DeadLetters).list({ subscription: 'cars.rent.undo' });
-  for (const end = Date.now() + 15_000; (await letters()).items.length === 0 && Date.now() < end; )
+  for (const end = Date.now() + PATIENCE_MS; (await letters()).items.length === 0 && Date.now() < end; )
     await new Promise((resolve) => setTimeout(resolve, 20));
   expect((await letters()).items).toMatchObject([{ attempts: 2, error: { message: 'nobody is there' } }]);
   expect(calls).toBe(2);

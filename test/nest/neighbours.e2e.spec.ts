@@ -42,7 +42,6 @@ class Warehouse {
 }
 
 describeWithRabbit("Nest's own handlers under HoldfastStrategy, and Nest's own clients", () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let app: INestApplication;

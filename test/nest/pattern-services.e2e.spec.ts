@@ -76,7 +76,6 @@ class Stock {
 
 /** What every transport must do; `of` gives the transport of a service. */
 function suite(of: (service: string) => TransportFactory, isShared: boolean): void {
-  jest.setTimeout(90_000);
   const databases: TestDatabase[] = [];
   const apps = new Set<INestApplication>();
   let shop: INestApplication;
@@ -130,11 +129,11 @@ function suite(of: (service: string) => TransportFactory, isShared: boolean): vo
           .sell(n)
           .catch(() => undefined);
     })();
-    await eventually(async () => (await reserved(first)).length >= 10, 30_000);
+    await eventually(async () => (await reserved(first)).length >= 10);
     await close(first);
     await selling;
     const second = await startStock();
-    await eventually(async () => (await reserved(second)).length >= wanted.length, 60_000);
+    await eventually(async () => (await reserved(second)).length >= wanted.length);
     await close(shop);
     expect(await reserved(second)).toEqual(wanted.map((n) => ({ n, source: 'shop' })));
     expect((await second.get(DeadLetters).list()).items).toEqual([]);
@@ -160,12 +159,12 @@ function suite(of: (service: string) => TransportFactory, isShared: boolean): vo
     Stock.isEmpty = true;
     for (const n of [1, 2, 3]) await shop.get(Shop).sell(n);
     const letters = async () => (await stock.get(DeadLetters).list({ subscription: 'stock.reserve' })).items;
-    await eventually(async () => (await letters()).length === 3, 30_000);
+    await eventually(async () => (await letters()).length === 3);
     expect(await letters()).toMatchObject([1, 2, 3].map(() => ({ attempts: 2, error: { message: 'no stock' } })));
     expect(await reserved(stock)).toEqual([]);
     Stock.isEmpty = false;
     await stock.get(DeadLetters).redrive({ subscription: 'stock.reserve' }, { by: 'test' });
-    await eventually(async () => (await reserved(stock)).length === 3, 30_000);
+    await eventually(async () => (await reserved(stock)).length === 3);
     expect(await letters()).toEqual([]);
   });
 }

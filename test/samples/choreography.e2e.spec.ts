@@ -7,5 +7,5 @@ describe('samples/09-choreography', () => {
     expect(output).toContain('dan gets a mail: the plane is full');
     expect(output).toContain('ben waits in hotels.book.undo, because the reception is closed');
     expect(exitCode).toBe(0);
-  }, 240_000);
+  });
 });

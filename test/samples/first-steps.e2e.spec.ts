@@ -6,8 +6,6 @@ import { repository } from '../tidy/source.js';
 import { read } from './code-blocks.js';
 import { runProgram, runSample } from './run-sample.js';
 
-jest.setTimeout(240_000);
-
 const SAMPLE = 'samples/00-first-steps/dist';
 const [started, run, ...broken] = [...read('docs/tutorial.md').matchAll(/^```text\n([\s\S]*?)^```/gm)].map(([, text]) =>
   linesOf(text as string),

@@ -7,5 +7,5 @@ describe('samples/05-half-messages', () => {
     expect(output.match(/SIGKILL/g)).toHaveLength(2);
     expect(output).toContain('2 messages are registered.');
     expect(exitCode).toBe(0);
-  }, 240_000);
+  });
 });

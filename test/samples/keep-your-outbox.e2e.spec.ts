@@ -17,7 +17,7 @@ describeWithRabbit(`samples/${NAME}`, () => {
     } finally {
       await area.drop();
     }
-  }, 240_000);
+  });
 });
 
 describe(`samples/${NAME} without a RabbitMQ`, () => {
@@ -27,5 +27,5 @@ describe(`samples/${NAME} without a RabbitMQ`, () => {
       /^There is no RabbitMQ at 127\.0\.0\.1:1 \(.*\), and this sample needs one: start it, or name one with RABBITMQ_URL\.\n$/,
     );
     expect(exitCode).toBe(1);
-  }, 60_000);
+  });
 });

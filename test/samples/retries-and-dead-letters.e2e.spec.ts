@@ -7,5 +7,5 @@ describe('samples/02-retries-and-dead-letters', () => {
     expect(output).toContain('6 × GatewayDown: the card gateway does not answer (after 4 attempts)');
     expect(output).toContain('2 × NonRetryableError: card declined (after 1 attempt)');
     expect(exitCode).toBe(0);
-  }, 240_000);
+  });
 });

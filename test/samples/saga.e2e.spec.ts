@@ -10,5 +10,5 @@ describe('samples/07-saga', () => {
       /day 4: return o-1 is waiting at waitForParcel\n.*day 8: return o-1 is completed\n.*day 16: return o-2 is compensated/s,
     );
     expect(exitCode).toBe(0);
-  }, 240_000);
+  });
 });

@@ -7,5 +7,5 @@ describe('samples/08-try-confirm-cancel', () => {
     expect(output).toContain('t-2 is not booked: the card is refused; rooms: 2 free, 0 held, 1 sold');
     expect(output).toContain('parked: confirm of Cards.hold ["t-3",{"card":"card of cleo","amount":80}]: the card provider is closed');
     expect(exitCode).toBe(0);
-  }, 240_000);
+  });
 });

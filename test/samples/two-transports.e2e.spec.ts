@@ -1,11 +1,4 @@
-import {
-  describeWithKafka,
-  describeWithRabbit,
-  KAFKA_START_MS,
-  type KafkaArea,
-  openKafka,
-  openRabbit,
-} from '@holdfast-internal/test-support';
+import { describeWithKafka, describeWithRabbit, type KafkaArea, openKafka, openRabbit } from '@holdfast-internal/test-support';
 import { runSampleWith } from './run-sample.js';
 
 const NAME = '06-two-transports';
@@ -15,7 +8,7 @@ describeWithRabbit(`samples/${NAME}`, () => {
     let kafka: KafkaArea;
     beforeAll(async () => {
       kafka = await openKafka();
-    }, KAFKA_START_MS);
+    });
 
     it('charges and counts each order once, and leaves nothing at a Kafka that is not its own', async () => {
       const rabbit = await openRabbit();
@@ -29,7 +22,7 @@ describeWithRabbit(`samples/${NAME}`, () => {
       } finally {
         await rabbit.drop();
       }
-    }, 240_000);
+    });
   });
 });
 
@@ -38,5 +31,5 @@ describe(`samples/${NAME} without a RabbitMQ`, () => {
     const { exitCode, output } = await runSampleWith({ RABBITMQ_URL: 'amqp://127.0.0.1:1' }, NAME);
     expect(output).toMatch(/^There is no RabbitMQ at 127\.0\.0\.1:1 \(.*\): start one, or name one with RABBITMQ_URL\.\n$/);
     expect(exitCode).toBe(1);
-  }, 60_000);
+  });
 });

@@ -2,11 +2,10 @@ export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
 export { type BlackHole, openBlackHole } from './black-hole.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdfast-internal/embedded-postgres';
-export { type Eventually, eventuallyWithin, measured, PATIENTLY, pause } from './eventually.js';
+export { eventually, measured, PATIENCE_MS, PATIENTLY, pause } from './eventually.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export {
-  KAFKA_START_MS,
   describeWithConfluent,
   describeWithKafka,
   describeWithOwnKafka,
@@ -21,7 +20,6 @@ export {
   describeWithRocketmq,
   EmbeddedRocketmq,
   openRocketmq,
-  ROCKETMQ_START_MS,
   type RocketmqArea,
   type RocketmqPlace,
   rocketmqAreaAt,

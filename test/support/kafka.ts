@@ -28,9 +28,6 @@ export interface KafkaArea {
 const SESSION_MS = 1000;
 const SESSION_BY_DEFAULT_MS = 6000;
 
-/** How long a start may take: the first one on a machine fetches Kafka with Maven. */
-export const KAFKA_START_MS = 600_000;
-
 let made = 0;
 
 /** A suite that needs a Kafka. Where there is none it is skipped with the reason, and with `CI=true` it fails with it. */

@@ -1,6 +1,4 @@
-import { eventuallyWithin } from './eventually.js';
-
-const eventually = eventuallyWithin(15_000);
+import { eventually } from './eventually.js';
 
 /** Runs a statement; its rows. */
 type Look = (sql: string, values: readonly unknown[]) => Promise<readonly { readonly n: number | string }[]>;

@@ -25,9 +25,6 @@ const CODES = { topics: 21, groups: 201, removeGroup: 207, removeTopic: 215, for
 const SHORT = { awaitDuration: 200, invisibleDuration: 3000 };
 const BY_DEFAULT = { awaitDuration: 5000, invisibleDuration: 10_000 };
 
-/** How long a start may take: the first one on a machine fetches RocketMQ with Maven. */
-export const ROCKETMQ_START_MS = 600_000;
-
 let made = 0;
 
 /** A suite that needs a RocketMQ. Where there is none it is skipped with the reason, and with `CI=true` it fails with it. */

@@ -49,14 +49,11 @@ export async function borrowTestDatabase(server: Place = embeddedServer()): Prom
   return { ...database, drop: () => empty(database).then(() => void names.push(database.name)) };
 }
 
-/** Each is flushed by a server that flushes, one after another, and a file may have borrowed many. */
-const DROPS_MS = 300_000;
-
 if (typeof afterAll === 'function') {
   afterAll(async () => {
     for (const [url, names] of free)
       for (const name of names.splice(0)) await run({ url }, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
-  }, DROPS_MS);
+  });
 }
 
 async function empty({ url, name }: Pick<TestDatabase, 'url' | 'name'>): Promise<void> {

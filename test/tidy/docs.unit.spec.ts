@@ -7,7 +7,6 @@ import { ERRORS, EVENT_NAMES } from '@holdfast/core';
 import { repository } from './source.js';
 
 // Each run is a process of its own.
-jest.setTimeout(120_000);
 
 const FOLDER = 'docs/reference';
 

@@ -1,12 +1,10 @@
 import {
   describeWithKafka,
   describeWithRocketmq,
-  KAFKA_START_MS,
   type KafkaArea,
   kafkaDriver,
   openKafka,
   openRocketmq,
-  ROCKETMQ_START_MS,
   type RocketmqArea,
 } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from '../programs/options.js';
@@ -14,7 +12,6 @@ import { buildPrograms, killPrograms } from './program.js';
 
 /** The shortest session that a process keeps while the machine is busy. */
 const SESSION_MS = 4000;
-const CLEARING_MS = 60_000;
 
 type KafkaCarrier = Required<Pick<ProgramOptions, 'kafka'>>;
 type RocketmqCarrier = Required<Pick<ProgramOptions, 'rocketmq'>>;
@@ -26,8 +23,8 @@ export function describeOverKafka(title: string, suite: (carrier: (also?: Partia
     beforeAll(async () => {
       buildPrograms();
       area = await openKafka();
-    }, KAFKA_START_MS);
-    afterAll(() => cleared(area), CLEARING_MS);
+    });
+    afterAll(() => cleared(area));
 
     suite((also = {}) => {
       const { address, name, sessionMs } = area as KafkaArea;
@@ -47,8 +44,8 @@ export function describeOverRocketmq(
     beforeAll(async () => {
       buildPrograms();
       area = await openRocketmq();
-    }, ROCKETMQ_START_MS);
-    afterAll(() => cleared(area), CLEARING_MS);
+    });
+    afterAll(() => cleared(area));
 
     suite((also = {}) => ({ rocketmq: { ...(area as RocketmqArea).options(), awaitDuration: 1000, ...also } }));
   });

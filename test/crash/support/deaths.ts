@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Publishing } from '../programs/options.js';
 import { pause, type Promises } from './account.js';
@@ -92,6 +93,6 @@ export async function leaveFailed({ arena, options }: Scene): Promise<Program> {
 /** Until the statement counts none. */
 export async function none(arena: Arena, sql: string, values: unknown[] = []): Promise<void> {
   const left = async () => Number((await arena.look<{ n: string }>(sql, values))[0]?.n);
-  for (const deadline = performance.now() + 20_000; (await left()) > 0; await pause(20))
+  for (const deadline = performance.now() + PATIENCE_MS; (await left()) > 0; await pause(20))
     if (performance.now() > deadline) throw new Error(`There still are ${await left()}: ${sql}`);
 }

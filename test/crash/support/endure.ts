@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from '../programs/options.js';
 import { account, pause } from './account.js';
 import type { Arena } from './arena.js';
@@ -45,7 +46,7 @@ export async function acknowledged(programs: readonly Program[], more: number): 
 /** Milliseconds until the first effect from now on. */
 export async function firstEffectMs(arena: Arena): Promise<number> {
   const [now] = await arena.look<{ at: Date }>('select clock_timestamp() as at');
-  for (const end = performance.now() + 60_000; performance.now() < end; await pause(20)) {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await pause(20)) {
     const [first] = await arena.look<{ ms: number }>(
       'select extract(epoch from min(at) - $1::timestamptz)::float8 * 1000 as ms from effect where at > $1 having count(*) > 0',
       [now?.at],

@@ -3,7 +3,7 @@ import { pause } from './account.js';
 import type { Arena } from './arena.js';
 import type { Program } from './program.js';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 /** Until a program has been stopped by a signal, however busy the machine is. */
 export async function stopped({ pid }: Program): Promise<void> {

@@ -6,7 +6,7 @@ import type { Line, Order, ProgramOptions, Publishing } from '../programs/option
 const DIRECTORY = join(__dirname, '..', 'programs');
 const ROOT = join(__dirname, '..', '..', '..');
 /** Longest wait for a line, unless a test says otherwise. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 type LineOf<E extends Line['e']> = Extract<Line, { readonly e: E }>;
 
@@ -105,7 +105,7 @@ export class Program {
   }
 
   /** Publishes messages and waits until all of their units have ended, if they ever do. */
-  async publish(publishing: Omit<Publishing, 'prefix'> & { readonly prefix?: string }, patienceMs = 60_000): Promise<string> {
+  async publish(publishing: Omit<Publishing, 'prefix'> & { readonly prefix?: string }, patienceMs = PATIENCE_MS): Promise<string> {
     this.orders += 1;
     const prefix = publishing.prefix ?? `m${this.pid}-${this.orders}`;
     this.order({ publish: { ...publishing, prefix } });

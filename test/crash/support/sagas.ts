@@ -27,7 +27,7 @@ export const SAGA_DEATHS: readonly SagaDeath[] = [
 const HOWS: readonly Starting['how'][] = ['well', 'refused', 'refused at commit'];
 const EACH = 3;
 /** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const FORWARD = ['reserve', 'charge', 'ship'];
 const UNDONE = ['reserve', 'charge', 'refund', 'release'];
 

@@ -25,7 +25,7 @@ export const TRIP_DEATHS: readonly TripDeath[] = [
 const HOWS: readonly Travelling['how'][] = ['well', 'aborted', 'raced'];
 const EACH = 4;
 /** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 export const WITH_TRIPS = { lanes: 2, subscriptions: [], hasTrips: true } as const;
 

@@ -36,7 +36,7 @@ export const UNDO_DEATHS: readonly UndoDeath[] = [
 ];
 
 /** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 /** One process dies when it undoes a request, another one goes on, and the request comes (again). What was done, and what is remembered in the end. */
 export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }: UndoDeath, carrier: Carrier = {}) {

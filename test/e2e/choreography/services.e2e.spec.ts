@@ -5,7 +5,6 @@ import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { gate, HotelBooked, openService, type Service, type ServiceProcess, TripRequested, undoneBy, until } from './support/trip.js';
 
 describeWithRabbit('choreographed sagas over RabbitMQ', () => {
-  jest.setTimeout(90_000);
   let area: RabbitArea;
   let exchange: string;
   let services: Service[];

@@ -3,8 +3,6 @@ import { hfError, type Holdfast } from '@holdfast/core';
 import { TypeormTransaction } from '../../../packages/typeorm/src/unit-of-work/owned-transaction.js';
 import { eventually, letters, openScene, OrderPlaced, type Scene } from '../bad-input/support/scene.js';
 
-jest.setTimeout(150_000);
-
 const RETRY = { attempts: 2, backoff: { strategy: 'fixed', delay: 10 } } as const;
 /** Long enough for all that is not slow on purpose, on a busy machine too. */
 const SHORT = { timeout: '6s' } as const;

@@ -1,12 +1,5 @@
 // Half messages: a COMMIT that nobody heard of, one that takes long, and what is and is not in the outbox.
-import {
-  type BlackHole,
-  createTestDatabase,
-  eventuallyWithin,
-  openBlackHole,
-  pause,
-  type TestDatabase,
-} from '@holdfast-internal/test-support';
+import { type BlackHole, createTestDatabase, eventually, openBlackHole, pause, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint, Holdfast, Message, silentLogger, subscribe, type TransportContext } from '@holdfast/core';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -18,9 +11,6 @@ class Paid {
   constructor(readonly n: number) {}
 }
 
-jest.setTimeout(120_000);
-
-const eventually = eventuallyWithin(40_000);
 const HALF = { protocol: 'half-message' } as const;
 
 let testDatabase: TestDatabase;

@@ -3,8 +3,7 @@ import {
   describeWithKafka,
   describeWithOwnKafka,
   EmbeddedKafka,
-  eventuallyWithin,
-  KAFKA_START_MS,
+  eventually,
   type KafkaArea,
   kafkaDriver,
   openKafka,
@@ -14,9 +13,6 @@ import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
 import { expectAll, hasGrown, Load } from '../support/load.js';
 import { Shop } from '../support/shop.js';
 
-jest.setTimeout(180_000);
-
-const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
 
 function over(options: KafkaOptions): Promise<Shop> {
@@ -30,7 +26,7 @@ describeWithOwnKafka('over a Kafka that fails', () => {
   let shop: Shop;
   beforeAll(async () => {
     broker = await EmbeddedKafka.start();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => broker?.remove());
   afterEach(() => shop?.close());
 
@@ -39,7 +35,7 @@ describeWithOwnKafka('over a Kafka that fails', () => {
     await shop.booking(undefined, ORDERED);
     await shop.booking(undefined, ORDERED);
     const load = new Load(shop, await shop.publishing());
-    const grown = () => hasGrown(shop, eventually);
+    const grown = () => hasGrown(shop);
     await grown();
     await broker.kill();
     await pause(1000);
@@ -60,7 +56,7 @@ describeWithKafka('over Kafka', () => {
   let prefix: string;
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(async () => {
     prefix = area.name();

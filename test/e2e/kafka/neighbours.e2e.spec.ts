@@ -1,11 +1,11 @@
 // Programs that know nothing of us, over Kafka: CloudEvents with plain kafkajs, Nest's ClientProxy, and the envelopes of an outbox.
 import { randomUUID } from 'node:crypto';
-import { describeWithKafka, KAFKA_START_MS, type KafkaArea, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, type KafkaArea, openKafka, eventually } from '@holdfast-internal/test-support';
 import { type Delivery, fromKafkaClientProxy, fromNestOutbox, Message, type ReadForeign } from '@holdfast/core';
 import { ClientKafka } from '@nestjs/microservices';
 import { CloudEvent, HTTP, Kafka as KafkaBinding } from 'cloudevents';
 import { lastValueFrom } from 'rxjs';
-import { eventually, Pages } from './support/pages.js';
+import { Pages } from './support/pages.js';
 
 @Message('shop.order-placed')
 class OrderPlaced {
@@ -16,13 +16,12 @@ class OrderPlaced {
 }
 
 describeWithKafka('neighbours on Kafka', () => {
-  jest.setTimeout(90_000);
   let area: KafkaArea;
   let pages: Pages;
   const seen: { readonly n: number; readonly delivery: Delivery }[] = [];
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(() => {
     pages = new Pages(area);

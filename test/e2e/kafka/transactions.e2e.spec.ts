@@ -4,7 +4,6 @@ import {
   describeWithKafka,
   describeWithOwnKafka,
   EmbeddedKafka,
-  KAFKA_START_MS,
   type KafkaArea,
   kafkaAreaAt,
   KafkaProxy,
@@ -13,20 +12,19 @@ import {
   pause,
   type TestDatabase,
   kafkaDriver,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { numbers } from '../support/shop.js';
-import { eventually, PageCounted, Pages } from './support/pages.js';
-
-jest.setTimeout(180_000);
+import { PageCounted, Pages } from './support/pages.js';
 
 describeWithKafka('Kafka transactions', () => {
   let area: KafkaArea;
   let pages: Pages;
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(() => {
     pages = new Pages(area);
@@ -231,7 +229,7 @@ describeWithKafka('Kafka transactions of a service that has a store', () => {
     dataSource = await new DataSource({ type: 'postgres', url: database.url, poolSize: 8 }).initialize();
     await dataSource.query('create table stray (n int)');
     pages = new Pages(area);
-  }, KAFKA_START_MS);
+  });
   afterAll(async () => {
     await pages?.close();
     await dataSource?.destroy();
@@ -271,7 +269,7 @@ describeWithOwnKafka('Kafka transactions on a broker that is killed', () => {
   beforeAll(async () => {
     broker = await EmbeddedKafka.start();
     pages = new Pages(kafkaAreaAt(broker.address));
-  }, KAFKA_START_MS);
+  });
   afterAll(async () => {
     await pages?.close();
     await broker?.remove();

@@ -5,7 +5,7 @@ import {
   openRabbit,
   type RabbitArea,
   type TestDatabase,
-  eventuallyWithin,
+  eventually,
   pause,
   createStoreDatabase,
 } from '@holdfast-internal/test-support';
@@ -19,10 +19,7 @@ class OrderPlaced {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(80_000);
-
 describeWithRabbit('a bus over RabbitMQ', () => {
-  jest.setTimeout(120_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let dataSource: DataSource;

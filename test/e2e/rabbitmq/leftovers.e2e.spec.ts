@@ -1,4 +1,11 @@
-import { describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
+import {
+  describeWithRabbit,
+  openRabbit,
+  type RabbitArea,
+  type TestDatabase,
+  createStoreDatabase,
+  PATIENCE_MS,
+} from '@holdfast-internal/test-support';
 import { Holdfast, type HandlerPolicies, Message, type MessageClass, silentLogger, slotOf } from '@holdfast/core';
 import { rabbitmq, type RabbitmqOptions } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
@@ -17,7 +24,7 @@ type Policies = Partial<HandlerPolicies<Placed>>;
 const ORDERED: Policies = { ordering: 'key', idempotent: true, transactional: true };
 
 /** Looks again and again until it is so. */
-async function eventually(look: () => Promise<boolean>, forMs = 15_000): Promise<void> {
+async function eventually(look: () => Promise<boolean>, forMs = PATIENCE_MS): Promise<void> {
   for (const end = Date.now() + forMs; !(await look()); ) {
     if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 30));
@@ -25,7 +32,6 @@ async function eventually(look: () => Promise<boolean>, forMs = 15_000): Promise
 }
 
 describeWithRabbit('what no process takes any more', () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let dataSource: DataSource;

@@ -5,7 +5,7 @@ import {
   openRabbit,
   type RabbitArea,
   type TestDatabase,
-  eventuallyWithin,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { type Delivery, fromClientProxy, fromNestOutbox, Holdfast, Message, type ReadForeign, silentLogger } from '@holdfast/core';
 import { type ForeignSource, rabbitmq } from '@holdfast/transport-rabbitmq';
@@ -29,10 +29,7 @@ class OrderPaid {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(30_000);
-
 describeWithRabbit('neighbours on RabbitMQ', () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let dataSource: DataSource;

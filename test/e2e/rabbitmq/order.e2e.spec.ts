@@ -3,7 +3,7 @@ import {
   openRabbit,
   type RabbitArea,
   type TestDatabase,
-  eventuallyWithin,
+  eventually,
   pause,
   createStoreDatabase,
 } from '@holdfast-internal/test-support';
@@ -19,8 +19,6 @@ class Booked {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(80_000);
-
 /** One process of the service, with a pool of its own. */
 interface Running {
   readonly bus: Holdfast;
@@ -29,7 +27,6 @@ interface Running {
 
 describeWithRabbit("ordering: 'key' over RabbitMQ", () => {
   // More than all waits of a test together: one that fails says what it waited for.
-  jest.setTimeout(240_000);
   let area: RabbitArea;
   let database: TestDatabase;
   let window: DataSource;

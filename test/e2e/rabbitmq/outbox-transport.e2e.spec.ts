@@ -6,7 +6,7 @@ import {
   openRabbit,
   type RabbitArea,
   type TestDatabase,
-  eventuallyWithin,
+  eventually,
   pause,
 } from '@holdfast-internal/test-support';
 import { HoldfastOutboxTransport } from '@holdfast/nest';
@@ -26,10 +26,7 @@ class OrderPlaced {
   constructor(readonly n: number) {}
 }
 
-const eventually = eventuallyWithin(40_000);
-
 describeWithRabbit('the relay of an outbox like that of @nestjs/outbox, over HoldfastOutboxTransport', () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let way: BlackHole;
   let exchange: string;

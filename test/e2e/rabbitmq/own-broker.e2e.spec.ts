@@ -1,23 +1,21 @@
 // What only a broker of one's own can do: take no message above a size, and be short of memory.
-import { describeWithOwnRabbit, eventuallyWithin, OwnRabbit } from '@holdfast-internal/test-support';
+import { describeWithOwnRabbit, eventually, OwnRabbit } from '@holdfast-internal/test-support';
 import { type EventName, type HoldfastEvents, subscribe } from '@holdfast/core';
 import { numbers, OrderPlaced, Shop } from './support/shop.js';
 
-const eventually = eventuallyWithin(40_000);
 const LARGEST_BYTES = 65_536;
 const KEYS = ['a', 'b', 'c', 'd'];
 const EACH = 50;
 const TOO_LARGE = 1000;
 
 describeWithOwnRabbit('a broker with limits', () => {
-  jest.setTimeout(90_000);
   let rabbit: OwnRabbit;
   let shop: Shop;
   const stops: (() => void)[] = [];
 
   beforeAll(async () => {
     rabbit = await OwnRabbit.start([`max_message_size = ${LARGEST_BYTES}`]);
-  }, 120_000);
+  });
   afterAll(() => rabbit.remove());
   afterEach(async () => {
     for (const stop of stops.splice(0)) stop();

@@ -1,5 +1,12 @@
 // Receipts between services that have nothing in common but the broker.
-import { createTestDatabase, describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase } from '@holdfast-internal/test-support';
+import {
+  createTestDatabase,
+  describeWithRabbit,
+  openRabbit,
+  type RabbitArea,
+  type TestDatabase,
+  PATIENCE_MS,
+} from '@holdfast-internal/test-support';
 import { Holdfast, Message, silentLogger } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
 import { typeorm } from '@holdfast/typeorm';
@@ -11,7 +18,6 @@ class OrderPlaced {
 }
 
 describeWithRabbit('receipts over RabbitMQ', () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let exchange: string;
   const databases: TestDatabase[] = [];
@@ -42,8 +48,8 @@ describeWithRabbit('receipts over RabbitMQ', () => {
   }
 
   async function eventually(isSo: () => Promise<boolean>): Promise<void> {
-    for (const end = Date.now() + 30_000; !(await isSo()); ) {
-      if (Date.now() > end) throw new Error('still not so after 30 s');
+    for (const end = Date.now() + PATIENCE_MS; !(await isSo()); ) {
+      if (Date.now() > end) throw new Error(`still not so after ${PATIENCE_MS} ms`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

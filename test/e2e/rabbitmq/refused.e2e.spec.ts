@@ -1,13 +1,10 @@
 // What the broker does not take is parked with what follows in its key, and goes when it can.
-import { describeWithRabbit, openRabbit, type RabbitArea, eventuallyWithin, pause } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea, eventually, pause } from '@holdfast-internal/test-support';
 import { subscribe } from '@holdfast/core';
 import { connect } from 'amqplib';
 import { numbers, OrderPlaced, Refund, Shop } from './support/shop.js';
 
-const eventually = eventuallyWithin(40_000);
-
 describeWithRabbit('what RabbitMQ refuses, or has no place for', () => {
-  jest.setTimeout(90_000);
   let area: RabbitArea;
   let exchange: string;
   let shop: Shop;
@@ -70,7 +67,6 @@ describeWithRabbit('what RabbitMQ refuses, or has no place for', () => {
     await eventually(
       () => new Set(texts).size,
       (size) => size === 30,
-      60_000,
     );
     await reader.close();
     // A queue that is full may have taken what it refused: such a repeat is no disorder.

@@ -1,5 +1,5 @@
 // A broker that is spoken to over TLS only, and asks every client for a certificate.
-import { Authority, describeWithOwnRabbit, eventuallyWithin, freePort, OwnRabbit } from '@holdfast-internal/test-support';
+import { Authority, describeWithOwnRabbit, eventually, freePort, OwnRabbit } from '@holdfast-internal/test-support';
 import { type Duration, Holdfast, Message, silentLogger } from '@holdfast/core';
 import { type BrokerTlsOptions, rabbitmq } from '@holdfast/transport-rabbitmq';
 
@@ -12,12 +12,10 @@ class OrderPlaced {
 }
 
 const MESSAGES = 200;
-const eventually = eventuallyWithin(40_000);
 /** Where nothing can make certificates it is skipped. */
 const describeOverTls = Authority.isPossible ? describeWithOwnRabbit : describe.skip;
 
 describeOverTls('a broker over TLS', () => {
-  jest.setTimeout(90_000);
   let authority: Authority;
   let rabbit: OwnRabbit;
   let url: string;
@@ -40,7 +38,7 @@ describeOverTls('a broker over TLS', () => {
       'ssl_options.fail_if_no_peer_cert = true',
     ]);
     url = `amqps://guest:guest@localhost:${port}`;
-  }, 120_000);
+  });
   afterEach(async () => {
     for (const bus of buses.splice(0)) await bus.stop({ timeout: '2s' });
   });

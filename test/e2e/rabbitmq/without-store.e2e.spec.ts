@@ -4,7 +4,7 @@ import {
   openBlackHole,
   openRabbit,
   type RabbitArea,
-  eventuallyWithin,
+  eventually,
   pause,
 } from '@holdfast-internal/test-support';
 import { Command, type Delivery, Holdfast, type HandlerPolicies, Message, silentLogger } from '@holdfast/core';
@@ -22,10 +22,7 @@ class OrderPlaced {
 @Message('shop.refund')
 class Refund extends Command<void> {}
 
-const eventually = eventuallyWithin(40_000);
-
 describeWithRabbit('a bus without a store over RabbitMQ', () => {
-  jest.setTimeout(60_000);
   let area: RabbitArea;
   let way: BlackHole;
   let exchange: string;

@@ -23,8 +23,6 @@ class Square extends Command<{ square: number }> {
 
 const NUMBERS = Array.from({ length: 150 }, (_, n) => n);
 
-jest.setTimeout(90_000);
-
 let testDatabase: TestDatabase;
 let dataSource: DataSource;
 const opened: { stop(): Promise<unknown> }[] = [];

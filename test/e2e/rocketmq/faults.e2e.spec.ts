@@ -4,10 +4,9 @@ import {
   describeWithOwnRocketmq,
   describeWithRocketmq,
   EmbeddedRocketmq,
-  eventuallyWithin,
+  eventually,
   openRocketmq,
   pause,
-  ROCKETMQ_START_MS,
   type RocketmqArea,
   rocketmqAreaAt,
 } from '@holdfast-internal/test-support';
@@ -16,7 +15,6 @@ import { Message, Producer } from 'rocketmq-client-nodejs';
 import { expectAll, Load } from '../support/load.js';
 import { numbers, OrderPlaced, Shop } from '../support/shop.js';
 
-const eventually = eventuallyWithin(60_000);
 const ORDERED = { ordering: 'key', concurrency: 4 } as const;
 const MUTE = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -37,12 +35,11 @@ const REMOVE_GROUP = 207;
 const HALF = { protocol: 'half-message', timeout: '1m' } as const;
 
 describeWithOwnRocketmq('over a RocketMQ that fails', () => {
-  jest.setTimeout(180_000);
   let broker: EmbeddedRocketmq;
   let shop: Shop;
   beforeAll(async () => {
     broker = await EmbeddedRocketmq.start();
-  }, ROCKETMQ_START_MS);
+  });
   afterAll(() => broker?.remove());
   beforeEach(async () => {
     shop = await over(rocketmqAreaAt(broker).options());
@@ -108,13 +105,12 @@ describeWithOwnRocketmq('over a RocketMQ that fails', () => {
 });
 
 describeWithRocketmq('over RocketMQ', () => {
-  jest.setTimeout(180_000);
   let area: RocketmqArea;
   let options: ReturnType<RocketmqArea['options']>;
   let shop: Shop;
   beforeAll(async () => {
     area = await openRocketmq();
-  }, ROCKETMQ_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(async () => {
     options = area.options();

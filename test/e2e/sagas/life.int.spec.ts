@@ -220,7 +220,7 @@ describe('a step of a saga', () => {
       one(async () => void (await dataSource.query('select pg_sleep(60)')), { timeout: 100 }),
     );
     expect(outcome).toMatchObject({ status: 'compensated', failure: { step: 'it', code: 'HF_SAGA_STEP_TIMEOUT' } });
-  }, 30_000);
+  });
 
   it('that is refused at COMMIT has failed', async () => {
     const outcome = await outcomeOf(({ dataSource }) => one(async () => void (await dataSource.query('insert into veto values (1, 2)'))));

@@ -143,7 +143,7 @@ it('two processes race for instances, and each step has one effect', async () =>
   expect((await shop.written()).sort()).toEqual(expected);
   expect([...done].sort()).toEqual(expected);
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(0);
-}, 180_000);
+});
 
 it('a unit that starts a thousand sagas takes on no more of them than its process works on at once; the others find theirs', async () => {
   const [one, other] = [await counted(), await counted()];
@@ -157,7 +157,7 @@ it('a unit that starts a thousand sagas takes on no more of them than its proces
   expect(Math.max(one.most(), other.most())).toBeLessThanOrEqual(MOST_AT_ONCE);
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(100);
   expect(one.steps.length + other.steps.length).toBe(2 * ids.length);
-}, 180_000);
+});
 
 it('a place that was kept for a start is free again when its unit has ended, whichever way', async () => {
   const { process, sagas, saga } = await counted();
@@ -303,4 +303,4 @@ it('sagas that sleep cost a look nothing', async () => {
   for (let left = 10; before - last >= MOST_ROWS && left > 0; left -= 1) [last, before] = [before, await rowsRead()];
   await new Promise((resolve) => setTimeout(resolve, 3000));
   expect((await rowsRead()) - before).toBeLessThan(MOST_ROWS);
-}, 120_000);
+});

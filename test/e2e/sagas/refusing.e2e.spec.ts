@@ -3,8 +3,6 @@ import { NonRetryableError } from '@holdfast/core';
 import { overTransports } from './support/over-transports.js';
 import { Participant, until } from './support/participant.js';
 
-jest.setTimeout(60_000);
-
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it is mended' };
 const declined = () => {

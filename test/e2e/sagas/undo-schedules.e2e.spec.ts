@@ -2,8 +2,6 @@
 import { overTransports } from './support/over-transports.js';
 import { Door, Participant, until } from './support/participant.js';
 
-jest.setTimeout(60_000);
-
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it was never handled' };
 

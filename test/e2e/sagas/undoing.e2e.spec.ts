@@ -3,8 +3,6 @@ import { type Delivery, NonRetryableError } from '@holdfast/core';
 import { overTransports } from './support/over-transports.js';
 import { Door, type Handling, Participant, RefundCard, until } from './support/participant.js';
 
-jest.setTimeout(60_000);
-
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it is mended' };
 const HOUR = { attempts: 3, backoff: { delay: '1h', maxDelay: '1h', jitter: 'none' } } as const;

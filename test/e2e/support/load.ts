@@ -1,11 +1,10 @@
-import { type Eventually, eventuallyWithin, pause } from '@holdfast-internal/test-support';
+import { eventually, pause } from '@holdfast-internal/test-support';
 import type { Holdfast } from '@holdfast/core';
 import { numbers, OrderPlaced, type Shop } from './shop.js';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
 /** Orders of a key that are published before the first of them has its effect: what is behind after an outage does not depend on the machine. */
 const AHEAD = 40;
-const eventually = eventuallyWithin(60_000);
 
 /** Publishes orders of all keys, one after another in each and never far ahead of the effects, until it is stopped. */
 export class Load {
@@ -45,9 +44,9 @@ export class Load {
 }
 
 /** Resolves when some more orders have had their effect. */
-export async function hasGrown(shop: Shop, patiently: Eventually): Promise<void> {
+export async function hasGrown(shop: Shop): Promise<void> {
   const before = (await shop.effects()).length;
-  await patiently(
+  await eventually(
     () => shop.effects(),
     ({ length }) => length > before + 30,
   );

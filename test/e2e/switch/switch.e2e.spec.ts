@@ -2,8 +2,7 @@ import {
   createTestDatabase,
   describeWithKafka,
   describeWithRabbit,
-  eventuallyWithin,
-  KAFKA_START_MS,
+  eventually,
   openKafka,
   openRabbit,
   pause,
@@ -30,8 +29,6 @@ type Fact = `${string} ${number}`;
 const KEYS = 12;
 const SUBSCRIPTIONS = ['shop.count', 'shop.ledger', 'shop.call'];
 const BY = { by: 'a test' };
-
-const eventually = eventuallyWithin(90_000);
 
 /** A broker to go to, with nothing of this run on it. */
 interface Goal {
@@ -63,7 +60,6 @@ describeWithKafka('a service that goes from database() to kafka()', () =>
 );
 
 function goesTo(open: () => Promise<Goal>): void {
-  jest.setTimeout(240_000);
   let goal: Goal;
   let database: TestDatabase;
   let dataSource: DataSource;
@@ -71,7 +67,7 @@ function goesTo(open: () => Promise<Goal>): void {
 
   beforeAll(async () => {
     goal = await open();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => goal?.clear());
   beforeEach(async () => {
     database = await createTestDatabase();

@@ -1,4 +1,4 @@
-import { borrowTestDatabase, eventuallyWithin, pause, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, eventually, pause, type TestDatabase } from '@holdfast-internal/test-support';
 import { Command, Holdfast, type HoldfastOptions, Message, silentLogger, storeTools } from '@holdfast/core';
 import { database as overDatabase } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -22,11 +22,9 @@ class Charge extends Command<void> {
   }
 }
 
-const eventually = eventuallyWithin(40_000);
 const LANES = 4;
 
 describe('two transports over one log', () => {
-  jest.setTimeout(120_000);
   let testDatabase: TestDatabase;
   let dataSource: DataSource;
   let rabbit: HandBroker;

@@ -143,7 +143,7 @@ describe('the tries of a unit of work', () => {
       floating = codeOf(freeze('ann', 30));
       await isInMidst;
     });
-    expect(await ended(bank, 1, 10_000)).toEqual(['points.freeze cancelled']);
+    expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
     expect(await floating).toBe('HF_UOW_TIMEOUT');
     expect(await bank.books()).toEqual(UNTOUCHED);
   });

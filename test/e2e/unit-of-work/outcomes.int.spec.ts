@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { SqlTransaction } from '../../../packages/typeorm/src/postgres/sql/transaction-sql.js';
 import type { PgTransaction } from '../../../packages/typeorm/src/unit-of-work/pg-transaction.js';
 import { Account } from './entities.js';
@@ -332,7 +333,7 @@ async function kill(where: string): Promise<void> {
 }
 
 async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + PATIENCE_MS;
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error('waited for too long');
     await new Promise((resolve) => setTimeout(resolve, 10));

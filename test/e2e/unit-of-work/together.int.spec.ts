@@ -1,4 +1,4 @@
-import { eventuallyWithin } from '@holdfast-internal/test-support';
+import { eventually } from '@holdfast-internal/test-support';
 import { openUnits, type Units } from './support.js';
 
 let units: Units;
@@ -64,7 +64,7 @@ describe('statements of one unit that are made at once', () => {
     });
     await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
     expect(
-      await eventuallyWithin(20_000)(
+      await eventually(
         () => told,
         (count) => count === COUNT + 1,
       ),

@@ -1,5 +1,5 @@
 // The published example of units of work (test/api/usage/06), run as an application.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { HoldfastModule, OnMessage } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -69,7 +69,7 @@ it('runs as it says', async () => {
 });
 
 async function eventually(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + PATIENCE_MS;
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error('waited for too long');
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -4,8 +4,6 @@ import { type OpenOptions, type OpenStore, openStore } from '../../log/support/o
 import { RawTransaction } from '../../log/support/raw-transaction.js';
 import { begin } from '../../log/support/writers.js';
 
-jest.setTimeout(60_000);
-
 const POOL = 3;
 
 interface Scene {

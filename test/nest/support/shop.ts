@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { type Delivery, Idempotent, Message, MessageBus, OnMessage, Retry, Transactional } from '@holdfast/nest';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
@@ -58,7 +59,7 @@ export function orm(url: string) {
 }
 
 /** Looks again until a condition holds: for what another process, or a poll, brings about. */
-export async function eventually(condition: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+export async function eventually(condition: () => Promise<boolean>, timeoutMs = PATIENCE_MS): Promise<void> {
   const untilMs = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > untilMs) throw new Error(`not within ${timeoutMs} ms`);

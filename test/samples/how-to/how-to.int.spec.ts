@@ -17,7 +17,6 @@ import { Audit, AuditEntry, Stock, StockItem } from './stock.js';
 import { OrderShipped, start } from './without-nest.js';
 
 // One application with ten subscriptions takes a while to start where the machine is busy.
-jest.setTimeout(120_000);
 
 let database: TestDatabase;
 let app: INestApplication;

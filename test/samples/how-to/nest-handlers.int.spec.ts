@@ -1,5 +1,5 @@
 // The code of docs/how-to/nest-handlers.md, started as an application and as a worker.
-import { createTestDatabase, type TestDatabase, PATIENTLY } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, PATIENTLY, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { HoldfastStrategy } from '@holdfast/nest';
 import { HoldfastTesting } from '@holdfast/nest/testing';
 import type { INestMicroservice } from '@nestjs/common';
@@ -50,7 +50,7 @@ it('runs without HTTP, and stops in good order', async () => {
   await worker();
   const rows = made!.get(DataSource).getRepository(Reservation);
   await made!.get(Shop).sell('o-1', 'sku-1');
-  for (const end = Date.now() + 30_000; (await rows.count()) === 0 && Date.now() < end; )
+  for (const end = Date.now() + PATIENCE_MS; (await rows.count()) === 0 && Date.now() < end; )
     await new Promise((resolve) => setTimeout(resolve, 20));
   expect(await rows.find()).toEqual([{ orderId: 'o-1', sku: 'sku-1' }]);
   await made!.close();

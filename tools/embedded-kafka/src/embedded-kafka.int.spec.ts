@@ -2,19 +2,16 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describeWithOwnKafka, eventuallyWithin, KAFKA_START_MS } from '@holdfast-internal/test-support';
+import { describeWithOwnKafka, eventually } from '@holdfast-internal/test-support';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { EmbeddedKafka } from './embedded-kafka.js';
-
-const TIMEOUT_MS = 120_000;
-const eventually = eventuallyWithin(30_000);
 
 describeWithOwnKafka('EmbeddedKafka', () => {
   let kafka: EmbeddedKafka;
 
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start();
-  }, KAFKA_START_MS);
+  });
 
   afterAll(() => kafka.remove());
 
@@ -31,52 +28,40 @@ describeWithOwnKafka('EmbeddedKafka', () => {
 
   const topics = () => asAdmin((admin) => admin.listTopics());
 
-  it(
-    'keeps what was made through kill -9 and a stop, at the same address',
-    async () => {
-      const topic = { topic: 'survivor', numPartitions: 2 };
-      await asAdmin((admin) => admin.createTopics({ topics: [topic], waitForLeaders: false }));
-      await kafka.kill();
-      expect(kafka.pid).toBeUndefined();
-      await expect(topics()).rejects.toThrow();
-      await kafka.start();
-      expect(await topics()).toContain('survivor');
-      await kafka.stop();
-      await kafka.start();
-      expect(await topics()).toContain('survivor');
-    },
-    TIMEOUT_MS,
-  );
+  it('keeps what was made through kill -9 and a stop, at the same address', async () => {
+    const topic = { topic: 'survivor', numPartitions: 2 };
+    await asAdmin((admin) => admin.createTopics({ topics: [topic], waitForLeaders: false }));
+    await kafka.kill();
+    expect(kafka.pid).toBeUndefined();
+    await expect(topics()).rejects.toThrow();
+    await kafka.start();
+    expect(await topics()).toContain('survivor');
+    await kafka.stop();
+    await kafka.start();
+    expect(await topics()).toContain('survivor');
+  });
 
-  it(
-    'answers nobody while it is frozen, and goes on when it is thawed',
-    async () => {
-      kafka.freeze();
-      try {
-        await expect(asAdmin((admin) => admin.listTopics(), 1000)).rejects.toThrow();
-      } finally {
-        kafka.thaw();
-      }
-      expect(await topics()).toEqual(expect.any(Array));
-    },
-    TIMEOUT_MS,
-  );
+  it('answers nobody while it is frozen, and goes on when it is thawed', async () => {
+    kafka.freeze();
+    try {
+      await expect(asAdmin((admin) => admin.listTopics(), 1000)).rejects.toThrow();
+    } finally {
+      kafka.thaw();
+    }
+    expect(await topics()).toEqual(expect.any(Array));
+  });
 
-  it(
-    'is gone, with its files, after the process that started it is killed',
-    async () => {
-      const program = `const { EmbeddedKafka } = require(${JSON.stringify(join(__dirname, '..', 'dist', 'index.js'))});
+  it('is gone, with its files, after the process that started it is killed', async () => {
+    const program = `const { EmbeddedKafka } = require(${JSON.stringify(join(__dirname, '..', 'dist', 'index.js'))});
         EmbeddedKafka.start().then((k) => { console.log(JSON.stringify([k.pid, k.folder])); setInterval(() => {}, 1000); });`;
-      const owner = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-      const line = await new Promise<string>((resolve) => createInterface({ input: owner.stdout }).once('line', resolve));
-      const [pid, folder] = JSON.parse(line) as [number, string];
-      expect(isThere(pid)).toBe(true);
-      owner.kill('SIGKILL');
-      const remains = () => [isThere(pid), existsSync(folder)];
-      await eventually(remains, (each) => !each.includes(true));
-    },
-    TIMEOUT_MS,
-  );
+    const owner = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const line = await new Promise<string>((resolve) => createInterface({ input: owner.stdout }).once('line', resolve));
+    const [pid, folder] = JSON.parse(line) as [number, string];
+    expect(isThere(pid)).toBe(true);
+    owner.kill('SIGKILL');
+    const remains = () => [isThere(pid), existsSync(folder)];
+    await eventually(remains, (each) => !each.includes(true));
+  });
 });
 
 function isThere(pid: number): boolean {

@@ -3,27 +3,25 @@ import {
   describeWithOwnKafka,
   EmbeddedKafka,
   envelopeOf,
-  KAFKA_START_MS,
   kafkaAreaAt,
   kafkaDriver,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { type BrokerTlsOptions, systemScheduler } from '@holdfast/core';
 import { checkThatItSettles } from './broker-versions.js';
-import { eventually, Scene } from './kafka-scene.spec.js';
+import { Scene } from './kafka-scene.spec.js';
 import { settingsFrom } from './settings.js';
 
 /** Where nothing can make certificates it is skipped. */
 const describeOverTls = Authority.isPossible ? describeWithOwnKafka : describe.skip;
 const USER = { username: 'shop', password: 'let me in' };
 
-jest.setTimeout(60_000);
-
 describeWithOwnKafka('a Kafka that lets in whom it knows', () => {
   let kafka: EmbeddedKafka;
   let scene: Scene;
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start({ user: USER });
-  }, KAFKA_START_MS);
+  });
   afterAll(() => kafka?.remove());
   beforeEach(() => {
     scene = new Scene(kafkaAreaAt(kafka.address));
@@ -63,7 +61,7 @@ describeOverTls('a Kafka over TLS', () => {
     const [{ cert, key }, broker] = [authority.certificateFor('shop'), authority.certificateFor('localhost')];
     own = { cert, key };
     kafka = await EmbeddedKafka.start({ tls: { ca: authority.cert, cert: broker.cert, key: broker.key } });
-  }, KAFKA_START_MS);
+  });
   afterAll(async () => {
     await kafka?.remove();
     authority?.remove();

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
-import { describeWithKafka, KAFKA_START_MS, openKafka } from '@holdfast-internal/test-support';
+import { describeWithKafka, openKafka } from '@holdfast-internal/test-support';
 import { systemScheduler } from '@holdfast/core';
 import { checkThatItSettles } from './broker-versions.js';
 import { type KafkaOptions, settingsFrom } from './settings.js';
@@ -55,11 +55,7 @@ describe('what a broker can do', () => {
 });
 
 describeWithKafka('what a real broker can do', () => {
-  it(
-    'is enough for transactions of consumers',
-    async () => {
-      await check({ brokers: [(await openKafka()).address] });
-    },
-    KAFKA_START_MS,
-  );
+  it('is enough for transactions of consumers', async () => {
+    await check({ brokers: [(await openKafka()).address] });
+  });
 });

@@ -1,8 +1,7 @@
-import { describeWithKafka, quiet, specOf } from '@holdfast-internal/test-support';
-import { eachInScene, eventually, type Scene } from './kafka-scene.spec.js';
+import { describeWithKafka, quiet, specOf, eventually } from '@holdfast-internal/test-support';
+import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 describeWithKafka('transactions of others on a topic', () => {
-  jest.setTimeout(90_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

@@ -1,6 +1,6 @@
-import { Catcher, describeWithKafka, envelopeOf, quiet, specOf } from '@holdfast-internal/test-support';
+import { Catcher, describeWithKafka, envelopeOf, quiet, specOf, eventually } from '@holdfast-internal/test-support';
 import type { HandOver, Incoming, Intake } from '@holdfast/core';
-import { eachInScene, eventually, type Scene } from './kafka-scene.spec.js';
+import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 /** A promise to be settled by hand. */
 function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
@@ -48,7 +48,6 @@ class Refusing extends Catcher {
 }
 
 describeWithKafka('consuming from Kafka', () => {
-  jest.setTimeout(90_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Catcher, eventuallyWithin, KAFKA_START_MS, type KafkaArea, kafkaDriver, openKafka, specOf } from '@holdfast-internal/test-support';
+import { Catcher, eventually, type KafkaArea, kafkaDriver, openKafka, specOf } from '@holdfast-internal/test-support';
 import {
   type EventName,
   type HoldfastEvents,
@@ -16,7 +16,6 @@ import type { Message, RecordMetadata } from 'kafkajs';
 import { type KafkaOptions, kafka } from './index.js';
 
 /** Looks again and again until it is so. */
-export const eventually = eventuallyWithin(30_000);
 
 /** A store that nothing is asked of: dead letters are its. */
 const STORE = {} as Store;
@@ -156,7 +155,7 @@ export function eachInScene(use: (scene: Scene) => void): void {
   let scene: Scene;
   beforeAll(async () => {
     area = await openKafka();
-  }, KAFKA_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(() => {
     scene = new Scene(area as KafkaArea);

@@ -1,8 +1,7 @@
-import { describeWithKafka, envelopeOf, specOf } from '@holdfast-internal/test-support';
-import { eachInScene, eventually, type Scene } from './kafka-scene.spec.js';
+import { describeWithKafka, envelopeOf, specOf, eventually } from '@holdfast-internal/test-support';
+import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 describeWithKafka('publishing to Kafka', () => {
-  jest.setTimeout(60_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

@@ -2,7 +2,6 @@ import { describeWithKafka, quiet, specOf } from '@holdfast-internal/test-suppor
 import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 describeWithKafka('topics of Kafka', () => {
-  jest.setTimeout(60_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

@@ -1,6 +1,15 @@
-import { Catcher, describeWithRabbit, envelopeOf, quiet, type RabbitArea, readBack, specOf } from '@holdfast-internal/test-support';
+import {
+  Catcher,
+  describeWithRabbit,
+  envelopeOf,
+  quiet,
+  type RabbitArea,
+  readBack,
+  specOf,
+  eventually,
+} from '@holdfast-internal/test-support';
 import type { Intake } from '@holdfast/core';
-import { eachInScene, eventually, Scene } from './rabbit-scene.spec.js';
+import { eachInScene, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('consuming', () => {
   let area: RabbitArea;

@@ -1,7 +1,15 @@
-import { describeWithRabbit, envelopeOf, PausableSink, type RabbitArea, readBack, specOf } from '@holdfast-internal/test-support';
+import {
+  describeWithRabbit,
+  envelopeOf,
+  PausableSink,
+  type RabbitArea,
+  readBack,
+  specOf,
+  eventually,
+} from '@holdfast-internal/test-support';
 import type { DeadLetterReason, Intake } from '@holdfast/core';
 import type { GetMessage } from 'amqplib';
-import { eachInScene, eventually, Scene } from './rabbit-scene.spec.js';
+import { eachInScene, Scene } from './rabbit-scene.spec.js';
 
 const REASON: DeadLetterReason = {
   subscription: 'reader',

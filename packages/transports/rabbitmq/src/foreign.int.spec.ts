@@ -1,6 +1,6 @@
-import { describeWithRabbit, openRabbit, quiet, type RabbitArea, specOf, textOf } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, quiet, type RabbitArea, specOf, textOf, eventually } from '@holdfast-internal/test-support';
 import type { ForeignSource } from './index.js';
-import { eventually, Scene } from './rabbit-scene.spec.js';
+import { Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('messages of other producers', () => {
   let area: RabbitArea;

@@ -7,8 +7,9 @@ import {
   quiet,
   type RabbitArea,
   specOf,
+  eventually,
 } from '@holdfast-internal/test-support';
-import { eventually, Scene } from './rabbit-scene.spec.js';
+import { Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('several addresses of a broker, and what is fetched ahead', () => {
   let area: RabbitArea;

@@ -1,6 +1,6 @@
-import { describeWithRabbit, envelopeOf, quiet, type RabbitArea, specOf } from '@holdfast-internal/test-support';
+import { describeWithRabbit, envelopeOf, quiet, type RabbitArea, specOf, eventually } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
-import { eachInScene, CONFIRM_MS, eventually, LETS_GO_SOON, Scene } from './rabbit-scene.spec.js';
+import { eachInScene, CONFIRM_MS, LETS_GO_SOON, Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('publishing', () => {
   let area: RabbitArea;

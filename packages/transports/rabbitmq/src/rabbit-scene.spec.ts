@@ -1,13 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type BlackHole,
-  Catcher,
-  eventuallyWithin,
-  openBlackHole,
-  openRabbit,
-  type RabbitArea,
-  specOf,
-} from '@holdfast-internal/test-support';
+import { type BlackHole, Catcher, openBlackHole, openRabbit, type RabbitArea, specOf } from '@holdfast-internal/test-support';
 import {
   type EventName,
   type HoldfastEvents,
@@ -139,7 +131,6 @@ export function eachInScene(queues: string[], use: (opened: { readonly area: Rab
 }
 
 /** Looks again and again until it is so. */
-export const eventually = eventuallyWithin(40_000);
 
 /** A method of the class `connection` (10) on channel 0. */
 function methodFrame(method: number, fields: Buffer): Buffer {

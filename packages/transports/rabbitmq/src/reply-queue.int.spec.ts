@@ -1,6 +1,6 @@
-import { describeWithRabbit, envelopeOf, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
+import { describeWithRabbit, envelopeOf, openRabbit, type RabbitArea, eventually } from '@holdfast-internal/test-support';
 import { envelopeFrom, type ReceivedReply } from '@holdfast/core';
-import { eventually, Scene } from './rabbit-scene.spec.js';
+import { Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('replies', () => {
   let area: RabbitArea;

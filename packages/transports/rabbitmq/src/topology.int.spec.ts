@@ -10,9 +10,10 @@ import {
   quiet,
   type RabbitArea,
   specOf,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { type Store, subscribe } from '@holdfast/core';
-import { eventually, Scene } from './rabbit-scene.spec.js';
+import { Scene } from './rabbit-scene.spec.js';
 
 describeWithRabbit('a start', () => {
   let area: RabbitArea;

@@ -1,5 +1,5 @@
 import { invoke } from '@holdfast-internal/embedded-rocketmq';
-import { describeWithOwnRocketmq, EmbeddedRocketmq, ROCKETMQ_START_MS, rocketmqAreaAt, specOf } from '@holdfast-internal/test-support';
+import { describeWithOwnRocketmq, EmbeddedRocketmq, rocketmqAreaAt, specOf } from '@holdfast-internal/test-support';
 import { Scene } from './rocketmq-scene.spec.js';
 
 /** Of `RequestCode`. */
@@ -7,7 +7,6 @@ const CODES = { send: 10, queryPosition: 14, makeTopic: 17, makeGroup: 200, grou
 const QUEUES = 2;
 
 describeWithOwnRocketmq('a RocketMQ of two brokers', () => {
-  jest.setTimeout(120_000);
   let rocketmq: EmbeddedRocketmq | undefined;
   let one: string;
   let other: string;
@@ -16,7 +15,7 @@ describeWithOwnRocketmq('a RocketMQ of two brokers', () => {
     rocketmq = await EmbeddedRocketmq.start();
     one = rocketmq.broker;
     other = await rocketmq.addBroker('broker-b');
-  }, ROCKETMQ_START_MS);
+  });
   afterAll(() => rocketmq?.remove());
   beforeEach(() => {
     scene = new Scene(rocketmqAreaAt(rocketmq as EmbeddedRocketmq));

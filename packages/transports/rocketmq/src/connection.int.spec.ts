@@ -1,13 +1,12 @@
 import net from 'node:net';
-import { type BlackHole, describeWithRocketmq, envelopeOf, openBlackHole } from '@holdfast-internal/test-support';
+import { type BlackHole, describeWithRocketmq, envelopeOf, openBlackHole, eventually } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
 import { Fence } from './fence.js';
-import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
+import { eachInScene, type Scene } from './rocketmq-scene.spec.js';
 
 const SHORT = { requestTimeout: '1s', confirmTimeout: '2s' } as const;
 
 describeWithRocketmq('a connection to RocketMQ that vanishes without a word', () => {
-  jest.setTimeout(90_000);
   let scene: Scene;
   let hole: BlackHole;
   eachInScene((opened) => {

@@ -1,7 +1,7 @@
 import { deflateSync, gzipSync } from 'node:zlib';
 import { invoke } from '@holdfast-internal/embedded-rocketmq';
-import { Catcher, describeWithRocketmq, envelopeOf, quiet, specOf, textOf } from '@holdfast-internal/test-support';
-import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
+import { Catcher, describeWithRocketmq, envelopeOf, quiet, specOf, textOf, eventually } from '@holdfast-internal/test-support';
+import { eachInScene, type Scene } from './rocketmq-scene.spec.js';
 
 /** A promise to be settled by hand. */
 function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
@@ -32,7 +32,6 @@ function caught(catcher: Catcher, count: number): Promise<readonly string[]> {
 }
 
 describeWithRocketmq('consuming from RocketMQ', () => {
-  jest.setTimeout(90_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

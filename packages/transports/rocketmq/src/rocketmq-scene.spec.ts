@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Catcher, eventuallyWithin, openRocketmq, ROCKETMQ_START_MS, type RocketmqArea, specOf } from '@holdfast-internal/test-support';
+import { Catcher, openRocketmq, type RocketmqArea, specOf } from '@holdfast-internal/test-support';
 import {
   type EventName,
   type HoldfastEvents,
@@ -16,7 +16,6 @@ import { Message, Producer } from 'rocketmq-client-nodejs';
 import { type RocketmqOptions, rocketmq } from './index.js';
 
 /** Looks again and again until it is so. */
-export const eventually = eventuallyWithin(30_000);
 
 /** A store that nothing is asked of: dead letters are its. */
 const STORE = {} as Store;
@@ -96,7 +95,7 @@ export function eachInScene(use: (scene: Scene) => void): void {
   let scene: Scene;
   beforeAll(async () => {
     area = await openRocketmq();
-  }, ROCKETMQ_START_MS);
+  });
   afterAll(() => area?.clear());
   beforeEach(() => {
     scene = new Scene(area as RocketmqArea);

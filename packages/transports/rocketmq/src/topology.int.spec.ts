@@ -1,10 +1,10 @@
 import { invoke } from '@holdfast-internal/embedded-rocketmq';
-import { describeWithRocketmq, envelopeOf, quiet, specOf } from '@holdfast-internal/test-support';
+import { describeWithRocketmq, envelopeOf, quiet, specOf, eventually } from '@holdfast-internal/test-support';
 import { silentLogger, type SubscriptionSpec } from '@holdfast/core';
 import type { Administer, Position } from './client.port.js';
 import { Names } from './names.js';
 import { RemotingAdmin } from './remoting-admin.js';
-import { eachInScene, eventually, type Scene } from './rocketmq-scene.spec.js';
+import { eachInScene, type Scene } from './rocketmq-scene.spec.js';
 import { settingsFrom } from './settings.js';
 import { RocketmqTopology } from './topology.js';
 
@@ -32,7 +32,6 @@ async function dieHalfway(scene: Scene, spec: SubscriptionSpec): Promise<void> {
 }
 
 describeWithRocketmq('topics and groups of RocketMQ', () => {
-  jest.setTimeout(90_000);
   let scene: Scene;
   eachInScene((opened) => {
     scene = opened;

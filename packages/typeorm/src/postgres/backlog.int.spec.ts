@@ -52,7 +52,7 @@ let client: Client;
 // Nobody else's: a transaction that is open anywhere on a server keeps its dead entries from being passed over.
 beforeAll(async () => {
   server = await EmbeddedPostgres.start({ fsync: false });
-}, 60_000);
+});
 
 beforeEach(async () => {
   url = await server.createDatabase(`looks_${++databases}`);

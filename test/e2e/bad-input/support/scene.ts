@@ -1,7 +1,7 @@
 import { type DeadLetter, Holdfast, type HoldfastOptions, type Logger, Message, silentLogger, type StandardSchema } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { DataSource } from 'typeorm';
 
 /** Takes what has a positive total, and says what is wrong otherwise. */
@@ -69,7 +69,7 @@ export async function sentenceOf(work: () => unknown): Promise<string> {
 }
 
 /** Waits for something that comes about by itself. */
-export async function eventually<T>(look: () => Promise<T | undefined>, patienceMs = 30_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | undefined>, patienceMs = PATIENCE_MS): Promise<T> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
     const found = await look();

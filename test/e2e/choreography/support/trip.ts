@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { Command, type Delivery, Holdfast, type HoldfastOptions, Message, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -100,7 +100,7 @@ export function undoneBy<M>(undo: (message: M, delivery: Delivery) => unknown, a
 }
 
 /** Looks until it is so. */
-export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = 20_000): Promise<void> {
+export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = PATIENCE_MS): Promise<void> {
   for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
   throw new Error(`${what} did not happen within ${patienceMs} ms`);
 }

@@ -1,10 +1,8 @@
 // Page views go in, one count for each comes out: in Kafka transactions, and read as a stranger would.
 import { randomUUID } from 'node:crypto';
-import { eventuallyWithin, type KafkaArea, kafkaDriver } from '@holdfast-internal/test-support';
+import { eventually, type KafkaArea, kafkaDriver } from '@holdfast-internal/test-support';
 import { type CommonOptions, type Delivery, Holdfast, type HandlerPolicies, type Logger, Message, type Runtime } from '@holdfast/core';
 import { kafka, type KafkaOptions } from '@holdfast/transport-kafka';
-
-export const eventually = eventuallyWithin(60_000);
 
 @Message('page.viewed')
 export class PageViewed {

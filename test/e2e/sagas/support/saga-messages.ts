@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 /** Runs a statement against the database of the service. */
 export type Query = (sql: string, values?: unknown[]) => Promise<unknown[]>;
 
@@ -109,7 +110,7 @@ function ago(days: number): string {
 }
 
 /** Looks until it is so. */
-export async function until<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, patienceMs = 20_000): Promise<T> {
+export async function until<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, patienceMs = PATIENCE_MS): Promise<T> {
   for (const end = performance.now() + patienceMs; ; await pause(20)) {
     const value = await look();
     if (isGood(value)) return value;

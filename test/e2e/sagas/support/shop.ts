@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, type TestDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { Holdfast, Message, type SagaContext, type SagaInstance, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -102,7 +102,7 @@ export async function openShop(place?: Pick<TestDatabase, 'url' | 'drop'>): Prom
 }
 
 /** Looks until it is so. */
-export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = 15_000): Promise<void> {
+export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = PATIENCE_MS): Promise<void> {
   for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
   throw new Error(`${what} did not happen within ${patienceMs} ms`);
 }

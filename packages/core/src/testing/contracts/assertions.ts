@@ -1,8 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { inspect } from 'node:util';
 
-/** How long anything is waited for, on a busy machine. */
-export const PATIENCE_MS = 60_000;
+/** How long anything is waited for, on a busy machine or one that stalls. */
+export const PATIENCE_MS = 120_000;
 const LOOK_MS = 20;
 
 /** Fails unless `actual` has the fields of `expected`, deeply, whatever else it has. */

@@ -262,7 +262,6 @@ export const ORDER_FACTS: readonly TransportFact[] = [
         const written = await eventually(
           () => bench.system.written(),
           ({ length }) => length >= 40,
-          30_000,
         );
         for (const key of keys)
           assert.deepEqual(

@@ -1,14 +1,10 @@
-import { createStoreDatabase, eventuallyWithin, pause, type TestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, eventually, pause, type TestDatabase } from '@holdfast-internal/test-support';
 import type { RelayBatch } from '@holdfast/core';
 import { HandRelay } from '../../../../../test/log/support/hand-relay.js';
 import { type LaneScene, openScene } from '../../../../../test/log/support/lane-scene.js';
 import { declaration, openStore } from '../../../../../test/log/support/open-store.js';
 import { connectRaw } from '../../unit-of-work/connections.js';
 import { type RawConnection, SqlPool, type SqlRunner } from './sql.js';
-
-jest.setTimeout(90_000);
-
-const eventually = eventuallyWithin(20_000);
 
 interface Bench {
   readonly database: TestDatabase;
