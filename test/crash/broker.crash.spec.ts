@@ -13,7 +13,7 @@ const SUBSCRIPTIONS = [
   { name: 'batch', batchSize: 8, attempts: 30 },
   { name: 'leased', isTransactional: false, lockTtlMs: 2000, attempts: 30 },
 ];
-const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: 60_000 };
+const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'] };
 const LOAD = {
   concurrency: 4,
   count: 120,

@@ -35,7 +35,7 @@ it('units and handlers that cannot be serialised run again: no update is lost, n
   const programs = await Promise.all([0, 1].map(() => new Program({ url: arena.url, lanes: 8, subscriptions }).ready()));
   const publishing = { count: 40, kinds: ['conflict'], ms: 5, isolation: 'SERIALIZABLE', keys: 3 } as const;
   await Promise.all(programs.map((program) => program.publish(publishing)));
-  const { faults, committed, refused } = await account(arena, programs, { once: ['shared'], minimum: 60, patienceMs: 30_000 });
+  const { faults, committed, refused } = await account(arena, programs, { once: ['shared'], minimum: 60 });
   const [counter] = await arena.look<{ n: number }>(`select n from counter where key = 'shared'`);
   expect({ faults, n: counter?.n }).toEqual({ faults: [], n: committed });
   // Only those that were refused on purpose.

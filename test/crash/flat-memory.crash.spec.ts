@@ -54,7 +54,7 @@ describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
     // A publisher that stalled has been caught up with.
     for (let n = 0; (await behind(arena)) <= 50; n += 1)
       await publisher.publish({ ...LOAD, perSecond: undefined, prefix: `more-${n}`, count: 100 });
-    const { faults } = await account(arena, programs, { once: ['slow'], minimum: 420, patienceMs: 90_000 });
+    const { faults } = await account(arena, programs, { once: ['slow'], minimum: 420 });
     expect(faults).toEqual([]);
     for (const mib of grown()) expect(mib).toBeLessThan(MOST_GROWN_MIB);
     await arena.close();
@@ -69,7 +69,7 @@ describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
     await Promise.any(programs.map((program) => program.line('log', ({ message }) => message.startsWith('the broker takes no messages'))));
     expect(await behind(arena)).toBeGreaterThan(250);
     rabbit.setMemoryAlarm(false);
-    const { faults } = await account(arena, programs, { once: ['slow'], minimum: 400, patienceMs: 90_000 });
+    const { faults } = await account(arena, programs, { once: ['slow'], minimum: 400 });
     expect(faults).toEqual([]);
     for (const mib of grown()) expect(mib).toBeLessThan(MOST_GROWN_MIB);
     await arena.close();

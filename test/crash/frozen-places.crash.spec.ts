@@ -1,3 +1,4 @@
+import { measured } from '@holdfast-internal/test-support';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Publishing } from './programs/options.js';
 import { account } from './support/account.js';
@@ -40,32 +41,41 @@ async function handleSome(arena: Arena, options: ProgramOptions): Promise<Progra
   return program;
 }
 
+/** Freezes one there; gives how long another one, that is started then, needs for all of its work. */
+async function takeOver({ at, publishing, options, isAfterWork }: Place): Promise<number> {
+  const arena = await openArena();
+  const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
+  const before = isAfterWork ? [await handleSome(arena, full)] : [];
+  const sleeping = new Program(full, { failpoint: `${at}=stop` });
+  // What has work to do at once may freeze before it is ready.
+  if (isAfterWork === undefined) {
+    await sleeping.line('ready');
+    sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
+  }
+  await stopped(sleeping);
+
+  const slept = performance.now();
+  const healthy = await new Program(full).ready();
+  await healthy.publish({ count: 20, keyPrefix: 'other', ...publishing });
+  const { faults } = await account(arena, [...before, sleeping, healthy], {
+    ...PROMISES,
+    minimum: publishing?.rollbackShare === undefined ? PROMISES.minimum : 8,
+  });
+  expect(faults).toEqual([]);
+  const tookMs = performance.now() - slept;
+  await Promise.all([healthy, sleeping].map((program) => program.kill()));
+  await arena.close();
+  return tookMs;
+}
+
 describe('a process frozen in the midst of', () => {
   afterAll(killPrograms);
 
-  it.concurrent.each(PLACES)('$at: another one takes over all it held', async ({ at, publishing, options, isAfterWork }) => {
-    const arena = await openArena();
-    const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
-    const before = isAfterWork ? [await handleSome(arena, full)] : [];
-    const sleeping = new Program(full, { failpoint: `${at}=stop` });
-    // What has work to do at once may freeze before it is ready.
-    if (isAfterWork === undefined) {
-      await sleeping.line('ready', () => true, 30_000);
-      sleeping.order({ publish: { prefix: 'first', count: 20, ...publishing } });
-    }
-    await stopped(sleeping);
-
-    const slept = performance.now();
-    const healthy = await new Program(full).ready();
-    await healthy.publish({ count: 20, keyPrefix: 'other', ...publishing });
-    const { faults } = await account(arena, [...before, sleeping, healthy], {
-      ...PROMISES,
-      minimum: publishing?.rollbackShare === undefined ? PROMISES.minimum : 8,
-      patienceMs: 30_000,
-    });
-    expect(faults).toEqual([]);
-    expect(performance.now() - slept).toBeLessThan(TAKE_OVER_MS + START_MS);
-    await Promise.all([healthy, sleeping].map((program) => program.kill()));
-    await arena.close();
+  it.concurrent.each(PLACES)('$at: another one takes over all it held', async (place) => {
+    const tookMs = await measured(
+      () => takeOver(place),
+      (ms) => ms < TAKE_OVER_MS + START_MS,
+    );
+    expect(tookMs).toBeLessThan(TAKE_OVER_MS + START_MS);
   });
 });

@@ -114,7 +114,7 @@ async function underKills(carrier: Pick<ProgramOptions, 'broker'>): Promise<void
       await postgres.start();
     }
     await published;
-    const { faults } = await account(arena, [program], { ...PROMISES, minimum: 150, patienceMs: 60_000 });
+    const { faults } = await account(arena, [program], { ...PROMISES, minimum: 150 });
     expect(faults).toEqual([]);
     await untilSettled(arena);
     await program.stop();

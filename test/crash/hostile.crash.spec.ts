@@ -98,7 +98,7 @@ describe('messages whose handlers never succeed', () => {
       rollbackShare: 0,
     });
     const never: readonly Kind[] = ['throw', 'hang', 'pg-sleep'];
-    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40, patienceMs: 60_000 };
+    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40 };
     const { faults } = await account(arena, [program], promises);
     expect(faults).toEqual([]);
     await until(
@@ -165,7 +165,7 @@ describe('messages whose handlers never succeed', () => {
     const isPutAway = async () => (await letters(arena)).filter(({ state }) => state === 'dead').length >= killed.length;
     await until('the end of the killer', isPutAway, 90_000);
     const deaths = supervised.deaths + 1;
-    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1, patienceMs: 30_000 };
+    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1 };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);
     await supervised.stop();
     const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));

@@ -25,7 +25,7 @@ it('handlers of Nest have one effect for each committed message, in order, while
   await killed.kill();
   const last = await new Program({ ...options, isNest: true }).ready();
   programs.push(killed, last);
-  const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 200, patienceMs: 40_000 };
+  const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 200 };
   const { faults } = await account(arena, programs, promises);
   expect(faults).toEqual([]);
   expect((await last.stop()).code).toBe(0);

@@ -86,7 +86,7 @@ async function stopUnderLoad(): Promise<number[]> {
   const next = await new Program(options).ready();
   const readyAt = new Date();
   await next.publish({ count: 10 });
-  const { faults } = await account(arena, [stopping, next], { ...PROMISES, minimum: 60, patienceMs: 120_000 });
+  const { faults } = await account(arena, [stopping, next], { ...PROMISES, minimum: 60 });
   expect(faults).toEqual([]);
   // Outside transactions too: nothing was cut short that would have to be repeated.
   const slow = [...(await done(arena, stopping)), ...(await done(arena, next))];
@@ -131,7 +131,7 @@ it('stopping begins nothing new, aborts what does not end, and gives it back', a
   for (const name of ['ordered', 'leased']) expect(called.filter((each) => each === name).length).toBeLessThanOrEqual(LANES);
 
   const next = await new Program({ ...options, subscriptions: subscriptions.map((each) => ({ ...each, isHeedless: true })) }).ready();
-  const { faults } = await account(arena, [stopping, next], { ...PROMISES, minimum: 60, patienceMs: 60_000 });
+  const { faults } = await account(arena, [stopping, next], { ...PROMISES, minimum: 60 });
   expect(faults).toEqual([]);
   // An attempt that was given back is none.
   const [dead] = await arena.look<{ n: string }>(`select count(*) as n from effect where attempt > 1 and subscription <> 'leased'`);

@@ -45,7 +45,7 @@ describeWithRabbit('a switch from database() to RabbitMQ', () => {
     const [third, fourth] = [await new Program(overBroker).ready(), await new Program(overBroker).ready()] as const;
     await third.publish({ ...load, count: 60 });
     const all = [old, first, second, third, fourth];
-    const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 150, patienceMs: 60_000 };
+    const promises = { once: ['ordered', 'batch'], ordered: ['ordered'], minimum: 150 };
     expect((await account(arena, all, promises)).faults).toEqual([]);
     await eventually(
       () => arena.look('select from holdfast_cursor'),

@@ -46,7 +46,7 @@ describeWithRabbit('RabbitMQ and Kafka at once', () => {
       for (const { at, hit } of DEATHS) died.push(await die({ arena, options }, { at, hit, publishing: { count: 20, ...BOTH } }));
       const last = await new Program(options).ready();
       await last.publish({ count: 20, ...BOTH });
-      const promises = { once: ['commanded', 'told'], ordered: ['commanded', 'told'], minimum: 20, patienceMs: 90_000 };
+      const promises = { once: ['commanded', 'told'], ordered: ['commanded', 'told'], minimum: 20 };
       const { faults } = await account(arena, [...died, last], promises);
       const ends = await Promise.all(died.map(({ ended }) => ended));
       expect({ faults, ends: ends.map(({ signal }) => signal) }).toEqual({ faults: [], ends: DEATHS.map(() => 'SIGKILL') });

@@ -11,7 +11,7 @@ const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`);
 const WRITERS = 24;
 /** Time under load before each kill, and after the last. */
 const LOAD_MS = 2000;
-const HEALING_MS = 30_000;
+const HEALING_MS = 120_000;
 /** Fewer successes than this prove nothing. */
 const MIN_ACKNOWLEDGED = 400;
 

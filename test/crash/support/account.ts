@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { Arena } from './arena.js';
 import type { Program } from './program.js';
 
@@ -49,7 +50,7 @@ export async function account(arena: Arena, programs: readonly Program[], promis
   const started = performance.now();
   const subscriptions = [...(promises.once ?? []), ...(promises.atLeastOnce ?? [])];
   const never = promises.never ?? [];
-  const deadline = started + (promises.patienceMs ?? 40_000);
+  const deadline = started + (promises.patienceMs ?? PATIENCE_MS);
   while ((await missing(arena, subscriptions, never)).length > 0 && performance.now() < deadline) await pause(50);
   const waitedMs = Math.round(performance.now() - started);
   // What would be one too many comes late.

@@ -11,7 +11,7 @@ export const SUBSCRIPTIONS = [
   { name: 'leased', isTransactional: false, lockTtlMs: 2000, attempts: 30 },
 ];
 /** What they promise. */
-export const PROMISES = { once: ['ordered', 'batch'], atLeastOnce: ['leased'], ordered: ['ordered'], patienceMs: 90_000 };
+export const PROMISES = { once: ['ordered', 'batch'], atLeastOnce: ['leased'], ordered: ['ordered'] };
 const LOAD = { concurrency: 6, perSecond: 50, kinds: ['ok', 'ok', 'ok', 'forward', 'ok', 'throw-once'] } as const;
 
 /** Longest wait for the acknowledgements of a load: a server on a busy machine may need ten seconds and more for each recovery. */

@@ -15,7 +15,7 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
 ];
 /** For the last effect, on a machine that has much else to do. */
 const PATIENCE_MS = 120_000;
-const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'], patienceMs: PATIENCE_MS };
+const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'] };
 const MIXED = ['ok', 'ok', 'slow', 'ok', 'throw-once', 'ok'] as const;
 const ATTEMPTS = 3;
 const HALF = { protocol: 'half-message', keys: 0 } as const;
@@ -74,7 +74,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     for (const death of deaths) died.push(await die(scene, death));
     const last = await new Program(all).ready();
     await last.publish({ count: 20 });
-    const { faults } = await account(arena, [...died, last], { ...promises, minimum: 20, patienceMs: PATIENCE_MS });
+    const { faults } = await account(arena, [...died, last], { ...promises, minimum: 20 });
     const ends = await Promise.all(died.map(({ ended }) => ended));
     expect({ faults, ends: ends.map(({ signal }) => signal) }).toEqual({ faults: [], ends: ends.map(() => 'SIGKILL') });
     await last.stop();
@@ -127,7 +127,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     const programs = (await Promise.all([0, 1].map(() => new Program(options).ready()))) as [Program, Program];
     await programs[0].publish({ prefix: 'copy', count: 50, keys: 0, copyOf: 'the-one', concurrency: 8, rollbackShare: 0 });
     await programs[1].publish({ prefix: 'other', count: 20, keys: 0, rollbackShare: 0 });
-    const { faults } = await account(arena, programs, { once: ['batch', 'leased'], minimum: 70, patienceMs: PATIENCE_MS });
+    const { faults } = await account(arena, programs, { once: ['batch', 'leased'], minimum: 70 });
     expect(faults).toEqual([]);
     for (const program of programs) expect((await program.stop()).code).toBe(0);
     const effects = await arena.look(
@@ -155,7 +155,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     for (const end = performance.now() + 2 * PATIENCE_MS; (await dead()).length < killed.length; await pause(100))
       if (performance.now() > end) throw new Error(`after ${supervised.deaths} deaths it is no dead letter`);
     const deaths = supervised.deaths + 1;
-    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1, patienceMs: PATIENCE_MS };
+    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1 };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);
     await supervised.stop();
     const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };
