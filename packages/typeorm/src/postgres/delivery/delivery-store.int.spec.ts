@@ -1,5 +1,5 @@
-import type { DeliveryRecord } from '@holdfast/core';
-import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
+import type { DeliveryRecord, Intake, Lease } from '@holdfast/core';
+import { type BlackHole, createStoreDatabase, eventually, openBlackHole, type TestDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 import { begin } from '../../../../../test/log/support/writers.js';
 
@@ -63,5 +63,91 @@ describe('stored deliveries in PostgreSQL', () => {
     await stored(false);
     await open.store.deliveries.intake(subscriptionId).lease(1, 60_000);
     expect(await due()).toBe(COUNT - 1);
+  });
+
+  describe('when an answer is lost', () => {
+    let way: BlackHole;
+    let far: OpenStore;
+
+    beforeEach(async () => {
+      way = await openBlackHole(database.url);
+      far = await openStore(way.url, { poolSize: 1 });
+    });
+
+    afterEach(async () => {
+      await far.close();
+      await way.close();
+    });
+
+    /** Does something that comes to the server, while its answer does not come back. */
+    async function unheard(work: () => Promise<unknown>): Promise<void> {
+      const read = async () => (await open.query<{ at: string }>('select max(next_attempt_at)::text as at from holdfast_delivery'))[0]?.at;
+      const before = await read();
+      // What is muted is the connections that are open.
+      await far.query('select 1');
+      way.mute();
+      const failure = expect(work()).rejects.toThrow();
+      await eventually(read, (at) => at !== before);
+      way.cut();
+      await failure;
+    }
+
+    /** The same, when it does not even come to the server. */
+    async function unsaid(work: () => Promise<unknown>): Promise<void> {
+      await far.query('select 1');
+      way.swallow();
+      const failure = expect(work()).rejects.toThrow();
+      way.cut();
+      await failure;
+    }
+
+    it.each([
+      ['a lease', async ({ store }: OpenStore) => (await store.deliveries.intake(subscriptionId).lease(1, 60_000)) as Lease, false],
+      [
+        'a counted one',
+        async ({ store }: OpenStore) => {
+          const counted = (await store.deliveries.countSuspect(subscriptionId, 50_000)) as Intake;
+          return (await counted.lease(1, 60_000)) as Lease;
+        },
+        true,
+      ],
+    ] as const)('to a renewal of %s, it is renewed, finished and given back all the same', async (_, lease, isSuspect) => {
+      await stored(isSuspect);
+      const kept = await lease(far);
+      await unheard(() => kept.renew());
+      await unheard(() => kept.renew());
+      await unsaid(() => kept.renew());
+      await kept.finish(undefined);
+      await kept.renew();
+      await kept.finish(undefined);
+      expect(await due()).toBe(COUNT - 1);
+      await unsaid(() => kept.renew());
+      await kept.release();
+      expect(await due()).toBe(COUNT);
+      await expect(kept.finish(undefined)).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
+    });
+
+    it('when a counted one was leased, it is given back without the count', async () => {
+      await stored(true);
+      const counted = (await far.store.deliveries.countSuspect(subscriptionId, 60_000)) as Intake;
+      await unheard(() => counted.lease(1, 50_000));
+      await counted.settle([], 'requeue');
+      expect(await due()).toBe(COUNT);
+      expect(await open.query('select distinct attempts from holdfast_delivery')).toEqual([{ attempts: 1 }]);
+    });
+  });
+
+  it('are renewed for the whole term', async () => {
+    await stored(false);
+    const lease = (await open.store.deliveries.intake(subscriptionId).lease(1, 60_000)) as Lease;
+    const left = async () =>
+      (
+        await open.query<{ ms: number }>(
+          `select extract(epoch from max(next_attempt_at) - clock_timestamp())::float8 * 1000 as ms from holdfast_delivery`,
+        )
+      )[0]?.ms;
+    await lease.renew();
+    expect(await left()).toBeGreaterThan(50_000);
+    expect(await left()).toBeLessThanOrEqual(60_000);
   });
 });

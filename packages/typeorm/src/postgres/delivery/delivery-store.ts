@@ -81,8 +81,10 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     const chosen = (one: string) => `with f as materialized (${one}) update ${t.delivery} d set ${lease}`;
     this.leaseStatement = prepared(`${chosen(first(ordinary, '$2'))} from f where d.id = f.id ${returning}`);
     const firstSuspect = `select id from ${first(marked, '$2')} a union all select id from ${first(met, '$2')} b limit 1`;
+    // Who counted it lives: it has not died of it, or the answer to its count was lost and it does not know of it.
+    const isNotYetCounted = `(not exists (select from ${t.node} n where n.id = d.counted_by))::int`;
     this.countStatement = prepared(
-      `${chosen(firstSuspect)}, attempts = d.attempts + 1, is_suspect = true, counted_by = $4::uuid from f where d.id = f.id ${returning}`,
+      `${chosen(firstSuspect)}, attempts = d.attempts + ${isNotYetCounted}, is_suspect = true, counted_by = $4::uuid from f where d.id = f.id ${returning}`,
     );
   }
 
@@ -194,7 +196,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     const counted = this.countStatement(subscriptionId, this.ahead(), leaseMs, this.context.nodeId);
     const [row] = (await this.context.pool.run<LeasedRow>(counted)).rows;
     // The attempt that was just counted is the one that follows.
-    return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 });
+    return row && new CountedDelivery(this.context, { ...row, attempts: row.attempts - 1 }, leaseMs);
   }
 
   /** One at a time: what has failed before would undo the others of its batch. */

@@ -67,6 +67,12 @@ async function isStillOurs(
   return rows.length === 1;
 }
 
+/** The due time that a lease began with. */
+const FIRST = '$2::timestamptz';
+/** By id, and by the due times that prove it. */
+const IS_OURS = `id = $1 and state = 'retry'
+  and next_attempt_at in (select ${FIRST} + ms * interval '1 millisecond' from unnest($3::float8[]) ms)`;
+
 /** How deliveries that are due are had. */
 export interface DueSource {
   take(tx: Transaction): Promise<Taken>;
@@ -100,18 +106,18 @@ export class DueDeliveries implements Intake {
 
 /** One suspect delivery, already counted. The row counts the attempt that is now to be made. */
 export class CountedDelivery implements Intake {
+  private readonly leased: DeliveryLease;
+
   constructor(
     private readonly context: PostgresContext,
     private readonly row: LeasedRow,
-  ) {}
+    leaseMs: number,
+  ) {
+    this.leased = new DeliveryLease(context, row, leaseMs);
+  }
 
   async take(tx: Transaction): Promise<Taken> {
-    const { rows } = await sqlOf(tx).run({
-      text: `select set_config('application_name', $3, true) from ${this.context.tables.delivery}
-             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
-      values: [this.row.id, this.row.lease, sessionName(this.context.nodeId)],
-    });
-    return takenOf(rows.length === 1 ? [this.row] : []);
+    return takenOf((await this.leased.isOurs(sqlOf(tx))) ? [this.row] : []);
   }
 
   retake(tx: Transaction): Promise<boolean> {
@@ -119,64 +125,90 @@ export class CountedDelivery implements Intake {
   }
 
   async lease(_limit: number, ttlMs: number): Promise<Lease | undefined> {
-    const lease = new DeliveryLease(this.context, this.row, ttlMs);
-    await lease.renew();
-    return lease;
+    await this.leased.renewFor(ttlMs);
+    return this.leased;
   }
 
   /** Its lease ends soon by itself, should this fail. */
   async settle(_messages: readonly Incoming[], outcome: Settlement): Promise<void> {
-    if (outcome === 'requeue') await new DeliveryLease(this.context, this.row, 0).release().catch(() => undefined);
+    if (outcome === 'requeue') await this.leased.release().catch(() => undefined);
   }
 }
 
-/** A stored delivery that is ours: its due time lies in the future, and that very time proves it. Whoever dies gives it back when it comes. */
+/**
+ * A stored delivery that is ours: its due time lies in the future, and that very time proves it. Whoever dies gives it back when it comes. The times that it gets are chosen
+ * here, so that it stays ours when the answer to a renewal is lost.
+ */
 class DeliveryLease implements Lease {
   readonly messages;
   readonly hasMore = true;
   readonly isMoved = false;
   readonly isSuspect = false;
   readonly hasStored = true;
-  private lease: string;
+  /** What the due time may be, in milliseconds after that of `row`: several once an answer was lost. */
+  private offsets: readonly number[] = [0];
+  /** The database's time on the same scale, and when it was that. */
+  private nowMs: number;
+  private nowAtMs: number;
 
   constructor(
     private readonly context: PostgresContext,
     private readonly row: LeasedRow,
-    private readonly ttlMs: number,
+    private ttlMs: number,
   ) {
     this.messages = [incoming(row)];
-    this.lease = row.lease;
+    this.nowMs = -ttlMs;
+    this.nowAtMs = context.clock.monotonicMs();
   }
 
-  renew(): Promise<void> {
-    return this.move(this.ttlMs);
+  renewFor(ttlMs: number): Promise<void> {
+    this.ttlMs = ttlMs;
+    return this.renew();
+  }
+
+  async renew(): Promise<void> {
+    const { clock, tables, pool } = this.context;
+    const offset = Math.round(this.nowMs + (clock.monotonicMs() - this.nowAtMs) + this.ttlMs);
+    const proof = this.offsets;
+    this.offsets = [...proof, offset];
+    const { rows } = await pool.run<{ now_ms: number }>({
+      text: `update ${tables.delivery} set next_attempt_at = ${FIRST} + $4 * interval '1 millisecond' where ${IS_OURS}
+             returning (extract(epoch from clock_timestamp() - ${FIRST}) * 1000)::float8 as now_ms`,
+      values: [...this.identity(proof), offset],
+    });
+    const [renewed] = rows;
+    if (renewed === undefined) throw this.lost();
+    this.offsets = [offset];
+    this.nowMs = renewed.now_ms + clock.aheadOfDatabaseMs();
+    this.nowAtMs = clock.monotonicMs();
   }
 
   /** Locks the row and leaves it as it is, so that a commit that fails leaves a lease that can be given back; what follows in `tx` closes or records it. */
   async finish(tx: Transaction | undefined): Promise<void> {
-    const sql: SqlRunner = tx === undefined ? this.context.pool : sqlOf(tx);
+    if (!(await this.isOurs(tx === undefined ? this.context.pool : sqlOf(tx)))) throw this.lost();
+  }
+
+  /** Locks the row, as long as it is. */
+  async isOurs(sql: SqlRunner): Promise<boolean> {
     const { rows } = await sql.run({
-      text: `select set_config('application_name', $3, true) from ${this.context.tables.delivery}
-             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz for update`,
-      values: [this.row.id, this.lease, sessionName(this.context.nodeId)],
+      text: `select set_config('application_name', $4, true) from ${this.context.tables.delivery} where ${IS_OURS} for update`,
+      values: [...this.identity(), sessionName(this.context.nodeId)],
     });
-    if (rows.length === 0) throw this.lost();
+    return rows.length === 1;
   }
 
   /** A process that can give it back has not died of it: what was counted in advance does not count. */
-  release(): Promise<void> {
-    return this.move(0, `, attempts = ${this.row.attempts}, counted_by = null`);
+  async release(): Promise<void> {
+    const { tables, clock, pool } = this.context;
+    const { rowCount } = await pool.run({
+      text: `update ${tables.delivery} set next_attempt_at = clock_timestamp() + $4 * interval '1 millisecond', attempts = $5, counted_by = null where ${IS_OURS}`,
+      values: [...this.identity(), clock.aheadOfDatabaseMs(), this.row.attempts],
+    });
+    if (rowCount === 0) throw this.lost();
   }
 
-  private async move(ms: number, also = ''): Promise<void> {
-    const { rows } = await this.context.pool.run<{ lease: string }>({
-      text: `update ${this.context.tables.delivery} set next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'${also}
-             where id = $1 and state = 'retry' and next_attempt_at = $2::timestamptz returning next_attempt_at::text as lease`,
-      values: [this.row.id, this.lease, ms + this.context.clock.aheadOfDatabaseMs()],
-    });
-    const [moved] = rows;
-    if (moved === undefined) throw this.lost();
-    this.lease = moved.lease;
+  private identity(offsets = this.offsets): readonly unknown[] {
+    return [this.row.id, this.row.lease, offsets];
   }
 
   private lost(): Error {
