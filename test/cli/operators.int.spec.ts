@@ -1,7 +1,7 @@
 import { Holdfast, Message, NonRetryableError, silentLogger } from '@holdfast/core';
 import { database as overDatabase } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { DataSource } from 'typeorm';
 import { CallingProgram, fixture, type Outcome, runHoldfast, withClient } from './support.js';
 
@@ -44,12 +44,8 @@ async function makeDeadLetters(): Promise<void> {
   bus.on(OrderPlaced, refuse, { name: 'billing.charge' });
   await bus.start();
   for (const orderId of ['one', 'two', 'three', 'hostile']) await bus.bus.publish(new OrderPlaced(orderId), { key: orderId });
-  await until(async () => (await bus.deadLetters.list()).items.length === 4);
+  await eventually(async () => (await bus.deadLetters.list()).items.length === 4, Boolean);
   await bus.stop();
-}
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 function run(...args: string[]): Promise<Outcome> {

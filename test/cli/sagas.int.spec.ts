@@ -1,7 +1,7 @@
 import { type BranchInfo, defineSaga, defineTry, Holdfast, NonRetryableError, type SagaContext, silentLogger } from '@holdfast/core';
 import { database as overDatabase } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { DataSource } from 'typeorm';
 import { CallingProgram, fixture, type Outcome, withClient } from './support.js';
 
@@ -58,9 +58,9 @@ beforeAll(async () => {
     await bus.sagas.result(id);
   }
   await bus.sagas.start(saga, { waits: true }, { id: 'w' });
-  await until(async () => (await bus.sagas.get('w'))?.step === 'wait');
+  await eventually(async () => (await bus.sagas.get('w'))?.step === 'wait', Boolean);
   for (const trip of ['one', 'two']) await bus.unitOfWork.run(() => hold(trip));
-  await until(async () => (await bus.branches.list({ status: 'parked' })).items.length === 2);
+  await eventually(async () => (await bus.branches.list({ status: 'parked' })).items.length === 2, Boolean);
   program = new CallingProgram({ DATABASE_URL: database.url, HOLDFAST_SERVICE: 'shop' });
 });
 
@@ -70,10 +70,6 @@ afterAll(async () => {
   await dataSource?.destroy();
   await database?.drop();
 });
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 function run(...args: string[]): Promise<Outcome> {
   return program.run([...args, '-d', fixture('named.cjs')]);
@@ -89,7 +85,7 @@ const NOT_YET =
 /** Resumes one, and changes the database when the word is left. */
 async function whileItWaits(id: string, change: string, [word, ...also]: readonly [string, ...string[]] = ['resume']): Promise<Outcome> {
   const outcome = run('sagas', word, id, ...also);
-  await until(async () => (await audit(id)).some((line) => line.includes(`saga ${word}`)));
+  await eventually(async () => (await audit(id)).some((line) => line.includes(`saga ${word}`)), Boolean);
   await withClient(database.url, (client) => client.query(change));
   return outcome;
 }
@@ -218,7 +214,7 @@ describe('holdfast sagas', () => {
     expect(await run('sagas', 'resume', NAMED, '--wait', '1')).toEqual({ code: 1, out: '', error: NOT_YET });
     bus = shop().made;
     await bus.start();
-    await until(async () => (await statusOf(NAMED)) === 'completed');
+    await eventually(async () => (await statusOf(NAMED)) === 'completed', Boolean);
     expect(await lastOf(NAMED)).toContain('resumed tester');
   });
 
@@ -229,10 +225,10 @@ describe('holdfast sagas', () => {
     bus = shop(saga).made;
     await bus.start();
     await bus.sagas.start(saga, { waits: false }, { id: 'd' });
-    await until(async () => (await statusOf('d')) === 'parked');
+    await eventually(async () => (await statusOf('d')) === 'parked', Boolean);
     await bus.stop();
     const first = run('sagas', 'resume', 'd', '--reason', 'a new van', '--wait', '60');
-    await until(async () => (await audit('d')).length === 1);
+    await eventually(async () => (await audit('d')).length === 1, Boolean);
     const other = new CallingProgram({ DATABASE_URL: database.url, HOLDFAST_SERVICE: 'shop' });
     const second = other.run([
       'sagas',
@@ -247,7 +243,7 @@ describe('holdfast sagas', () => {
       '-d',
       fixture('named.cjs'),
     ]);
-    await until(async () => (await audit('d')).length === 2);
+    await eventually(async () => (await audit('d')).length === 2, Boolean);
     bus = shop().made;
     await bus.start();
     expect(await second).toEqual({ code: 0, out: 'd is past that step.\n', error: '' });
@@ -280,7 +276,7 @@ describe('holdfast branches', () => {
     const id = first?.id as string;
     isBankClosed = false;
     expect(await run('branches', 'retry', id, '--by', 'ada')).toEqual({ code: 0, out: `${id} is due now.\n`, error: '' });
-    await until(async () => (await bus.branches.get(id))?.status === 'confirmed');
+    await eventually(async () => (await bus.branches.get(id))?.status === 'confirmed', Boolean);
     expect(await run('branches', 'skip', second?.id as string, '--reason', 'by phone')).toMatchObject({
       code: 0,
       out: `${second?.id} is ended by hand.\n`,

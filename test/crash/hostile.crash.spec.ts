@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import type { Kind, ProgramOptions, Subscribing } from './programs/options.js';
-import { account, pause } from './support/account.js';
+import { account } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
 import { none } from './support/deaths.js';
 import { buildPrograms, killPrograms, Program, Supervised } from './support/program.js';
@@ -21,14 +22,6 @@ function letters(arena: Arena): Promise<Letter[]> {
     `select s.name as subscription, d.message_id, d.state, d.attempts, d.error_code, d.error_message
      from holdfast_delivery d join holdfast_subscription s on s.id = d.subscription_id order by 1, 2`,
   );
-}
-
-async function until(what: string, look: () => Promise<boolean>, patienceMs: number): Promise<void> {
-  const deadline = performance.now() + patienceMs;
-  while (!(await look())) {
-    if (performance.now() > deadline) throw new Error(`${what} did not happen within ${patienceMs} ms`);
-    await pause(100);
-  }
 }
 
 const SILENT_MS = 4000;
@@ -135,7 +128,7 @@ describe('messages whose handlers never succeed', () => {
     await first?.publish({ prefix: 'm', count: 20, kinds: ['ok'], rollbackShare: 0 });
     first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['spin'], ms: 600_000, rollbackShare: 0 } });
     const probe = setInterval(() => void killSilent(nodes), 500);
-    await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 90_000);
+    await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'));
     clearInterval(probe);
     const programs = nodes.flatMap((node) => node.programs);
     const { faults } = await account(arena, programs, { once: ['unit'], never: ['spin'], minimum: 20 });
@@ -163,7 +156,7 @@ describe('messages whose handlers never succeed', () => {
     await program.end();
     const supervised = new Supervised(options);
     const isPutAway = async () => (await letters(arena)).filter(({ state }) => state === 'dead').length >= killed.length;
-    await until('the end of the killer', isPutAway, 90_000);
+    await until('the end of the killer', isPutAway);
     const deaths = supervised.deaths + 1;
     const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1 };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);

@@ -1,5 +1,5 @@
 // Whole applications on a real database: how they are set up, live side by side, and end.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import {
   DeadLetters,
   Holdfast,
@@ -18,7 +18,7 @@ import { type DynamicModule, Inject, Injectable, Module, type Provider, type Typ
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DataSource } from 'typeorm';
 import { silent } from './support/recording-engine.js';
-import { Charges, eventually, OrderPlaced, Orders, orm } from './support/shop.js';
+import { Charges, OrderPlaced, Orders, orm } from './support/shop.js';
 
 let database: TestDatabase;
 const apps: TestingModule[] = [];
@@ -44,7 +44,7 @@ async function start(providers: Provider[], holdfast: DynamicModule = HoldfastMo
   return app;
 }
 
-const charged = (app: TestingModule, count: number) => eventually(async () => (await app.get(Charges).rows.count()) === count);
+const charged = (app: TestingModule, count: number) => eventually(async () => (await app.get(Charges).rows.count()) === count, Boolean);
 
 @Injectable()
 class Configuration implements HoldfastOptionsFactory {
@@ -155,7 +155,7 @@ describe('a guard that refuses', () => {
     const app = await start([Orders, Guarded]);
     await app.get(Orders).place('o-1');
     const letters = app.get(DeadLetters);
-    await eventually(async () => (await letters.list()).items.length === 1);
+    await eventually(async () => (await letters.list()).items.length === 1, Boolean);
     const { items } = await letters.list();
     expect(items).toMatchObject([{ subscription: 'guarded', attempts: 1, error: { code: 'ForbiddenException' } }]);
   });

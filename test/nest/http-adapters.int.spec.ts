@@ -1,7 +1,7 @@
 // One hybrid application on Express and on Fastify: HTTP requests that write, emit and ask, handlers of both kinds, on a real database.
 import { Agent, get as httpGet, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import {
   Durable,
   HoldfastClientProxy,
@@ -35,7 +35,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import { firstValueFrom } from 'rxjs';
 import { DataSource, type Repository } from 'typeorm';
 import { silent } from './support/recording-engine.js';
-import { Charges, eventually, OrderPlaced, orm, ShopOrder } from './support/shop.js';
+import { Charges, OrderPlaced, orm, ShopOrder } from './support/shop.js';
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -177,14 +177,14 @@ describe.each<[string, () => AbstractHttpAdapter]>([
     expect(answers.map(({ status }) => status)).toEqual(ids.map((id) => (id.endsWith('9') ? 422 : 201)));
     const placed = ids.filter((id) => !id.endsWith('9'));
     const wanted = [...placed, ...placed.map((id) => `shipped ${id}`)].sort();
-    await eventually(async () => (await rows()).length >= wanted.length);
+    await eventually(async () => (await rows()).length >= wanted.length, Boolean);
     expect(await rows()).toEqual(wanted);
     expect([...app.get(Seen).types].sort()).toEqual(['holdfast', 'http', 'rpc']);
   });
 
   it('a request asks a handler of Nest and waits for its answer', async () => {
     await send('POST', '/orders/o-1');
-    await eventually(async () => (await rows()).includes('shipped o-1'));
+    await eventually(async () => (await rows()).includes('shipped o-1'), Boolean);
     await expect(send('GET', '/orders/o-1/shipped')).resolves.toEqual({ status: 200, body: '{"shipped":true}' });
     await expect(send('GET', '/orders/o-2/shipped')).resolves.toEqual({ status: 200, body: '{"shipped":false}' });
   });
@@ -192,13 +192,13 @@ describe.each<[string, () => AbstractHttpAdapter]>([
   it('a publish beside a write is refused in its own request, and not in the next one of the same connection', async () => {
     await expect(send('POST', '/orders/o-1/carelessly', agent)).resolves.toMatchObject({ status: 500 });
     await expect(send('POST', '/orders/o-2/announced', agent)).resolves.toMatchObject({ status: 201 });
-    await eventually(async () => (await rows()).length === 1);
+    await eventually(async () => (await rows()).length === 1, Boolean);
     expect(await rows()).toEqual(['o-2']);
   });
 
   it('a request that is being answered while the application closes keeps its transaction, and its message waits in the log', async () => {
     const answer = send('POST', '/orders/o-1/slowly');
-    await eventually(async () => OrdersController.open !== undefined);
+    await eventually(async () => OrdersController.open !== undefined, Boolean);
     const closed = app.close();
     await pause(100);
     OrdersController.open?.();

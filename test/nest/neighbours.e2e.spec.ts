@@ -1,5 +1,12 @@
 // A service with Nest's own handlers has moved to Holdfast; those that send to it use Nest's own ClientProxy, from outside.
-import { createTestDatabase, describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase } from '@holdfast-internal/test-support';
+import {
+  createTestDatabase,
+  describeWithRabbit,
+  openRabbit,
+  type RabbitArea,
+  type TestDatabase,
+  eventually,
+} from '@holdfast-internal/test-support';
 import {
   DeadLetters,
   Durable,
@@ -18,7 +25,6 @@ import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservice
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { silent } from './support/recording-engine.js';
-import { eventually } from './support/shop.js';
 
 const handled: string[] = [];
 
@@ -88,9 +94,9 @@ describeWithRabbit("Nest's own handlers under HoldfastStrategy, and Nest's own c
   });
 
   it('handle what is emitted and sent, whatever JSON it is, with retries and one effect; what no handler knows is parked', async () => {
-    await eventually(async () => handled.length >= 3);
+    await eventually(async () => handled.length >= 3, Boolean);
     const letters = async () => (await app.get(DeadLetters).list()).items;
-    await eventually(async () => (await letters()).length > 0);
+    await eventually(async () => (await letters()).length > 0, Boolean);
     expect([...handled].sort()).toEqual(['new [1,"a"]', 'r-1 13', 'take sku-1']);
     expect(await letters()).toMatchObject([
       { subscription: 'warehouse.count', error: { code: 'HF_MESSAGE_UNKNOWN_TYPE' }, message: { id: 'r-2', source: 'shop' } },

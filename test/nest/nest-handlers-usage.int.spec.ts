@@ -1,9 +1,8 @@
 // The published example test/api/usage/05, started by its own main() and run.
-import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
-import { eventually } from './support/shop.js';
 
 let database: TestDatabase;
 let app: INestApplication | undefined;
@@ -45,7 +44,7 @@ it('05: what a transaction emits is reserved by a handler of Nest, and another a
   await manager.query('create table reservation (order_id text primary key, source text not null, attempt int not null)');
   await app.get(Shop, { strict: false }).sell({ orderId: 'o-1', total: 20 });
   const reserved = () => manager.query('select * from reservation');
-  await eventually(async () => (await reserved()).length === 1);
+  await eventually(async () => (await reserved()).length === 1, Boolean);
   expect(await reserved()).toEqual([{ order_id: 'o-1', source: 'orders', attempt: 1 }]);
   await expect(app.get(Shop, { strict: false }).stock('sku-1')).resolves.toBe(5);
 });

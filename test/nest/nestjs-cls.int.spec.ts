@@ -1,5 +1,5 @@
 // An application whose transactions are those of nestjs-cls: what Holdfast publishes in them commits with them.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { HoldfastClientProxy, HoldfastModule, MessageBus, OnMessage, Retry, Transactional, UnitOfWork } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -11,7 +11,7 @@ import { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-t
 import { ClsModule } from 'nestjs-cls';
 import { DataSource, Repository } from 'typeorm';
 import { silent } from './support/recording-engine.js';
-import { eventually, OrderPlaced, orm, ShopOrder } from './support/shop.js';
+import { OrderPlaced, orm, ShopOrder } from './support/shop.js';
 
 @Injectable()
 class Shop {
@@ -138,7 +138,7 @@ it.each(['host', 'repository', 'client'] as const)(
     await expect(shop.place('o-2', { through, fail: true })).rejects.toThrow('changed its mind');
     expect(await rows()).toEqual(['o-1']);
     expect(await sent()).toEqual(['o-1']);
-    await eventually(async () => shop.handled.length === 1);
+    await eventually(async () => shop.handled.length === 1, Boolean);
   },
 );
 
@@ -181,8 +181,8 @@ it.each([
 
 it('in a handler its client is that of the delivery', async () => {
   await app.get(MessageBus).publish(new OrderPlaced('echo-fails'));
-  await eventually(async () => app.get(Shop).handled.includes('echo-fails'));
-  await eventually(async () => (await outside.query("select 1 from holdfast_delivery where state = 'dead'")).length === 1);
+  await eventually(async () => app.get(Shop).handled.includes('echo-fails'), Boolean);
+  await eventually(async () => (await outside.query("select 1 from holdfast_delivery where state = 'dead'")).length === 1, Boolean);
   expect(await rows()).toEqual([]);
   expect(await sent()).toEqual(['echo-fails']);
 });

@@ -1,5 +1,12 @@
 // Two services that know only Nest's own handlers and client, over the database and over RabbitMQ: emitted here, handled there, while things break.
-import { createTestDatabase, describeWithRabbit, openRabbit, type RabbitArea, type TestDatabase } from '@holdfast-internal/test-support';
+import {
+  createTestDatabase,
+  describeWithRabbit,
+  openRabbit,
+  type RabbitArea,
+  type TestDatabase,
+  eventually,
+} from '@holdfast-internal/test-support';
 import {
   DeadLetters,
   Durable,
@@ -23,7 +30,6 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { firstValueFrom } from 'rxjs';
 import { DataSource } from 'typeorm';
 import { silent } from './support/recording-engine.js';
-import { eventually } from './support/shop.js';
 
 const ORDERS = 120;
 /** Every tenth is emitted by a transaction that rolls back. */
@@ -129,11 +135,11 @@ function suite(of: (service: string) => TransportFactory, isShared: boolean): vo
           .sell(n)
           .catch(() => undefined);
     })();
-    await eventually(async () => (await reserved(first)).length >= 10);
+    await eventually(async () => (await reserved(first)).length >= 10, Boolean);
     await close(first);
     await selling;
     const second = await startStock();
-    await eventually(async () => (await reserved(second)).length >= wanted.length);
+    await eventually(async () => (await reserved(second)).length >= wanted.length, Boolean);
     await close(shop);
     expect(await reserved(second)).toEqual(wanted.map((n) => ({ n, source: 'shop' })));
     expect((await second.get(DeadLetters).list()).items).toEqual([]);
@@ -159,12 +165,12 @@ function suite(of: (service: string) => TransportFactory, isShared: boolean): vo
     Stock.isEmpty = true;
     for (const n of [1, 2, 3]) await shop.get(Shop).sell(n);
     const letters = async () => (await stock.get(DeadLetters).list({ subscription: 'stock.reserve' })).items;
-    await eventually(async () => (await letters()).length === 3);
+    await eventually(async () => (await letters()).length === 3, Boolean);
     expect(await letters()).toMatchObject([1, 2, 3].map(() => ({ attempts: 2, error: { message: 'no stock' } })));
     expect(await reserved(stock)).toEqual([]);
     Stock.isEmpty = false;
     await stock.get(DeadLetters).redrive({ subscription: 'stock.reserve' }, { by: 'test' });
-    await eventually(async () => (await reserved(stock)).length === 3);
+    await eventually(async () => (await reserved(stock)).length === 3, Boolean);
     expect(await letters()).toEqual([]);
   });
 }

@@ -1,7 +1,7 @@
 // The program of usage 10 as an application: what it promises its reader is what happens.
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, until } from '@holdfast-internal/test-support';
 import { Branches, HoldfastModule } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -9,7 +9,6 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { Account, CardHolds, Checkout, Order, Points } from '../api/usage/10-try-confirm-cancel.js';
-import { until } from '../e2e/try-confirm-cancel/support/bank.js';
 import { silent } from './support/recording-engine.js';
 
 let database: TestDatabase;

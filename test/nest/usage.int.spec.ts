@@ -1,5 +1,5 @@
 // Published examples (test/api/usage/01, 03, 08, 14 and 17), run as applications: one message of each, from the method that publishes it to the row it leaves.
-import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { HoldfastModule, MessageBus, OnMessage, Outbox, UnitOfWork } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -13,7 +13,6 @@ import { Shop, Warehouse } from '../api/usage/14-schemas-and-versions.js';
 import { AccountCredited, AccountDebited, Accounts, Balance, Price, PriceChanged, TrialEnded } from '../api/usage/17-delivery-options.js';
 import { SagaMessages } from '../e2e/sagas/support/saga-messages.js';
 import { silent } from './support/recording-engine.js';
-import { eventually } from './support/shop.js';
 
 let database: TestDatabase;
 let app: TestingModule | undefined;
@@ -63,7 +62,7 @@ it('01: an order is stored and its event handled', async () => {
   const { get } = await start([OrdersModule], [Listener]);
   await get(DataSource).synchronize();
   const order = await get(OrdersController).place({ customerId: 'c-1', total: 20 });
-  await eventually(async () => seen.length === 1);
+  await eventually(async () => seen.length === 1, Boolean);
   expect(seen).toEqual([new OrderPlaced(order.id, 20)]);
   expect(await get(DataSource).getRepository(Order).find()).toEqual([{ id: order.id, customerId: 'c-1', total: 20 }]);
 });
@@ -82,7 +81,7 @@ it('03: a card is charged once and its invoice printed, or declined, or refused,
     );
     const checkout = get(Checkout);
     expect(await checkout.pay('o-1')).toBe('p-1');
-    await eventually(async () => printed.length === 1);
+    await eventually(async () => printed.length === 1, Boolean);
     expect(printed).toEqual(['https://printer.example/o-1']);
     expect(await rows()).toEqual([{ order_id: 'o-1', amount: 990 }]);
     expect(await checkout.hasStock('abc')).toBe(true);
@@ -100,9 +99,9 @@ it('14: what is sold is picked, and what an older service sent is brought up to 
   try {
     const { get } = await start(around([]), [Shop, Warehouse]);
     await get(Shop).sell('a');
-    await eventually(async () => lines.mock.calls.length === 1);
+    await eventually(async () => lines.mock.calls.length === 1, Boolean);
     await older(get(DataSource), { orderId: '0190a1b2-0000-7000-8000-000000000001', skus: ['a', 'b', 'c'], total: 5 });
-    await eventually(async () => lines.mock.calls.length === 2);
+    await eventually(async () => lines.mock.calls.length === 2, Boolean);
     expect(lines.mock.calls.map(([line]) => String(line))).toEqual([
       expect.stringMatching(/^2 pieces, ordered 20\d\d-/),
       '3 pieces, ordered 1970-01-01T00:00:00.000Z',
@@ -127,12 +126,12 @@ it('17: what is published is booked, projected and ended', async () => {
   await bus.publish(new TrialEnded('trial'), { key: 'trial' });
   const state = async () => ({ balances: await manager.find(Balance), prices: await manager.find(Price) });
   const wanted = { balances: [{ accountId: 'a', amount: 13 }], prices: [{ sku: 's', cents: 99 }] };
-  await eventually(async () => JSON.stringify(await state()) === JSON.stringify(wanted)).catch(() => undefined);
+  await eventually(async () => JSON.stringify(await state()) === JSON.stringify(wanted), Boolean).catch(() => undefined);
   expect(await state()).toEqual(wanted);
 
   await get(Accounts).startTrial('later', new Date(Date.now() + 86_400_000));
   const credited = await get(Accounts).credit('a', 7);
-  await eventually(() => get(Accounts).isBooked(credited));
+  await eventually(() => get(Accounts).isBooked(credited), Boolean);
   expect(await manager.findOneBy(Balance, { accountId: 'a' })).toEqual({ accountId: 'a', amount: 20 });
   expect(await get(Outbox).isConsumed(credited)).toBe(true);
   expect(await get(Accounts).isBooked('a message that never was')).toBe(false);

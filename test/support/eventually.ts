@@ -15,6 +15,12 @@ export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: 
   }
 }
 
+/** The same for what has a name in the error. */
+export async function until(what: string, look: () => Promise<boolean> | boolean, forMs = PATIENCE_MS): Promise<void> {
+  for (const end = Date.now() + forMs; !(await look()); await pause(LOOK_MS))
+    if (Date.now() > end) throw new Error(`${what} did not happen within ${forMs} ms`);
+}
+
 /** For `settled` of an application under test: a machine that stalls needs longer than it waits by itself. */
 export const PATIENTLY = { timeout: '2m' } as const;
 

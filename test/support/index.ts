@@ -2,7 +2,7 @@ export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
 export { type BlackHole, openBlackHole } from './black-hole.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdfast-internal/embedded-postgres';
-export { eventually, measured, PATIENCE_MS, PATIENTLY, pause } from './eventually.js';
+export { eventually, measured, PATIENCE_MS, PATIENTLY, pause, until } from './eventually.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export {

@@ -1,7 +1,8 @@
+import { eventually } from '@holdfast-internal/test-support';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { FailpointName } from '@holdfast/core';
-import { type Reply, SagaMessages, until } from '../../e2e/sagas/support/saga-messages.js';
+import { type Reply, SagaMessages } from '../../e2e/sagas/support/saga-messages.js';
 import type { Carrier } from '../programs/carriers.js';
 import type { ParticipatingOptions } from '../programs/participating.js';
 import type { Arena } from './arena.js';
@@ -57,7 +58,7 @@ export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }
   await saga.request({ id: 'r' });
   // What the first process had not settled was answered again before.
   const isRefused = (replies: readonly Reply[]) => replies.some(({ to, type }) => to === 'r' && type === 'holdfast.refusal');
-  await until(() => saga.replies(), isRefused, PATIENCE_MS);
+  await eventually(() => saga.replies(), isRefused, PATIENCE_MS);
   await end(last);
   const effects = await arena.look<{ subscription: string }>('select subscription from effect order by n');
   const memory = await arena.look<{ status: string }>(`select status from holdfast_inbox where message_id = 'r' and status <> 'done'`);

@@ -1,3 +1,4 @@
+import { until } from '@holdfast-internal/test-support';
 import { type Delivery, type HoldfastEvents, SagaAborted, subscribe } from '@holdfast/core';
 import {
   gate,
@@ -8,7 +9,6 @@ import {
   type ServiceProcess,
   TripRequested,
   undoneBy,
-  until,
 } from './support/trip.js';
 
 let trips: Service;

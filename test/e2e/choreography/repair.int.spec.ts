@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { NonRetryableError, SagaAborted, subscribe } from '@holdfast/core';
-import { HotelBooked, openService, ReserveCar, type Service, type ServiceProcess, TripRequested, undoneBy, until } from './support/trip.js';
+import { HotelBooked, openService, ReserveCar, type Service, type ServiceProcess, TripRequested, undoneBy } from './support/trip.js';
 
 let trips: Service;
 /** Whether the undo of a flight works. */

@@ -4,7 +4,7 @@ import {
   type RabbitArea,
   type TestDatabase,
   createStoreDatabase,
-  PATIENCE_MS,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { Holdfast, type HandlerPolicies, Message, type MessageClass, silentLogger, slotOf } from '@holdfast/core';
 import { rabbitmq, type RabbitmqOptions } from '@holdfast/transport-rabbitmq';
@@ -22,14 +22,6 @@ const PARTITIONS = 4;
 type Policies = Partial<HandlerPolicies<Placed>>;
 
 const ORDERED: Policies = { ordering: 'key', idempotent: true, transactional: true };
-
-/** Looks again and again until it is so. */
-async function eventually(look: () => Promise<boolean>, forMs = PATIENCE_MS): Promise<void> {
-  for (const end = Date.now() + forMs; !(await look()); ) {
-    if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
-}
 
 describeWithRabbit('what no process takes any more', () => {
   let area: RabbitArea;
@@ -89,7 +81,10 @@ describeWithRabbit('what no process takes any more', () => {
   /** A process that begins finds out that something was left; a later one, that it was long ago. */
   const afterLong = async (types: readonly MessageClass<object>[], policies?: Policies, options?: Partial<RabbitmqOptions>) => {
     const one = await start(types, policies, options);
-    await eventually(async () => (await dataSource.query('select 1 from holdfast_taken_type where left_at is not null')).length > 0);
+    await eventually(
+      async () => (await dataSource.query('select 1 from holdfast_taken_type where left_at is not null')).length > 0,
+      Boolean,
+    );
     await leftLongAgo();
     await stop(one);
     return start(types, policies, options);
@@ -103,14 +98,14 @@ describeWithRabbit('what no process takes any more', () => {
     expect(await isRouted('shop.shipped.none')).toBe(true);
     await stop(young);
     await afterLong([Placed]);
-    await eventually(async () => !(await isRouted('shop.shipped.none')));
+    await eventually(async () => !(await isRouted('shop.shipped.none')), Boolean);
     expect(await isRouted('shop.placed.none')).toBe(true);
   });
 
   it('is routed again when a process takes it again', async () => {
     await stop(await start([Placed, Shipped]));
     const young = await afterLong([Placed]);
-    await eventually(async () => !(await isRouted('shop.shipped.none')));
+    await eventually(async () => !(await isRouted('shop.shipped.none')), Boolean);
     await start([Placed, Shipped]);
     expect(await isRouted('shop.shipped.none')).toBe(true);
     await leftLongAgo();
@@ -137,7 +132,7 @@ describeWithRabbit('what no process takes any more', () => {
     await tools.stop();
     if (!dataSource.isInitialized) await dataSource.initialize();
     await afterLong([], {});
-    await eventually(async () => !(await isRouted(key)));
+    await eventually(async () => !(await isRouted(key)), Boolean);
     const counts = await area.as(async (admin) => {
       const found: number[] = [];
       for (const queue of Object.keys(policies).length > 0 ? queues.slice(-PARTITIONS) : [`${exchange}/shop/shop.book`])
@@ -150,13 +145,16 @@ describeWithRabbit('what no process takes any more', () => {
   it("stays routed with topology 'check', where bindings are somebody else's", async () => {
     await stop(await start([Placed, Shipped]));
     await stop(await start([Placed]));
-    await eventually(async () => (await dataSource.query('select 1 from holdfast_taken_type where left_at is not null')).length > 0);
+    await eventually(
+      async () => (await dataSource.query('select 1 from holdfast_taken_type where left_at is not null')).length > 0,
+      Boolean,
+    );
     await leftLongAgo();
     const checking = await start([Placed], {}, { topology: 'check' });
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(await isRouted('shop.shipped.none')).toBe(true);
     await stop(checking);
     await start([Placed]);
-    await eventually(async () => !(await isRouted('shop.shipped.none')));
+    await eventually(async () => !(await isRouted('shop.shipped.none')), Boolean);
   });
 });

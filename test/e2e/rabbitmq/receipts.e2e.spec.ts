@@ -5,7 +5,7 @@ import {
   openRabbit,
   type RabbitArea,
   type TestDatabase,
-  PATIENCE_MS,
+  eventually,
 } from '@holdfast-internal/test-support';
 import { Holdfast, Message, silentLogger } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
@@ -47,13 +47,6 @@ describeWithRabbit('receipts over RabbitMQ', () => {
     return bus;
   }
 
-  async function eventually(isSo: () => Promise<boolean>): Promise<void> {
-    for (const end = Date.now() + PATIENCE_MS; !(await isSo()); ) {
-      if (Date.now() > end) throw new Error(`still not so after ${PATIENCE_MS} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
   it('come back from a service with another database, and change when its dead letter is redriven', async () => {
     const shop = await service('shop', { receipts: true });
     shop.on(OrderPlaced, () => undefined, { name: 'shop.count', transactional: true });
@@ -69,13 +62,13 @@ describeWithRabbit('receipts over RabbitMQ', () => {
     const { id } = await shop.bus.publish(new OrderPlaced(1), { receipt: true });
     const receipts = async () =>
       (await shop.outbox.receipts(id)).map(({ service, subscription, status }) => `${service} ${subscription} ${status}`).sort();
-    await eventually(async () => (await receipts()).length === 2);
+    await eventually(async () => (await receipts()).length === 2, Boolean);
     expect(await receipts()).toEqual(['billing billing.charge dead-lettered', 'shop shop.count consumed']);
     expect(await shop.outbox.isConsumed(id)).toBe(false);
 
     isUp = true;
     await billing.deadLetters.redrive({ subscription: 'billing.charge' }, { by: 'anna' });
-    await eventually(() => shop.outbox.isConsumed(id));
+    await eventually(() => shop.outbox.isConsumed(id), Boolean);
     expect(await receipts()).toEqual(['billing billing.charge consumed', 'shop shop.count consumed']);
     // What travels for the receipts is nobody's message.
     expect((await shop.deadLetters.list()).items).toEqual([]);

@@ -1,6 +1,7 @@
+import { until } from '@holdfast-internal/test-support';
 import { defineSaga } from '@holdfast/core';
 import { countingProxy } from './support/counting-proxy.js';
-import { openShop, type Order, type Shop, until } from './support/shop.js';
+import { openShop, type Order, type Shop } from './support/shop.js';
 
 /** Sagas that a process works on at once. */
 const MOST_AT_ONCE = 10;

@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { defineSaga, Message } from '@holdfast/core';
-import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const BY = { by: 'ann' };
 const TORN = ['torn', '7', '{"at":{}}', '{"at":[{"step":"wait","way":"running","attempts":0,"waits":1}],"done":[],"leftOut":[]}'];

@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { Command, defineSaga, Message, NonRetryableError, type SagaBuilder, type SagaContext } from '@holdfast/core';
-import { linesOf, openShop, type Shop, type ShopProcess, until } from './support/shop.js';
+import { linesOf, openShop, type Shop, type ShopProcess } from './support/shop.js';
 
 interface Trip {
   id: string;

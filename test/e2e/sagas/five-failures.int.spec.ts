@@ -1,6 +1,7 @@
+import { until } from '@holdfast-internal/test-support';
 // Whatever undoes something fails five times, and is let go on by a person once it is mended: in every shape of a saga.
 import { Command, defineSaga, defineTry, type Holdfast, Message, SagaAborted, type SagaBuilder } from '@holdfast/core';
-import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 @Message('five.charge')
 class Charge extends Command {}

@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { defineSaga, type SagaContext } from '@holdfast/core';
-import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { linesOf, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const NOW = { backoff: { delay: 1, jitter: 'none' } } as const;
 const BY = { by: 'ann', reason: 'the test' };

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, until } from '@holdfast-internal/test-support';
 import { defineSaga, Holdfast, Message, NonRetryableError, type SagaOptions, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
-import { openShop, type Shop, until } from './support/shop.js';
+import { openShop, type Shop } from './support/shop.js';
 
 interface Transfer {
   account: string;

@@ -1,6 +1,7 @@
+import { until } from '@holdfast-internal/test-support';
 import { defineSaga, type SagaContext, subscribe } from '@holdfast/core';
 import { countingProxy, type RoundTrip } from './support/counting-proxy.js';
-import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { linesOf, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 let shop: Shop;
 

@@ -1,6 +1,6 @@
-import { EmbeddedPostgres, readsOf } from '@holdfast-internal/test-support';
+import { EmbeddedPostgres, readsOf, until } from '@holdfast-internal/test-support';
 import { Command, defineSaga, Message, subscribe } from '@holdfast/core';
-import { openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const COUNT = 400;
 const ASKED = 100;

@@ -1,7 +1,8 @@
 // What the other end of a remote step refuses for good: the saga believes that it left nothing behind, so it must be so, and stay so.
+import { eventually } from '@holdfast-internal/test-support';
 import { NonRetryableError } from '@holdfast/core';
 import { overTransports } from './support/over-transports.js';
-import { Participant, until } from './support/participant.js';
+import { Participant } from './support/participant.js';
 
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it is mended' };
@@ -105,7 +106,7 @@ overTransports((over) => {
     isClosed = false;
     await cards.request({ id: 's' });
     expect(await cards.answered('s')).toMatchObject({ type: 'holdfast.reply' });
-    await until(
+    await eventually(
       () => cards.effects(),
       ({ length }) => length === 1,
     );

@@ -1,11 +1,10 @@
-import { borrowTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, type TestDatabase, until } from '@holdfast-internal/test-support';
 import { armFailpoint, defineSaga, type GuardedStep, Holdfast, SagaOperator, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
 import { type OpenStore, openStore } from '../../log/support/open-store.js';
 import { RawTransaction } from '../../log/support/raw-transaction.js';
-import { until } from './support/shop.js';
 
 const BY = { by: 'ann', reason: 'booked by hand' };
 

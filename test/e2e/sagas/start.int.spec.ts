@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { currentDelivery, defineSaga, type Delivery, Message } from '@holdfast/core';
-import { linesOf, openShop, type Order, type Shop, type ShopProcess, until } from './support/shop.js';
+import { linesOf, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const BY = { by: 'ann', reason: 'the test' };
 const order = defineSaga<Order>('order', { version: 1 });

@@ -1,6 +1,7 @@
 // The other end of a remote step: six schedules in which a guard that guesses ends wrong.
+import { eventually } from '@holdfast-internal/test-support';
 import { overTransports } from './support/over-transports.js';
-import { Door, Participant, until } from './support/participant.js';
+import { Door, Participant } from './support/participant.js';
 
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it was never handled' };
@@ -71,12 +72,12 @@ overTransports((over, isRabbit) => {
     const charging = new Door();
     await cards.start({ isTransactional: false, charging: () => charging.opened });
     await cards.request({ id: 'r' });
-    await until(
+    await eventually(
       () => cards.effects(),
       ({ length }) => length === 1,
     );
     await cards.undo({ id: 'u' });
-    await until(
+    await eventually(
       () => cards.stored('cards.refund'),
       ([state]) => state === 'retry',
     );

@@ -1,7 +1,8 @@
 // The other end of a remote step: what undoes a request beside that request, twice, in batches, and when it fails itself.
+import { eventually } from '@holdfast-internal/test-support';
 import { type Delivery, NonRetryableError } from '@holdfast/core';
 import { overTransports } from './support/over-transports.js';
-import { Door, type Handling, Participant, RefundCard, until } from './support/participant.js';
+import { Door, type Handling, Participant, RefundCard } from './support/participant.js';
 
 const DONE = { type: 'holdfast.reply', body: '' };
 const BY = { by: 'anna', reason: 'it is mended' };
@@ -16,14 +17,14 @@ overTransports((over) => {
 
   /** The request has been begun. */
   const begun = (count = 1) =>
-    until(
+    eventually(
       () => cards.effects(),
       ({ length }) => length === count,
     );
 
   /** Somebody waits for what another transaction has. */
   const isWaitedFor = () =>
-    until(
+    eventually(
       () => cards.source.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`),
       (rows: unknown[]) => rows.length > 0,
     );
@@ -127,7 +128,7 @@ overTransports((over) => {
     await cards.undo({ id: 'u1' });
     await begun(2);
     await cards.undo({ id: 'u2', lane: 1 });
-    await until(
+    await eventually(
       () => cards.stored('cards.refund'),
       ({ length }) => length === 1,
     );
@@ -171,7 +172,7 @@ overTransports((over) => {
     charging.open();
     expect(await cards.answered('u')).toMatchObject(DONE);
     expect((await cards.answered('r')).body).toMatch(/HF_REQUEST_UNDONE/);
-    await until(
+    await eventually(
       () => cards.stored(),
       ({ length }) => length === 0,
     );
@@ -184,7 +185,7 @@ overTransports((over) => {
     };
     await cards.start({ isTransactional: false, charging: fail, charge: { retry: HOUR } });
     await cards.request({ id: 'r' });
-    await until(
+    await eventually(
       () => cards.stored(),
       ([state]) => state === 'retry',
     );
@@ -261,7 +262,7 @@ overTransports((over) => {
     await cards.request({ id: 'r', key: 'k' });
     await cards.answered('r');
     await cards.request({ id: 'behind', key: 'k' });
-    await until(
+    await eventually(
       () => cards.stored(),
       (states) => states.includes('waiting'),
     );

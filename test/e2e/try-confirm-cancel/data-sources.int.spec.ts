@@ -1,9 +1,8 @@
-import { borrowTestDatabase } from '@holdfast-internal/test-support';
+import { borrowTestDatabase, until } from '@holdfast-internal/test-support';
 import { armFailpoint, defineTry, Holdfast, type HoldfastError, type LogFields, silentLogger, subscribe } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
-import { until } from './support/bank.js';
 
 const RETRY = { attempts: 3, backoff: { delay: 10, factor: 1, jitter: 'none' } } as const;
 

@@ -1,5 +1,6 @@
+import { until } from '@holdfast-internal/test-support';
 import { Command, type HoldfastError, Message, NonRetryableError, type UnitOptions } from '@holdfast/core';
-import { type Bank, type BankProcess, ended, openBank, until } from './support/bank.js';
+import { type Bank, type BankProcess, ended, openBank } from './support/bank.js';
 
 let bank: Bank;
 

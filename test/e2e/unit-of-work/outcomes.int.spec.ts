@@ -1,4 +1,4 @@
-import { PATIENCE_MS } from '@holdfast-internal/test-support';
+import { eventually } from '@holdfast-internal/test-support';
 import type { SqlTransaction } from '../../../packages/typeorm/src/postgres/sql/transaction-sql.js';
 import type { PgTransaction } from '../../../packages/typeorm/src/unit-of-work/pg-transaction.js';
 import { Account } from './entities.js';
@@ -257,7 +257,7 @@ describe('a time-out', () => {
       await accounts().update('locked', { balance: 1 });
       const second = units.engine.run({ propagation: 'REQUIRES_NEW', timeout: 200 }, () => accounts().update('locked', { balance: 2 }));
       await expect(second).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
-      await until(async () => (await units.openTransactions()) === 1);
+      await eventually(async () => (await units.openTransactions()) === 1, Boolean);
     });
     await first;
     expect(await accounts().findOneByOrFail({ id: 'locked' })).toMatchObject({ balance: 1 });
@@ -286,7 +286,7 @@ describe('a time-out', () => {
   it('during COMMIT leaves the outcome unknown', async () => {
     const unit = units.engine.run({ timeout: 5000 }, () => query(`insert into slow_commit values ('x')`));
     await expect(unit).rejects.toMatchObject({ code: 'HF_UOW_COMMIT_UNKNOWN' });
-    await until(async () => (await units.openTransactions()) === 0);
+    await eventually(async () => (await units.openTransactions()) === 0, Boolean);
   });
 
   it('gives up waiting for a connection of an exhausted pool', async () => {
@@ -295,7 +295,7 @@ describe('a time-out', () => {
     );
     await expect(units.engine.run({ timeout: 100 }, () => insert('a'))).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
     await Promise.all(held.map((transaction) => transaction.rollback()));
-    await until(async () => units.busy().out === 0);
+    await eventually(async () => units.busy().out === 0, Boolean);
     expect(await units.accounts()).toEqual([]);
   });
 
@@ -329,13 +329,5 @@ describe('the raw path', () => {
 
 async function kill(where: string): Promise<void> {
   const sql = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'holdfast units' and ${where}`;
-  await until(async () => (await units.look(sql)).length > 0);
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error('waited for too long');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await eventually(async () => (await units.look(sql)).length > 0, Boolean);
 }

@@ -1,7 +1,7 @@
 // outsideTransaction as an application meets it: a row is saved, a message is published, and nothing keeps the two together.
 import { Agent, createServer, get, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { DeadLetters, HoldfastModule, type HoldfastOptions, MessageBus, OnMessage, Retry, Transactional, UnitOfWork } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -10,7 +10,7 @@ import { Test } from '@nestjs/testing';
 import { InjectRepository } from '@nestjs/typeorm';
 import { DataSource, Repository } from 'typeorm';
 import { silent } from '../../nest/support/recording-engine.js';
-import { eventually, OrderPlaced, orm, ShopOrder } from '../../nest/support/shop.js';
+import { OrderPlaced, orm, ShopOrder } from '../../nest/support/shop.js';
 
 let next = 0;
 const newId = () => `o-${++next}`;
@@ -253,8 +253,8 @@ describe("outsideTransaction: 'throw'", () => {
     const bus = scene.app.get(MessageBus);
     const { seen } = scene.app.get(Clerk);
     for (const id of ['write 1', 'announce 2', 'beside 3', 'announce 4']) await bus.publish(new OrderPlaced(id));
-    await eventually(async () => seen.includes('announce 4'));
-    await eventually(async () => (await scene.app.get(DeadLetters).list({})).items.length > 0);
+    await eventually(() => seen.includes('announce 4'), Boolean);
+    await eventually(async () => (await scene.app.get(DeadLetters).list({})).items.length > 0, Boolean);
     const { items } = await scene.app.get(DeadLetters).list({});
     expect(items.map(({ error, body }) => [error.code, JSON.parse(Buffer.from(body).toString()).orderId])).toEqual([
       ['HF_OUTSIDE_TRANSACTION', 'beside 3'],

@@ -1,5 +1,5 @@
 // The published example of units of work (test/api/usage/06), run as an application.
-import { createTestDatabase, type TestDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { HoldfastModule, OnMessage } from '@holdfast/nest';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -52,7 +52,7 @@ it('runs as it says', async () => {
   const stock = app.get(Stock);
   const lines = ['a', 'b', 'a'].map((sku) => Object.assign(new StockItem(), { sku, amount: 10 }));
   await expect(stock.import(lines)).resolves.toBe(2);
-  await eventually(async () => (await app.get(AuditLog).count()) === 2);
+  await eventually(async () => (await app.get(AuditLog).count()) === 2, Boolean);
   await expect(audited()).resolves.toEqual(['imported 2', 'refused a']);
 
   await expect(stock.move('a', -3)).resolves.toBe(7);
@@ -64,14 +64,6 @@ it('runs as it says', async () => {
   await stock.legacy('a');
   await expect(items().find({ order: { sku: 'ASC' } })).resolves.toEqual([{ sku: 'b', amount: 19 }]);
   const { moves } = app.get(Listener);
-  await eventually(() => moves.length >= 7);
+  await eventually(() => moves.length >= 7, Boolean);
   expect([...moves].sort()).toEqual(['a -3', 'a 0', 'b 1', 'b 1', 'b 1', 'b 1', 'b 5']);
 });
-
-async function eventually(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error('waited for too long');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

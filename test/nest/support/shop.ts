@@ -1,4 +1,3 @@
-import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { type Delivery, Idempotent, Message, MessageBus, OnMessage, Retry, Transactional } from '@holdfast/nest';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
@@ -56,13 +55,4 @@ export function orm(url: string) {
     TypeOrmModule.forRoot({ type: 'postgres', url, entities: [ShopOrder, Charge], synchronize: true, poolSize: 8 }),
     TypeOrmModule.forFeature([ShopOrder, Charge]),
   ];
-}
-
-/** Looks again until a condition holds: for what another process, or a poll, brings about. */
-export async function eventually(condition: () => Promise<boolean>, timeoutMs = PATIENCE_MS): Promise<void> {
-  const untilMs = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > untilMs) throw new Error(`not within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

@@ -1,5 +1,5 @@
 // The code of the how-to pages, started as one application.
-import { createTestDatabase, type TestDatabase } from '@holdfast-internal/test-support';
+import { createTestDatabase, type TestDatabase, eventually } from '@holdfast-internal/test-support';
 import { DeadLetters, Holdfast, MessageBus, Outbox, subscribe, Subscriptions } from '@holdfast/nest';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -34,23 +34,19 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
-
 describe('the code of the how-to pages', () => {
   it('keeps the order of an account', async () => {
     await source.getRepository(Balance).insert({ accountId: 'a-1', amount: 0 });
     const bus = app.get(MessageBus);
     await bus.publish(new AccountCredited('a-1', 100), { key: 'a-1' });
     await bus.publish(new AccountDebited('a-1', 30), { key: 'a-1' });
-    await until(async () => (await source.getRepository(Balance).findOneByOrFail({ accountId: 'a-1' })).amount === 70);
+    await eventually(async () => (await source.getRepository(Balance).findOneByOrFail({ accountId: 'a-1' })).amount === 70, Boolean);
   });
 
   it('projects prices in batches', async () => {
     const bus = app.get(MessageBus);
     for (let n = 0; n < 20; n += 1) await bus.publish(new PriceChanged(`s-${n}`, n));
-    await until(async () => (await source.getRepository(Price).count()) === 20);
+    await eventually(async () => (await source.getRepository(Price).count()) === 20, Boolean);
   });
 
   it('moves stock in a unit of its own and in one of the caller', async () => {
@@ -60,7 +56,7 @@ describe('the code of the how-to pages', () => {
     expect(await source.getRepository(StockItem).count()).toBe(0);
     await app.get(Audit).record('all gone');
     expect(await source.getRepository(AuditEntry).count()).toBe(1);
-    await until(async () => app.get(Couriers).booked.length === 2);
+    await eventually(async () => app.get(Couriers).booked.length === 2, Boolean);
     expect(app.get(Couriers).booked).toEqual(['s-1', 's-1']);
   });
 
@@ -77,7 +73,7 @@ describe('the code of the how-to pages', () => {
     for (const id of ['q-1', 'q-1', 'q-2']) await desk.request(id, new RefundRequested('o-7', 10));
     await desk.request('q-3', new RefundRequested('o-8', 10));
     const refunds = source.getRepository(Refund);
-    await until(async () => dropped.length === 3 && (await refunds.count()) === 5);
+    await eventually(async () => dropped.length === 3 && (await refunds.count()) === 5, Boolean);
     unsubscribe();
     // Which of the two requests is paid is a matter of who comes first: they have no ordering key.
     expect(dropped.map((line) => line.split(' ')[0]).sort()).toEqual(['refunds.count', 'refunds.pay', 'refunds.pay']);
@@ -94,7 +90,7 @@ describe('the code of the how-to pages', () => {
     // Whoever asked knows. Whoever only sent it does not.
     expect(page).not.toHaveBeenCalled();
     await app.get(MessageBus).send(new ChargeCard('', 20));
-    await until(async () => page.mock.calls.length > 0);
+    await eventually(async () => page.mock.calls.length > 0, Boolean);
     expect(page).toHaveBeenCalledWith(expect.stringMatching(/^card\.charge: .* is a dead letter/));
     const ids = [await checkout.payForSure('o-2', 5), await checkout.payForSure('o-2', 5)];
     expect(ids[1]).toBe(ids[0]);
@@ -107,7 +103,7 @@ describe('the code of the how-to pages', () => {
     await own.query('create table mail (order_id text)');
     const holdfast = await start(own);
     await holdfast.bus.publish(new OrderShipped('o-1'));
-    await until(async () => (await own.query('select from mail')).length === 1);
+    await eventually(async () => (await own.query('select from mail')).length === 1, Boolean);
     await holdfast.stop();
     await own.destroy();
   });

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
+import { createStoreDatabase } from '@holdfast-internal/test-support';
 import { Command, type Delivery, Holdfast, type HoldfastOptions, Message, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -97,12 +96,6 @@ export async function openService(
 /** Policies of a handler that can be undone. */
 export function undoneBy<M>(undo: (message: M, delivery: Delivery) => unknown, also: { retry?: number } = {}) {
   return { idempotent: true, transactional: true, compensate: { undo, ...also } } as const;
-}
-
-/** Looks until it is so. */
-export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = PATIENCE_MS): Promise<void> {
-  for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
-  throw new Error(`${what} did not happen within ${patienceMs} ms`);
 }
 
 /** A door that handlers wait at until it is opened. */

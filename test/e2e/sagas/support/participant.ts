@@ -7,8 +7,6 @@ import { SagaMessages } from './saga-messages.js';
 /** Of the log. */
 const LANES = 2;
 
-export { until } from './saga-messages.js';
-
 @Message('card.charge')
 export class ChargeCard extends Command<{ paid: string }> {
   constructor(readonly orderId: string) {

@@ -1,4 +1,4 @@
-import { PATIENCE_MS } from '@holdfast-internal/test-support';
+import { eventually } from '@holdfast-internal/test-support';
 /** Runs a statement against the database of the service. */
 export type Query = (sql: string, values?: unknown[]) => Promise<unknown[]>;
 
@@ -72,7 +72,7 @@ export class SagaMessages {
 
   /** Waits until the saga has so many answers to a message; the last one. */
   async answered(id: string, count = 1, patienceMs?: number): Promise<Reply> {
-    const answers = await until(
+    const answers = await eventually(
       async () => (await this.replies()).filter(({ to }) => to === id),
       ({ length }) => length >= count,
       patienceMs,
@@ -109,15 +109,6 @@ function ago(days: number): string {
   return new Date(Date.now() - days * DAY_MS).toISOString();
 }
 
-/** Looks until it is so. */
-export async function until<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, patienceMs = PATIENCE_MS): Promise<T> {
-  for (const end = performance.now() + patienceMs; ; await pause(20)) {
-    const value = await look();
-    if (isGood(value)) return value;
-    if (performance.now() > end) throw new Error(`still not so after ${patienceMs} ms: ${JSON.stringify(value)}`);
-  }
-}
-
-function pause(ms: number): Promise<void> {
+function _pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

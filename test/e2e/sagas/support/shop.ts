@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase, type TestDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
+import { createStoreDatabase, type TestDatabase } from '@holdfast-internal/test-support';
 import { Holdfast, Message, type SagaContext, type SagaInstance, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -99,12 +98,6 @@ export async function openShop(place?: Pick<TestDatabase, 'url' | 'drop'>): Prom
       await borrowed.drop();
     },
   };
-}
-
-/** Looks until it is so. */
-export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = PATIENCE_MS): Promise<void> {
-  for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
-  throw new Error(`${what} did not happen within ${patienceMs} ms`);
 }
 
 /** The history of an instance, one text a line. */

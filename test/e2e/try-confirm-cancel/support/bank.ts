@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { createStoreDatabase, PATIENCE_MS } from '@holdfast-internal/test-support';
+import { createStoreDatabase, until } from '@holdfast-internal/test-support';
 import { type BranchInfo, defineTry, type Duration, Holdfast, type RetryOptions, silentLogger, type TryBranch } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
@@ -161,22 +160,12 @@ async function made(obstacles: Obstacles, { url, poolSize }: Required<OpenOption
   };
 }
 
-/** Looks until it is so. */
-export async function until(what: string, look: () => Promise<boolean> | boolean, patienceMs = PATIENCE_MS): Promise<void> {
-  for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(20)) if (await look()) return;
-  throw new Error(`${what} did not happen within ${patienceMs} ms`);
-}
-
 /** Waits until every branch has ended, or is parked; their statuses in the order of their tries. */
-export async function ended(bank: Bank, count: number, patienceMs?: number): Promise<string[]> {
+export async function ended(bank: Bank, count: number): Promise<string[]> {
   const isOver = ({ status }: Pick<BranchInfo, 'status'> | { readonly status: string }) => !/ing$/.test(status);
-  await until(
-    `the end of ${count} branches`,
-    async () => {
-      const branches = await bank.branches();
-      return branches.length >= count && branches.every(isOver);
-    },
-    patienceMs,
-  );
+  await until(`the end of ${count} branches`, async () => {
+    const branches = await bank.branches();
+    return branches.length >= count && branches.every(isOver);
+  });
   return (await bank.branches()).map(({ method, status }) => `${method} ${status}`);
 }
