@@ -10,13 +10,12 @@ import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../particip
 import { toMs } from '../time/duration.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
-import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import type { LocalUnitOptions } from '../unit-of-work/unit-of-work.js';
 import { Answering, type CallOfMessage } from './answering.js';
+import { FailedUnit, isFromBroker } from './failed-unit.js';
 import { FailureRecorder, type Unattempted } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import type { Incoming, Intake, RetakeTerms, Taken } from './intake.port.js';
+import type { Intake, Taken } from './intake.port.js';
 import { openMessages } from './open-message.js';
 import { envelopeOf, hasTurn, isForOthers, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
@@ -34,9 +33,6 @@ const FRAMEWORK_MS = 10_000;
 /** Thrown to undo a look that found nothing. */
 class NothingTaken extends Error {}
 
-/** Thrown to undo a look: nothing is to be stored of the message. */
-class AlreadySettled extends Error {}
-
 /** What one attempt took, known also when it failed. */
 interface Attempt {
   readonly limit: number;
@@ -50,11 +46,6 @@ interface Attempt {
   isConfirmed: boolean;
   /** A handler has thrown, so that nothing of it was committed, whatever it threw. */
   hasThrown: boolean;
-}
-
-/** What is stored of a message that failed. */
-interface Failed extends RetakeTerms {
-  readonly error: unknown;
 }
 
 /** Calls of what is handled now, of what was handled before, and of what has nothing to undo. */
@@ -74,6 +65,7 @@ export class UnitPipeline {
   private readonly answering: Answering;
   private readonly guard: RequestGuard;
   private readonly others: OtherVersions;
+  private readonly failed: FailedUnit;
   private readonly unit: LocalUnitOptions;
   /** What messages are opened by: a unit that ends before the time-out of a handler must not end while nobody knows of which message that tells. */
   private readonly opening: Subscription;
@@ -87,6 +79,11 @@ export class UnitPipeline {
     this.answering = new Answering(context, subscription);
     this.guard = new RequestGuard(context, subscription);
     this.others = new OtherVersions(context.store.subscriptions, subscription);
+    this.failed = new FailedUnit(context, subscription, {
+      gate: this.gate,
+      recorder: this.recorder,
+      alone: (intake) => this.attempt(intake, 1),
+    });
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
     this.unit = { retries: 3, timeout, isolation: 'READ COMMITTED', ...subscription.unit, propagation: 'REQUIRES_NEW' };
@@ -115,7 +112,7 @@ export class UnitPipeline {
       if (error instanceof NothingTaken) return 'idle';
       // They had been read ahead and were not certainly ours yet: whatever went wrong says nothing of them. The next look is a fresh one.
       const wasOurs = attempt.isConfirmed || attempt.taken?.confirm === undefined || classify(error).category === 'cancelled';
-      return wasOurs ? this.afterFailure(intake, attempt, error) : 'worked';
+      return wasOurs ? this.failed.deal(intake, attempt, error) : 'worked';
     }
     const { taken } = attempt;
     if (taken === undefined || taken.messages.length === 0) return taken?.hasMore ? 'worked' : 'idle';
@@ -284,76 +281,6 @@ export class UnitPipeline {
       await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
     }
   }
-
-  private async afterFailure(intake: Intake, { taken, opened, hasThrown }: Attempt, error: unknown): Promise<HandOver> {
-    // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
-    if (classify(error).category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect)
-      return this.leave(intake, taken?.messages ?? [], error);
-    const isUnknown = !hasThrown && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN');
-    // Nobody can say whether it was committed: what a broker handed over is handled again, and the inbox knows it.
-    if (isUnknown && taken.messages.some(isFromBroker)) return 'worked';
-    const [message] = opened;
-    if (taken.messages.length > 1)
-      return isUnknown ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
-    return message === undefined
-      ? this.leave(intake, taken.messages, error)
-      : this.recordFailure(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
-  }
-
-  /** Handles them one by one unless they were committed: the place tells, once whoever was cut off in its COMMIT has ended. */
-  private async afterUnknown(intake: Intake, messages: readonly Incoming[]): Promise<HandOver> {
-    let isThere = false;
-    try {
-      await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
-        isThere = await intake.retake(tx, messages[0] as Incoming, { waits: true });
-        throw new AlreadySettled(); // a look, nothing else
-      });
-    } catch (error) {
-      if (!(error instanceof AlreadySettled)) return this.leave(intake, messages, error);
-    }
-    return isThere ? this.oneByOne(intake, messages.length) : 'worked';
-  }
-
-  /** They stay where they are. */
-  private async leave(intake: Intake, messages: readonly Incoming[], error: unknown): Promise<HandOver> {
-    await intake.settle(messages, 'requeue');
-    if (classify(error).category !== 'cancelled')
-      this.context.logger.warn('messages could not be taken; it is tried again', { subscription: this.subscription.spec.name, error });
-    return 'blocked';
-  }
-
-  private async oneByOne(intake: Intake, count: number): Promise<HandOver> {
-    let last: HandOver = 'worked';
-    // Those that a pause keeps from their turn stay where they are.
-    for (let done = 0; done < count && last === 'worked' && this.context.failures.isDelivering; done += 1)
-      last = await this.attempt(intake, 1);
-    return last === 'blocked' ? 'blocked' : 'worked';
-  }
-
-  /**
-   * Stores the failure in a transaction of its own, which takes the same place again: if somebody else moved past the message meanwhile,
-   * or the commit we were told had failed did succeed, there is nothing to store.
-   */
-  private async recordFailure(intake: Intake, message: OpenedMessage, { error, waits }: Failed): Promise<HandOver> {
-    try {
-      await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
-        if (!(await intake.retake(tx, message.incoming, { waits }))) throw new AlreadySettled();
-        await this.recorder.recordInTurn(tx, message, { error, gate: this.gate });
-      });
-    } catch (failure) {
-      if (failure instanceof AlreadySettled) return 'worked';
-      const isUnknown = isHoldfastError(failure, 'HF_UOW_COMMIT_UNKNOWN');
-      const text = isUnknown
-        ? 'whether a failure was stored is not known; the message is looked for again'
-        : 'a failure could not be stored; the message stays where it is';
-      this.context.logger.warn(text, { subscription: this.subscription.spec.name, error: failure });
-      await intake.settle([message.incoming], 'requeue');
-      return 'blocked';
-    }
-    await intake.settle([message.incoming], 'ack');
-    this.context.onStored();
-    return 'worked';
-  }
 }
 
 /** Why a message of a choreographed saga is dropped. */
@@ -364,9 +291,4 @@ function abortedError({ message: { envelope } }: CallOfMessage): Error {
 /** Whether somebody wants to hear of it: of a command, a request, or by a receipt. */
 function isAsking({ envelope: { kind, replyTo, wantsReceipt } }: ReadableMessage): boolean {
   return kind === 'command' || replyTo !== undefined || wantsReceipt === true;
-}
-
-/** Neither in the log nor a stored delivery. */
-function isFromBroker({ lane, deliveryId }: Incoming): boolean {
-  return lane === undefined && deliveryId === undefined;
 }
