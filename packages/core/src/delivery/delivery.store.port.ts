@@ -85,7 +85,8 @@ export interface DeliveryStore extends KeyStore {
   intake(subscriptionId: number, hand?: Hand): Intake;
   /**
    * Counts an attempt of one suspect delivery that is due, commits that, and gives it alone as an intake: when the process dies of it, the count
-   * stays. One that a living process has counted is not counted again: nobody died of it, and the answer may have been lost. Suspect is what was recorded so, and what was due or leased when a process of its subscription died and nothing was recorded of it since.
+   * stays. One is not counted again that this process has counted, or another one that was heard after its time for it was over: nobody died of it, and the
+   * answer may have been lost. Suspect is what was recorded so, and what was due or leased when a process of its subscription died and nothing was recorded of it since.
    * Nobody else gets it for `leaseMs`, nor while it is taken or leased, unless this process is found dead; settled with `requeue` it is not counted.
    * Undefined when there is none.
    */

@@ -14,7 +14,7 @@ const POLL_MS = 1000;
 const FIRST_POLL_MS = 900;
 /** Stored deliveries of one subscription in work at once, at most: they share its connections with what is new. */
 const MAX_AT_ONCE = 4;
-/** What a counted delivery may take besides its handler, until its end is stored: longer, and another process counts it. */
+/** What a counted delivery may take besides its handler, until its end is stored: longer, and another process takes it. */
 const MARGIN_MS = 10_000;
 /** Between two looks for deliveries that wait for nothing. */
 const FORGOTTEN_EVERY_MS = 30_000;

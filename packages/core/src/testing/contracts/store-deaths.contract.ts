@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert';
 import type { DeliveryRecord } from '../../delivery/delivery.store.port.js';
 import type { Lease } from '../../delivery/intake.port.js';
 import { laneOfSlot, slotOf } from '../../outbox/lanes.js';
-import { assertBetween, assertFields, assertIncludes } from './assertions.js';
+import { assertBetween, assertFields, assertIncludes, eventually } from './assertions.js';
 import { eachOf, factsOf } from './store-fact.js';
 import {
   begin,
@@ -66,10 +66,7 @@ async function scene(fixture: StoreFixture) {
   const record = (name: string, also: Partial<DeliveryRecord> = {}): DeliveryRecord => recordOf(id, name, also);
   const store = (...records: readonly DeliveryRecord[]) => inTransaction(one, (tx) => one.store.deliveries.record(tx, records));
   const intake = () => one.store.deliveries.intake(id);
-  const count = async ({ store: { deliveries } }: StoreProcess = one) => {
-    const counted = await deliveries.countSuspect(id, 60_000);
-    return counted && (await inTransaction(one, async (tx) => (await counted.take(tx, 1)).messages[0]));
-  };
+  const count = (process: StoreProcess = one) => countOf(process, id);
   const isDue = async () => (await one.store.deliveries.due([id])).get(id);
   return {
     database,
@@ -95,6 +92,20 @@ async function scene(fixture: StoreFixture) {
 }
 
 type Scene = Awaited<ReturnType<typeof scene>>;
+
+/** Counts a suspect delivery, if one is due; how it is handed over. */
+async function countOf(process: StoreProcess, id: number) {
+  const counted = await process.store.deliveries.countSuspect(id, 60_000);
+  return counted && (await inTransaction(process, async (tx) => (await counted.take(tx, 1)).messages[0]));
+}
+
+/** Waits until one is due. */
+function countedBy(process: StoreProcess, id: number) {
+  return eventually(
+    () => countOf(process, id),
+    (counted) => counted !== undefined,
+  );
+}
 
 /** What is known of messages near which a process died, as every store must keep it. */
 export const DEATH_FACTS = factsOf('a process that died', scene, {
@@ -281,6 +292,40 @@ export const DEATH_FACTS = factsOf('a process that died', scene, {
     assertFields(await count(), { deliveryId: theirs?.deliveryId, attempts: 2 });
     assert.equal(await count(), undefined);
     assert.notEqual(mine?.deliveryId, theirs?.deliveryId);
+  },
+  'has counted what it may have died of, and is followed by the next count before it is found': async ({
+    node,
+    store,
+    record,
+    id,
+    one,
+  }) => {
+    await store(record('suspect', { isSuspect: true, attempts: 1 }));
+    const dying = await node();
+    await dying.store.deliveries.countSuspect(id, 50);
+    assertFields(await countedBy(one, id), { attempts: 2 });
+  },
+  'has not died of what it had counted when it was heard afterwards': async ({ node, store, record, id, one }) => {
+    await store(record('suspect', { isSuspect: true, attempts: 1 }));
+    const living = await node();
+    await living.store.deliveries.countSuspect(id, 50);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await living.store.nodes.heartbeat(living.nodeId);
+    assertFields(await countedBy(one, id), { attempts: 1 });
+  },
+  'is not waited for at a lane that it was waiting for': async ({ node, one, other, cursor, found, take }) => {
+    await publish(one, 'a');
+    const working = await begin(other);
+    await other.store.cursors.take(working, cursor(), 1);
+    const frozen = await node();
+    const waiting = await begin(frozen);
+    const locked = frozen.store.cursors.lock(waiting, cursor());
+    await working.rollback();
+    await locked;
+    assert.equal((await take(one)).messages.length, 0);
+    await found(frozen);
+    assert.equal((await take(one)).messages.length, 1);
+    await waiting.rollback().catch(() => undefined);
   },
   'before the clock was set back by an hour, is found all the same, and its places are suspect until they are moved': async (bench) => {
     const { one, node, ahead, found, take } = bench;

@@ -413,6 +413,21 @@ export const DELIVERY_FACTS = factsOf('stored deliveries', scene, {
     const { messages } = await inTransaction(one, (tx) => again!.take(tx, 1));
     assert.equal(messages[0]?.attempts, 1);
   },
+  'that were counted are not retaken when another one has taken them over, whatever that one has counted': async ({
+    store,
+    record,
+    one,
+    id,
+  }) => {
+    await store(record('suspect', { isSuspect: true, attempts: 1 }));
+    const late = (await one.store.deliveries.countSuspect(id, 50))!;
+    const { messages } = await inTransaction(one, (tx) => late.take(tx, 1));
+    await eventually(
+      () => one.store.deliveries.countSuspect(id, 60_000),
+      (counted) => counted !== undefined,
+    );
+    assert.equal(await inTransaction(one, (tx) => late.retake(tx, messages[0]!)), false);
+  },
   ...eachOf<Scene, string>(
     ['as an intake', 'as a lease'],
     'do not count an attempt that is given back %s',

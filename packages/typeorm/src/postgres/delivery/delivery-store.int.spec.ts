@@ -1,5 +1,5 @@
-import type { DeliveryRecord, Intake, Lease } from '@holdfast/core';
-import { type BlackHole, createStoreDatabase, eventually, openBlackHole, type TestDatabase } from '@holdfast-internal/test-support';
+import { type DeliveryRecord, type Intake, type Lease, systemClock } from '@holdfast/core';
+import { type BlackHole, createStoreDatabase, eventually, openBlackHole, pause, type TestDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 import { begin } from '../../../../../test/log/support/writers.js';
 
@@ -149,5 +149,15 @@ describe('stored deliveries in PostgreSQL', () => {
     await lease.renew();
     expect(await left()).toBeGreaterThan(50_000);
     expect(await left()).toBeLessThanOrEqual(60_000);
+  });
+
+  it('are renewed by the time of the database when the clock of the machine stood still', async () => {
+    await stored(false);
+    const still = await openStore(database.url, { clock: { ...systemClock, monotonicMs: () => 0 } });
+    const lease = (await still.store.deliveries.intake(subscriptionId).lease(1, 1000)) as Lease;
+    await pause(1100);
+    await lease.renew();
+    expect(await due()).toBe(COUNT - 1);
+    await still.close();
   });
 });

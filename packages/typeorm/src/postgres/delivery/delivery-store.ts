@@ -81,8 +81,9 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     const chosen = (one: string) => `with f as materialized (${one}) update ${t.delivery} d set ${lease}`;
     this.leaseStatement = prepared(`${chosen(first(ordinary, '$2'))} from f where d.id = f.id ${returning}`);
     const firstSuspect = `select id from ${first(marked, '$2')} a union all select id from ${first(met, '$2')} b limit 1`;
-    // Who counted it lives: it has not died of it, or the answer to its count was lost and it does not know of it.
-    const isNotYetCounted = `(not exists (select from ${t.node} n where n.id = d.counted_by))::int`;
+    // Not who counted it: the answer was lost, or it is over. Nor one that was heard when it was due again, which has not died of it, whatever it knows.
+    const isNotYetCounted = `(not exists (select from ${t.node} n where n.id = d.counted_by
+      and (n.id = $4::uuid or n.seen_at + $2::float8 * interval '1 millisecond' >= d.next_attempt_at)))::int`;
     this.countStatement = prepared(
       `${chosen(firstSuspect)}, attempts = d.attempts + ${isNotYetCounted}, is_suspect = true, counted_by = $4::uuid from f where d.id = f.id ${returning}`,
     );

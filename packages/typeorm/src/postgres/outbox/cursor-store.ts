@@ -114,8 +114,8 @@ export class PostgresCursorStore implements CursorStore {
   /** A statement of its own: the snapshot of the one that reads on has to be taken after the wait. */
   async lock(tx: Transaction, { subscriptionId, lane }: CursorKey): Promise<void> {
     await sqlOf(tx).run({
-      text: `select from ${this.context.tables.cursor} where subscription_id = $1 and lane = $2 for update`,
-      values: [subscriptionId, lane],
+      text: `select set_config('application_name', $3, true) from ${this.context.tables.cursor} where subscription_id = $1 and lane = $2 for update`,
+      values: [subscriptionId, lane, sessionName(this.context.nodeId)],
     });
   }
 
