@@ -21,7 +21,7 @@ interface Place {
   readonly at: FailpointName;
   readonly publishing?: Omit<Publishing, 'prefix'>;
   readonly options?: Partial<ProgramOptions>;
-  /** It freezes over what another process has left. */
+  /** It freezes over what another process, without these options, has left. */
   readonly isAfterWork?: true;
 }
 
@@ -44,8 +44,9 @@ async function handleSome(arena: Arena, options: ProgramOptions): Promise<Progra
 /** Freezes one there; gives how long another one, that is started then, needs for all of its work. */
 async function takeOver({ at, publishing, options, isAfterWork }: Place): Promise<number> {
   const arena = await openArena();
-  const full: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS, ...options };
-  const before = isAfterWork ? [await handleSome(arena, full)] : [];
+  const plain: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: SUBSCRIPTIONS };
+  const full = { ...plain, ...options };
+  const before = isAfterWork ? [await handleSome(arena, plain)] : [];
   const sleeping = new Program(full, { failpoint: `${at}=stop` });
   // What has work to do at once may freeze before it is ready.
   if (isAfterWork === undefined) {
