@@ -1,5 +1,6 @@
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { HandOver } from '../transport/transport.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
@@ -10,6 +11,9 @@ import type { OpenedMessage } from './opened-message.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
 
+/** For how long a look at the inbox would remember something, were it not undone. */
+const LOOK_MS = 1000;
+
 /** Thrown to undo a look: nothing is to be stored of the message. */
 class AlreadySettled extends Error {}
 
@@ -17,6 +21,8 @@ class AlreadySettled extends Error {}
 export interface FailedAttempt {
   readonly taken: Taken | undefined;
   readonly opened: readonly OpenedMessage[];
+  /** What the inbox was told of them, if it knows them at all. */
+  readonly remembered: readonly InboxKey[];
   /** A handler has thrown, so that nothing of it was committed, whatever it threw. */
   readonly hasThrown: boolean;
 }
@@ -42,19 +48,41 @@ export class FailedUnit {
     private readonly parts: FailedUnitParts,
   ) {}
 
-  async deal(intake: Intake, { taken, opened, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
+  async deal(intake: Intake, { taken, opened, remembered, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
     // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
     if (classify(error).category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect)
       return this.leave(intake, taken?.messages ?? [], error);
     const isUnknown = !hasThrown && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN');
-    // Nobody can say whether it was committed: what a broker handed over is handled again, and the inbox knows it.
-    if (isUnknown && taken.messages.some(isFromBroker)) return 'worked';
+    const isOfBroker = taken.messages.some(isFromBroker);
     const [message] = opened;
     if (taken.messages.length > 1)
-      return isUnknown ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
-    return message === undefined
-      ? this.leave(intake, taken.messages, error)
-      : this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
+      return isUnknown && !isOfBroker ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
+    if (message === undefined) return this.leave(intake, taken.messages, error);
+    if (isUnknown && isOfBroker) return this.afterUnknownOfBroker(intake, message, { error, remembered });
+    return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
+  }
+
+  /** No place in the store tells what became of it, but the inbox does; of one that it does not know nobody can say, and it has failed: at least once. */
+  private async afterUnknownOfBroker(
+    intake: Intake,
+    message: OpenedMessage,
+    { error, remembered: keys }: { readonly error: unknown; readonly remembered: readonly InboxKey[] },
+  ): Promise<HandOver> {
+    const { store, runUnit } = this.context;
+    let isDone = false;
+    try {
+      if (keys.length > 0)
+        await runUnit(FRAMEWORK_UNIT, async (tx) => {
+          // Waits for whoever was cut off in its COMMIT.
+          const told = { subscriptionId: this.subscription.spec.id as number, keys, ttlMs: LOOK_MS };
+          isDone = (await store.inbox.remember(tx, told)).includes(false);
+          throw new AlreadySettled(); // a look, nothing else
+        });
+    } catch (failure) {
+      if (!(failure instanceof AlreadySettled)) return this.leave(intake, [message.incoming], failure);
+    }
+    // It is handed over again then, and found to be a repeat.
+    return isDone ? 'worked' : this.record(intake, message, { error: reasonOfUnknown(error) });
   }
 
   /** Handles them one by one unless they were committed: the place tells, once whoever was cut off in its COMMIT has ended. */

@@ -1,6 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import type { ClaimTerm, InboxStore, Recalled } from '../inbox/inbox.store.port.js';
+import type { ClaimEnd, ClaimTerm, InboxStore, Recalled } from '../inbox/inbox.store.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
@@ -43,8 +43,9 @@ const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPOR
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
- * The end of a claim commits with the unit it is in. A unit that rolls back gives the claim back when it has ended, so that the next call, also that of the
- * engine's own re-run, does the work anew. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
+ * The end of a claim commits with the unit it is in; where what was done commits in another database than the claims it follows that commit, and a crash in between lets
+ * the next call do the work again. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
+ * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
  * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
 export class GuardedMethod {
@@ -136,20 +137,14 @@ export class GuardedMethod {
   }
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
-    const inbox = (this.context.store as Store).inbox;
     const renewal = this.renewalOf(claim);
+    const isInUnit = !this.endsApart && this.unitOfClaims() !== undefined;
     try {
       failpoint('method:after-claim');
       return await this.inUnit(async () => {
         const value = await method();
         failpoint('method:after-call');
-        const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
-        const unit = this.unitOfClaims();
-        if (unit === undefined) await inbox.finish(end);
-        else {
-          this.afterRollback(() => this.giveBack(claim));
-          await unit.inTurn((tx) => inbox.finish(end, tx));
-        }
+        await this.end({ ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } }, isInUnit);
         failpoint('method:after-done');
         return value;
       });
@@ -163,23 +158,56 @@ export class GuardedMethod {
     }
   }
 
+  /** @param isInUnit whether it ends with a unit of its caller, of whose rollback only a hook tells; of its own unit the call itself does, when it runs no more */
+  private async end(end: ClaimEnd, isInUnit: boolean): Promise<void> {
+    const { inbox } = this.context.store as Store;
+    const unit = this.unitOfClaims();
+    if (this.isElsewhere(unit !== undefined)) await this.endAfterCommit(end);
+    else if (unit === undefined) await inbox.finish(end);
+    else {
+      if (isInUnit) this.hooked(() => this.context.unitOfWork.afterRollback(() => this.giveBack(end)));
+      await unit.inTurn((tx) => inbox.finish(end, tx));
+    }
+  }
+
+  /** Whether what was done commits with a unit of another database than the one which has the claims. */
+  private isElsewhere(isAmongClaims: boolean): boolean {
+    const [ofClaims] = (this.context.store as Store).transactions.dataSources;
+    const { unit } = this;
+    const own = unit === undefined || unit.protocol === 'kafka' ? undefined : unit.dataSource;
+    if (own !== undefined && own !== ofClaims) return this.context.currentUnit(own) !== undefined;
+    return !isAmongClaims && !this.endsApart && this.context.unitOfWork.isActive;
+  }
+
+  private async endAfterCommit(end: ClaimEnd): Promise<void> {
+    const { unitOfWork, store } = this.context;
+    const { inbox } = store as Store;
+    const isHooked = this.hooked(() => {
+      unitOfWork.afterCommit(() => inbox.finish(end));
+      unitOfWork.afterRollback(() => this.giveBack(end));
+    });
+    if (!isHooked) await inbox.finish(end);
+  }
+
   /** That of the database which has the claims: the innermost one may be another's. */
   private unitOfClaims(): Pick<UnitInScope<unknown>, 'inTurn'> | undefined {
     const [dataSource] = (this.context.store as Store).transactions.dataSources;
     return this.context.currentUnit(dataSource);
   }
 
-  private afterRollback(hook: () => Promise<void>): void {
+  private hooked(hook: () => void): boolean {
     try {
-      this.context.unitOfWork.afterRollback(hook);
+      hook();
+      return true;
     } catch (error) {
       // Its caller ends the transaction, and nobody tells us how.
       if (!isHoldfastError(error, 'HF_UOW_NOT_OWNED')) throw error;
+      return false;
     }
   }
 
   /** As far as it is still ours: what cannot be given back ends with its lease. */
-  private giveBack(claim: ClaimTerm): Promise<void> {
+  private giveBack(claim: ClaimEnd | ClaimTerm): Promise<void> {
     return (this.context.store as Store).inbox.finish({ ...claim, done: undefined }).catch(() => undefined);
   }
 

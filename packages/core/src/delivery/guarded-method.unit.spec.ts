@@ -136,6 +136,21 @@ describe('an idempotent method in a unit of work', () => {
     expect(transcript).toEqual(['claimed', 'finished', 'given back', 'claimed', 'finished']);
   });
 
+  it.each([
+    [1, ['claimed', 'finished', 'finished']],
+    [2, ['claimed', 'finished', 'finished', 'given back']],
+  ])('keeps its claim over the runs of its own unit, and gives it back after the last: of two, %i fail', async (failing, told) => {
+    const { transactions, time, transcript, pay } = unitScene({ retries: 1 });
+    for (let left = failing; left > 0; left -= 1) transactions.commitFailsWith.push(new Error('deadlock'));
+    const outcome = pay().then(
+      () => 'paid',
+      (error: Error) => error.message,
+    );
+    await time.advance(10_000);
+    expect(await outcome).toBe(failing === 1 ? 'paid' : 'deadlock');
+    expect(transcript).toEqual(told);
+  });
+
   it('keeps its claim while nobody knows whether the unit has committed', async () => {
     const { engine, transactions, transcript, pay } = unitScene();
     transactions.commitFailsWith.push(hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' }));
@@ -197,6 +212,25 @@ describe('an idempotent method in a unit of work', () => {
       expect(transcript).toEqual(['claimed', 'finished']);
     },
   );
+
+  it.each([
+    ['of another database', { dataSource: 'other' }, undefined],
+    ['of another database, within one of the claims', { dataSource: 'other' }, {}],
+    ['of its caller in another database', undefined, { dataSource: 'other' }],
+  ] as const)('ends its claim when the unit %s has committed, and gives it back when that rolls back', async (_, own, around) => {
+    const { engine, transactions, inbox, transcript, pay } = unitScene(own);
+    const { finish } = inbox;
+    inbox.finish = async (end, tx) => {
+      expect(tx).toBeUndefined();
+      expect(transactions.transcript.at(-1)).toMatch(/^other .*(COMMIT|ROLLBACK)$|^\d+ ROLLBACK$/);
+      return finish(end, tx);
+    };
+    const call = () => (around === undefined ? pay() : engine.run(around, pay));
+    transactions.commitFailsWith.push(new Error('no space'));
+    await expect(call()).rejects.toThrow('no space');
+    expect(await call()).toEqual({ paid: true });
+    expect(transcript.filter((line, index) => line !== transcript[index - 1])).toEqual(['claimed', 'given back', 'claimed', 'finished']);
+  });
 
   it('gives nothing again where it gave nothing before', async () => {
     const { engine, transcript, pay } = unitScene(undefined, async () => undefined);

@@ -204,7 +204,8 @@ export class LeasePipeline {
   }
 }
 
-/** Whether nobody is to try again: the message is somebody else's by now, or this process stops. */
+/** Whether it is not to be tried again: the message is somebody else's by now, another copy of it has ended, which is found when it is handed over again, or this process stops. */
 function isOver(error: unknown): boolean {
-  return isHoldfastError(error, 'HF_LEASE_LOST') || classify(error).category === 'cancelled';
+  const isElsewhere = isHoldfastError(error, 'HF_LEASE_LOST') || isHoldfastError(error, 'HF_IDEMPOTENT_IN_PROGRESS');
+  return isElsewhere || classify(error).category === 'cancelled';
 }

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
 import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
@@ -180,6 +181,20 @@ describe('a leased message', () => {
       settled: ['ack'],
       told: [event],
     });
+  });
+
+  it('of which another copy has ended meanwhile is given back, to be looked at again', async () => {
+    const { transcript, time, handled, end } = scene(
+      async () => undefined,
+      () => {
+        throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: '1' });
+      },
+    );
+    await time.advance(1);
+    end(new NonRetryableError('declined'));
+    await time.advance(60_000);
+    expect(await handled).toBe('blocked');
+    expect(transcript).toEqual(['finish', 'dead', 'release', 'requeue']);
   });
 
   it('whose end cannot be stored is let go of when stopping cannot wait any longer', async () => {

@@ -40,6 +40,8 @@ interface Attempt {
   opened: readonly OpenedMessage[];
   handled: readonly CallOfMessage[];
   hasStored: boolean;
+  /** What the inbox was told of those that are handled. */
+  remembered: readonly InboxKey[];
   /** Keys of requests that were undone, whose turn is given on after the commit. */
   freed: readonly string[];
   /** True from the moment the messages were certainly ours. */
@@ -102,6 +104,7 @@ export class UnitPipeline {
       opened: [],
       handled: [],
       hasStored: false,
+      remembered: [],
       freed: [],
       isConfirmed: false,
       hasThrown: false,
@@ -126,6 +129,7 @@ export class UnitPipeline {
   private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
     attempt.isConfirmed = false;
     attempt.hasThrown = false;
+    attempt.remembered = [];
     const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
@@ -149,6 +153,7 @@ export class UnitPipeline {
     const { admitted, records } = this.sort(opened, held);
     const { fresh: unguarded, repeated } = await this.remember(tx, admitted);
     const { calls: fresh, needless, keys } = await this.guard.admit(tx, unguarded, true);
+    attempt.remembered = unguarded.flatMap(({ key }) => key ?? []);
     attempt.freed = keys;
     if (taken.confirm) await taken.confirm();
     attempt.isConfirmed = true;

@@ -39,8 +39,12 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       void transcript.push(`closed ${closed.map(({ id }) => id).join(' ')}`),
     free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
   };
+  let forgotten = 0;
   const inbox = {
-    remember: async (_tx: Transaction, { keys }: { readonly keys: readonly InboxKey[] }) => keys.map(({ id }) => id !== 'again'),
+    remember: async (_tx: Transaction, { keys }: { readonly keys: readonly InboxKey[] }) => {
+      forgotten -= 1;
+      return keys.map(({ id }) => forgotten >= 0 || id !== 'again');
+    },
     guard: async () => 'none',
     refuse: async () => undefined,
   };
@@ -99,7 +103,20 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       { transactional: true, idempotent: true, batchSize: 10, ...policies },
     ),
   );
-  return { transcript, warnings, looks, deliveries, server, time, handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)) };
+  /** So many times the inbox knows nothing. */
+  const forgets = (times: number) => {
+    forgotten = times;
+  };
+  return {
+    transcript,
+    warnings,
+    looks,
+    deliveries,
+    server,
+    time,
+    forgets,
+    handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)),
+  };
 }
 
 describe('a batch with a message that ends badly', () => {
@@ -235,11 +252,23 @@ describe('a COMMIT whose outcome is unknown', () => {
     expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: ['messages could not be taken; it is tried again'] });
   });
 
-  it('says nothing of what a broker handed over, which is handled again', async () => {
-    const { transcript, looks, server, handle } = scene([fromBroker('1')]);
+  it.each([
+    ['as it was not committed', { idempotent: true }, '1', ['1 retry', 'ack']],
+    ['and is left to its next hand-over as a repeat when it was', { idempotent: true }, 'again', []],
+    ['and nobody knows, where nothing is remembered', { idempotent: false }, '1', ['1 retry', 'ack']],
+  ])('of what a broker handed over costs an attempt, %s', async (_, policies, id, expected) => {
+    const { transcript, looks, server, handle, forgets } = scene([fromBroker(id)], policies);
+    forgets(1);
     server.isCutOff = true;
     expect(await handle()).toBe('worked');
-    expect({ transcript, looks }).toEqual({ transcript: [], looks: [] });
+    expect({ transcript, looks }).toEqual({ transcript: expected, looks: expected.length > 0 ? ['at once'] : [] });
+  });
+
+  it('of a batch that a broker handed over makes each of them be handled by itself', async () => {
+    const { transcript, server, handle } = scene([fromBroker('1'), fromBroker('2')]);
+    server.isCutOff = true;
+    expect(await handle()).toBe('worked');
+    expect(transcript.slice(0, 3)).toEqual(['handled 1', 'closed 1', 'ack']);
   });
 });
 

@@ -192,11 +192,11 @@ export interface HoldfastEvents {
   'delivery:dead-lettered': DeliveryFacts & FailureFacts;
   /** A handler refused a request, and whoever asked has that as the answer: it has its end, and nothing waits for a person. */
   'delivery:refused': DeliveryFacts & FailureFacts;
-  /** A message was recognised as handled before, and dropped. */
+  /** A message was recognised as handled before, or as a request that was refused for good, and dropped; whoever waits for it is told as before. */
   'delivery:duplicate': DeliveryFacts;
   /** A compensation had nothing to undo, because its request never ran: it was answered, and its handler not called. */
   'delivery:needless': DeliveryFacts;
-  /** A request came after it had been undone, or refused for good: it was dropped, and whoever waits for it is told. */
+  /** A request came after it had been undone: it was dropped, and whoever waits for it is told. */
   'delivery:undone': DeliveryFacts;
 
   /** A unit of work was committed. `messages`: how many left with it. */

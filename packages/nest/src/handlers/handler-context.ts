@@ -49,7 +49,7 @@ export class HandlerContext {
   }
 
   private bind({ wrapper, method: { name } }: FoundMethod, instance: object, contextId?: ContextId): HandlerFunction {
-    const outcomes = new Outcomes();
+    const outcomes = new Outcomes(`${instance.constructor.name}.${name}`);
     const { host } = this;
     const method = function (this: object, ...args: unknown[]): unknown {
       return host.callHandler(this, name, [args[0], args[DELIVERY_INDEX]]);

@@ -23,7 +23,8 @@ import {
 } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, REQUEST, Reflector } from '@nestjs/core';
 import { IsString } from 'class-validator';
-import { catchError, EMPTY, map, of, retry, throwError } from 'rxjs';
+import { Type as TypeOf } from 'class-transformer';
+import { catchError, EMPTY, map, of, race, retry, Subject, take, throwError } from 'rxjs';
 import { recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { getDelivery, OnMessage, Transactional } from '../index.js';
 
@@ -141,6 +142,38 @@ describe('pipes', () => {
     expect(placed).toBe(event);
     await expect(deliver(Checking, [pipe], { message: new Checked() })).rejects.toThrow('Bad Request Exception');
   });
+
+  it('of validation that do something else with a message without rules run as well', async () => {
+    class Audit extends ValidationPipe {
+      override async transform(value: unknown) {
+        if (value instanceof OrderPlaced) throw new Error('audited');
+        return value;
+      }
+    }
+    class Money {
+      constructor(readonly cents: number) {}
+    }
+    @Message('order.refunded')
+    class Refunded {
+      @TypeOf(() => Money) readonly amount = { cents: 5 } as Money;
+    }
+    @Injectable()
+    class Billing {
+      @on() async charge(_placed: OrderPlaced) {}
+    }
+    @Injectable()
+    class Refunds {
+      @OnMessage(Refunded, { name: 'billing.refund' }) async charge({ amount }: Refunded) {
+        return amount;
+      }
+    }
+    const given = (pipe: ValidationPipe) => [{ provide: APP_PIPE, useFactory: () => pipe }];
+    await expect(deliver(Billing, given(new Audit({ whitelist: true })))).rejects.toThrow('audited');
+    const message = Object.assign(new Refunded(), { amount: { cents: 7 } });
+    const [amount] = await deliver(Refunds, given(new ValidationPipe({ transform: true })), { message });
+    expect(amount).toEqual(new Money(7));
+    expect(amount).toBeInstanceOf(Money);
+  });
 });
 
 describe('interceptors', () => {
@@ -189,6 +222,25 @@ describe('interceptors', () => {
       @on() @UseInterceptors(Envelope) @UsePipes(Never) async charge(_event: OrderPlaced) {}
     }
     await expect(deliver(Piped)).rejects.toThrow('unreadable');
+  });
+
+  it('cannot go on as if the handler had ended', async () => {
+    const begun = new Subject<void>();
+    class Impatient implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler) {
+        return race(next.handle(), begun).pipe(take(1));
+      }
+    }
+    let end = (): void => undefined;
+    @Injectable()
+    class Billing {
+      @on() @UseInterceptors(Impatient) charge(_event: OrderPlaced): Promise<void> {
+        setImmediate(() => begun.next());
+        return new Promise((resolve) => (end = resolve));
+      }
+    }
+    await expect(deliver(Billing)).rejects.toMatchObject({ code: 'HF_HANDLER_CUT_OFF', details: { handler: 'Billing.charge' } });
+    end();
   });
 
   it('may replace the error, and call the handler again', async () => {

@@ -2,14 +2,19 @@ import 'reflect-metadata';
 import { ValidationPipe } from '@nestjs/common';
 
 /**
- * Whether a pipe has nothing to do with messages of a class. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it would check
- * nothing, and with `whitelist` take everything out of a message that has been read and checked already.
+ * Whether a pipe would only do harm to messages of a class. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it would check
+ * nothing, and with `whitelist` take everything out of a message that has been read and checked already, or with `forbidUnknownValues` refuse it. One that
+ * does work of its own is none of these.
  */
 export function isIdle(pipe: unknown, messageClass: unknown): boolean {
-  if (!(pipe instanceof ValidationPipe)) return false;
+  if (!(pipe instanceof ValidationPipe) || pipe.transform !== ValidationPipe.prototype.transform) return false;
   // Protected in Nest.
-  const { expectedType } = pipe as unknown as { readonly expectedType?: unknown };
-  return !hasRules(expectedType ?? messageClass);
+  const { expectedType, validatorOptions = {} } = pipe as unknown as {
+    readonly expectedType?: unknown;
+    readonly validatorOptions?: { readonly whitelist?: boolean; readonly forbidUnknownValues?: boolean };
+  };
+  const isHarmful = validatorOptions.whitelist === true || validatorOptions.forbidUnknownValues === true;
+  return isHarmful && !hasRules(expectedType ?? messageClass);
 }
 
 /** Whether class-validator, if the application has it, knows of anything to check. */

@@ -7,6 +7,11 @@ export const DELIVERY_ERRORS = {
     sentence: 'The handler of {subscription} took longer than {timeoutMs} ms.',
     fix: 'Pass delivery.signal to slow calls, or give the subscription a longer timeout.',
   },
+  HF_HANDLER_CUT_OFF: {
+    category: 'transient',
+    sentence: 'An interceptor around {handler} went on before the handler had ended.',
+    fix: 'Let it wait for the handler, or throw. What the handler has done is undone where that can be, and what it does from now on is in no transaction.',
+  },
   HF_HANDLER_UNSETTLED_KILLED: {
     category: 'permanent',
     sentence: 'The process ended while {subscription} had this message in work, and its {attempts} attempts are used up.',
