@@ -32,6 +32,8 @@ const BRANCHES_TRIM_BATCH = 1000;
 const SILENT_MS = 6000;
 /** What keeps a process from speaking may keep the others, too: they may be silent for so many times the longest pause of its own of late. */
 const TIMES_OWN_PAUSE = 3;
+/** But not for longer: what a frozen process holds is missed. */
+const MOST_SILENT_MS = 15_000;
 const OF_LATE_MS = 30_000;
 /** A longer pause is an outage, such as a database that was away: from then on others are given the time to speak again. */
 const OUTAGE_MS = 10_000;
@@ -132,7 +134,7 @@ export class Housekeeper {
   /** Others are given the time to speak that this process had. */
   private async reap(): Promise<boolean> {
     const { store, nodeId, logger } = this.context;
-    const silentMs = Math.max(SILENT_MS, TIMES_OWN_PAUSE * this.longest.pauseMs);
+    const silentMs = Math.min(MOST_SILENT_MS, Math.max(SILENT_MS, TIMES_OWN_PAUSE * this.longest.pauseMs));
     if (this.heardMs < silentMs) return false;
     for (const dead of await store.nodes.reap(nodeId, silentMs)) {
       emit('node:found-dead', () => ({ service: this.context.service, node: dead, silentMs }));

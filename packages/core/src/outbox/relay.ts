@@ -237,8 +237,9 @@ export class Relay {
     const startMs = clock.monotonicMs();
     if (lanes.length === 0 || startMs < this.parkedLookMs) return draining;
     const batches = await parked.due(lanes, { rows: PARKED_BATCH, bytes: this.bytesOf(lanes.length) });
-    const tookMs = clock.monotonicMs() - startMs;
-    this.parkedLookMs = startMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
+    const endMs = clock.monotonicMs();
+    const tookMs = endMs - startMs;
+    this.parkedLookMs = endMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
     const resend = async (batch: ParkedBatch): Promise<boolean> => {
       const isMore = await this.resend(batch);
       if (isMore) {
@@ -260,6 +261,7 @@ export class Relay {
     const ownerToken = this.context.lanes.ownerToken(lane);
     if (ownerToken === undefined) return false;
     const sent = rows.filter((_, place) => fates[place] === 'sent');
+    if (sent.length > 0) this.stalls.confirmed();
     const failed = rows.flatMap((row, place) => {
       const parking = parkingOf(row, fates[place] === 'unknown' ? UNCONFIRMED : fates[place], random.next());
       return parking?.delayMs === undefined ? [] : [{ ...parking, delayMs: parking.delayMs }];

@@ -5,8 +5,9 @@ import type { RelayRow } from './relay.store.port.js';
 /** Rest of a lane whose first row did not get through; doubles while it does not. */
 const FIRST_REST_MS = 100;
 const LONGEST_REST_MS = 1000;
-/** A row that was sent alone so often and never confirmed, with others that were since the time before, is what is wrong. */
-const MOST_MISSES = 12;
+/** A row that was sent alone so often and never confirmed is what is wrong, if others were confirmed in between so often. */
+const MOST_TRIES = 12;
+const LEAST_MISSES = 3;
 
 interface Stall {
   /** The first row that did not get through; undefined when the lane failed otherwise. */
@@ -73,9 +74,14 @@ export class Stalls {
     return stall;
   }
 
+  /** Something was confirmed, in whatever lane, also of what is parked: the broker is there. */
+  confirmed(): void {
+    this.confirmedMs = this.clock.monotonicMs();
+  }
+
   /** What became of the rows, but that one which is never confirmed alone, while others are, is given up as such. */
   judge(lane: number, rows: readonly RelayRow[], fates: readonly Fate[]): readonly Fate[] {
-    if (fates.includes('sent')) this.confirmedMs = this.clock.monotonicMs();
+    if (fates.includes('sent')) this.confirmed();
     const at = fates.findIndex((fate) => fate === 'unknown' || fate === 'unsent');
     if (at === -1) {
       this.lanes.delete(lane);
@@ -84,7 +90,7 @@ export class Stalls {
     const stall = this.rest(lane, rows[at]?.id);
     if (this.confirmedMs >= stall.triedMs) stall.misses += 1;
     stall.triedMs = this.clock.monotonicMs();
-    if (rows.length > 1 || stall.misses < MOST_MISSES) return fates;
+    if (rows.length > 1 || stall.times < MOST_TRIES || stall.misses < LEAST_MISSES) return fates;
     this.lanes.delete(lane);
     return [{ reason: 'unconfirmed', error: `it was sent ${stall.times} times and never confirmed, while others were` }];
   }
