@@ -310,10 +310,13 @@ describe('the driver confluent', () => {
     expect(puppets.map(({ isThere, calls }) => [isThere, calls])).toEqual([[false, []]]);
   });
 
-  it('asks an admin for nothing of a group, a broker that is too old for nothing that is settled, and takes no negative end', async () => {
+  it('asks an admin for nothing of a group, a broker that is too old for nothing that is settled, and takes a negative end for none', async () => {
     const position = { ...placeOf(0), offset: 7n };
     const handles = { positions: async () => [position], settledPosition: async () => position };
-    const fetchTopicOffsets = async () => [{ partition: 0, low: '0', high: '-1' }];
+    const fetchTopicOffsets = async () => [
+      { partition: 0, low: '0', high: '-1' },
+      { partition: 1, low: '5', high: '9' },
+    ];
     const admin = new ConfluentAdmin({ fetchTopicOffsets } as Partial<NativeAdmin> as NativeAdmin, {
       timeoutMs: 1,
       everything: 0,
@@ -322,7 +325,10 @@ describe('the driver confluent', () => {
       check: async () => Promise.reject(tooOld()),
     });
     expect(await admin.positions('g', [placeOf(0)])).toEqual([position]);
-    await expect(admin.ends('t')).rejects.toThrow('the broker has not told the ends of t/0');
+    expect(await admin.ends('t')).toEqual([
+      { ...placeOf(0), first: undefined, next: undefined },
+      { ...placeOf(1), first: 5n, next: 9n },
+    ]);
     await expect(admin.settledPosition('g', placeOf(0))).rejects.toMatchObject({ code: 'HF_CAPABILITY_UNSUPPORTED' });
   });
 
