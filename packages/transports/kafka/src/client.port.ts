@@ -121,8 +121,8 @@ export interface KafkaAdmin {
   partitions(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Makes topics; one that is there already stays as it is. */
   create(plans: readonly TopicPlan[]): Promise<void>;
-  /** The first and the next offset of each partition. */
-  ends(topic: string): Promise<readonly PartitionEnds[]>;
+  /** The first and the next offset of each partition: one without a leader keeps nobody from knowing those of the others. */
+  ends(topic: string): Promise<readonly (PartitionEnds | LeaderlessPartition)[]>;
   /** Where a group stands in these; not in the answer: nowhere. Rejects when that is not known of one of them. */
   positions(group: string, places: readonly Place[]): Promise<readonly Position[]>;
   /** Where it stands in one partition when no transaction is under way there any more, for which this waits; undefined: nowhere. */
@@ -135,4 +135,10 @@ export interface KafkaAdmin {
 export interface PartitionEnds extends Place {
   readonly first: bigint;
   readonly next: bigint;
+}
+
+/** A partition of which nobody knows what it has, as long as it has no leader. */
+export interface LeaderlessPartition extends Place {
+  readonly first: undefined;
+  readonly next: undefined;
 }

@@ -1,5 +1,5 @@
 import { hfError } from '@holdfast/core';
-import type { KafkaAdmin, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
+import type { KafkaAdmin, LeaderlessPartition, PartitionEnds, Place, Position, TopicPlan } from './client.port.js';
 import { naming } from './confluent-errors.js';
 import type { ConfluentHandles } from './confluent-handles.js';
 import type { NativeAdmin } from './confluent-library.js';
@@ -54,14 +54,13 @@ export class ConfluentAdmin implements KafkaAdmin {
     await this.seen(plans.map(({ topic }) => topic));
   }
 
-  async ends(topic: string): Promise<readonly PartitionEnds[]> {
+  async ends(topic: string): Promise<readonly (PartitionEnds | LeaderlessPartition)[]> {
     const { timeoutMs, everything } = this.parts;
     const ends = await naming(this.admin.fetchTopicOffsets(topic, { timeout: timeoutMs, isolationLevel: everything }));
     return ends.map(({ partition, low, high }) => {
-      const found = { topic, partition, first: BigInt(low), next: BigInt(high) };
-      // So it tells of a partition whose leader is not known yet.
-      if (found.first < 0n || found.next < 0n) throw new Error(`the broker has not told the ends of ${topic}/${partition}`);
-      return found;
+      const [first, next] = [BigInt(low), BigInt(high)];
+      // A negative end is how it tells of a partition whose leader is not known.
+      return first < 0n || next < 0n ? { topic, partition, first: undefined, next: undefined } : { topic, partition, first, next };
     });
   }
 

@@ -2,7 +2,7 @@ import { type Clock, type Logger, Permits, within } from '@holdfast/core';
 import type { WaitingParts } from './base-driver.js';
 import type { Position } from './client.port.js';
 import { called, named } from './confluent-errors.js';
-import type { ConfluentLibrary, NativeClient, NativeConsumer, NativeError, NativePlace } from './confluent-library.js';
+import type { ConfluentLibrary, Done, NativeClient, NativeConsumer, NativeError, NativePlace } from './confluent-library.js';
 
 /** What this driver works with. */
 export interface ConfluentParts extends WaitingParts {
@@ -39,6 +39,29 @@ export function waited<T>(work: () => Promise<T>): Promise<T> {
   return waits.run(work);
 }
 
+/** Calls into clients that have not called back. */
+const underWay = new WeakMap<NativeClient, Set<Promise<unknown>>>();
+
+/**
+ * As `called`, of something for which a thread looks into clients. It looks once whether they are there, and the process ends when one of them is let go of behind that: so they
+ * stay until it has called back, also when nobody waits for it any more.
+ */
+export function calledOn<T = unknown>(clients: readonly NativeClient[], call: (done: Done<T>) => unknown): Promise<T> {
+  const answer = called(call);
+  for (const client of clients) {
+    const calls = underWay.get(client) ?? new Set();
+    underWay.set(client, calls.add(answer));
+    const ended = () => void calls.delete(answer);
+    answer.then(ended, ended);
+  }
+  return answer;
+}
+
+async function allCalledBack(client: NativeClient): Promise<void> {
+  const calls = underWay.get(client);
+  while (calls !== undefined && calls.size > 0) await Promise.allSettled(calls);
+}
+
 /**
  * Moves the group of a consumer, which is a member of it, or where it has none. The callback of the library comes before the broker has heard of it; what the broker says of it comes with a look into the
  * consumer, as an event.
@@ -69,7 +92,7 @@ export async function committed(
     within(
       scheduler,
       patience,
-      called((done) => client.commitCb(places, done)),
+      calledOn([client], (done) => client.commitCb(places, done)),
     ),
   );
   try {
@@ -125,7 +148,7 @@ function failureIn(message: string): Error {
 
 /**
  * A broker that does not answer must not keep us; what goes on behind our back ends by itself. One that is still opening is let go of when it is open: the library lets go
- * of one that fails by itself, and looks whether it is free already before it takes its lock: two at once could free it twice.
+ * of one that fails by itself, and looks whether it is free already before it takes its lock: two at once could free it twice. One that is being called is let go of when that has ended.
  */
 export async function disconnected(
   client: NativeClient,
@@ -134,7 +157,10 @@ export async function disconnected(
   const opening = openings.get(client);
   if (opening === undefined) return;
   openings.delete(client);
-  const leave = () => called((done) => client.disconnect(done));
+  const leave = async () => {
+    await allCalledBack(client);
+    await called((done) => client.disconnect(done));
+  };
   if (opening.isOpen)
     await within(scheduler, { request: 'the end of a client', timeoutMs: settings.requestTimeoutMs }, leave()).catch(() => undefined);
   else void opening.answer.then(leave).catch(() => undefined);

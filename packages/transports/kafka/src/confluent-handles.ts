@@ -1,6 +1,6 @@
 import { type Timer, within } from '@holdfast/core';
 import type { Place, Position } from './client.port.js';
-import { committed, type ConfluentParts, connected, disconnected, waited } from './confluent-connection.js';
+import { calledOn, committed, type ConfluentParts, connected, disconnected, waited } from './confluent-connection.js';
 import { called, named } from './confluent-errors.js';
 import type { NativeConsumer, NativeError, NativePlace } from './confluent-library.js';
 import { standingAt } from './standing.js';
@@ -27,7 +27,7 @@ type Isolation = 'read_uncommitted' | 'read_committed';
 export class ConfluentHandles {
   /** Of groups whose offsets go into transactions. */
   private readonly kept = new Map<string, Promise<NativeConsumer>>();
-  /** The library looks into a handle from a thread, without asking whether it is still there. */
+  /** Whoever uses a handle may call it once more. */
   private readonly uses = new Set<Promise<unknown>>();
   private timer: Timer | undefined;
   private isDropped = false;
@@ -75,7 +75,7 @@ export class ConfluentHandles {
     return position;
   }
 
-  /** Lets go of all of them, as soon as they are not in use. */
+  /** Lets go of all of them, as soon as they are not in use, and nothing is under way in them. */
   drop(): void {
     this.isDropped = true;
     this.timer?.cancel();
@@ -157,7 +157,7 @@ export class ConfluentHandles {
       within(
         scheduler,
         patience,
-        called<readonly (NativePlace | Error)[]>((done) => handle.committed(places, Math.ceil(timeoutMs), done)),
+        calledOn<readonly (NativePlace | Error)[]>([handle], (done) => handle.committed(places, Math.ceil(timeoutMs), done)),
       ),
     );
     return found.flatMap((each) => positionIn(each) ?? []);

@@ -1,6 +1,6 @@
 import { failpoint, within } from '@holdfast/core';
 import type { KafkaTransactions, OutgoingRecord, Position } from './client.port.js';
-import { type ConfluentParts, connected, disconnected, waited } from './confluent-connection.js';
+import { calledOn, type ConfluentParts, connected, disconnected, waited } from './confluent-connection.js';
 import { called } from './confluent-errors.js';
 import type { Done, NativeConsumer, NativeProducer } from './confluent-library.js';
 import { listen, produce } from './confluent-producer.js';
@@ -58,7 +58,7 @@ export class ConfluentTransactions implements KafkaTransactions {
       for (const records of requests) await produce(producer, records, this.parts);
       failpoint('broker:after-send');
       await this.withGroup(group, (handle) =>
-        this.answer('offsets', (timeoutMs, done) => producer.sendOffsetsToTransaction(places, handle, timeoutMs, done)),
+        this.answer('offsets', (timeoutMs, done) => producer.sendOffsetsToTransaction(places, handle, timeoutMs, done), handle),
       );
       failpoint('broker:after-offsets');
     } catch (error) {
@@ -67,8 +67,8 @@ export class ConfluentTransactions implements KafkaTransactions {
     }
   }
 
-  /** It gives up by itself in time; that it does is not relied upon. */
-  private answer(request: string, call: (timeoutMs: number, done: Done) => void): Promise<unknown> {
+  /** It gives up by itself in time; that it does is not relied upon. @param handle looked into for it, beside the producer */
+  private answer(request: string, call: (timeoutMs: number, done: Done) => void, handle?: NativeConsumer): Promise<unknown> {
     const { scheduler, settings } = this.parts;
     const { confirmTimeoutMs, requestTimeoutMs } = settings;
     const timeoutMs = confirmTimeoutMs + requestTimeoutMs;
@@ -76,7 +76,7 @@ export class ConfluentTransactions implements KafkaTransactions {
       within(
         scheduler,
         { request, timeoutMs },
-        called((done) => call(confirmTimeoutMs, done)),
+        calledOn(handle === undefined ? [this.producer] : [this.producer, handle], (done) => call(confirmTimeoutMs, done)),
       ),
     );
   }

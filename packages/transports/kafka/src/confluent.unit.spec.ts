@@ -18,6 +18,7 @@ import {
   type NativeRecord,
 } from './confluent-library.js';
 import { listen, produce } from './confluent-producer.js';
+import { ConfluentTransactions } from './confluent-transactions.js';
 import { settingsFrom } from './settings.js';
 
 type Listener = (...told: readonly unknown[]) => void;
@@ -105,24 +106,27 @@ async function joined(received: (records: readonly ReceivedRecord[]) => void = (
   return { time, puppet, memberships, consumer, lost: () => lost };
 }
 
-/** Handles whose broker answers that. */
-function handlesOf(committed: (places: readonly object[], isolation: string) => readonly (object | Error)[] | NativeError) {
+/** Handles whose broker answers that; undefined: the library has not called back yet, which is left to the test. */
+function handlesOf(committed: (places: readonly object[], isolation: string) => readonly (object | Error)[] | NativeError | undefined) {
   const time = new VirtualTime();
   const puppets: Puppet[] = [];
+  const late: (() => void)[] = [];
   const make = (_: string, isolation: string) => {
     const puppet = new Puppet();
     puppet.committed = (places, timeoutMs, done) => {
       const found = committed(places, isolation);
-      if (!(found instanceof Error)) done(null, found);
+      if (found === undefined) late.push(() => done(failure(TIMED_OUT)));
+      else if (!(found instanceof Error)) done(null, found);
       // It waits for its time, and says so.
       else void time.sleep(found.code === TIMED_OUT ? timeoutMs : 0).then(() => done(found));
     };
+    puppet.commitCb = (_places, done) => void late.push(() => done(null));
     puppets.push(puppet);
     return puppet as unknown as NativeConsumer;
   };
   const settings = settingsFrom({ brokers: ['a:1'], driver: 'confluent' });
-  const handles = new ConfluentHandles(make, { settings, scheduler: time, clock: time } as Partial<ConfluentParts> as ConfluentParts);
-  return { time, puppets, handles };
+  const parts = { settings, scheduler: time, clock: time } as Partial<ConfluentParts> as ConfluentParts;
+  return { time, puppets, handles: new ConfluentHandles(make, parts), parts, late };
 }
 
 const TIMED_OUT = -185;
@@ -310,10 +314,13 @@ describe('the driver confluent', () => {
     expect(puppets.map(({ isThere, calls }) => [isThere, calls])).toEqual([[false, []]]);
   });
 
-  it('asks an admin for nothing of a group, a broker that is too old for nothing that is settled, and takes no negative end', async () => {
+  it('asks an admin for nothing of a group, a broker that is too old for nothing that is settled, and takes a negative end for none', async () => {
     const position = { ...placeOf(0), offset: 7n };
     const handles = { positions: async () => [position], settledPosition: async () => position };
-    const fetchTopicOffsets = async () => [{ partition: 0, low: '0', high: '-1' }];
+    const fetchTopicOffsets = async () => [
+      { partition: 0, low: '0', high: '-1' },
+      { partition: 1, low: '5', high: '9' },
+    ];
     const admin = new ConfluentAdmin({ fetchTopicOffsets } as Partial<NativeAdmin> as NativeAdmin, {
       timeoutMs: 1,
       everything: 0,
@@ -322,7 +329,10 @@ describe('the driver confluent', () => {
       check: async () => Promise.reject(tooOld()),
     });
     expect(await admin.positions('g', [placeOf(0)])).toEqual([position]);
-    await expect(admin.ends('t')).rejects.toThrow('the broker has not told the ends of t/0');
+    expect(await admin.ends('t')).toEqual([
+      { ...placeOf(0), first: undefined, next: undefined },
+      { ...placeOf(1), first: 5n, next: 9n },
+    ]);
     await expect(admin.settledPosition('g', placeOf(0))).rejects.toMatchObject({ code: 'HF_CAPABILITY_UNSUPPORTED' });
   });
 
@@ -411,6 +421,54 @@ describe('the driver confluent', () => {
     await time.advance('3s');
     expect(puppets.map(({ looks, isThere }) => [looks, isThere])).toEqual(Array(2).fill([3, false]));
     await expect(handles.settledPosition('g', placeOf(0))).rejects.toThrow('the client was let go of');
+  });
+
+  it('lets go of no handle while a thread of the library may look into it, however long nobody waits for that any more', async () => {
+    const { handles, puppets, time, late } = handlesOf(() => undefined);
+    const asked = Promise.allSettled([
+      handles.positions('g', [placeOf(0)]),
+      handles.settledPosition('g', placeOf(0)),
+      handles.setPositions('g', [{ ...placeOf(0), offset: 1n }]),
+    ]);
+    await time.advance('2m');
+    expect((await asked).map(({ status }) => status)).toEqual(Array(3).fill('rejected'));
+    handles.drop();
+    await time.advance('1m');
+    expect(puppets.map(({ isThere }) => isThere)).toEqual(Array(3).fill(true));
+    for (const callBack of late) callBack();
+    await time.advance(0);
+    expect(puppets.map(({ isThere }) => isThere)).toEqual(Array(3).fill(false));
+  });
+
+  it('keeps a handle and a producer also while the offsets of a group are put into a transaction', async () => {
+    const { handles, puppets, time, parts } = handlesOf(() => []);
+    const native = new Puppet();
+    let callBack: () => void = () => undefined;
+    const offsets: Partial<NativeProducer> = {
+      setPollInBackground: () => undefined,
+      initTransactions: (_timeoutMs, done) => done(null, undefined),
+      beginTransaction: (done) => done(null, undefined),
+      sendOffsetsToTransaction: (...args) => {
+        callBack = () => args[3](null, undefined);
+      },
+      abortTransaction: (_timeoutMs, done) => done(null, undefined),
+    };
+    const producer = Object.assign(native as object, offsets) as NativeProducer;
+    const transactions = new ConfluentTransactions(producer, (group, work) => handles.use(group, work), parts);
+    await transactions.connect();
+    const unanswered = expect(transactions.transact([], 'g', { ...placeOf(0), offset: 1n })).rejects.toMatchObject({
+      code: 'HF_BROKER_UNANSWERED',
+    });
+    await time.advance('1m');
+    await unanswered;
+    handles.drop();
+    const ended = transactions.end();
+    await time.advance('1m');
+    await ended;
+    expect([native, ...puppets].map(({ isThere }) => isThere)).toEqual([true, true]);
+    callBack();
+    await time.advance(0);
+    expect([native, ...puppets].map(({ isThere }) => isThere)).toEqual([false, false]);
   });
 
   it('leaves to the broker what is its to say with the groups of Kafka 4', () => {

@@ -4,6 +4,7 @@ import { assignEvenly } from './assigner.js';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
 import { writtenNote } from './kafkajs-admin.js';
 import type { DriverParts } from './kafkajs-client.js';
+import { isTakenOut } from './refusal.js';
 
 /** A new record is there after this at most; pausing, resuming and leaving wait for a fetch that is on its way. */
 const MAX_WAIT_MS = 200;
@@ -16,8 +17,6 @@ const HEARTBEATS = 5;
 const REBALANCE_SESSIONS = 3;
 /** Sessions without a word of the broker after which a consumer is given up: longer than partitions may take to be given anew. */
 const SILENT_SESSIONS = REBALANCE_SESSIONS + 1;
-/** The group has taken us out. Any other refusal of a commit, such as one of an earlier generation, is healed by what kafkajs does next. */
-const UNKNOWN_MEMBER = 'UNKNOWN_MEMBER_ID';
 /** While the broker is away for less than a session, its group still knows us, and trying again is sooner than coming anew. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, retries: 12, factor: 0.2, multiplier: 2, restartOnFailure: async () => false };
 
@@ -100,7 +99,7 @@ export class KafkajsConsumer implements KafkaConsumer {
       await within(scheduler, { request: 'a commit of offsets', timeoutMs }, this.consumer.commitOffsets(written));
     } catch (error) {
       // kafkajs would find out with its next heartbeat, which does not come for as long as a clock was set back.
-      if ((error as { readonly type?: unknown }).type === UNKNOWN_MEMBER) this.lose(error);
+      if (isTakenOut(error)) this.lose(error);
       throw error;
     }
   }

@@ -9,6 +9,7 @@ import {
 } from '@holdfast/core';
 import type { KafkaClient, KafkaTransactions, OutgoingRecord, Place, Position, ReceivedRecord } from './client.port.js';
 import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
+import { knownEnds } from './known-ends.js';
 import type { Names } from './names.js';
 import type { HeldRecord, PartitionWindow } from './partition-window.js';
 import type { Closable, ProducerSlots } from './producer-slots.js';
@@ -257,7 +258,7 @@ export class PartitionTransactions implements Closable {
     return this.parts.client.administer(async (admin) => {
       const position = await admin.settledPosition(this.parts.group, this.place);
       const end = (await admin.ends(topic)).find((each) => each.partition === partition);
-      return position !== undefined && end !== undefined && position.offset <= end.next ? position : undefined;
+      return position !== undefined && end !== undefined && position.offset <= knownEnds(end).next ? position : undefined;
     });
   }
 

@@ -21,6 +21,8 @@ class Partition {
   readonly appended: (readonly OutgoingRecord[])[] = [];
   /** What the broker says to a request. */
   refusal: (records: readonly OutgoingRecord[]) => string | undefined = () => undefined;
+  /** Of the partitions of its topic, those that have no leader. */
+  leaderless: readonly number[] = [];
   private readonly time = new VirtualTime();
 
   /** A process takes it over. */
@@ -62,7 +64,12 @@ class Partition {
         this.appended.push(...requests);
       },
     };
-    const admin = { settledPosition: async () => this.position, ends: async () => [{ ...place, first: 0n, next: 100n }] };
+    const ends: KafkaAdmin['ends'] = async (topic) =>
+      [0, 1].map((partition) => {
+        const found = this.leaderless.includes(partition) ? { first: undefined, next: undefined } : { first: 0n, next: 100n };
+        return { topic, partition, ...found };
+      });
+    const admin = { settledPosition: async () => this.position, ends };
     return {
       openTransactions: async () => producer,
       administer: (work: (admin: KafkaAdmin) => Promise<unknown>) => work(admin as Partial<KafkaAdmin> as KafkaAdmin),
@@ -108,6 +115,16 @@ describe('a message that is in hand in Kafka transactions', () => {
     await transactions.ready();
     await transactions.unmark();
     expect(partition.position).toMatchObject({ offset: 5n, note: 'b/1' });
+  });
+});
+
+describe('a partition that is taken over', () => {
+  it('has no need of a leader of another one, and waits for its own', async () => {
+    const partition = new Partition();
+    partition.leaderless = [1];
+    await partition.taken('a').transactions.ready();
+    partition.leaderless = [0];
+    await expect(partition.taken('b').transactions.ready()).rejects.toThrow('the broker has not told the ends of t/0');
   });
 });
 

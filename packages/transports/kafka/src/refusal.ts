@@ -67,6 +67,12 @@ function causesOf(error: unknown): readonly Cause[] {
   return causes;
 }
 
+/** The group has taken a member out. Any other refusal of a commit, such as one of an earlier generation, is healed by what kafkajs does next. */
+export function isTakenOut(error: unknown): boolean {
+  // kafkajs wraps what it does not try again, and only what it has wrapped says why.
+  return causesOf(error).some(({ type }) => type === 'UNKNOWN_MEMBER_ID');
+}
+
 /** It is the size that Kafka does not take: of one record, or of what was sent with it. */
 export function isTooLarge(error: unknown): boolean {
   return causesOf(error).some(({ type }) => type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE');

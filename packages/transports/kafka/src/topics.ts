@@ -1,5 +1,6 @@
 import { hfError, type SubscriptionSpec } from '@holdfast/core';
 import type { KafkaAdmin, KafkaClient, Position, TopicPlan } from './client.port.js';
+import { knownEnds } from './known-ends.js';
 import type { Names } from './names.js';
 import type { Settings } from './settings.js';
 
@@ -69,7 +70,7 @@ export class Topics {
     const ends = await client.administer(async (admin) => {
       if (!(await admin.topics()).has(topic)) await admin.create([{ ...this.planOf(topic, OF_REPLIES), retentionMs: REPLIES_STAY_MS }]);
       const found = await admin.ends(topic);
-      return (await admin.positions(group, found)).length > 0 ? [] : found;
+      return (await admin.positions(group, found)).length > 0 ? [] : found.map(knownEnds);
     });
     if (ends.length > 0)
       await client.setPositions(
@@ -116,9 +117,11 @@ export class Topics {
       if (spec.transaction !== undefined) await admin.settledPosition(group, { topic: names.deadLettersOf(spec), partition: 0 });
       const ends = (await Promise.all(topics.map((topic) => admin.ends(topic)))).flat();
       const positions = await admin.positions(group, ends);
-      return ends.flatMap(({ topic, partition, first, next }): Position[] => {
+      return ends.flatMap((found): Position[] => {
+        const { topic, partition } = found;
         const ofTopic = positions.filter((position) => position.topic === topic);
         if (ofTopic.some((position) => position.partition === partition)) return [];
+        const { first, next } = knownEnds(found);
         // A partition that was added since has to be read from its beginning.
         const isNew = ofTopic.length === 0;
         return [{ topic, partition, offset: isNew && spec.from === 'now' ? next : first, note: NOTHING_IN_HAND }];

@@ -11,16 +11,20 @@ import { NOTHING_IN_HAND, Topics } from './topics.js';
 
 const TOPIC = 'holdfast.scene.happened';
 
-/** Topics over a broker with one topic of two partitions that have the offsets 5 to 9. */
+/** Topics over a broker with one topic of two partitions that have the offsets 5 to 9. @param leaderless a partition that has no leader */
 function scene(
   positions: readonly Position[] = [],
   settledPosition: KafkaAdmin['settledPosition'] = () => Promise.reject(new Error('none')),
+  leaderless?: number,
 ) {
   const asked: string[] = [];
   const admin: Partial<KafkaAdmin> = {
     ends: async (topic) => {
       asked.push('ends');
-      return [0, 1].map((partition) => ({ topic, partition, first: 5n, next: 10n }));
+      return [0, 1].map((partition) => {
+        const ends = partition === leaderless ? { first: undefined, next: undefined } : { first: 5n, next: 10n };
+        return { topic, partition, ...ends };
+      });
     },
     settledPosition,
     positions: async () => {
@@ -125,6 +129,15 @@ describe('where a subscription begins', () => {
       expect([one.set, other.set]).toEqual([[], []]);
     },
   );
+
+  it('is not kept from anybody by a partition without a leader where the group stands, and waits for one where it does not', async () => {
+    const standing = scene([at(1, 7n)], undefined, 1);
+    await standing.topics.ensure([specOf('reader')]);
+    expect(standing.set).toEqual([told(0, 5)]);
+    const nowhere = scene([at(0, 7n)], undefined, 1);
+    await expect(nowhere.topics.ensure([specOf('reader')])).rejects.toThrow(`the broker has not told the ends of ${TOPIC}/1`);
+    expect(nowhere.set).toEqual([]);
+  });
 
   it('is refused by a broker that is too old for its transactions, also where it stands somewhere already', async () => {
     const tooOld = hfError('HF_CAPABILITY_UNSUPPORTED', { feature: 'x', provider: 'y' });

@@ -46,7 +46,9 @@ export function deadLetterOptions(message: ConsumeMessage, { attempts, failure, 
   const { properties } = message;
   // A time to live would end it where it is to wait for a person; the user has to be the one of this connection.
   const { expiration: _ttl, userId: _user, headers, clusterId: _cluster, deliveryMode: _mode, ...rest } = properties;
-  const told = Object.entries(rest).filter(([, value]) => typeof value !== 'string' || isName(value));
+  const told = Object.entries(rest).filter(([name, value]) =>
+    name === 'timestamp' ? isTime(value) : typeof value !== 'string' || isName(value),
+  );
   const own = Object.entries((headers ?? {}) as Headers).filter(([name]) => !ACTING.has(name) && !name.startsWith(DEAD));
   return {
     ...(Object.fromEntries(told) as Options.Publish),
@@ -111,10 +113,15 @@ interface Mark {
 }
 
 function isSendableMark({ '!': kind, value }: Mark): boolean {
-  if (kind === 'timestamp') return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 * WHOLE;
+  if (kind === 'timestamp') return isTime(value);
   if (kind !== 'decimal') return false;
   const { places, digits } = (value ?? {}) as Readonly<Record<string, unknown>>;
   return [places, digits].every((each) => Number.isInteger(each)) && isWithin(places, 8) && isWithin(digits, 32);
+}
+
+/** Whether 64 bits hold it: of the last ones that AMQP has, amqplib reads the first number behind them all, and cannot write that. */
+function isTime(value: unknown): boolean {
+  return Number.isInteger(value) && isWithin(value, 64);
 }
 
 function isWithin(value: unknown, bits: number): boolean {

@@ -55,4 +55,13 @@ describe('a dead letter', () => {
     const { messageId, headers } = optionsOf({ [NAME]: 'a' }, { messageId: NAME });
     expect([messageId, headers?.['holdfast-dead-left-out']]).toEqual([undefined, `1: ${NAME}`]);
   });
+
+  it.each([2 ** 64, -1, 1.5, Number.NaN])('leaves out the time of a message when amqplib could not write it (%s)', (timestamp) => {
+    expect(optionsOf({}, { timestamp, type: 't' })).toMatchObject({ type: 't' });
+    expect(optionsOf({}, { timestamp })).not.toHaveProperty('timestamp');
+  });
+
+  it.each([0, 1.7e9, 2 ** 64 - 2048])('has the time of a message that came with it (%s)', (timestamp) => {
+    expect(optionsOf({}, { timestamp })).toMatchObject({ timestamp });
+  });
 });

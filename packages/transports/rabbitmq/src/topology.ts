@@ -76,7 +76,7 @@ export class Topology {
    * version that does not start must leave nothing behind that the one before it stumbles over.
    *
    * @param only of their own queues, this one
-   * @throws HF_BROKER_TOPOLOGY naming everything that is wrong
+   * @throws HF_BROKER_TOPOLOGY naming everything that is wrong; where ours is made, what others have there and what is left over come first, and the rest is told when they are in order
    */
   async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[], only?: string): Promise<void> {
     const { topology } = this.settings;

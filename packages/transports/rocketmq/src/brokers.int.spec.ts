@@ -1,6 +1,11 @@
 import { invoke } from '@holdfast-internal/embedded-rocketmq';
 import { describeWithOwnRocketmq, EmbeddedRocketmq, rocketmqAreaAt, specOf } from '@holdfast-internal/test-support';
+import { silentLogger } from '@holdfast/core';
+import { Names } from './names.js';
+import { administerWith } from './remoting-admin.js';
 import { Scene } from './rocketmq-scene.spec.js';
+import { settingsFrom } from './settings.js';
+import { RocketmqTopology } from './topology.js';
 
 /** Of `RequestCode`. */
 const CODES = { send: 10, queryPosition: 14, makeTopic: 17, makeGroup: 200, groups: 201 } as const;
@@ -102,5 +107,20 @@ describeWithOwnRocketmq('a RocketMQ of two brokers', () => {
     await sendTo(other, 5);
     await start();
     expect([await positionOn(one), await positionOn(other)]).toEqual([3, 0]);
+  });
+
+  it('has a topic, for who publishes, also while one of those that have it hangs', async () => {
+    await Promise.all([makeTopicOn(one), makeTopicOn(other)]);
+    const settings = settingsFrom({ ...scene.options, requestTimeout: '2s' });
+    const parts = { administer: administerWith(settings), settings, logger: silentLogger };
+    const topology = new RocketmqTopology({ ...parts, names: new Names(settings, 'scene'), hasStore: true });
+    const nowhere = scene.topicOf('scene_other');
+    rocketmq?.freeze();
+    try {
+      const wanted = new Map([scene.topicOf(), nowhere].map((topic) => [topic, false]));
+      expect(await topology.missing(wanted)).toEqual(new Set([nowhere]));
+    } finally {
+      rocketmq?.thaw();
+    }
   });
 });

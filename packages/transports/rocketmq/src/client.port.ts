@@ -76,11 +76,9 @@ export interface TopicPlan {
 /** What a topic takes, as RocketMQ's `message.type` says it. */
 export type TopicKind = 'NORMAL' | 'FIFO';
 
-/** A topic as it is on a broker that has it. */
-export interface TopicFacts {
+/** A broker that has a topic. */
+export interface TopicPlace {
   readonly broker: string;
-  /** Undefined: it says nothing. */
-  readonly kind: string | undefined;
   readonly queues: number;
 }
 
@@ -116,12 +114,18 @@ export interface QueueEnds extends Queue {
   readonly next: number;
 }
 
-/** Topics and groups, on all brokers. @throws HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_BROKER_TOPOLOGY where a broker refuses */
-export interface RocketmqAdmin {
-  /** Those of these topics that are there, each on one broker or several. */
-  topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicFacts[]>>;
+/** Topics, on all brokers. @throws HF_BROKER_UNREACHABLE, HF_BROKER_UNANSWERED, HF_BROKER_TOPOLOGY where a broker refuses */
+export interface RocketmqTopics {
+  /** Those of these topics that are there, each on one broker or several. Only the name server is asked: whoever publishes has no need of brokers that do not answer. */
+  topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicPlace[]>>;
+  /** What a topic takes, as a broker that has it says; undefined: it says nothing. */
+  kindOn(broker: string, topic: string): Promise<string | undefined>;
   /** Makes it, or sets it to that. */
   makeTopic(plan: TopicPlan): Promise<void>;
+}
+
+/** Groups, on all brokers. @throws as `RocketmqTopics` */
+export interface RocketmqGroups {
   /** All groups by their names, of each broker by its name. A group that one broker has another one need not have. */
   groups(): Promise<ReadonlyMap<string, ReadonlyMap<string, GroupFacts>>>;
   /** Makes it there, or sets it to that. */
@@ -129,7 +133,7 @@ export interface RocketmqAdmin {
   removeGroup(group: string): Promise<void>;
 }
 
-/** Where groups stand. @throws as `RocketmqAdmin` */
+/** Where groups stand. @throws as `RocketmqTopics` */
 export interface RocketmqOffsets {
   /** The first and the next offset of each queue. */
   ends(topic: string): Promise<readonly QueueEnds[]>;
@@ -139,4 +143,4 @@ export interface RocketmqOffsets {
 }
 
 /** Does something with an admin, which is closed behind it. */
-export type Administer = <T>(work: (admin: RocketmqAdmin & RocketmqOffsets) => Promise<T>) => Promise<T>;
+export type Administer = <T>(work: (admin: RocketmqTopics & RocketmqGroups & RocketmqOffsets) => Promise<T>) => Promise<T>;

@@ -6,9 +6,10 @@ import type {
   Position,
   Queue,
   QueueEnds,
-  RocketmqAdmin,
+  RocketmqGroups,
   RocketmqOffsets,
-  TopicFacts,
+  RocketmqTopics,
+  TopicPlace,
   TopicPlan,
 } from './client.port.js';
 import { parsed, type RemotingAnswer, RemotingConnection, type RemotingRequest } from './remoting.js';
@@ -53,24 +54,29 @@ interface Route {
 }
 
 /** Topics and groups of all brokers that the name server knows, over connections of one session. */
-export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
+export class RemotingAdmin implements RocketmqTopics, RocketmqGroups, RocketmqOffsets {
   private readonly connections = new Map<string, RemotingConnection>();
   private masters: ReadonlyMap<string, string> | undefined;
 
   constructor(private readonly settings: Pick<Settings, 'nameServers' | 'requestTimeoutMs'>) {}
 
-  async topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicFacts[]>> {
-    const found = new Map<string, readonly TopicFacts[]>();
+  async topics(names: readonly string[]): Promise<ReadonlyMap<string, readonly TopicPlace[]>> {
+    const found = new Map<string, readonly TopicPlace[]>();
     for (const topic of names) {
       const places = (await this.routeOf(topic))?.queueDatas ?? [];
-      const facts = places.map(async ({ brokerName: broker, readQueueNums: queues }) => ({
-        broker,
-        queues,
-        kind: await this.kindOn(broker, topic),
-      }));
-      if (places.length > 0) found.set(topic, await Promise.all(facts));
+      if (places.length > 0)
+        found.set(
+          topic,
+          places.map(({ brokerName: broker, readQueueNums: queues }) => ({ broker, queues })),
+        );
     }
     return found;
+  }
+
+  async kindOn(broker: string, topic: string): Promise<string | undefined> {
+    const { body } = await this.askBroker(broker, { code: CODES.topic, fields: { topic } });
+    const { attributes } = parsed(body) as { readonly attributes?: Readonly<Record<string, string>> };
+    return attributes?.['message.type'];
   }
 
   async makeTopic({ topic, kind, queues }: TopicPlan): Promise<void> {
@@ -154,12 +160,6 @@ export class RemotingAdmin implements RocketmqAdmin, RocketmqOffsets {
 
   end(): void {
     for (const connection of this.connections.values()) connection.end();
-  }
-
-  private async kindOn(broker: string, topic: string): Promise<string | undefined> {
-    const { body } = await this.askBroker(broker, { code: CODES.topic, fields: { topic } });
-    const { attributes } = parsed(body) as { readonly attributes?: Readonly<Record<string, string>> };
-    return attributes?.['message.type'];
   }
 
   private async offsetOf(queue: Queue, code: number): Promise<number> {

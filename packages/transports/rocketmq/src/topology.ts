@@ -1,5 +1,15 @@
 import { hfError, type Logger, type SubscriptionSpec } from '@holdfast/core';
-import type { Administer, GroupFacts, Position, Queue, RocketmqAdmin, RocketmqOffsets, TopicKind, TopicPlan } from './client.port.js';
+import type {
+  Administer,
+  GroupFacts,
+  Position,
+  Queue,
+  RocketmqGroups,
+  RocketmqOffsets,
+  RocketmqTopics,
+  TopicKind,
+  TopicPlan,
+} from './client.port.js';
 import type { Names } from './names.js';
 import type { Settings } from './settings.js';
 
@@ -57,7 +67,8 @@ export class RocketmqTopology {
 
   /**
    * Which of these topics are not there. Those that may be made are made, where that is ours to do. The proxy is not asked: what it does not find it
-   * remembers for twenty seconds.
+   * remembers for twenty seconds. Nor are the
+   * brokers, of which one that hangs must not keep what the others take.
    *
    * @param wanted by name: whether it may be made
    */
@@ -94,7 +105,7 @@ export class RocketmqTopology {
     for (const topic of topics) this.known.delete(topic);
   }
 
-  private async haveTopics(admin: RocketmqAdmin, subscriptions: readonly SubscriptionSpec[]): Promise<readonly string[]> {
+  private async haveTopics(admin: RocketmqTopics, subscriptions: readonly SubscriptionSpec[]): Promise<readonly string[]> {
     const { names, hasStore, settings } = this.parts;
     const ofTypes = subscriptions.flatMap((spec) => names.topicsOf(spec)).map((topic) => this.planOf(topic));
     const ofDeadLetters = hasStore ? [] : subscriptions.map((spec) => ({ topic: names.deadLettersOf(spec), ...OF_DEAD_LETTERS }));
@@ -103,14 +114,15 @@ export class RocketmqTopology {
     const problems: string[] = [];
     const absent: TopicPlan[] = [];
     for (const [topic, plan] of plans) {
-      const facts = there.get(topic);
-      if (facts === undefined) absent.push(plan);
+      const places = there.get(topic);
+      if (places === undefined) absent.push(plan);
       else {
+        const kinds = await Promise.all(places.map(({ broker }) => admin.kindOn(broker, topic)));
         // One that says nothing takes what has no order.
-        const kind = facts.map((each) => each.kind ?? 'NORMAL').find((each) => each !== plan.kind);
+        const kind = kinds.map((each) => each ?? 'NORMAL').find((each) => each !== plan.kind);
         if (kind !== undefined) problems.push(`the topic ${topic} is of the kind ${kind}, and has to be ${plan.kind}`);
         const isCounted = settings.areQueuesGiven && plan.kind === 'FIFO';
-        const other = isCounted ? facts.find(({ queues }) => queues !== plan.queues) : undefined;
+        const other = isCounted ? places.find(({ queues }) => queues !== plan.queues) : undefined;
         if (other !== undefined)
           problems.push(`the topic ${topic} has ${other.queues} queues, and rocketmq({ queues }) says ${plan.queues}`);
       }
@@ -120,7 +132,7 @@ export class RocketmqTopology {
     return problems;
   }
 
-  private async haveGroups(admin: RocketmqAdmin, subscriptions: readonly SubscriptionSpec[]): Promise<readonly string[]> {
+  private async haveGroups(admin: RocketmqGroups & RocketmqTopics, subscriptions: readonly SubscriptionSpec[]): Promise<readonly string[]> {
     const { names, settings } = this.parts;
     const there = [...(await admin.groups())];
     const problems: string[] = [];
@@ -139,10 +151,10 @@ export class RocketmqTopology {
   }
 
   /** @param brokers where the group is not, which matters to those that have one of its topics */
-  private async lackProblems(admin: RocketmqAdmin, spec: SubscriptionSpec, brokers: readonly string[]): Promise<readonly string[]> {
+  private async lackProblems(admin: RocketmqTopics, spec: SubscriptionSpec, brokers: readonly string[]): Promise<readonly string[]> {
     const { names } = this.parts;
-    const facts = [...(await admin.topics(names.topicsOf(spec))).values()].flat();
-    const lacking = brokers.filter((name) => facts.some(({ broker }) => broker === name));
+    const places = [...(await admin.topics(names.topicsOf(spec))).values()].flat();
+    const lacking = brokers.filter((name) => places.some(({ broker }) => broker === name));
     return lacking.map((broker) => `the group ${names.groupOf(spec)} is not on the broker ${broker}`);
   }
 
