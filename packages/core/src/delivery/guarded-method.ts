@@ -7,6 +7,7 @@ import { failpoint } from '../testing/failpoints.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { UnitInScope } from '../unit-of-work/unit-engine.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { Propagation, UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { businessKey } from './idempotency-key.js';
 import { Renewal } from './kept-lease.js';
@@ -21,14 +22,29 @@ export interface MethodPolicies<F extends AsyncMethod = AsyncMethod> {
   transactional?: boolean | UnitOptions;
 }
 
+/** What is asked of a unit that holds what a method has done. */
+type HoldingUnit = Pick<
+  UnitInScope<unknown>,
+  'transaction' | 'dataSource' | 'undone' | 'inTurn' | 'afterCommit' | 'afterRollback' | 'onEnd'
+>;
+
+/** A call that ended in a unit, and is remembered when that has committed. */
+interface EndedCall {
+  readonly holder: HoldingUnit;
+  readonly result: string | undefined;
+}
+
+/** When a claim ends: now, or after the commit of a unit. */
+type Ending = 'ended' | 'own unit' | "caller's unit";
+
 /** What a guarded method works with. */
 export interface GuardContext {
   readonly store: Store | undefined;
   readonly unitOfWork: UnitOfWork;
   /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
   readonly assertDatabase: (call: string) => void;
-  /** The unit of work in scope of a data source, for the end of a claim. */
-  readonly currentUnit: (dataSource: string) => Pick<UnitInScope<unknown>, 'inTurn'> | undefined;
+  /** The unit of work in scope of a data source, or the innermost one. */
+  readonly currentUnit: (dataSource?: string) => HoldingUnit | undefined;
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly logger: Logger;
@@ -36,6 +52,8 @@ export interface GuardContext {
 
 /** How often a second caller looks whether the first has ended. */
 const WAIT_MS = 50;
+/** How often it is tried to remember what has been committed elsewhere. */
+const REMEMBER_TRIES = 5;
 /** With these a call ends in no unit of its caller. */
 const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
 
@@ -43,8 +61,8 @@ const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPOR
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
- * The end of a claim commits with the unit it is in; where what was done commits in another database than the claims it follows that commit, and a crash in between lets
- * the next call do the work again. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
+ * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and a crash in between, or a claim that cannot
+ * be ended then, lets the next call do the work again. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
  * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
  * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
@@ -55,6 +73,7 @@ export class GuardedMethod {
   private readonly idempotency: IdempotencyPolicy | undefined;
   private readonly unit: UnitOptions | undefined;
   private readonly endsApart: boolean;
+  private readonly ended = new WeakMap<Transaction, Map<string, EndedCall>>();
 
   constructor(
     private readonly context: GuardContext,
@@ -133,76 +152,106 @@ export class GuardedMethod {
   private async recalled(inbox: InboxStore, where: Pick<ClaimTerm, 'subscriptionId' | 'key'>): Promise<Recalled | undefined> {
     // Its calls end elsewhere, and the unit in scope may be one that can read nothing any more.
     if (this.endsApart) return undefined;
-    return this.unitOfClaims()?.inTurn((tx) => inbox.recall(tx, where));
+    const holder = this.holder();
+    const ended = holder && this.ended.get(holder.transaction)?.get(where.key.id);
+    if (ended !== undefined && ended.holder.undone === undefined) return { isDone: true, isUndone: false, result: ended.result };
+    return this.context.currentUnit(this.dataSourceOfClaims)?.inTurn((tx) => inbox.recall(tx, where));
   }
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
     const renewal = this.renewalOf(claim);
-    const isInUnit = !this.endsApart && this.unitOfClaims() !== undefined;
+    const isOwn = this.unit !== undefined && (this.endsApart || this.holder() === undefined);
+    const course: { how: Ending; end?: ClaimEnd } = { how: 'ended' };
     try {
       failpoint('method:after-claim');
-      return await this.inUnit(async () => {
-        const value = await method();
+      const value = await this.inUnit(async () => {
+        const result = await method();
         failpoint('method:after-call');
-        await this.end({ ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } }, isInUnit);
+        const end = { ...claim, done: { result: result === undefined ? undefined : JSON.stringify(result) } };
+        Object.assign(course, { end, how: await this.end(end, isOwn, renewal) });
         failpoint('method:after-done');
-        return value;
+        return result;
       });
+      if (course.how === 'own unit') await this.remember(course.end as ClaimEnd);
+      return value;
     } catch (error) {
       // An unknown commit may have finished the claim; whoever asks next reads what became of it.
       if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) await this.giveBack(claim);
       throw error;
     } finally {
       // Not waited for: in a unit that goes on after this call it waits for the end of that.
-      void renewal.stop();
+      if (course.how !== "caller's unit") void renewal.stop();
     }
   }
 
-  /** @param isInUnit whether it ends with a unit of its caller, of whose rollback only a hook tells; of its own unit the call itself does, when it runs no more */
-  private async end(end: ClaimEnd, isInUnit: boolean): Promise<void> {
+  /**
+   * Ends a claim with the unit that holds what was done: in its transaction, or where that is of another database once it has committed.
+   *
+   * @param isOwn whether that unit began with this call, which sees itself how it ends
+   */
+  private async end(end: ClaimEnd, isOwn: boolean, renewal: Renewal): Promise<Ending> {
     const { inbox } = this.context.store as Store;
-    const unit = this.unitOfClaims();
-    if (this.isElsewhere(unit !== undefined)) await this.endAfterCommit(end);
-    else if (unit === undefined) await inbox.finish(end);
-    else {
-      if (isInUnit) this.hooked(() => this.context.unitOfWork.afterRollback(() => this.giveBack(end)));
-      await unit.inTurn((tx) => inbox.finish(end, tx));
-    }
+    const holder = this.holder();
+    if (holder === undefined) await inbox.finish(end);
+    else if (holder.dataSource === this.dataSourceOfClaims) {
+      if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
+      await holder.inTurn((tx) => inbox.finish(end, tx));
+    } else if (isOwn) return 'own unit';
+    else if (this.isHooked(() => holder.afterCommit(() => this.remember(end)))) {
+      holder.afterRollback(() => this.giveBack(end));
+      holder.onEnd(() => void renewal.stop());
+      this.keep(holder, end);
+      return "caller's unit";
+    } else await inbox.finish(end);
+    return 'ended';
   }
 
-  /** Whether what was done commits with a unit of another database than the one which has the claims. */
-  private isElsewhere(isAmongClaims: boolean): boolean {
-    const [ofClaims] = (this.context.store as Store).transactions.dataSources;
-    const { unit } = this;
-    const own = unit === undefined || unit.protocol === 'kafka' ? undefined : unit.dataSource;
-    if (own !== undefined && own !== ofClaims) return this.context.currentUnit(own) !== undefined;
-    return !isAmongClaims && !this.endsApart && this.context.unitOfWork.isActive;
+  /** The unit that holds what a call does: its own, or else the one around it. */
+  private holder(): HoldingUnit | undefined {
+    const { unit, context } = this;
+    if (unit === undefined || unit.protocol === 'kafka') return context.currentUnit();
+    return context.currentUnit(unit.dataSource ?? this.dataSourceOfClaims);
   }
 
-  private async endAfterCommit(end: ClaimEnd): Promise<void> {
-    const { unitOfWork, store } = this.context;
-    const { inbox } = store as Store;
-    const isHooked = this.hooked(() => {
-      unitOfWork.afterCommit(() => inbox.finish(end));
-      unitOfWork.afterRollback(() => this.giveBack(end));
-    });
-    if (!isHooked) await inbox.finish(end);
+  private get dataSourceOfClaims(): string {
+    return (this.context.store as Store).transactions.dataSources[0];
   }
 
-  /** That of the database which has the claims: the innermost one may be another's. */
-  private unitOfClaims(): Pick<UnitInScope<unknown>, 'inTurn'> | undefined {
-    const [dataSource] = (this.context.store as Store).transactions.dataSources;
-    return this.context.currentUnit(dataSource);
+  /** For further calls in a unit whose claims end when it has committed. */
+  private keep(holder: HoldingUnit, { key, done }: ClaimEnd): void {
+    const { transaction } = holder;
+    const ended = this.ended.get(transaction) ?? new Map<string, EndedCall>();
+    this.ended.set(transaction, ended.set(key.id, { holder, result: done?.result }));
   }
 
-  private hooked(hook: () => void): boolean {
+  /** False where the caller ends the transaction, and nobody tells us how. */
+  private isHooked(hook: () => void): boolean {
     try {
       hook();
       return true;
     } catch (error) {
-      // Its caller ends the transaction, and nobody tells us how.
       if (!isHoldfastError(error, 'HF_UOW_NOT_OWNED')) throw error;
       return false;
+    }
+  }
+
+  /** What was done is committed, whatever becomes of this: then the next call does it again. */
+  private async remember(end: ClaimEnd): Promise<void> {
+    const { store, scheduler, logger } = this.context;
+    for (let left = REMEMBER_TRIES; ; left -= 1) {
+      try {
+        await (store as Store).inbox.finish(end);
+        return;
+      } catch (error) {
+        if (left <= 1 || isHoldfastError(error, 'HF_LEASE_LOST')) {
+          logger.error('a call has committed and could not be remembered: the next one with its key does it again', {
+            method: this.name,
+            error,
+          });
+          return;
+        }
+        await scheduler.sleep(WAIT_MS);
+      }
     }
   }
 

@@ -79,6 +79,7 @@ describe('an idempotent method that takes longer than its lease', () => {
 function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async () => ({ paid: true })) {
   const { engine, transactions, time } = recordingEngine();
   const transcript: string[] = [];
+  const logged: string[] = [];
   const finished = new Map<Transaction, string | undefined>();
   let isHeld = false;
   const inbox = {
@@ -100,15 +101,15 @@ function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async ()
     store: { inbox, transactions } as unknown as Store,
     unitOfWork: engine,
     assertDatabase: () => undefined,
-    currentUnit: (dataSource: string) => engine.current(dataSource),
+    currentUnit: (dataSource?: string) => engine.current(dataSource),
     scheduler: time,
     random: seededRandom(1),
-    logger: silentLogger,
+    logger: { ...silentLogger, error: (text: string) => void logged.push(text) },
   };
   const idempotency = { key: () => 'k', ttlMs: LEASE_MS * 10, lockTtlMs: LEASE_MS, onExpired: 'park' } as const;
   const guarded = new GuardedMethod(context, 'pay', { retry: undefined, idempotency, unit });
   guarded.scopeId = 1;
-  return { engine, transactions, time, transcript, inbox, pay: () => guarded.call([], method) };
+  return { engine, transactions, time, transcript, logged, inbox, pay: () => guarded.call([], method) };
 }
 
 describe('an idempotent method in a unit of work', () => {
@@ -213,23 +214,113 @@ describe('an idempotent method in a unit of work', () => {
     },
   );
 
-  it.each([
-    ['of another database', { dataSource: 'other' }, undefined],
-    ['of another database, within one of the claims', { dataSource: 'other' }, {}],
-    ['of its caller in another database', undefined, { dataSource: 'other' }],
-  ] as const)('ends its claim when the unit %s has committed, and gives it back when that rolls back', async (_, own, around) => {
-    const { engine, transactions, inbox, transcript, pay } = unitScene(own);
-    const { finish } = inbox;
-    inbox.finish = async (end, tx) => {
+  /** A scene whose inbox never gets a transaction, and what was sent to the databases until a claim ended. */
+  function elsewhere(own: UnitOptions | undefined) {
+    const made = unitScene(own);
+    const { finish } = made.inbox;
+    const sent: (string | undefined)[] = [];
+    made.inbox.finish = async (end, tx) => {
       expect(tx).toBeUndefined();
-      expect(transactions.transcript.at(-1)).toMatch(/^other .*(COMMIT|ROLLBACK)$|^\d+ ROLLBACK$/);
+      sent.push(made.transactions.transcript.findLast((line) => line.startsWith('other')));
       return finish(end, tx);
     };
-    const call = () => (around === undefined ? pay() : engine.run(around, pay));
-    transactions.commitFailsWith.push(new Error('no space'));
-    await expect(call()).rejects.toThrow('no space');
-    expect(await call()).toEqual({ paid: true });
-    expect(transcript.filter((line, index) => line !== transcript[index - 1])).toEqual(['claimed', 'given back', 'claimed', 'finished']);
+    return { ...made, sent };
+  }
+
+  it.each([
+    ['of its own in another database', { dataSource: 'other' }, []],
+    ['of its own in another database, within one of the claims', { dataSource: 'other' }, [{}]],
+    ['of its caller in another database', undefined, [{ dataSource: 'other' }]],
+    ['of its caller in another database, within one of the claims', undefined, [{}, { dataSource: 'other' }]],
+    ['of its caller in another database, with one of the claims between', { dataSource: 'other' }, [{ dataSource: 'other' }, {}]],
+  ] as readonly (readonly [string, UnitOptions | undefined, readonly UnitOptions[]])[])(
+    'ends its claim when the unit %s has committed, and gives it back when that rolls back',
+    async (_, own, around) => {
+      const { engine, transactions, sent, transcript, pay } = elsewhere(own);
+      const call = around.reduceRight<() => Promise<unknown>>((inner, options) => () => engine.run(options, inner), pay);
+      const { begin } = transactions;
+      let failing = true;
+      transactions.begin = async (options) => {
+        const transaction = await begin.call(transactions, options);
+        const { commit } = transaction;
+        if (options.dataSource === 'other' && failing)
+          transaction.commit = async () => {
+            failing = false;
+            await commit.call(transaction);
+            throw new Error('no space');
+          };
+        return transaction;
+      };
+      await expect(call()).rejects.toThrow('no space');
+      expect(await call()).toEqual({ paid: true });
+      expect(transcript.filter((line, index) => line !== transcript[index - 1])).toEqual(['claimed', 'given back', 'claimed', 'finished']);
+      expect(sent.at(-1)).toMatch(/COMMIT$/);
+    },
+  );
+
+  it('keeps its claim over the re-runs of its own unit in another database', async () => {
+    const { transactions, time, transcript, pay } = elsewhere({ dataSource: 'other', retries: 1 });
+    transactions.commitFailsWith.push(new Error('deadlock'));
+    const paid = pay();
+    await time.advance(10_000);
+    expect(await paid).toEqual({ paid: true });
+    expect(transcript).toEqual(['claimed', 'finished']);
+  });
+
+  it('gives what it gave before in the same unit of another database, but for a part of it that was undone', async () => {
+    const { engine, transcript, pay } = elsewhere(undefined);
+    const twice = await engine.run({ dataSource: 'other' }, async () => [await pay(), await pay()]);
+    expect(twice).toEqual([{ paid: true }, { paid: true }]);
+    expect(transcript).toEqual(['claimed', 'finished']);
+    const { engine: units, pay: paying } = elsewhere(undefined);
+    const again = units.run({ dataSource: 'other' }, async () => {
+      await units.run({ dataSource: 'other', propagation: 'NESTED' }, paysAndFails(paying)).catch(() => undefined);
+      return paying();
+    });
+    await expect(again).rejects.toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
+  });
+
+  it('renews its claim until the unit of its caller in another database has ended', async () => {
+    const { engine, time, inbox, pay } = elsewhere(undefined);
+    let renewals = 0;
+    inbox.renew = async () => {
+      renewals += 1;
+    };
+    let end = (): void => undefined;
+    const run = engine.run({ dataSource: 'other' }, async () => {
+      await pay();
+      await new Promise<void>((resolve) => (end = resolve));
+    });
+    await time.advance(2 * LEASE_MS);
+    expect(renewals).toBeGreaterThan(3);
+    end();
+    await run;
+    const before = renewals;
+    await time.advance(2 * LEASE_MS);
+    expect(renewals).toBe(before);
+  });
+
+  it('tries again to remember what another database has committed, and tells when it cannot', async () => {
+    for (const failing of [2, 99]) {
+      const { inbox, time, logged, transcript, pay } = elsewhere({ dataSource: 'other' });
+      const { finish } = inbox;
+      let left = failing;
+      inbox.finish = async (end, tx) => {
+        left -= 1;
+        if (left >= 0) throw new Error('no connection');
+        return finish(end, tx);
+      };
+      const paid = pay();
+      await time.advance(1000);
+      expect(await paid).toEqual({ paid: true });
+      expect([transcript, logged.length]).toEqual(failing === 2 ? [['claimed', 'finished'], 0] : [['claimed'], 1]);
+    }
+  });
+
+  it('outside any transaction, in one of its caller, is remembered at once', async () => {
+    const { engine, transcript, pay } = elsewhere({ dataSource: 'other', propagation: 'NOT_SUPPORTED' });
+    await expect(engine.run(paysAndFails(pay))).rejects.toThrow('out of stock');
+    expect(transcript).toEqual(['claimed', 'finished']);
   });
 
   it('gives nothing again where it gave nothing before', async () => {

@@ -40,8 +40,10 @@ interface Attempt {
   opened: readonly OpenedMessage[];
   handled: readonly CallOfMessage[];
   hasStored: boolean;
-  /** What the inbox was told of those that are handled. */
+  /** What the inbox was told of those that may be handled. */
   remembered: readonly InboxKey[];
+  /** A handler was called. */
+  isCalled: boolean;
   /** Keys of requests that were undone, whose turn is given on after the commit. */
   freed: readonly string[];
   /** True from the moment the messages were certainly ours. */
@@ -105,6 +107,7 @@ export class UnitPipeline {
       handled: [],
       hasStored: false,
       remembered: [],
+      isCalled: false,
       freed: [],
       isConfirmed: false,
       hasThrown: false,
@@ -130,6 +133,7 @@ export class UnitPipeline {
     attempt.isConfirmed = false;
     attempt.hasThrown = false;
     attempt.remembered = [];
+    attempt.isCalled = false;
     const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
@@ -160,6 +164,7 @@ export class UnitPipeline {
     const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
     const again = [...repeated, ...recorded];
     this.tellLater({ again, needless, dropped });
+    attempt.isCalled = kept.length > 0;
     try {
       await runHandlers(kept);
     } catch (error) {

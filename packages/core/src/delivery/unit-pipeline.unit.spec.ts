@@ -264,6 +264,19 @@ describe('a COMMIT whose outcome is unknown', () => {
     expect({ transcript, looks }).toEqual({ transcript: expected, looks: expected.length > 0 ? ['at once'] : [] });
   });
 
+  it('of a repeat that a broker handed over, or of what waits, costs nothing: it is handed over again', async () => {
+    for (const [message, policies] of [
+      [fromBroker('again'), {}],
+      [fromBroker('1'), { ordering: 'key' }],
+    ] as const) {
+      const { transcript, warnings, server, deliveries, handle } = scene([message], policies);
+      deliveries.lockKeys = async (_tx, { keys }) => new Set(keys);
+      server.isCutOff = true;
+      expect(await handle()).toBe('blocked');
+      expect({ transcript, warnings }).toEqual({ transcript: ['requeue'], warnings: ['messages could not be taken; it is tried again'] });
+    }
+  });
+
   it('of a batch that a broker handed over makes each of them be handled by itself', async () => {
     const { transcript, server, handle } = scene([fromBroker('1'), fromBroker('2')]);
     server.isCutOff = true;

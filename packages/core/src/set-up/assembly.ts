@@ -190,7 +190,7 @@ export class Assembly {
       problem(`${name}: @Transactional and @Idempotent need a store; add one, such as store: typeorm()`);
     const { scheduler, random, clock } = this.runtime;
     const logger = dampedLogger(this.runtime.logger, clock);
-    const currentUnit = (dataSource: string) => this.units?.current(dataSource);
+    const currentUnit = (dataSource?: string) => this.units?.current(dataSource);
     const assertDatabase = (call: string) => this.kafkaUnits.assertNone(call);
     const context = { store: this.store, unitOfWork: this.unitOfWork, assertDatabase, currentUnit, scheduler, random, logger };
     const guarded = new GuardedMethod(context, name, { retry: policy, idempotency, unit });

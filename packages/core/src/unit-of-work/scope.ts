@@ -3,7 +3,7 @@ import { hfError } from '../errors/catalogue.js';
 import { runNested } from './nested.js';
 import { assertJoinable } from './propagation.js';
 import type { Savepoint, Transaction } from './transaction.port.js';
-import type { Unit } from './unit.js';
+import type { Hook, RollbackHook, Unit } from './unit.js';
 import type { LocalProtocol, LocalUnitOptions } from './unit-of-work.js';
 import { WriteNote } from './write-note.js';
 
@@ -118,6 +118,16 @@ export class Scope<Outgoing = unknown> {
   /** Runs a statement of the framework before the unit commits, after all hooks, in the turn of the whole unit; not when this scope was undone. @throws HF_UOW_ENDED */
   beforeCommit(statement: (transaction: Transaction) => Promise<void>): void {
     this.unit.lastBeforeCommit(this, () => this.unit.root.inTurn(statement));
+  }
+
+  /** As of `UnitOfWork`, for what was done here. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  afterCommit(hook: Hook): void {
+    this.unit.afterCommit(this, hook);
+  }
+
+  /** The same. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  afterRollback(hook: RollbackHook): void {
+    this.unit.afterRollback(this, hook);
   }
 
   /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */

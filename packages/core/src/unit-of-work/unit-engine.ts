@@ -32,6 +32,12 @@ export interface UnitInScope<Outgoing> {
   inTurn<T>(statement: (transaction: Transaction) => Promise<T>): Promise<T>;
   /** Runs a statement of the framework before the unit commits, after all hooks; not when the part in scope was undone. @throws HF_UOW_ENDED */
   beforeCommit(statement: (transaction: Transaction) => Promise<void>): void;
+  /** What made the part in scope, or one around it, undone. */
+  readonly undone: { readonly error: unknown } | undefined;
+  /** As of `UnitOfWork`, of this unit. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  afterCommit(hook: Hook): void;
+  /** The same. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  afterRollback(hook: RollbackHook): void;
   /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */
   onEnd(then: () => void): void;
   /** Ends the whole unit now, as its time-out does, whatever its statements wait for. */
@@ -89,13 +95,11 @@ export class UnitEngine<Outgoing> extends UnitOfWork {
   }
 
   afterCommit(hook: Hook): void {
-    const scope = this.inScope('afterCommit()');
-    scope.unit.afterCommit(scope, hook);
+    this.inScope('afterCommit()').afterCommit(hook);
   }
 
   afterRollback(hook: RollbackHook): void {
-    const scope = this.inScope('afterRollback()');
-    scope.unit.afterRollback(scope, hook);
+    this.inScope('afterRollback()').afterRollback(hook);
   }
 
   async detached<T>(work: () => Promise<T>): Promise<T> {

@@ -20,11 +20,12 @@ import {
   UseInterceptors,
   UsePipes,
   ValidationPipe,
+  type ValidationPipeOptions,
 } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, REQUEST, Reflector } from '@nestjs/core';
 import { IsString } from 'class-validator';
 import { Type as TypeOf } from 'class-transformer';
-import { catchError, EMPTY, map, of, race, retry, Subject, take, throwError } from 'rxjs';
+import { catchError, EMPTY, map, merge, of, race, retry, Subject, take, throwError } from 'rxjs';
 import { recordingApp } from '../../../../test/nest/support/recording-engine.js';
 import { getDelivery, OnMessage, Transactional } from '../index.js';
 
@@ -127,7 +128,8 @@ describe('pipes', () => {
     class Checked {
       @IsString() readonly orderId: unknown = 1;
     }
-    const pipe = { provide: APP_PIPE, useFactory: () => new ValidationPipe({ whitelist: true, transform: true }) };
+    const pipeOf = (options: ValidationPipeOptions) => ({ provide: APP_PIPE, useFactory: () => new ValidationPipe(options) });
+    const pipe = pipeOf({ whitelist: true, transform: true });
     @Injectable()
     class Billing {
       @on() async charge(placed: OrderPlaced) {
@@ -138,8 +140,16 @@ describe('pipes', () => {
     class Checking {
       @OnMessage(Checked, { name: 'billing.check' }) async charge(_event: Checked) {}
     }
-    const [placed] = await deliver(Billing, [pipe]);
-    expect(placed).toBe(event);
+    for (const options of [
+      { whitelist: true, transform: true },
+      { forbidUnknownValues: true, transform: true },
+      { transform: true, transformOptions: { excludeExtraneousValues: true } },
+      { transform: true, transformOptions: { strategy: 'excludeAll' } },
+      { stopAtFirstError: true },
+    ] as const) {
+      const [placed] = await deliver(Billing, [pipeOf(options)]);
+      expect(placed).toBe(event);
+    }
     await expect(deliver(Checking, [pipe], { message: new Checked() })).rejects.toThrow('Bad Request Exception');
   });
 
@@ -241,6 +251,25 @@ describe('interceptors', () => {
     }
     await expect(deliver(Billing)).rejects.toMatchObject({ code: 'HF_HANDLER_CUT_OFF', details: { handler: 'Billing.charge' } });
     end();
+  });
+
+  it('cannot go on with one call of the handler while another one has not ended', async () => {
+    const ends: (() => void)[] = [];
+    class Twice implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler) {
+        return merge(next.handle(), next.handle()).pipe(take(1));
+      }
+    }
+    @Injectable()
+    class Billing {
+      @on() @UseInterceptors(Twice) charge(_event: OrderPlaced): Promise<void> {
+        return new Promise((resolve) => {
+          if (ends.push(resolve) === 2) resolve();
+        });
+      }
+    }
+    await expect(deliver(Billing)).rejects.toMatchObject({ code: 'HF_HANDLER_CUT_OFF' });
+    for (const end of ends) end();
   });
 
   it('may replace the error, and call the handler again', async () => {

@@ -2,19 +2,29 @@ import 'reflect-metadata';
 import { ValidationPipe } from '@nestjs/common';
 
 /**
- * Whether a pipe would only do harm to messages of a class. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it would check
- * nothing, and with `whitelist` take everything out of a message that has been read and checked already, or with `forbidUnknownValues` refuse it. One that
- * does work of its own is none of these.
+ * Whether a pipe would do nothing for messages of a class, or harm. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it checks
+ * nothing, and takes everything out of a message that has been read and checked already, refuses it, or makes a plain object of it, as its options are.
+ * What it is good for then is to make instances within the message (`transform`). One that does work of its own is left alone.
  */
 export function isIdle(pipe: unknown, messageClass: unknown): boolean {
   if (!(pipe instanceof ValidationPipe) || pipe.transform !== ValidationPipe.prototype.transform) return false;
   // Protected in Nest.
-  const { expectedType, validatorOptions = {} } = pipe as unknown as {
-    readonly expectedType?: unknown;
-    readonly validatorOptions?: { readonly whitelist?: boolean; readonly forbidUnknownValues?: boolean };
-  };
-  const isHarmful = validatorOptions.whitelist === true || validatorOptions.forbidUnknownValues === true;
-  return isHarmful && !hasRules(expectedType ?? messageClass);
+  const options = pipe as unknown as PipeOptions;
+  return !makesInstances(options) && !hasRules(options.expectedType ?? messageClass);
+}
+
+/** @source Nest, ValidationPipe; class-transformer, ClassTransformOptions */
+interface PipeOptions {
+  readonly expectedType?: unknown;
+  readonly isTransformEnabled?: boolean;
+  readonly validatorOptions?: { readonly whitelist?: boolean; readonly forbidUnknownValues?: boolean };
+  readonly transformOptions?: { readonly excludeExtraneousValues?: boolean; readonly strategy?: string };
+}
+
+function makesInstances({ isTransformEnabled, validatorOptions, transformOptions }: PipeOptions): boolean {
+  const refuses = validatorOptions?.whitelist || validatorOptions?.forbidUnknownValues;
+  const empties = transformOptions?.excludeExtraneousValues || transformOptions?.strategy === 'excludeAll';
+  return isTransformEnabled === true && !refuses && !empties;
 }
 
 /** Whether class-validator, if the application has it, knows of anything to check. */

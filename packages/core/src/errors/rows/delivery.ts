@@ -10,7 +10,7 @@ export const DELIVERY_ERRORS = {
   HF_HANDLER_CUT_OFF: {
     category: 'transient',
     sentence: 'An interceptor around {handler} went on before the handler had ended.',
-    fix: 'Let it wait for the handler, or throw. What the handler has done is undone where that can be, and what it does from now on is in no transaction.',
+    fix: 'Let it wait for the handler, or throw: a handler that goes on does the rest of its work when its unit of work has ended, which refuses it.',
   },
   HF_HANDLER_UNSETTLED_KILLED: {
     category: 'permanent',
