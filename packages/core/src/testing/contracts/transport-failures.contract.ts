@@ -3,7 +3,7 @@ import type { FailurePauseOptions } from '../../delivery/failure-pause-options.j
 import { subscribe } from '../../monitoring/events.js';
 import { assertBetween, eventually } from './assertions.js';
 import { factsOf, type TransportFact } from './transport-fact.js';
-import { type Bench, quiet } from './transport-kit.js';
+import { type Bench, gate, quiet } from './transport-kit.js';
 
 /** Judges soon, and probes soon. */
 const PAUSE: FailurePauseOptions = { messages: 5, share: 0.5, delay: 200, maxDelay: 400 };
@@ -128,10 +128,17 @@ export const FAILURE_FACTS: readonly TransportFact[] = [
         const bus = await bench.bus({ store: undefined });
         let isDown = true;
         const handled = new Set<string>();
-        const work = ({ text }: { readonly text: string }) => (isDown ? Promise.reject(new Error('down')) : handled.add(text));
+        // What is lost is counted by the time of the outage, in which nothing is published any more.
+        const published = gate();
+        const work = async ({ text }: { readonly text: string }) => {
+          await published.opened;
+          if (isDown) throw new Error('down');
+          handled.add(text);
+        };
         const retry = { attempts: 2, backoff: { delay: 1, factor: 1, jitter: 'none' } } as const;
         await bus.on('reader', work, { transactional: false, retry, failurePause: PAUSE, concurrency: 4 }).start();
         for (let i = 0; i < MESSAGES; i += 1) await bus.publish(`${i}`);
+        published.open();
         await quiet(1000);
         isDown = false;
         await eventually(
