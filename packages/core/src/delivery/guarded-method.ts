@@ -25,7 +25,7 @@ export interface MethodPolicies<F extends AsyncMethod = AsyncMethod> {
 /** What is asked of a unit that holds what a method has done. */
 type HoldingUnit = Pick<
   UnitInScope<unknown>,
-  'transaction' | 'dataSource' | 'undone' | 'inTurn' | 'afterCommit' | 'afterRollback' | 'onEnd'
+  'transaction' | 'dataSource' | 'undone' | 'inTurn' | 'firstAfterCommit' | 'afterRollback' | 'onEnd'
 >;
 
 /** A call that ended in a unit, and is remembered when that has committed. */
@@ -33,9 +33,6 @@ interface EndedCall {
   readonly holder: HoldingUnit;
   readonly result: string | undefined;
 }
-
-/** When a claim ends: now, or after the commit of a unit. */
-type Ending = 'ended' | 'own unit' | "caller's unit";
 
 /** What a guarded method works with. */
 export interface GuardContext {
@@ -56,6 +53,8 @@ const WAIT_MS = 50;
 const REMEMBER_TRIES = 5;
 /** With these a call ends in no unit of its caller. */
 const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
+/** With these a call begins no unit: without one of its data source it is as if nothing was said. */
+const BARE: readonly (Propagation | undefined)[] = ['SUPPORTS', 'NEVER', 'MANDATORY'];
 
 /**
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
@@ -73,6 +72,7 @@ export class GuardedMethod {
   private readonly idempotency: IdempotencyPolicy | undefined;
   private readonly unit: UnitOptions | undefined;
   private readonly endsApart: boolean;
+  private readonly isBare: boolean;
   private readonly ended = new WeakMap<Transaction, Map<string, EndedCall>>();
 
   constructor(
@@ -91,7 +91,9 @@ export class GuardedMethod {
     this.retry = retry;
     this.idempotency = idempotency;
     this.unit = unit;
-    this.endsApart = unit !== undefined && unit.protocol !== 'kafka' && APART.includes(unit.propagation);
+    const propagation = unit === undefined || unit.protocol === 'kafka' ? 'SUPPORTS' : unit.propagation;
+    this.endsApart = APART.includes(propagation);
+    this.isBare = BARE.includes(propagation);
   }
 
   get isIdempotent(): boolean {
@@ -154,63 +156,69 @@ export class GuardedMethod {
     if (this.endsApart) return undefined;
     const holder = this.holder();
     const ended = holder && this.ended.get(holder.transaction)?.get(where.key.id);
+    // Its turn comes when it is known what becomes of a part that the first call was in.
+    if (ended !== undefined) await holder?.inTurn(async () => undefined);
     if (ended !== undefined && ended.holder.undone === undefined) return { isDone: true, isUndone: false, result: ended.result };
     return this.context.currentUnit(this.dataSourceOfClaims)?.inTurn((tx) => inbox.recall(tx, where));
   }
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
     const renewal = this.renewalOf(claim);
-    const isOwn = this.unit !== undefined && (this.endsApart || this.holder() === undefined);
-    const course: { how: Ending; end?: ClaimEnd } = { how: 'ended' };
+    const isOwn = !this.isBare && (this.endsApart || this.holder() === undefined);
+    const course = { isRenewed: false };
     try {
       failpoint('method:after-claim');
-      const value = await this.inUnit(async () => {
-        const result = await method();
+      return await this.inUnit(async () => {
+        const value = await method();
         failpoint('method:after-call');
-        const end = { ...claim, done: { result: result === undefined ? undefined : JSON.stringify(result) } };
-        Object.assign(course, { end, how: await this.end(end, isOwn, renewal) });
+        const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
+        course.isRenewed = await this.end(end, isOwn, renewal);
         failpoint('method:after-done');
-        return result;
+        return value;
       });
-      if (course.how === 'own unit') await this.remember(course.end as ClaimEnd);
-      return value;
     } catch (error) {
       // An unknown commit may have finished the claim; whoever asks next reads what became of it.
       if (!isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')) await this.giveBack(claim);
       throw error;
     } finally {
       // Not waited for: in a unit that goes on after this call it waits for the end of that.
-      if (course.how !== "caller's unit") void renewal.stop();
+      if (!course.isRenewed) void renewal.stop();
     }
   }
 
   /**
    * Ends a claim with the unit that holds what was done: in its transaction, or where that is of another database once it has committed.
    *
-   * @param isOwn whether that unit began with this call, which sees itself how it ends
+   * @param isOwn whether that unit began with this call, which itself sees when it runs no more; of another one's rollback only a hook tells
+   * @returns whether the claim has to be kept after this call
    */
-  private async end(end: ClaimEnd, isOwn: boolean, renewal: Renewal): Promise<Ending> {
+  private async end(end: ClaimEnd, isOwn: boolean, renewal: Renewal): Promise<boolean> {
     const { inbox } = this.context.store as Store;
     const holder = this.holder();
     if (holder === undefined) await inbox.finish(end);
-    else if (holder.dataSource === this.dataSourceOfClaims) {
+    else if (holder.dataSource !== this.dataSourceOfClaims) return this.endAfterCommit(holder, end, isOwn ? undefined : renewal);
+    else {
       if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
       await holder.inTurn((tx) => inbox.finish(end, tx));
-    } else if (isOwn) return 'own unit';
-    else if (this.isHooked(() => holder.afterCommit(() => this.remember(end)))) {
-      holder.afterRollback(() => this.giveBack(end));
-      holder.onEnd(() => void renewal.stop());
-      this.keep(holder, end);
-      return "caller's unit";
-    } else await inbox.finish(end);
-    return 'ended';
+    }
+    return false;
+  }
+
+  private endAfterCommit(holder: HoldingUnit, end: ClaimEnd, renewal: Renewal | undefined): boolean {
+    this.keep(holder, end);
+    const isHooked = this.isHooked(() => holder.firstAfterCommit(() => this.remember(end)));
+    if (!isHooked || renewal === undefined) return false;
+    holder.afterRollback(() => this.giveBack(end));
+    holder.onEnd(() => void renewal.stop());
+    return true;
   }
 
   /** The unit that holds what a call does: its own, or else the one around it. */
   private holder(): HoldingUnit | undefined {
     const { unit, context } = this;
-    if (unit === undefined || unit.protocol === 'kafka') return context.currentUnit();
-    return context.currentUnit(unit.dataSource ?? this.dataSourceOfClaims);
+    const named =
+      unit === undefined || unit.protocol === 'kafka' ? undefined : context.currentUnit(unit.dataSource ?? this.dataSourceOfClaims);
+    return named ?? (this.isBare ? context.currentUnit() : undefined);
   }
 
   private get dataSourceOfClaims(): string {
@@ -235,19 +243,26 @@ export class GuardedMethod {
     }
   }
 
-  /** What was done is committed, whatever becomes of this: then the next call does it again. */
+  /** What was done is committed, whatever becomes of this. */
   private async remember(end: ClaimEnd): Promise<void> {
     const { store, scheduler, logger } = this.context;
-    for (let left = REMEMBER_TRIES; ; left -= 1) {
+    const method = this.name;
+    for (let tries = 1; ; tries += 1) {
       try {
         await (store as Store).inbox.finish(end);
         return;
       } catch (error) {
-        if (left <= 1 || isHoldfastError(error, 'HF_LEASE_LOST')) {
-          logger.error('a call has committed and could not be remembered: the next one with its key does it again', {
-            method: this.name,
-            error,
-          });
+        if (isHoldfastError(error, 'HF_LEASE_LOST')) {
+          // The answer to an earlier try may have been lost.
+          const text =
+            tries > 1
+              ? 'whether a call is remembered is not known'
+              : 'a call took longer than its claim lived: it may have been done twice';
+          logger.warn(text, { method, error });
+          return;
+        }
+        if (tries === REMEMBER_TRIES) {
+          logger.error('a call has committed and could not be remembered: the next one with its key does it again', { method, error });
           return;
         }
         await scheduler.sleep(WAIT_MS);

@@ -82,9 +82,12 @@ function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async ()
   const logged: string[] = [];
   const finished = new Map<Transaction, string | undefined>();
   let isHeld = false;
+  /** What was remembered outside any transaction. */
+  let known: { readonly result: string | undefined } | undefined;
   const inbox = {
     claim: async (): Promise<InboxClaim> => {
-      transcript.push(isHeld ? 'held' : 'claimed');
+      transcript.push(known === undefined ? (isHeld ? 'held' : 'claimed') : 'done');
+      if (known !== undefined) return { state: 'done', result: known.result };
       if (isHeld) return { state: 'held', forMs: LEASE_MS };
       isHeld = true;
       return { state: 'claimed', token: 'mine' };
@@ -94,6 +97,7 @@ function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async ()
     finish: async ({ done }: ClaimEnd, tx?: Transaction) => {
       if (done !== undefined && tx !== undefined) finished.set(tx, done.result);
       if (done === undefined) isHeld = false;
+      else if (tx === undefined) known = done;
       transcript.push(done === undefined ? 'given back' : 'finished');
     },
   };
@@ -182,6 +186,14 @@ describe('an idempotent method in a unit of work', () => {
     expect(transcript).toEqual(['claimed', 'finished']);
   });
 
+  it('is not remembered in a transaction of its caller in another database, of whose commit nobody is told', async () => {
+    const { engine, transactions, transcript, pay } = unitScene();
+    const { adopt } = transactions;
+    transactions.adopt = (handle) => Object.assign(adopt.call(transactions, handle), { dataSource: 'other' });
+    await expect(engine.join({ isOpen: true } as never, paysAndFails(pay))).rejects.toThrow('out of stock');
+    expect(transcript).toEqual(['claimed']);
+  });
+
   it('gives what it gave before in the same unit, without another claim', async () => {
     const { engine, transcript, pay } = unitScene();
     expect(await engine.run(async () => [await pay(), await pay()])).toEqual([{ paid: true }, { paid: true }]);
@@ -215,8 +227,8 @@ describe('an idempotent method in a unit of work', () => {
   );
 
   /** A scene whose inbox never gets a transaction, and what was sent to the databases until a claim ended. */
-  function elsewhere(own: UnitOptions | undefined) {
-    const made = unitScene(own);
+  function elsewhere(own: UnitOptions | undefined, method?: () => Promise<unknown>) {
+    const made = unitScene(own, method);
     const { finish } = made.inbox;
     const sent: (string | undefined)[] = [];
     made.inbox.finish = async (end, tx) => {
@@ -278,6 +290,46 @@ describe('an idempotent method in a unit of work', () => {
       return paying();
     });
     await expect(again).rejects.toMatchObject({ code: 'HF_IDEMPOTENT_IN_PROGRESS' });
+  });
+
+  it.each([[{ dataSource: 'other' }], [undefined]] as const)(
+    'with the options %j is remembered before the hooks of the user run, which may call it again',
+    async (own) => {
+      const { engine, transcript, pay } = elsewhere(own, async () => {
+        engine.afterCommit(async () => void again.push(await pay()));
+        return { paid: true };
+      });
+      const again: unknown[] = [];
+      expect(await (own === undefined ? engine.run({ dataSource: 'other' }, pay) : pay())).toEqual({ paid: true });
+      expect([again, transcript]).toEqual([[{ paid: true }], ['claimed', 'finished', 'done']]);
+    },
+  );
+
+  it.each([
+    [{ propagation: 'SUPPORTS' }, { dataSource: 'other' }],
+    [{ propagation: 'SUPPORTS', dataSource: 'other' }, {}],
+  ] as const)('with the options %j begins no unit: it is given back when the one around it, %j, rolls back', async (own, around) => {
+    const { engine, transcript, pay } = unitScene(own);
+    await expect(engine.run(around, paysAndFails(pay))).rejects.toThrow('out of stock');
+    expect(transcript.filter((line) => line !== 'finished')).toEqual(['claimed', 'given back']);
+  });
+
+  it('waits for the part in which it was called before, which may be undone', async () => {
+    const { engine, pay } = elsewhere(undefined);
+    let fail = (): void => undefined;
+    const both = engine.run({ dataSource: 'other' }, async () => {
+      const first = engine.run({ dataSource: 'other', propagation: 'NESTED' }, async () => {
+        await pay();
+        await new Promise<void>((resolve) => (fail = resolve));
+        throw new Error('out of stock');
+      });
+      for (let turns = 20; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      const second = pay().catch(({ code }: { code: string }) => code);
+      for (let turns = 20; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      fail();
+      return [await first.catch(({ message }: Error) => message), await second];
+    });
+    expect(await both).toEqual(['out of stock', 'HF_IDEMPOTENT_IN_PROGRESS']);
   });
 
   it('renews its claim until the unit of its caller in another database has ended', async () => {

@@ -125,7 +125,12 @@ export class Scope<Outgoing = unknown> {
     this.unit.afterCommit(this, hook);
   }
 
-  /** The same. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  /** The same, before the hooks of the user. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  firstAfterCommit(hook: Hook): void {
+    this.unit.firstAfterCommit(this, hook);
+  }
+
+  /** As of `UnitOfWork`. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
   afterRollback(hook: RollbackHook): void {
     this.unit.afterRollback(this, hook);
   }

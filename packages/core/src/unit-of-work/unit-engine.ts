@@ -34,9 +34,9 @@ export interface UnitInScope<Outgoing> {
   beforeCommit(statement: (transaction: Transaction) => Promise<void>): void;
   /** What made the part in scope, or one around it, undone. */
   readonly undone: { readonly error: unknown } | undefined;
+  /** Runs once the unit has committed, before the hooks of the user, which may wait for it. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
+  firstAfterCommit(hook: Hook): void;
   /** As of `UnitOfWork`, of this unit. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
-  afterCommit(hook: Hook): void;
-  /** The same. @throws HF_UOW_NOT_OWNED, HF_UOW_ENDED */
   afterRollback(hook: RollbackHook): void;
   /** Runs when the unit has ended, before its hooks: committed or not, or nobody knows. Must not throw. */
   onEnd(then: () => void): void;

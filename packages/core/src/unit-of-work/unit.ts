@@ -39,6 +39,7 @@ export class Unit<Outgoing = unknown> {
 
   private readonly before: Left<Outgoing, Hook>[] = [];
   private readonly last: Left<Outgoing, Hook>[] = [];
+  private readonly committed: Left<Outgoing, Hook>[] = [];
   private readonly after: Left<Outgoing, Hook>[] = [];
   private readonly rolledBack: Left<Outgoing, RollbackHook>[] = [];
   private readonly messages: Left<Outgoing, Outgoing>[] = [];
@@ -106,6 +107,12 @@ export class Unit<Outgoing = unknown> {
     this.after.push({ scope, item: hook });
   }
 
+  /** As `afterCommit`, before all those: for the framework, since theirs may wait for what it does. @throws HF_UOW_NOT_OWNED */
+  firstAfterCommit(scope: Scope<Outgoing>, hook: Hook): void {
+    this.assertOwned(scope, 'afterCommit()');
+    this.committed.push({ scope, item: hook });
+  }
+
   /** @throws HF_UOW_NOT_OWNED */
   afterRollback(scope: Scope<Outgoing>, hook: RollbackHook): void {
     this.assertOwned(scope, 'afterRollback()');
@@ -131,8 +138,8 @@ export class Unit<Outgoing = unknown> {
 
   /** What runs after the commit: the hooks of what was kept, and the rollback hooks of parts that were not. */
   afterCommitted(): readonly Hook[] {
-    if (this.after.length === 0 && this.rolledBack.length === 0) return NO_HOOKS;
-    return [...kept(this.after), ...this.undoneHooks()];
+    if (this.committed.length + this.after.length + this.rolledBack.length === 0) return NO_HOOKS;
+    return [...kept(this.committed), ...kept(this.after), ...this.undoneHooks()];
   }
 
   /** What runs after the rollback. */

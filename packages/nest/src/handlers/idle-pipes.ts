@@ -2,29 +2,33 @@ import 'reflect-metadata';
 import { ValidationPipe } from '@nestjs/common';
 
 /**
- * Whether a pipe would do nothing for messages of a class, or harm. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it checks
- * nothing, and takes everything out of a message that has been read and checked already, refuses it, or makes a plain object of it, as its options are.
- * What it is good for then is to make instances within the message (`transform`). One that does work of its own is left alone.
+ * Whether a pipe would only do harm to messages of a class. Nest's `ValidationPipe` goes by the decorators of class-validator: of a class that has none it checks
+ * nothing, and as its options are it takes everything out of a message that has been read and checked already, refuses it, or makes a plain object of it.
+ * One that does work of its own is left alone.
  */
 export function isIdle(pipe: unknown, messageClass: unknown): boolean {
-  if (!(pipe instanceof ValidationPipe) || pipe.transform !== ValidationPipe.prototype.transform) return false;
+  if (!(pipe instanceof ValidationPipe)) return false;
   // Protected in Nest.
-  const options = pipe as unknown as PipeOptions;
-  return !makesInstances(options) && !hasRules(options.expectedType ?? messageClass);
+  const [options, nests] = [pipe, ValidationPipe.prototype] as unknown as readonly [PipeOptions, PipeOptions];
+  if (options.transform !== nests.transform || options.validate !== nests.validate) return false;
+  return isHarmful(options) && !hasRules(options.expectedType ?? messageClass);
 }
 
 /** @source Nest, ValidationPipe; class-transformer, ClassTransformOptions */
 interface PipeOptions {
+  readonly transform: unknown;
+  readonly validate: unknown;
   readonly expectedType?: unknown;
   readonly isTransformEnabled?: boolean;
   readonly validatorOptions?: { readonly whitelist?: boolean; readonly forbidUnknownValues?: boolean };
   readonly transformOptions?: { readonly excludeExtraneousValues?: boolean; readonly strategy?: string };
 }
 
-function makesInstances({ isTransformEnabled, validatorOptions, transformOptions }: PipeOptions): boolean {
-  const refuses = validatorOptions?.whitelist || validatorOptions?.forbidUnknownValues;
-  const empties = transformOptions?.excludeExtraneousValues || transformOptions?.strategy === 'excludeAll';
-  return isTransformEnabled === true && !refuses && !empties;
+function isHarmful({ isTransformEnabled, validatorOptions = {}, transformOptions }: PipeOptions): boolean {
+  if (validatorOptions.whitelist || validatorOptions.forbidUnknownValues) return true;
+  // With any option but the one that Nest sets itself it makes a plain object of what it has looked at.
+  if (!isTransformEnabled) return Object.keys(validatorOptions).length > 1;
+  return transformOptions?.excludeExtraneousValues === true || transformOptions?.strategy === 'excludeAll';
 }
 
 /** Whether class-validator, if the application has it, knows of anything to check. */

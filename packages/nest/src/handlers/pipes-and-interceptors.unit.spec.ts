@@ -75,6 +75,11 @@ describe('pipes', () => {
         return value;
       }
     }
+    class Schema extends ValidationPipe {
+      protected override validate(): never {
+        throw new Error('checked elsewhere');
+      }
+    }
     class Money {
       constructor(readonly cents: number) {}
     }
@@ -94,6 +99,7 @@ describe('pipes', () => {
     }
     const given = (pipe: ValidationPipe) => [{ provide: APP_PIPE, useFactory: () => pipe }];
     await expect(deliver(Billing, given(new Audit({ whitelist: true })))).rejects.toThrow('audited');
+    await expect(deliver(Billing, given(new Schema()))).rejects.toThrow('checked elsewhere');
     const message = Object.assign(new Refunded(), { amount: { cents: 7 } });
     const [amount] = await deliver(Refunds, given(new ValidationPipe({ transform: true })), { message });
     expect(amount).toEqual(new Money(7));
