@@ -1,8 +1,8 @@
 // COMMITs over a broker whose outcome this process is not told: the inbox tells it afterwards.
 import { describeWithRabbit, eventually, openRabbit, type RabbitArea } from '@holdfast-internal/test-support';
-import { hfError, type Holdfast } from '@holdfast/core';
+import type { Holdfast } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
-import { TypeormTransaction } from '../../../packages/typeorm/src/unit-of-work/owned-transaction.js';
+import { loseAnswerToCommitOf } from '../support/lost-answer.js';
 import { letters, openScene, OrderPlaced, type Scene } from '../bad-input/support/scene.js';
 
 const RETRY = { attempts: 3, backoff: { strategy: 'fixed', delay: 10 } } as const;
@@ -76,21 +76,9 @@ describeWithRabbit('a COMMIT over RabbitMQ whose outcome is unknown', () => {
 
   it('but which came through, has no second effect where the message is remembered', async () => {
     const bus = await start(true, 1);
-    const { commit } = TypeormTransaction.prototype;
-    let lost = 0;
-    jest.spyOn(TypeormTransaction.prototype, 'commit').mockImplementation(async function (this: TypeormTransaction) {
-      const isOfHandler =
-        lost === 0 && (await this.run({ text: 'select from paid where xmin = pg_current_xact_id()::xid' })).rows.length > 0;
-      await commit.call(this);
-      if (!isOfHandler) return;
-      lost += 1;
-      throw hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'default' });
-    });
+    const lost = loseAnswerToCommitOf('paid');
     await place(bus, 'one');
-    await eventually(
-      () => lost,
-      (times) => times === 1,
-    );
+    await eventually(lost, (times) => times === 1);
     await place(bus, 'two');
     await eventually(paid, (ids) => ids.includes('two'));
     expect(await paid()).toEqual(['one', 'two']);

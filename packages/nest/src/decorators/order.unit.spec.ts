@@ -1,6 +1,7 @@
-import { createDelivery, Message } from '@holdfast/core';
+import { Message } from '@holdfast/core';
 import { Injectable } from '@nestjs/common';
 import { type RecordingApp, recordingApp } from '../../../../test/nest/support/recording-engine.js';
+import { delivery as deliveryOf } from '../handlers/handler-scene.spec.js';
 import { Idempotent, OnMessage, Policies, Retry, Transactional } from '../index.js';
 
 @Message('order.placed')
@@ -51,25 +52,7 @@ function permutations<T>(items: readonly T[]): T[][] {
   return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]));
 }
 
-const delivery = createDelivery({
-  envelope: {
-    id: 'm-1',
-    source: 'orders',
-    type: 'order.placed',
-    version: 1,
-    time: new Date(0),
-    headers: {},
-    correlationId: 'm-1',
-    kind: 'event',
-    contentType: 'application/json',
-    body: new Uint8Array(),
-  },
-  subscription: 'billing.charge',
-  attempt: 1,
-  isRedelivery: false,
-  deadlineAt: new Date(0),
-  signal: () => new AbortController().signal,
-});
+const delivery = deliveryOf('m-1');
 
 /** Everything that can be seen of a decorated handler: what the engine is told, and what calls of both kinds do. */
 async function effectOf(decorators: readonly unknown[]): Promise<unknown> {
