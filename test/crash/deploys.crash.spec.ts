@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 // A deploy in the middle: two releases of a service work on sagas side by side, and each of them dies.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Arena, openArena } from './support/arena.js';
@@ -7,7 +8,6 @@ import { accountOfTrips, requestEach, requestedEach, WITH_TRIPS } from './suppor
 
 const HOWS = ['well', 'declined', 'no van'] as const;
 const EACH = 6;
-const PATIENCE_MS = 120_000;
 /** What undoes what. */
 const UNDOES: Readonly<Record<string, string>> = { release: 'reserve', refund: 'charge', uninsure: 'insure' };
 

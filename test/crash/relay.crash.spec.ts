@@ -1,4 +1,4 @@
-import { measured } from '@holdfast-internal/test-support';
+import { measured, PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { ProgramOptions, Publishing } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -9,8 +9,6 @@ const TAKE_OVER_MS = 10_000;
 /** What a busy machine may add. */
 const SLACK_MS = 4000;
 const LANES = 16;
-/** For lanes to be shared as they should be, whenever that is. */
-const PATIENCE_MS = 120_000;
 /** For the load to be published: ten seconds, or minutes on a busy machine. */
 const LOAD_MS = 180_000;
 /** Sooner than a lease ends by itself. */

@@ -123,7 +123,10 @@ describe('the relay over several lanes', () => {
     await relay.stop();
   });
 
-  it('parks a row that is never confirmed alone while others are, and goes on behind it', async () => {
+  it.each([
+    ['each second', 1000, 20],
+    ['each minute', 60_000, 4],
+  ])('parks a row that is never confirmed alone while others are %s, and goes on behind it', async (_, everyMs, times) => {
     const lanes: Lanes = new Map([
       [0, rowsOf(0, 3, (n) => (n < 2 ? 'poison' : 'other'))],
       [1, rowsOf(1, 1)],
@@ -131,28 +134,12 @@ describe('the relay over several lanes', () => {
     const { time, relay, parked } = scene(lanes, ({ id }) => (id === '0-1' ? 'unknown' : 'confirmed'));
     relay.start();
     await settle();
-    for (let second = 0; second < 20; second += 1) {
+    for (let left = times; left > 0; left -= 1) {
       lanes.set(1, rowsOf(1, 1));
-      await time.advance(1000);
+      await time.advance(everyMs);
     }
     expect(parked).toEqual(['0/1 unconfirmed']);
     expect(lanes.get(0)).toEqual([]);
-    await relay.stop();
-  });
-
-  it('parks it within minutes also where others are confirmed but now and then', async () => {
-    const lanes: Lanes = new Map([
-      [0, rowsOf(0, 1)],
-      [1, []],
-    ]);
-    const { time, relay, parked } = scene(lanes, ({ id }) => (id === '0-1' ? 'unknown' : 'confirmed'));
-    relay.start();
-    await settle();
-    for (let minute = 0; minute < 4; minute += 1) {
-      lanes.set(1, rowsOf(1, 1));
-      await time.advance(60_000);
-    }
-    expect(parked).toEqual(['0/1 unconfirmed']);
     await relay.stop();
   });
 

@@ -1,9 +1,8 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { readFileSync } from 'node:fs';
 import { pause } from './account.js';
 import type { Arena } from './arena.js';
 import type { Program } from './program.js';
-
-const PATIENCE_MS = 120_000;
 
 /** Until a program has been stopped by a signal, however busy the machine is. */
 export async function stopped({ pid }: Program): Promise<void> {

@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { Carrier } from '../programs/carriers.js';
 import type { ProgramOptions, Subscribing } from '../programs/options.js';
 import { account, pause, rowsLeftBy } from './account.js';
@@ -13,8 +14,6 @@ const SUBSCRIPTIONS: readonly Subscribing[] = [
   { name: 'batch', batchSize: 8 },
   { name: 'leased', isTransactional: false, lockTtlMs: 2000 },
 ];
-/** For the last effect, on a machine that has much else to do. */
-const PATIENCE_MS = 120_000;
 const PROMISES = { once: ['ordered', 'batch'], ordered: ['ordered'], atLeastOnce: ['leased'] };
 const MIXED = ['ok', 'ok', 'slow', 'ok', 'throw-once', 'ok'] as const;
 const ATTEMPTS = 3;

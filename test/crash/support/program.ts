@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -5,8 +6,6 @@ import type { Line, Order, ProgramOptions, Publishing } from '../programs/option
 
 const DIRECTORY = join(__dirname, '..', 'programs');
 const ROOT = join(__dirname, '..', '..', '..');
-/** Longest wait for a line, unless a test says otherwise. */
-const PATIENCE_MS = 120_000;
 
 type LineOf<E extends Line['e']> = Extract<Line, { readonly e: E }>;
 

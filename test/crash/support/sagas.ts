@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Starting } from '../programs/options.js';
@@ -26,8 +27,6 @@ export const SAGA_DEATHS: readonly SagaDeath[] = [
 
 const HOWS: readonly Starting['how'][] = ['well', 'refused', 'refused at commit'];
 const EACH = 3;
-/** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 120_000;
 const FORWARD = ['reserve', 'charge', 'ship'];
 const UNDONE = ['reserve', 'charge', 'refund', 'release'];
 

@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FailpointName } from '@holdfast/core';
 import type { Carrier } from '../programs/carriers.js';
@@ -30,7 +31,6 @@ const HOWS: readonly Selling['how'][] = ['well', 'declined', 'no van'];
 const EACH = 4;
 /** How long a round is given: who has not died by then is killed. */
 const ROUND_MS = 5000;
-const PATIENCE_MS = 120_000;
 
 /** Sagas over two services whose processes are killed again and again; what is wrong when all have ended. */
 export function killBoth(arena: Arena, carrier: Carrier) {

@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Trying } from '../programs/options.js';
@@ -31,8 +32,6 @@ export const TRY_DEATHS: readonly TryDeath[] = [
 
 const HOWS: readonly Trying['how'][] = ['well', 'stubborn', 'refused', 'refused at commit'];
 const EACH = 3;
-/** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 120_000;
 /** Of which each of several processes in a row is heard for six seconds before it takes over. */
 const SEVERAL_MS = 120_000;
 

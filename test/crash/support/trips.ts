@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { FailpointName } from '@holdfast/core';
 import type { ProgramOptions, Travelling } from '../programs/options.js';
 import { pause } from './account.js';
@@ -24,8 +25,6 @@ export const TRIP_DEATHS: readonly TripDeath[] = [
 
 const HOWS: readonly Travelling['how'][] = ['well', 'aborted', 'raced'];
 const EACH = 4;
-/** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 120_000;
 
 export const WITH_TRIPS = { lanes: 2, subscriptions: [], hasTrips: true } as const;
 

@@ -1,4 +1,4 @@
-import { eventually } from '@holdfast-internal/test-support';
+import { eventually, PATIENCE_MS } from '@holdfast-internal/test-support';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { FailpointName } from '@holdfast/core';
@@ -35,9 +35,6 @@ export const UNDO_DEATHS: readonly UndoDeath[] = [
   { at: 'handler:after', hasRun: true, isTransactional: false, isRepeated: true },
   { at: 'lease:after-handler', hasRun: true, isTransactional: false },
 ];
-
-/** A dead process is known to be dead after six seconds; the rest is for a busy machine. */
-const PATIENCE_MS = 120_000;
 
 /** One process dies when it undoes a request, another one goes on, and the request comes (again). What was done, and what is remembered in the end. */
 export async function endOfUndoing(arena: Arena, { at, hasRun, isTransactional }: UndoDeath, carrier: Carrier = {}) {

@@ -6,7 +6,6 @@ import { eventually, letters, openScene, OrderPlaced, type Scene } from '../bad-
 const RETRY = { attempts: 2, backoff: { strategy: 'fixed', delay: 10 } } as const;
 /** Long enough for all that is not slow on purpose, on a busy machine too. */
 const SHORT = { timeout: '6s' } as const;
-const PATIENCE_MS = 100_000;
 
 let scene: Scene;
 /** Orders, one for each call of their handler. */
@@ -49,9 +48,8 @@ describe.each([1, 10])('in a batch of at most %d', (batchSize) => {
     const bus = scene.bus().on(OrderPlaced, pays, { name: 'billing.charge', transactional: SHORT, batchSize, retry: RETRY });
     await bus.start();
     await place(bus, 'one', 'slow', 'two');
-    const [letter] = await eventually(
-      async () => ((await paid()).length === 2 && (await letters(bus)).length > 0 ? letters(bus) : undefined),
-      PATIENCE_MS,
+    const [letter] = await eventually(async () =>
+      (await paid()).length === 2 && (await letters(bus)).length > 0 ? letters(bus) : undefined,
     );
     expect(letter).toMatchObject({ attempts: 2, error: { code: 'HF_UOW_TIMEOUT' } });
     expect(await paid()).toEqual(['one', 'two']);
@@ -67,9 +65,9 @@ describe.each([1, 10])('in a batch of at most %d', (batchSize) => {
     await bus.start();
     const lost = loseAnswerToCommitOf('paid');
     await place(bus, 'one', 'two', 'three');
-    await eventually(async () => ((await paid()).length >= 3 ? true : undefined), PATIENCE_MS);
+    await eventually(async () => ((await paid()).length >= 3 ? true : undefined));
     await place(bus, 'last');
-    await eventually(async () => ((await paid()).includes('last') ? true : undefined), PATIENCE_MS);
+    await eventually(async () => ((await paid()).includes('last') ? true : undefined));
     expect(lost()).toBe(1);
     expect(handled).toEqual(['one', 'two', 'three', 'last']);
     expect(await scene.look('select 1 from holdfast_delivery')).toEqual([]);
@@ -86,10 +84,7 @@ it('a handler that lets through the unknown COMMIT of a unit of its own has fail
   bus.on(OrderPlaced, pays, { name: 'billing.charge', transactional: true, retry: RETRY });
   await bus.start();
   await place(bus, 'slow', 'two');
-  const [letter] = await eventually(
-    async () => ((await paid()).length > 0 && (await letters(bus)).length > 0 ? letters(bus) : undefined),
-    PATIENCE_MS,
-  );
+  const [letter] = await eventually(async () => ((await paid()).length > 0 && (await letters(bus)).length > 0 ? letters(bus) : undefined));
   expect(letter).toMatchObject({ attempts: 2, error: { code: 'HF_UOW_COMMIT_UNKNOWN' } });
   expect(await paid()).toEqual(['two']);
   expect(callsOf('slow')).toBe(2);

@@ -21,8 +21,8 @@ class AlreadySettled extends Error {}
 export interface FailedAttempt {
   readonly taken: Taken | undefined;
   readonly opened: readonly OpenedMessage[];
-  /** A handler was called. */
-  readonly isCalled: boolean;
+  /** Calls that were made. */
+  readonly handled: readonly unknown[];
   /** What the inbox was told of them, if it knows them at all. */
   readonly remembered: readonly InboxKey[];
   /** A handler has thrown, so that nothing of it was committed, whatever it threw. */
@@ -50,7 +50,7 @@ export class FailedUnit {
     private readonly parts: FailedUnitParts,
   ) {}
 
-  async deal(intake: Intake, { taken, opened, remembered, isCalled, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
+  async deal(intake: Intake, { taken, opened, handled, remembered, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
     // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
     if (classify(error).category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect)
       return this.leave(intake, taken?.messages ?? [], error);
@@ -60,7 +60,7 @@ export class FailedUnit {
     if (taken.messages.length > 1)
       return isUnknown && !isOfBroker ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
     // Where nothing was called, as for a repeat, it has not failed: it is handed over again.
-    if (message === undefined || (isUnknown && isOfBroker && !isCalled)) return this.leave(intake, taken.messages, error);
+    if (message === undefined || (isUnknown && isOfBroker && handled.length === 0)) return this.leave(intake, taken.messages, error);
     if (isUnknown && isOfBroker) return this.afterUnknownOfBroker(intake, message, { error, remembered });
     return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
   }

@@ -147,11 +147,8 @@ export class FailureRecorder {
     if (message.incoming.deliveryId !== undefined) await this.drop(tx, message);
     await this.answering.refuse(tx, message, error);
     failpoint('failure:after-record');
-    const { logger, failures, afterCommit } = this.context;
-    afterCommit(() => {
-      tellRefused(logger, message, { subscription: this.subscription.spec.name, attempts: message.incoming.attempts + 1, error });
-      failures.succeeded(nameOf(message));
-    });
+    const ended = { subscription: this.subscription.spec.name, attempts: message.incoming.attempts + 1, error };
+    this.context.afterCommit(() => tellRefused(this.context, message, ended));
   }
 
   /** A request that was undone meanwhile, or refused: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */

@@ -2,7 +2,8 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { failureFacts } from './handler-call.js';
-import { identityOf, isReadable, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import { identityOf, isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
+import type { HandlerCallContext } from './pipeline-context.js';
 
 /** An end of a message that is no success. */
 export interface Ended {
@@ -37,10 +38,15 @@ export function tellGivenUp(logger: Logger, message: OpenedMessage, { subscripti
   else emit('message:invalid', () => ({ ...about, id, key: message.envelope?.key, attempt: attempts, bytes: incoming.body.byteLength }));
 }
 
-/** Tells people and events of a message that its handler refused, and whose sender has that as the answer. */
-export function tellRefused(logger: Logger, { envelope }: ReadableMessage, { subscription, attempts, error }: Ended): void {
-  const { id, source, type, key } = envelope;
+/** Tells people and events of a message that its handler refused, and whose sender has that as the answer: it speaks against nobody. */
+export function tellRefused(
+  { logger, failures }: Pick<HandlerCallContext, 'logger' | 'failures'>,
+  message: ReadableMessage,
+  { subscription, attempts, error }: Ended,
+): void {
+  const { id, source, type, key } = message.envelope;
   const { code, message: reason } = describeFailure(error);
   logger.info('a request was refused', { subscription, type, id, attempts, code, reason });
   emit('delivery:refused', () => ({ id, source, type, key, subscription, attempt: attempts, ...failureFacts(error) }));
+  failures.succeeded(nameOf(message));
 }

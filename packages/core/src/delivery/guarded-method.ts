@@ -156,23 +156,25 @@ export class GuardedMethod {
     if (this.endsApart) return undefined;
     const holder = this.holder();
     const ended = holder && this.ended.get(holder.transaction)?.get(where.key.id);
-    // Its turn comes when it is known what becomes of a part that the first call was in.
-    if (ended !== undefined) await holder?.inTurn(async () => undefined);
-    if (ended !== undefined && ended.holder.undone === undefined) return { isDone: true, isUndone: false, result: ended.result };
+    if (holder !== undefined && ended !== undefined) {
+      // Its turn comes when it is known what becomes of a part that the first call was in.
+      await holder.inTurn(async () => undefined);
+      if (ended.holder.undone === undefined) return { isDone: true, isUndone: false, result: ended.result };
+    }
     return this.context.currentUnit(this.dataSourceOfClaims)?.inTurn((tx) => inbox.recall(tx, where));
   }
 
   private async owned(claim: ClaimTerm, method: () => Promise<unknown>): Promise<unknown> {
     const renewal = this.renewalOf(claim);
     const isOwn = !this.isBare && (this.endsApart || this.holder() === undefined);
-    const course = { isRenewed: false };
+    let isRenewed = false;
     try {
       failpoint('method:after-claim');
       return await this.inUnit(async () => {
         const value = await method();
         failpoint('method:after-call');
         const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
-        course.isRenewed = await this.end(end, isOwn, renewal);
+        isRenewed = await this.end(end, isOwn, renewal);
         failpoint('method:after-done');
         return value;
       });
@@ -182,7 +184,7 @@ export class GuardedMethod {
       throw error;
     } finally {
       // Not waited for: in a unit that goes on after this call it waits for the end of that.
-      if (!course.isRenewed) void renewal.stop();
+      if (!isRenewed) void renewal.stop();
     }
   }
 

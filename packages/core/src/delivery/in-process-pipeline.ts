@@ -2,11 +2,11 @@ import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { HandOver } from '../transport/transport.port.js';
 import { tellGivenUp, tellRefused } from './given-up.js';
-import { failureFacts, HandlerCall } from './handler-call.js';
+import { HandlerCall } from './handler-call.js';
+import { growingWaitsMs, nextAttempt } from './next-attempt.js';
 import type { DeadLetterReason, Incoming, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessage } from './open-message.js';
@@ -17,9 +17,6 @@ import type { Subscription } from './subscription.js';
 
 /** A message that came back so often is what ends its processes, or may be: as many times as RabbitMQ 4 delivers one, unless told otherwise. */
 export const MOST_RETURNS = 20;
-/** Between two tries to put a dead letter away; doubles. */
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 5000;
 
 /** What handling without a store needs. */
 export interface InProcessContext extends HandlerCallContext {
@@ -61,7 +58,7 @@ export class InProcessPipeline {
         end.done.succeeded();
       } else if (end.refused !== undefined && (await this.isAnswered(end.refused, end.error))) {
         await intake.settle(lease.messages, 'ack');
-        this.refused(end.refused, end);
+        tellRefused(this.context, end.refused, { subscription: this.subscription.spec.name, ...end });
       } else await this.giveUp(intake, { lease, message, ...end });
       failpoint('lease:after-done');
       return 'worked';
@@ -80,8 +77,8 @@ export class InProcessPipeline {
 
   private async deal(lease: Lease, first: ReadableMessage): Promise<End> {
     let message = first;
-    const { spec, longestWaitMs } = this.subscription;
-    const { random, scheduler, inHand, failures } = this.context;
+    const { spec } = this.subscription;
+    const { random, failures } = this.context;
     const { timesReturned = 0, isRedelivery } = message.incoming;
     if (timesReturned > MOST_RETURNS)
       return { attempts: 0, error: hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: spec.name, times: timesReturned }) };
@@ -95,13 +92,8 @@ export class InProcessPipeline {
       if (decision.kind === 'refused') return { attempts: attempts + 1, error, refused: decision.request };
       failures.failed(nameOf(message), error);
       if (decision.kind === 'dead') return { attempts: attempts + 1, error };
-      const delayMs = Math.min(decision.delayMs, longestWaitMs);
-      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(error), delayMs }));
-      await scheduler.sleep(delayMs, inHand.signal);
-      // One that is somebody else's by now is handled there.
-      await lease.renew();
-      if (message.late === undefined) continue;
-      const opened = await openMessage(this.context, this.subscription, message.incoming);
+      const { delayMs } = decision;
+      const opened = await nextAttempt(this.context, this.subscription, { lease, message, call, error, delayMs });
       if (!isReadable(opened)) return { attempts: attempts + 1, error: opened.error };
       message = opened;
     }
@@ -138,12 +130,6 @@ export class InProcessPipeline {
     }
   }
 
-  private refused(message: ReadableMessage, { attempts, error }: Failed): void {
-    const { logger, failures } = this.context;
-    failures.succeeded(nameOf(message));
-    tellRefused(logger, message, { subscription: this.subscription.spec.name, attempts, error });
-  }
-
   /** Stays with it until it is put away, is not ours any more, or stopping cannot wait: its handler must not run again meanwhile. */
   private async giveUp(
     intake: Intake,
@@ -152,7 +138,7 @@ export class InProcessPipeline {
     const { clock, scheduler, inHand, logger } = this.context;
     const subscription = this.subscription.spec.name;
     const reason: DeadLetterReason = { subscription, attempts, failure: describeFailure(error), at: clock.now() };
-    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+    for (const waitMs of growingWaitsMs()) {
       try {
         await intake.settle(lease.messages, { deadLetter: reason });
         break;

@@ -8,20 +8,17 @@ import type { HandOver } from '../transport/transport.port.js';
 import { KAFKA_UNIT, KafkaUnit, type KafkaUnits } from '../unit-of-work/kafka-unit.js';
 import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
 import { tellGivenUp, tellRefused } from './given-up.js';
-import { failureFacts, HandlerCall } from './handler-call.js';
+import { HandlerCall } from './handler-call.js';
+import { growingWaitsMs, nextAttempt } from './next-attempt.js';
 import { MOST_RETURNS } from './in-process-pipeline.js';
 import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
-import { openMessage, openMessages } from './open-message.js';
+import { openMessages } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './pipeline-context.js';
 import { decideFailure } from './refusal-rule.js';
 import { type CallOf, runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
-
-/** Between two tries to put a dead letter away; doubles. */
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 5000;
 
 /** What handling in Kafka transactions needs. */
 export interface KafkaPipelineContext extends HandlerCallContext {
@@ -103,7 +100,7 @@ export class KafkaPipeline {
       const error = hfError('HF_HANDLER_UNSETTLED_OFTEN', { subscription: this.subscription.spec.name, times: timesReturned });
       return this.putAway(hand, message, { attempts: 0, error });
     }
-    const { random, scheduler, inHand, failures } = this.context;
+    const { random, failures } = this.context;
     const consumed = { consumed: [message.incoming], dead: [] };
     for (let attempt = 1; ; attempt += 1) {
       const call = this.callOf(message, attempt - 1);
@@ -114,13 +111,8 @@ export class KafkaPipeline {
       if (decision.kind === 'refused') return this.putAway(hand, message, { attempts: attempt, error, refused: decision.request });
       failures.failed(nameOf(message), error);
       if (decision.kind === 'dead') return this.putAway(hand, message, { attempts: attempt, error });
-      const delayMs = Math.min(decision.delayMs, this.subscription.longestWaitMs);
-      emit('delivery:retry-scheduled', () => ({ ...call.facts(), ...failureFacts(error), delayMs }));
-      await scheduler.sleep(delayMs, inHand.signal);
-      // One that is somebody else's by now is handled there.
-      await hand.lease.renew();
-      if (message.late === undefined) continue;
-      const opened = await openMessage(this.context, this.subscription, message.incoming);
+      const { delayMs } = decision;
+      const opened = await nextAttempt(this.context, this.subscription, { lease: hand.lease, message, call, error, delayMs });
       if (!isReadable(opened)) return this.putAway(hand, opened, { attempts: attempt, error: opened.error });
       message = opened;
     }
@@ -204,7 +196,7 @@ export class KafkaPipeline {
     let unit = new KafkaUnit<Outgoing>(this.subscription.transport);
     await units.run(unit, () => replies.refuse(message, error, this.subscription));
     let other = new KafkaUnit<Outgoing>(this.subscription.transport);
-    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+    for (const waitMs of growingWaitsMs()) {
       try {
         const dead = refused === undefined ? [this.deadOf(message, attempts, error)] : [];
         await this.commit(hand.intake, unit, { consumed: [message.incoming], dead });
@@ -225,7 +217,7 @@ export class KafkaPipeline {
     }
     this.context.committed(unit.messages);
     if (refused === undefined) this.tell(message, attempts, error);
-    else this.tellRefused(refused, attempts, error);
+    else tellRefused(this.context, refused, { subscription, attempts, error });
   }
 
   private callOf(message: ReadableMessage, attempts: number): HandlerCall {
@@ -242,11 +234,6 @@ export class KafkaPipeline {
       at: this.context.clock.now(),
     };
     return { message: incoming, reason };
-  }
-
-  private tellRefused(message: ReadableMessage, attempts: number, error: unknown): void {
-    this.context.failures.succeeded(nameOf(message));
-    tellRefused(this.context.logger, message, { subscription: this.subscription.spec.name, attempts, error });
   }
 
   private tell(message: OpenedMessage, attempts: number, error: unknown): void {

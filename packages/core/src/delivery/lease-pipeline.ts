@@ -14,15 +14,12 @@ import type { Intake } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { LEASE_MS } from './lease-term.js';
+import { growingWaitsMs } from './next-attempt.js';
 import { openMessage } from './open-message.js';
 import { isReadable, type OpenedMessage, type ReadableMessage, succeeded, type UnreadableMessage } from './opened-message.js';
 import { OtherVersions } from './other-versions.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
-
-/** Between two tries to store an end; doubles. */
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 5000;
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
@@ -181,7 +178,7 @@ export class LeasePipeline {
   /** Stays with an end until it is stored, is not ours any more, or stopping cannot wait: while the database is away its handler must not run again and again. */
   private async insist(lease: KeptLease, end: () => Promise<void>): Promise<void> {
     const { scheduler, inHand, logger } = this.context;
-    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(LONGEST_WAIT_MS, 2 * waitMs)) {
+    for (const waitMs of growingWaitsMs()) {
       try {
         return await end();
       } catch (error) {

@@ -42,8 +42,6 @@ interface Attempt {
   hasStored: boolean;
   /** What the inbox was told of those that may be handled. */
   remembered: readonly InboxKey[];
-  /** A handler was called. */
-  isCalled: boolean;
   /** Keys of requests that were undone, whose turn is given on after the commit. */
   freed: readonly string[];
   /** True from the moment the messages were certainly ours. */
@@ -107,7 +105,6 @@ export class UnitPipeline {
       handled: [],
       hasStored: false,
       remembered: [],
-      isCalled: false,
       freed: [],
       isConfirmed: false,
       hasThrown: false,
@@ -133,7 +130,7 @@ export class UnitPipeline {
     attempt.isConfirmed = false;
     attempt.hasThrown = false;
     attempt.remembered = [];
-    attempt.isCalled = false;
+    attempt.handled = [];
     const taken = await intake.take(tx, attempt.limit);
     attempt.taken = taken;
     failpoint('claim:after-read');
@@ -164,7 +161,7 @@ export class UnitPipeline {
     const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
     const again = [...repeated, ...recorded];
     this.tellLater({ again, needless, dropped });
-    attempt.isCalled = kept.length > 0;
+    attempt.handled = kept;
     try {
       await runHandlers(kept);
     } catch (error) {
@@ -173,7 +170,6 @@ export class UnitPipeline {
       if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
       throw error;
     }
-    attempt.handled = kept;
     await this.answering.drop(tx, dropped, abortedError);
     const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated: again, needless, admitted }) : NONE_HELD;
     if (begun.hasStored) {

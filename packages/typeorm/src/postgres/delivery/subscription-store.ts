@@ -12,7 +12,7 @@ import {
 import { audit } from '../audit.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
-import { lockSubscriptions, TakenTypes, typesOf } from './taken-types.js';
+import { lockSubscriptions, TakenTypes, joinedTypes } from './taken-types.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 interface KnownRow {
@@ -72,7 +72,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       text: `select s.name, w.types, b.backlog, b.oldest, d.dead,
                case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
              from ${t.subscription} s
-             cross join lateral (select ${typesOf(t)} as types offset 0) w
+             ${joinedTypes(t)}
              cross join lateral (select count(o.id) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
                from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
                  join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(w.types)

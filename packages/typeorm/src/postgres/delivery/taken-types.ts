@@ -32,6 +32,11 @@ export function typesOf(tables: Tables): string {
     where t.subscription_id = s.id and t.type <> all(s.types) and ${isTaken(tables)} order by 1))`;
 }
 
+/** The same as `w.types`, found once for each row of `s`. */
+export function joinedTypes(tables: Tables): string {
+  return `cross join lateral (select ${typesOf(tables)} as types offset 0) w`;
+}
+
 /** Notes when the processes `$1` ended, in SQL. */
 export function leaving({ takenType }: Tables): string {
   return `update ${takenType} set left_at = clock_timestamp() where node_id = any($1::uuid[])`;

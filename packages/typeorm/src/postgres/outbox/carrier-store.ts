@@ -1,6 +1,6 @@
 import { type Carrier, type CarrierInfo, type CarrierStore, type Crossing, hfError, type OperatorAction } from '@holdfast/core';
 import { audit } from '../audit.js';
-import { typesOf } from '../delivery/taken-types.js';
+import { joinedTypes } from '../delivery/taken-types.js';
 import { BEFORE_SWITCH } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
 import { IS_DEFAULT } from './relay-scope.js';
@@ -32,7 +32,7 @@ export class PostgresCarrierStore implements CarrierStore {
     this.end = new LogEnd(context);
     const t = context.tables;
     const mine = `from ${t.cursor} c join ${t.subscription} s on s.id = c.subscription_id join ${t.lane} l on l.lane = c.lane
-      cross join lateral (select ${typesOf(t)} as types offset 0) w`;
+      ${joinedTypes(t)}`;
     // All or none of its cursors, and none that somebody has in work: what the others have not read is looked for in the snapshot that shows their places.
     this.dropStatement = prepared(
       `with free as (select lane from ${t.cursor} where subscription_id = $1 for update skip locked)
@@ -89,7 +89,7 @@ export class PostgresCarrierStore implements CarrierStore {
       text: `select s.service, s.name, s.state, exists (select from ${t.cursor} c where c.subscription_id = s.id) as is_reading, b.backlog,
                array(select distinct coalesce(n.transport, 'not said yet') from ${t.node} n where n.id = any(s.served_by) order by 1) as transports
              from ${t.subscription} s
-             cross join lateral (select ${typesOf(t)} as types offset 0) w
+             ${joinedTypes(t)}
              cross join lateral (select count(o.id) as backlog from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
                join ${t.outbox} o on o.lane = c.lane and (o.id > c.position or o.id <@ c.holes) and ${BEFORE_SWITCH} and o.type = any(w.types)
                where c.subscription_id = s.id) b
