@@ -213,6 +213,24 @@ describe('COMMIT', () => {
     expect(await units.accounts()).toEqual(['a', 'b', 'c', 'd', 'e']);
   });
 
+  it('takes values of every kind with it, and gives each its own answer', async () => {
+    await units.dataSource.query('create table of_kinds (bytes bytea, list text[], at timestamptz)');
+    const insertion = { text: 'insert into of_kinds values ($1, $2, $3) returning list' };
+    const answers: unknown[] = [];
+    const bytes = Buffer.from('C:\\temp "\0"');
+    const at = new Date('2026-01-01T00:00:00.123Z');
+    await units.engine.run(async () => {
+      const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;
+      for (const list of [['a', '"b"'], ['c']])
+        await transaction.runLast({ ...insertion, values: [bytes, list, at], answered: (row) => answers.push(...row) });
+    });
+    expect(answers).toEqual(['{a,"\\"b\\""}', '{c}']);
+    expect(await units.dataSource.query('select * from of_kinds')).toEqual([
+      { bytes, list: ['a', '"b"'], at },
+      { bytes, list: ['c'], at },
+    ]);
+  });
+
   it('is not sent when what is to be run last fails', async () => {
     const unit = units.engine.run(async () => {
       const transaction = units.engine.current()?.transaction as unknown as SqlTransaction;

@@ -127,18 +127,20 @@ export class TypeormTransaction extends PgTransaction {
   /** The command tag of COMMIT. */
   private async sendCommit(): Promise<string | undefined> {
     try {
-      const last = this.last.at(-1);
-      if (last === undefined) return (await this.client.query('COMMIT')).command;
-      const { name, text, values, answered } = last;
-      const rows: TextRow[] = [];
-      const results = (await this.around([{ name, text, values }], {
-        before: this.last.slice(0, -1).map((each) => ({ name: each.name, text: each.text, values: each.values })),
+      if (this.last.length === 0) return (await this.client.query('COMMIT')).command;
+      const answers: (() => void)[] = [];
+      const sent = this.last.map(({ name, text, values, answered }) => ({
+        statement: { name, text, values },
+        answered: (row: TextRow) => answers.push(() => answered?.(row)),
+      }));
+      const { statement, answered: row } = sent.pop() as (typeof sent)[number];
+      const results = (await this.around([statement], {
+        before: sent.map((each) => ({ ...each.statement, answered: each.answered })),
         after: this.named(COMMIT),
-        row: (row) => rows.push(row),
+        row,
       })) as PgResult[];
       const tag = results.at(-1)?.command;
-      if (tag !== 'COMMIT') return tag;
-      for (const row of rows) answered?.(row);
+      if (tag === 'COMMIT') for (const tell of answers) tell();
       return tag;
     } catch (error) {
       // Only over a connection that lives: a server that dies may have committed.

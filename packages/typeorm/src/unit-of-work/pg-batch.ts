@@ -6,7 +6,7 @@ import { type PgClient, type PgResult, queryClassOf } from './pg-client.js';
 export interface Around {
   /** BEGIN with its options, and its name where it is prepared. */
   readonly begin?: Statement;
-  /** Statements run after BEGIN; their parameters are texts, numbers, booleans or null. */
+  /** Statements run after BEGIN. */
   readonly before?: readonly FirstStatement[];
   /** Text of the unnamed statement that the server has: the same text needs no parsing again. Only without `begin` and `before`. */
   readonly parsed?: string | undefined;
@@ -25,14 +25,26 @@ interface Wire {
   readonly stream: { cork?(): void; uncork?(): void };
   readonly parsedStatements: Record<string, string>;
   readonly submittedNamedStatements?: Record<string, string>;
-  parse(message: { readonly name?: string; readonly text?: string }): void;
-  bind(message: object): void;
+  parse(message: ParseMessage): void;
+  bind(message: BindMessage): void;
   describe(message: object): void;
   execute(message: object): void;
   close(message: object): void;
   flush(): void;
   sync(): void;
   query(text: string): void;
+}
+
+interface ParseMessage {
+  readonly name?: string | undefined;
+  readonly text?: string;
+}
+
+interface BindMessage {
+  readonly statement?: string | undefined;
+  readonly values?: readonly unknown[];
+  /** Makes of a value what is sent, as pg does with all parameters. */
+  readonly valueMapper?: ((value: unknown, index: number) => unknown) | undefined;
 }
 
 type Results = PgResult | PgResult[];
@@ -202,6 +214,8 @@ class AroundWire implements Wire {
   isSynced = false;
   private isStarted = false;
   private isFailed = false;
+  /** Of the statement itself: it waits for pg's way with values, which what goes before it takes, too. */
+  private parsing: ParseMessage | undefined;
   /** Names prepared by this very batch. */
   private readonly prepared = new Set<string>();
 
@@ -222,13 +236,13 @@ class AroundWire implements Wire {
     return this.wire.submittedNamedStatements;
   }
 
-  parse(message: { readonly name?: string; readonly text?: string }): void {
-    this.start();
-    if (message.name !== undefined || message.text !== this.around.parsed) this.wire.parse(message);
+  parse(message: ParseMessage): void {
+    if (message.name !== undefined || message.text !== this.around.parsed) this.parsing = message;
   }
 
-  bind(message: object): void {
-    this.start();
+  bind(message: BindMessage): void {
+    this.start(message.valueMapper);
+    if (this.parsing !== undefined) this.wire.parse(this.parsing);
     this.wire.bind(message);
   }
 
@@ -263,17 +277,17 @@ class AroundWire implements Wire {
     this.wire.query([begin?.text, text, after?.text].filter((part) => part !== undefined).join('; '));
   }
 
-  private start(): void {
+  private start(valueMapper: BindMessage['valueMapper']): void {
     if (this.isStarted) return;
     this.isStarted = true;
     this.around.sent();
-    for (const statement of carriedBy(this.around)) this.run(statement);
+    for (const statement of carriedBy(this.around)) this.run(statement, valueMapper);
   }
 
-  private run({ name, text, values = [] }: Statement): void {
+  private run({ name, text, values = [] }: Statement, valueMapper?: BindMessage['valueMapper']): void {
     if (name === undefined || !this.isPrepared(name)) this.wire.parse({ name, text });
     if (name !== undefined) this.prepared.add(name);
-    this.wire.bind({ statement: name, values: values.map((value) => (value === null ? null : String(value))) });
+    this.wire.bind({ statement: name, values, valueMapper });
     this.wire.execute({});
   }
 

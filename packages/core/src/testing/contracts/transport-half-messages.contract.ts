@@ -118,8 +118,9 @@ export const HALF_MESSAGE_FACTS: readonly TransportFact[] = [
           { name: 'contract.say', transactional: HALF, idempotent: true },
         );
         await bus.writer('reader').start();
-        assert.deepEqual(await bus.holdfast.bus.request(new Say('a'), { id: 'asked' }), { said: 'a' });
-        assert.deepEqual(await bench.written(1), ['reader a']);
+        const text = String.raw`"a" C:\temp`;
+        assert.deepEqual(await bus.holdfast.bus.request(new Say(text), { id: 'asked' }), { said: text });
+        assert.deepEqual(await bench.written(1), [`reader ${text}`]);
       },
     },
     ({ replies }) => replies,

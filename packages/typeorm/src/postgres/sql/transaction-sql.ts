@@ -39,7 +39,7 @@ export interface SqlTransaction extends Transaction, SqlRunner {
   runFirst(statement: FirstStatement): Promise<void>;
   /** Sends what still waits for a next one. */
   flush(): Promise<void>;
-  /** Sends a statement together with COMMIT, in one round trip; only the last one of them is answered. */
+  /** Sends a statement together with COMMIT, in one round trip. */
   runLast(statement: LastStatement): Promise<void>;
 }
 
