@@ -1,6 +1,7 @@
 import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
 import { openStore, type OpenStore } from './support/open-store.js';
+import { ShiftedClock } from './support/shifted-clock.js';
 import { begin } from './support/writers.js';
 
 describe.each(servers())('news of the lanes on $name', (server) => {
@@ -77,6 +78,35 @@ describe.each(servers())('news of the lanes on $name', (server) => {
     await scene.query('update holdfast_cursor set position = 1');
     await news(scene);
     expect(await news(scene)).toEqual([cursor()]);
+  });
+
+  it('tell within seconds of what was read in a move that a crash of the server has undone', async () => {
+    const clock = new ShiftedClock();
+    const reader = await openStore(database.url, { lanes: 1, clock });
+    await scene.publish('a');
+    expect((await takeAndCommit(reader, scene.subscriptionId, { limit: 10 })).messages).toHaveLength(1);
+    await takeAndCommit(reader, scene.subscriptionId, { limit: 10 });
+    expect(await news(reader)).toEqual([]);
+    await scene.query('update holdfast_cursor set position = position - 1');
+    clock.aheadMs = 10_001;
+    expect(await news(reader)).toEqual([cursor()]);
+    await reader.close();
+  });
+
+  it('tell of it at once when the server has begun another life', async () => {
+    // What PostgreSQL would answer after a start.
+    await scene.query(`create table life as select now() as at`);
+    await scene.query(`create function pg_postmaster_start_time() returns timestamptz stable language sql as 'select at from public.life'`);
+    await scene.query(`do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$`);
+    const reader = await openStore(database.url, { lanes: 1 });
+    await scene.publish('a');
+    await takeAndCommit(reader, scene.subscriptionId, { limit: 10 });
+    await takeAndCommit(reader, scene.subscriptionId, { limit: 10 });
+    expect(await news(reader)).toEqual([]);
+    await scene.query('update holdfast_cursor set position = position - 1');
+    await scene.query(`update life set at = at + interval '1 second'`);
+    expect(await news(reader)).toEqual([cursor()]);
+    await reader.close();
   });
 
   it('are looked for anew by refresh, which leaves out what another process has read', async () => {

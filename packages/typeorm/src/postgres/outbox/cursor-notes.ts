@@ -3,13 +3,22 @@ import { BEFORE_SWITCH } from './before-switch.js';
 import { cursorName } from './cursor-name.js';
 import type { PostgresContext } from '../context.js';
 import { IS_DEFAULT } from './relay-scope.js';
+import { LIFE } from '../server-life.js';
 import { parseMultirange } from '../sql/multirange.js';
 import { prepared } from '../sql/sql.js';
 
 /** Holes looked up one by one in a poll, at most, per cursor; a cursor with more is taken at every poll instead. */
 const MAX_NOTED_HOLES = 64;
 
+/** How long a note is believed: a server that crashed may have lost a move that this process saw, and be the same otherwise. */
+const BELIEVED_MS = 10_000;
+
+interface Note extends Position {
+  readonly seenMs: number;
+}
+
 interface TopRow {
+  readonly life: string | null;
   readonly lane: number;
   readonly id: string | null;
   readonly is_top: boolean;
@@ -20,11 +29,13 @@ interface TopRow {
  * while somebody holds an old snapshot open. Taking reads the truth.
  *
  * A note may be behind the truth, which costs a take for nothing. It must never be ahead of it, or nobody would look where a message waits: so a
- * place that was moved to in a transaction is not noted, because that transaction may be rolled back, and a log that is shorter than the note
- * (a fail-over to an older state) makes it void.
+ * place that was moved to in a transaction is not noted, because that transaction may be rolled back. A committed move is lost with the server
+ * (a fail-over to an older state, a crash without synchronous commits): another life of the server, a log that is shorter than the note, and some seconds
+ * make it void.
  */
 export class CursorNotes {
-  private readonly places = new Map<number, Map<number, Position>>();
+  private readonly places = new Map<number, Map<number, Note>>();
+  private life: string | undefined;
   private newsStatements: { readonly tops: ReturnType<typeof prepared>; readonly topsAndHoles: ReturnType<typeof prepared> } | undefined;
   private readonly learnStatement;
 
@@ -38,7 +49,7 @@ export class CursorNotes {
 
   /** A committed place. */
   saw(cursor: CursorKey, position: Position): void {
-    this.of(cursor.subscriptionId).set(cursor.lane, position);
+    this.of(cursor.subscriptionId).set(cursor.lane, { ...position, seenMs: this.context.clock.monotonicMs() });
   }
 
   /** It moved, or it may not have. */
@@ -56,6 +67,7 @@ export class CursorNotes {
     this.newsStatements ??= newsStatements(this.context);
     const { tops, topsAndHoles } = this.newsStatements;
     const { rows } = await this.context.pool.run<TopRow>(holes.length === 0 ? tops() : topsAndHoles(lanes, ids));
+    if (this.isOtherLife(rows)) return this.news(subscriptionIds);
     return subscriptionIds.flatMap((subscriptionId) => this.newsOf(subscriptionId, rows));
   }
 
@@ -64,6 +76,15 @@ export class CursorNotes {
     await this.learn(cursors);
     const still = new Set((await this.news([...new Set(cursors.map(({ subscriptionId }) => subscriptionId))])).map(cursorName));
     return cursors.filter((cursor) => still.has(cursorName(cursor)));
+  }
+
+  /** What was seen in the life before is forgotten. */
+  private isOtherLife(rows: readonly TopRow[]): boolean {
+    const before = this.life;
+    this.life = rows.find(({ is_top }) => is_top)?.life ?? before;
+    if (before === undefined || this.life === before) return false;
+    this.places.clear();
+    return true;
   }
 
   private newsOf(subscriptionId: number, rows: readonly TopRow[]): readonly CursorKey[] {
@@ -93,12 +114,15 @@ export class CursorNotes {
 
   private unknown(subscriptionId: number): readonly CursorKey[] {
     const known = this.of(subscriptionId);
+    const believedFromMs = this.context.clock.monotonicMs() - BELIEVED_MS;
     const lanes = Array.from({ length: this.context.lanes }, (_, lane) => lane);
-    return lanes.filter((lane) => !known.has(lane)).map((lane) => ({ subscriptionId, lane }));
+    return lanes
+      .filter((lane) => (known.get(lane)?.seenMs ?? Number.NEGATIVE_INFINITY) < believedFromMs)
+      .map((lane) => ({ subscriptionId, lane }));
   }
 
-  private of(subscriptionId: number): Map<number, Position> {
-    const lanes = this.places.get(subscriptionId) ?? new Map<number, Position>();
+  private of(subscriptionId: number): Map<number, Note> {
+    const lanes = this.places.get(subscriptionId) ?? new Map<number, Note>();
     this.places.set(subscriptionId, lanes);
     return lanes;
   }
@@ -106,9 +130,9 @@ export class CursorNotes {
 
 /** Nothing to look for when there are no holes: else PostgreSQL plans it again at every poll. */
 function newsStatements({ tables: { lane, outbox } }: PostgresContext) {
-  const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane and ${BEFORE_SWITCH} order by o.id desc limit 1) as id, true as is_top
+  const tops = `select l.lane, (select o.id from ${outbox} o where o.lane = l.lane and ${BEFORE_SWITCH} order by o.id desc limit 1) as id, true as is_top, ${LIFE} as life
     from ${lane} l where l.${IS_DEFAULT}`;
-  const holes = `select h.lane, h.id, false from unnest($1::smallint[], $2::bigint[]) h(lane, id) join ${outbox} o on o.lane = h.lane and o.id = h.id`;
+  const holes = `select h.lane, h.id, false, null from unnest($1::smallint[], $2::bigint[]) h(lane, id) join ${outbox} o on o.lane = h.lane and o.id = h.id`;
   return { tops: prepared(tops), topsAndHoles: prepared(`${tops} union all ${holes}`) };
 }
 

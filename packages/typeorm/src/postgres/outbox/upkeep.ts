@@ -3,7 +3,7 @@ import type { PostgresContext } from '../context.js';
 import { lock } from '../sql/advisory-lock.js';
 import { Fence } from './fence.js';
 import { raiseSequence } from './raise-sequence.js';
-import { BY_INDEX, prepared, type SqlRunner } from '../sql/sql.js';
+import { BY_INDEX, IS_DURABLE, prepared, type SqlRunner } from '../sql/sql.js';
 import { drawingIds } from './sequence-behind.js';
 
 /** Rows deleted per lane and pass, at most: a trim must never hold locks for long. */
@@ -22,7 +22,7 @@ export class PostgresLogUpkeep implements LogUpkeep {
     const now = `(clock_timestamp() + $2 * interval '1 millisecond')`;
     this.moveStatement = prepared(
       `with due as (select id from ${t.scheduled} where due_at <= (select ${now}) order by due_at, id limit $1 for update skip locked),
-       gone as (delete from ${t.scheduled} s using due where s.id = due.id returning s.*)
+       gone as (delete from ${t.scheduled} s using due where s.id = due.id and ${IS_DURABLE} returning s.*)
        insert into ${t.outbox} (lane, id, type, key, attributes, body)
        select n.lane, case when n.id > coalesce(m.id, 0) then n.id end, type, key, attributes, body
        from (select lane, nextval(${t.sequenceOf('lane')}) as id, type, key, attributes, body from (select * from gone order by due_at, id) ordered) n
