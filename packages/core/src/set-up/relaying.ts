@@ -28,7 +28,13 @@ export class Relays {
     if (!this.assembly.settings.relay || this.isStopped || this.running.has(transport.name)) return;
     const relaying = relayingOf(this.assembly, store, transport);
     this.running.set(transport.name, relaying);
-    await relaying.leases.start();
+    try {
+      await relaying.leases.start();
+    } catch (error) {
+      // Whoever starts it is told, and may try again.
+      this.running.delete(transport.name);
+      throw error;
+    }
     relaying.relay.start();
   }
 
