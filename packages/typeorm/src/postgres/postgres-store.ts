@@ -113,9 +113,7 @@ export class PostgresStore implements Store {
     const { tables, lanes } = options;
     const context: PostgresContext = { service, tables, pool, clock, marks: new LaneMarks(), lanes, firstLanes: new Map(), nodeId };
     this.context = context;
-    const { poolSize = (this.main.options.extra as { max?: number } | undefined)?.max ?? DEFAULT_POOL } = this.main.options as {
-      poolSize?: number;
-    };
+    const poolSize = poolSizeOf(this.main);
     const left = poolSize - Math.max(RESERVED_CONNECTIONS, Math.ceil(poolSize * CALLERS_SHARE));
     this.maxConcurrency = poolSize < LEAST_POOL ? 0 : Math.max(1, left);
     this.description = `postgres (typeorm${options.tables.schema === undefined ? '' : `, schema ${options.tables.schema}`})`;
@@ -131,6 +129,7 @@ export class PostgresStore implements Store {
     this.halfMessages = new PostgresHalfMessageStore(context, {
       connect: (ended) => connectApart(this.main, ended) as Promise<RawConnection>,
       isPreparing: options.isPreparing,
+      clock,
     });
     this.sagas = new PostgresSagaStore(context);
     this.stepGuards = new PostgresStepGuardStore(context, (name) => this.poolOf(name));
@@ -191,4 +190,10 @@ export class PostgresStore implements Store {
     for (const uninstall of this.uninstall) uninstall();
     this.uninstall = [];
   }
+}
+
+/** Connections of its pool. What TypeORM passes on to pg in `extra` overrides its own option. */
+export function poolSizeOf({ options }: { readonly options: object }): number {
+  const { poolSize, extra } = options as { readonly poolSize?: number; readonly extra?: { readonly max?: number } };
+  return extra?.max ?? poolSize ?? DEFAULT_POOL;
 }

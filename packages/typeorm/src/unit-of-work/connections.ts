@@ -17,7 +17,7 @@ interface Pool {
   /** The class of its clients, and what it makes them with. */
   Client: new (
     options: ClientOptions,
-  ) => PgClient & { connect(): Promise<void>; end(): Promise<void> };
+  ) => PgClient & { connect(): Promise<void>; end(): Promise<void>; unref?(): void };
   readonly options: ClientOptions;
   on(event: 'connect', listener: (client: PgClient) => void): unknown;
   removeListener(event: 'connect', listener: (client: PgClient) => void): unknown;
@@ -94,7 +94,12 @@ export async function connectApart(dataSource: DataSource, ended: () => void): P
     watch(client);
     await client.connect();
     client.on('end', ended);
-    return { client, release: () => void client.end().catch(() => undefined) };
+    const release = () => {
+      // Its peer may be gone without a word: the process does not wait for that.
+      client.unref?.();
+      client.end().catch(() => undefined);
+    };
+    return { client, release };
   });
 }
 
