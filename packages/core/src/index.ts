@@ -256,6 +256,7 @@ export {
   type RelayStore,
   type Resent,
 } from './outbox/relay.store.port.js';
+export { MAX_PARKED_DELAY_MS } from './outbox/relay-sender.js';
 export { Permits } from './delivery/permits.js';
 export { PartLeases, type PartLeasesParts } from './lease/part-leases.js';
 export { brokerInReach } from './lease/reach.js';
@@ -272,6 +273,7 @@ export type {
   RegisteredUnit,
   SettledHalfMessages,
 } from './half-message/half-message.store.port.js';
+export { CHECK_BACK_AFTER_MS } from './half-message/half-message-sender.js';
 export type { LeaseRequest, LeaseRound, LeaseStore, PartLease } from './lease/lease.store.port.js';
 
 export { type Answer, answerWith, type Refusal, refusalFor } from './reply/answer.js';
@@ -282,7 +284,7 @@ export type { KeptReply, ReplyStore, StoredReply } from './reply/reply.store.por
 // stores and transports
 export type { Hint, SchemaPort, SchemaStatus, Store, StoreContext, StoreFactory, Wakeups } from './store/store.port.js';
 export type { NodeStore } from './store/node.store.port.js';
-export { DEFAULT_TRANSPORT, problemOfTransportName } from './transport/transport-name.js';
+export { DEFAULT_TRANSPORT, LOG_TRANSPORT, problemOfTransportName } from './transport/transport-name.js';
 export { addressOf } from './transport/transport.port.js';
 export type {
   HandOver,

@@ -13,7 +13,7 @@ const BATCHES = 4;
 const MOST_WAITING = 10_000;
 const MOST_WAITING_BYTES = 16 * 2 ** 20;
 /** When others may ask what became of a unit: long after a COMMIT that went well, also on a machine that is busy. */
-export const CHECK_AFTER_MS = 5000;
+export const CHECK_BACK_AFTER_MS = 5000;
 /** What was registered longer ago is not sent from memory: somebody may be asking already. */
 const STALE_MS = 3000;
 
@@ -134,7 +134,7 @@ export class HalfMessageSender {
   }
 
   private failed(loop: string, error: unknown): void {
-    emit('poll:failed', () => ({ loop, error, delayMs: CHECK_AFTER_MS }));
+    emit('poll:failed', () => ({ loop, error, delayMs: CHECK_BACK_AFTER_MS }));
     this.parts.logger.warn(`${loop} failed; what is left is sent later`, { error });
   }
 }

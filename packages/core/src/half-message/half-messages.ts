@@ -10,7 +10,7 @@ import type { Transport } from '../transport/transport.port.js';
 import type { WrittenOutgoing } from '../unit-of-work/engine-parts.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { HalfMessageStore } from './half-message.store.port.js';
-import { CHECK_AFTER_MS, HalfMessageSender, type SentHalfMessage } from './half-message-sender.js';
+import { CHECK_BACK_AFTER_MS, HalfMessageSender, type SentHalfMessage } from './half-message-sender.js';
 
 /** Between two questions about a unit whose transaction is still open. */
 const CHECK_AGAIN_MS = 5000;
@@ -70,7 +70,7 @@ export class HalfMessages {
         attributes: attributesOf(envelope),
         body: envelope.body,
       })),
-      CHECK_AFTER_MS,
+      CHECK_BACK_AFTER_MS,
     );
     emit('unit:registered', () => ({ unit: unitId, count: messages.length }));
     failpoint('half-message:after-register');

@@ -7,7 +7,8 @@ import type { Parking, RelayRow } from './relay.store.port.js';
 
 /** First wait of a parked message, doubled each time. */
 const PARKED_DELAY_MS = 1000;
-const MAX_PARKED_DELAY_MS = 60_000;
+/** Its longest. */
+export const MAX_PARKED_DELAY_MS = 60_000;
 
 /** What became of a row: `unknown` may have arrived, `unsent` was not tried. Both are sent again. */
 export type Fate = 'sent' | 'unknown' | 'unsent' | { readonly reason: ParkedReason; readonly error: string | undefined };

@@ -1,4 +1,4 @@
-import type { NodeStore } from '@holdfast/core';
+import { CHECK_BACK_AFTER_MS, LEASE_MS, MAX_PARKED_DELAY_MS, type NodeStore } from '@holdfast/core';
 import type { PostgresContext } from './context.js';
 import { leaving } from './delivery/taken-types.js';
 import { prepared, type Statement } from './sql/sql.js';
@@ -75,7 +75,11 @@ export class PostgresNodeStore implements NodeStore {
 
   async heartbeat(nodeId: string): Promise<number | undefined> {
     const { rows: heard } = await this.context.pool.run<{ pause_ms: number }>(this.heartbeatStatement(nodeId));
-    if (heard[0] !== undefined) return Math.max(0, heard[0].pause_ms);
+    if (heard[0] !== undefined) {
+      // The clock was set back since the last heartbeat.
+      if (heard[0].pause_ms < 0) await this.putBack();
+      return Math.max(0, heard[0].pause_ms);
+    }
     // Whoever registered meanwhile has taken it for gone. Both or nothing: the next heartbeat would not know what is missing.
     await this.context.pool.transaction(async (sql) => {
       await sql.run(this.joining(nodeId));
@@ -124,20 +128,24 @@ export class PostgresNodeStore implements NodeStore {
   }
 
   /**
-   * Times that are still to come, written before the clock was set back: whoever died then would be silent only when it has caught up, and what he may have
-   * died of be suspect until then.
+   * Times that lie further ahead than any that is written: they are from before the clock was set back, and all would wait until it has caught up. Whoever
+   * died then would be silent no sooner, what he had leased be his, and what he may have died of be suspect; parked and half messages would not be sent.
    */
   private async putBack(): Promise<void> {
-    const { node, subscription } = this.context.tables;
-    const columns = [
-      [node, 'seen_at'],
-      [subscription, 'last_death_at'],
+    const { node, subscription, cursor, parked, halfMessage } = this.context.tables;
+    const times = [
+      [node, 'seen_at', 0],
+      [subscription, 'last_death_at', 0],
+      [cursor, 'lease_until', LEASE_MS],
+      [parked, 'next_attempt_at', MAX_PARKED_DELAY_MS],
+      [halfMessage, 'check_at', CHECK_BACK_AFTER_MS],
     ] as const;
-    for (const [table, column] of columns)
-      await this.context.pool.run({
-        text: `update ${table} set ${column} = clock_timestamp()
-               where id in (select id from ${table} where service = $1 and ${column} > clock_timestamp() for update skip locked)`,
-        values: [this.context.service],
+    const { pool, clock } = this.context;
+    for (const [table, column, mostMs] of times)
+      await pool.run({
+        text: `update ${table} set ${column} = clock_timestamp() + $1 * interval '1 millisecond'
+               where ctid in (select ctid from ${table} where ${column} > clock_timestamp() + $1 * interval '1 millisecond' for update skip locked)`,
+        values: [mostMs === 0 ? 0 : mostMs + clock.aheadOfDatabaseMs()],
       });
   }
 
