@@ -139,6 +139,28 @@ describe.each(servers())('a log that is moved to a broker on $name', (server) =>
     ]);
   });
 
+  it('is refused while a living process would send it over another broker, of a service without subscriptions too', async () => {
+    const web = await other('web');
+    await web.store.carrier.announce(web.nodeId, 'elsewhere');
+    expect(await refusal()).toContain('1 process of web (elsewhere) would send a part of it over another broker');
+    await scene.query(`update holdfast_node set seen_at = now() - interval '16 seconds' where id = $1`, [web.nodeId]);
+    expect(await refusal()).toBe('none');
+  });
+
+  it('has no process beside it that would send it over another broker', async () => {
+    await switchOver();
+    const web = await other('web');
+    const announcing = (transport: string) => web.store.carrier.announce(web.nodeId, transport);
+    await expect(announcing('elsewhere')).rejects.toMatchObject({
+      code: 'HF_TRANSPORT_OTHER',
+      details: { transport: 'elsewhere', others: '1 process of orders (broker)' },
+    });
+    await announcing('broker');
+    await web.store.nodes.leave(web.nodeId);
+    await scene.store.nodes.leave(scene.nodeId);
+    await announcing('elsewhere');
+  });
+
   it('is not read by a process that starts after it, and a process with a broker has then nothing to read', async () => {
     const late = await other();
     const ask = (readsLog: boolean) => late.store.carrier.settle({ readsLog, subscriptionIds: [scene.subscriptionId] });

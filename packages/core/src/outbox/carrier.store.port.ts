@@ -44,7 +44,11 @@ export interface CarrierStore {
    * @throws HF_TRANSPORT_MIXED when one of the subscriptions reads a log that a relay already sends
    */
   settle(wanted: { readonly readsLog: boolean; readonly subscriptionIds: readonly number[] }): Promise<Carrier>;
-  /** This process is ready over this transport: what its subscriptions need there has been made. */
+  /**
+   * This process is ready over this transport: what its subscriptions need there has been made.
+   *
+   * @throws HF_TRANSPORT_OTHER when a broker carries the log, and a living process has announced another one
+   */
   announce(nodeId: string, transport: string): Promise<void>;
   /** Brings a switch a step on: finds out that nothing more can be written before it, and takes out of the log whoever has read all of that. Safe on several processes at once. */
   advance(subscriptionIds: readonly number[]): Promise<Crossing>;

@@ -1,6 +1,9 @@
 /** The transport that carries what names no other. */
 export const DEFAULT_TRANSPORT = 'default';
 
+/** What a transport says it is that reads the log by itself, and sends nothing on. */
+export const LOG_TRANSPORT = 'database';
+
 /** Of a name in the options: with what is put around it, a name that databases and brokers take. */
 const NAME = /^[a-z][a-z0-9_-]{0,39}$/i;
 

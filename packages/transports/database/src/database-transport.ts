@@ -1,6 +1,7 @@
 import {
   type Duration,
   hfError,
+  LOG_TRANSPORT,
   LogReader,
   type PublishOutcome,
   type Sink,
@@ -43,7 +44,7 @@ export interface DatabaseOptions {
 export function database(options: DatabaseOptions = {}): TransportFactory {
   const pollMs = toMs(options.pollInterval ?? DEFAULT_POLL, 'database({ pollInterval })');
   return {
-    transport: 'database',
+    transport: LOG_TRANSPORT,
     capabilities: DATABASE_CAPABILITIES,
     create: (context) => {
       if (context.store === undefined)

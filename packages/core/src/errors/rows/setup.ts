@@ -33,6 +33,12 @@ export const SETUP_ERRORS = {
       'The log of this database is sent to a broker, and {names} has read it until now: where the one ends and the other begins is not known.',
     fix: 'Let it read everything with transport: database(), retire it, and give it another name with the new transport.',
   },
+  HF_TRANSPORT_OTHER: {
+    category: 'configuration',
+    sentence:
+      'This process would send the log of this database over {transport}, and {others} at work send it over another broker: each would send a part of the messages to its own.',
+    fix: 'Use one broker for all services that share the log, or `transports` for two side by side; to change to another broker, stop the processes with the old one first.',
+  },
   HF_TRANSPORT_MOVED: {
     category: 'configuration',
     sentence:

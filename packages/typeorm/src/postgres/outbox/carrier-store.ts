@@ -1,4 +1,12 @@
-import { type Carrier, type CarrierInfo, type CarrierStore, type Crossing, hfError, type OperatorAction } from '@holdfast/core';
+import {
+  type Carrier,
+  type CarrierInfo,
+  type CarrierStore,
+  type Crossing,
+  hfError,
+  LOG_TRANSPORT,
+  type OperatorAction,
+} from '@holdfast/core';
 import { audit } from '../audit.js';
 import { joinedTypes } from '../delivery/taken-types.js';
 import { BEFORE_SWITCH } from './before-switch.js';
@@ -20,6 +28,15 @@ interface SubscriptionRow {
   readonly is_reading: boolean;
   readonly backlog: string;
   readonly transports: string[];
+}
+
+/** Who has not said for so long that he lives is dead, or is taken for dead by the others. */
+const SILENT_MS = 15_000;
+
+interface OtherBroker {
+  readonly service: string;
+  readonly transport: string;
+  readonly n: string;
 }
 
 /** Who carries the log, in the rows of its lanes: a `log_end` says up to which id its readers have it, and those who have cursors are not done. */
@@ -67,9 +84,11 @@ export class PostgresCarrierStore implements CarrierStore {
 
   async announce(nodeId: string, transport: string): Promise<void> {
     this.context.transport = transport;
-    await this.context.pool.run({
-      text: `update ${this.context.tables.node} set transport = $2 where id = $1`,
-      values: [nodeId, transport],
+    await this.context.pool.transaction(async (sql) => {
+      const { is_switched, is_sent } = await this.locked(sql);
+      const others = is_switched || is_sent ? await this.withOtherBroker(sql, transport) : [];
+      if (others.length > 0) throw hfError('HF_TRANSPORT_OTHER', { transport, others: others.map(spelled).join(', ') });
+      await sql.run({ text: `update ${this.context.tables.node} set transport = $2 where id = $1`, values: [nodeId, transport] });
     });
   }
 
@@ -140,7 +159,9 @@ export class PostgresCarrierStore implements CarrierStore {
                and not exists (select from ${t.node} n where n.id = any(s.served_by) and n.transport = $1) order by s.service, s.name`,
       values: [transport],
     });
+    const others = await this.withOtherBroker(sql, transport);
     return [
+      ...others.map((other) => `${spelled(other)} would send a part of it over another broker; stop them, or start them with ${transport}`),
       ...silent.rows.map(
         ({ service, n }) =>
           `${n} ${n === '1' ? 'process' : 'processes'} of ${service} did not say which transport it has; wait until it has started, or end it when it runs an older version`,
@@ -150,6 +171,17 @@ export class PostgresCarrierStore implements CarrierStore {
         return `no process of ${service} with ${transport} serves ${name} (${those}); start one, or retire it`;
       }),
     ];
+  }
+
+  /** Living processes that would send the log over another broker than this one. */
+  private async withOtherBroker(sql: SqlRunner, transport: string): Promise<readonly OtherBroker[]> {
+    const { rows } = await sql.run<OtherBroker>({
+      text: `select service, transport, count(*) as n from ${this.context.tables.node}
+             where transport <> all($1::text[]) and $2 <> '${LOG_TRANSPORT}' and seen_at > clock_timestamp() - interval '${SILENT_MS} milliseconds'
+             group by service, transport order by service, transport`,
+      values: [[transport, LOG_TRANSPORT], transport],
+    });
+    return rows;
   }
 
   private async reading(sql: SqlRunner, subscriptionIds: readonly number[]): Promise<readonly number[]> {
@@ -164,6 +196,10 @@ export class PostgresCarrierStore implements CarrierStore {
     });
     return rows.map(({ name }) => name).join(', ');
   }
+}
+
+function spelled({ service, transport, n }: OtherBroker): string {
+  return `${n} ${n === '1' ? 'process' : 'processes'} of ${service} (${transport})`;
 }
 
 function notTheReaders({ is_switched, is_sent }: LogRow): string {
