@@ -1,3 +1,4 @@
+import { type EntityManager, Repository } from 'typeorm';
 import { Account, Audit, Category, Entry, Note } from './entities.js';
 import { openUnits, type Units } from './support.js';
 
@@ -29,6 +30,15 @@ const Opening = {
     return this.save({ id });
   },
 };
+
+/** A repository as it is written since TypeORM 0.3, to be injected: with a manager of its own. */
+class OwnRepository extends Repository<Account> {
+  constructor() {
+    super(Account, units.dataSource.createEntityManager());
+  }
+}
+
+const own = () => new OwnRepository();
 
 /** The repository as its manager makes it when nobody has asked for it before. */
 function firstLookUp(): ReturnType<typeof accounts> {
@@ -108,6 +118,54 @@ const PATHS: readonly Path[] = [
     prepare: () => accounts().extend(Opening),
     write: (made) => (made as { open(id: string): Promise<unknown> }).open('x'),
   },
+  { name: 'save of a repository with a manager of its own', prepare: own, write: (made) => (made as OwnRepository).save(x) },
+  {
+    name: 'insert and save of a repository with a manager of its own',
+    prepare: own,
+    write: async (made) => {
+      await (made as OwnRepository).insert(x);
+      await (made as OwnRepository).save({ ...x, balance: 5 });
+    },
+    found: `${account} and balance = 5`,
+  },
+  {
+    name: 'remove of a repository with a manager of its own',
+    prepare: own,
+    write: async (made) => {
+      const repository = made as OwnRepository;
+      await repository.remove(await repository.save({ ...x }));
+      await repository.save({ ...x, balance: 3 });
+    },
+    found: `${account} and balance = 3`,
+  },
+  {
+    name: 'softRemove and recover of a repository with a manager of its own',
+    prepare: own,
+    write: async (made) => {
+      const repository = made as OwnRepository;
+      await repository.recover(await repository.softRemove(await repository.save({ ...x, balance: 4 })));
+    },
+    found: `${account} and balance = 4 and "deletedAt" is null`,
+  },
+  {
+    // On another connection it would wait for the row that was written here.
+    name: 'clear of a manager of its own',
+    prepare: own,
+    write: async (made) => {
+      await units.dataSource.query(`insert into note (id) values ('x')`);
+      await (made as OwnRepository).manager.clear(Note);
+      await (made as OwnRepository).save(x);
+    },
+  },
+  {
+    name: 'transaction of a manager of its own',
+    prepare: () => units.dataSource.createEntityManager(),
+    write: (made) => (made as EntityManager).transaction((manager) => manager.save(Account, x)),
+  },
+  {
+    name: 'query of a manager of its own',
+    write: () => units.dataSource.createEntityManager().query(`insert into account (id) values ('x')`),
+  },
   {
     name: 'cascade',
     write: () => accounts().save({ id: 'x', lines: [{ id: 'l' }] }),
@@ -162,6 +220,9 @@ const PATHS: readonly Path[] = [
   },
 ];
 
+/** In a transaction of TypeORM's own that a unit has joined. */
+const joined = (work: () => Promise<void>) => units.dataSource.transaction((manager) => units.engine.join(manager, work));
+
 describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   const look = async (): Promise<boolean> => (await units.look(found)).length > 0;
 
@@ -178,6 +239,26 @@ describe.each(PATHS)('$name', ({ prepare, write, found = account }) => {
   it('is gone with the rollback', async () => {
     const made = await prepare?.();
     const unit = units.engine.run(async () => {
+      await write(made);
+      throw new Error('rolled back');
+    });
+    await expect(unit).rejects.toThrow('rolled back');
+    expect(await look()).toBe(false);
+  });
+
+  it('commits with the transaction that a unit has joined, and leaves it to its owner', async () => {
+    const made = await prepare?.();
+    let seenBefore: boolean | undefined;
+    await joined(async () => {
+      await write(made);
+      seenBefore = await look();
+    });
+    expect({ seenBefore, seenAfter: await look() }).toEqual({ seenBefore: false, seenAfter: true });
+  });
+
+  it('is gone with the rollback of the transaction that a unit has joined', async () => {
+    const made = await prepare?.();
+    const unit = joined(async () => {
       await write(made);
       throw new Error('rolled back');
     });

@@ -450,6 +450,25 @@ describe('joining a transaction of the user', () => {
     expect(await units.accounts()).toEqual(['kept']);
   });
 
+  it('ends with the time of a method in it, and leaves him his transaction to roll back', async () => {
+    const [late, ended] = [gate(), gate()];
+    const joining = units.dataSource.transaction((manager) =>
+      units.engine.join(manager, async () => {
+        await save('gone');
+        await units.engine.run({ timeout: 50 }, async () => {
+          await late.opened;
+          await expect(save('late')).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+          ended.open();
+        });
+      }),
+    );
+    await expect(joining).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT', details: { timeoutMs: 50 } });
+    late.open();
+    await ended.opened;
+    expect(await units.accounts()).toEqual([]);
+    expect(await units.openTransactions()).toBe(0);
+  });
+
   it('refuses another join of it beside one that is at work, and leaves nothing open', async () => {
     const [begun, tried] = [gate(), gate()];
     let joins: Promise<unknown>[] = [];

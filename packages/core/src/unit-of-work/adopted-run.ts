@@ -1,3 +1,4 @@
+import { hfError } from '../errors/catalogue.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { EngineParts } from './engine-parts.js';
 import { undoOpenParts } from './nested.js';
@@ -15,11 +16,13 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
   const transaction = parts.transactions.adopt(handle);
   const unit = new Unit<Outgoing>(transaction, SETTINGS);
   try {
-    const value = await parts.scopes.with(transaction.dataSource, unit.root, async () => {
-      const result = await work();
-      refuseStream(result);
-      return result;
-    });
+    const value = await inTime(unit, () =>
+      parts.scopes.with(transaction.dataSource, unit.root, async () => {
+        const result = await work();
+        refuseStream(result);
+        return result;
+      }),
+    );
     while (unit.hasBefore) await parts.scopes.with(transaction.dataSource, unit.root, () => runBeforeHooks(unit));
     unit.end();
     await undoOpenParts(unit.root);
@@ -31,5 +34,23 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
   } finally {
     unit.end();
     transaction.letGo();
+  }
+}
+
+/** Waits for the work until the time of a method in it is up: then nothing more is done here, and whoever opened the transaction is told, to roll it back. */
+async function inTime<Outgoing, T>(unit: Unit<Outgoing>, work: () => Promise<T>): Promise<T> {
+  const { transaction } = unit;
+  const expired = new Promise<never>((_, reject) => {
+    unit.expire = (timeoutMs) => {
+      const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: transaction.dataSource });
+      unit.end(reason);
+      void transaction.abort(reason);
+      reject(reason);
+    };
+  });
+  try {
+    return await Promise.race([work(), expired]);
+  } finally {
+    unit.expire = undefined;
   }
 }

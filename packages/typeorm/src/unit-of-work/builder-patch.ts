@@ -1,6 +1,7 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { notedRunner } from './outside-writes.js';
 import { participantsOf, runnerInScope } from './participants.js';
+import { unreleased } from './unit-runner.js';
 
 interface Builder {
   readonly queryRunner?: unknown;
@@ -35,6 +36,6 @@ export function patchQueryBuilders(dataSource: DataSource): void {
 function runnerOf({ dataSource, connection = dataSource, expressionMap }: Builder, make: () => QueryRunner): unknown {
   if (!connection || !participantsOf(connection)) return make();
   const runner = runnerInScope(connection);
-  if (runner) return runner;
+  if (runner) return unreleased(runner);
   return expressionMap?.queryType === 'select' ? make() : notedRunner(connection, make);
 }

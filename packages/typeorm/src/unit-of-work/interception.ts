@@ -1,14 +1,13 @@
-import type { Isolation } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import { patchQueryBuilders } from './builder-patch.js';
 import { outsideAnyContext } from './connections.js';
 import { refuseForeignPatches } from './foreign-patches.js';
-import type { TypeormTransaction } from './owned-transaction.js';
-import { isWriting, noted, notedTransaction, type Work } from './outside-writes.js';
-import { type Found, inScope, type Participant, participantsOf, runnerInScope, setParticipants } from './participants.js';
+import { patchManagers } from './manager-patch.js';
+import { isWriting, noted } from './outside-writes.js';
+import { type Participant, participantsOf, runnerInScope, setParticipants } from './participants.js';
 
 /**
- * Makes everything that goes through a data source take part in the unit of work in scope: injected repositories, its manager, ActiveRecord,
+ * Makes everything that goes through a data source take part in the unit of work in scope: injected repositories, its manager and those it makes, ActiveRecord,
  * query builders, `query` and `transaction` (a savepoint inside a unit). Outside a unit nothing changes, except that a write is remembered in the
  * asynchronous context (`ScopeStorage.seenWrite`). `createQueryRunner` is left alone: a runner made by hand is a request for independence.
  *
@@ -40,7 +39,6 @@ function leave(dataSource: DataSource, participant: Participant): void {
 type AnyFunction = (...args: unknown[]) => unknown;
 
 const LOOK_UPS = ['getRepository', 'getTreeRepository'];
-const WRITES = ['save', 'remove', 'softRemove', 'recover'];
 const CONNECTS = ['obtainMasterConnection', 'obtainSlaveConnection'];
 
 /** Puts our functions in front of those of the instances; returns what takes them away. */
@@ -59,10 +57,6 @@ function intercept(dataSource: DataSource): () => void {
     const run = () => original(sql, parameters, used);
     return !used && isWriting(sql) ? noted(dataSource, run) : run();
   });
-  put(manager, WRITES, (original) => (...args) => {
-    const run = () => original(...args);
-    return inScope(dataSource) ? run() : noted(dataSource, run);
-  });
   // A manager caches the repositories it makes together with its query runner: they are made where there is none.
   put(
     manager,
@@ -71,34 +65,13 @@ function intercept(dataSource: DataSource): () => void {
       (...args) =>
         outsideAnyContext(() => original(...args)),
   );
-  put(
-    manager,
-    ['transaction'],
-    (original) =>
-      (...args) =>
-        transaction(dataSource, original, args),
-  );
   // A connection opened within a unit would keep its context for life.
   put(driver, CONNECTS, (original) => () => outsideAnyContext(() => original()));
   patchQueryBuilders(dataSource);
+  patchManagers(dataSource);
   return () => {
     for (const each of undo) each();
   };
-}
-
-/** `manager.transaction`: a nested part of the unit in scope, or TypeORM's own outside any. */
-function transaction(dataSource: DataSource, original: AnyFunction, args: readonly unknown[]): unknown {
-  const found = inScope(dataSource);
-  if (found) return nested(found, args as [Isolation, Work] | [Work]);
-  return notedTransaction(dataSource, (watch) =>
-    original(...args.map((each) => (typeof each === 'function' ? watch(each as Work) : each))),
-  );
-}
-
-async function nested({ scope, scopes }: Found, [first, second]: [Isolation, Work] | [Work]): Promise<unknown> {
-  const work = typeof first === 'function' ? first : (second as Work);
-  const options = typeof first === 'string' ? { isolation: first } : {};
-  return scope.nested(scopes, options, () => work((scope.transaction as TypeormTransaction).manager));
 }
 
 function define(target: object, name: string, descriptor: PropertyDescriptor): () => void {

@@ -84,7 +84,7 @@ export class TypeormTransaction extends PgTransaction {
 
   async commit(): Promise<void> {
     if (this.reason) throw this.reason;
-    if (this.hasSubscribers) await tell(this.queryRunner, 'BeforeTransactionCommit');
+    if (this.hasSubscribers) await this.tellOfCommit();
     // A subscriber may have taken so long that it was ended meanwhile.
     if (this.reason) throw this.reason;
     if (this.hasWaiting) await this.flush();
@@ -93,6 +93,16 @@ export class TypeormTransaction extends PgTransaction {
     if (this.pendingBegin === undefined || this.last.length > 0) await this.commitOnServer();
     this.settle();
     if (this.hasSubscribers) await this.tellAfter('AfterTransactionCommit', 'afterCommit');
+  }
+
+  /** Whatever a subscriber throws, it is known that nothing was committed. */
+  private async tellOfCommit(): Promise<void> {
+    try {
+      await tell(this.queryRunner, 'BeforeTransactionCommit');
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
   }
 
   private async commitOnServer(): Promise<void> {

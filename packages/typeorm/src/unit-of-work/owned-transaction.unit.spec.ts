@@ -104,6 +104,15 @@ describe('COMMIT', () => {
   });
 });
 
+describe('a subscriber that is told of the commit and throws', () => {
+  it('has the transaction rolled back, also where it throws what an unknown COMMIT throws', async () => {
+    const unknown = hfError('HF_UOW_COMMIT_UNKNOWN', { dataSource: 'another' });
+    const { transaction, transcript } = await begun({}, () => Promise.reject(unknown));
+    await expect(transaction.commit()).rejects.toBe(unknown);
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'given back']);
+  });
+});
+
 describe('the same work is run again', () => {
   const [deadlock, dataSource] = [severe('FEHLER', '40P01'), 'default'];
 

@@ -33,13 +33,21 @@ export function makeRunner(source: DataSource, transaction: PgTransaction, clien
   runner.startTransaction = () => refuse('queryRunner.startTransaction()');
   runner.commitTransaction = () => refuse('queryRunner.commitTransaction()');
   runner.rollbackTransaction = () => refuse('queryRunner.rollbackTransaction()');
-  // Query builders release the runner they obtained; the unit still needs it.
-  runner.release = () => Promise.resolve();
+  runner.release = keep;
   runner.stream = () => Promise.reject(hfError('HF_UOW_STREAM_RETURNED', { method: 'stream()', value: 'a stream' }));
   // What the manager of the data source does in a unit: a savepoint.
   const { manager } = source;
   runner.manager.transaction = (...args: unknown[]) => (manager.transaction as (...all: unknown[]) => Promise<never>)(...args);
   return runner;
+}
+
+/** A query runner as query builders get it, which release what they have obtained: the unit still needs it, and one that was joined is the user's to release. */
+export function unreleased(runner: UnitRunner): UnitRunner {
+  return runner.release === keep ? runner : Object.create(runner, { release: { value: keep } });
+}
+
+function keep(): Promise<void> {
+  return Promise.resolve();
 }
 
 /** The unit has ended: whoever kept the runner is told so, and lazy relations look for another one. */
