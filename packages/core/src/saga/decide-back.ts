@@ -68,15 +68,16 @@ export function undone(draft: SagaDraft, entry: StepAt, how: 'undone' | 'skipped
   undoLast(draft);
 }
 
-/** A late answer to what may have been done: now it is known. */
+/** A late answer to what may have been done: now it is known. A step that the saga has passed stays passed: whoever undoes it hears from the other end that there is nothing. */
 export function settled(draft: SagaDraft, requestId: string, how: 'answered' | 'refused'): void {
   const found = draft.done.find(({ request }) => request?.id === requestId && !request.hasAnswered);
   // What is being undone already asks the other end, which knows.
   if (found === undefined || draft.find(found.step) !== undefined) return;
-  draft.done =
-    how === 'refused'
-      ? draft.done.filter((one) => one !== found)
-      : draft.done.map((one) => (one.request && one === found ? { ...one, request: { ...one.request, hasAnswered: true } } : one));
+  const isPassed =
+    draft.direction === 'running' || [...draft.done, ...draft.at].some((one) => draft.stepOf(one).after.includes(found.step));
+  if (how === 'refused') draft.done = draft.done.filter((one) => one !== found || isPassed);
+  else
+    draft.done = draft.done.map((one) => (one.request && one === found ? { ...one, request: { ...one.request, hasAnswered: true } } : one));
 }
 
 /** The last of the done steps that has something to undo. */

@@ -185,6 +185,32 @@ describe('a step that asked and was tried again', () => {
   });
 });
 
+describe('a refusal that comes when its step was passed without it', () => {
+  const refused: SagaEvent = { kind: 'refused', id: 'r-1', error: new Error('too late'), isDefinite: true };
+  const twice = { retry: { attempts: 2, backoff: { delay: 0 } } } as const;
+
+  it('takes the step out of no saga that goes forward: of a pivot that a person has done', () => {
+    const paying = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
+    const script = given(paying).when(done, asks('r-1')).after(1000).when({ kind: 'skipped' }).expect('run ship').when(refused);
+    expect(script.progress.done.map(({ step }) => step)).toEqual(['reserve', 'pay']);
+    script.when(done).expect('completed');
+  });
+
+  it('takes it out of none: of a step that did not ask again', () => {
+    const charging = sagaOf({ charge: { ...twice, compensate: nothing }, ship: ONCE });
+    const shipping = () => given(charging).when(asks('r-1')).after(1000).when(done, refused).isAt('ship');
+    shipping().when(done).expect('completed');
+    // What undoes it asks as if the request were unanswered: under its id the other end knows that there is nothing, and without it would undo what never was.
+    expect(shipping().when(failed()).expect('undo charge').progress.done).toMatchObject([{ request: { id: 'r-1', hasAnswered: false } }]);
+  });
+
+  it('takes out none that a later step was done behind, when the saga turns back', () => {
+    const charging = sagaOf({ charge: { ...twice, compensate: nothing }, pack: UNDONE, ship: ONCE });
+    const script = given(charging).when(asks('r-1')).after(1000).when(done, done, failed(), refused).isAt('pack');
+    script.when(done).expect('undo charge').when(done).expect('compensated');
+  });
+});
+
 describe('a parked saga that stands for several steps', () => {
   const definition = sagaOf({ pay: { retry: false, pivot: true }, pack: { ...ONCE, after: 'pay' }, bill: { ...ONCE, after: 'pay' } });
   const both = () =>
