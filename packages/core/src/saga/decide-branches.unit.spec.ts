@@ -1,6 +1,7 @@
 import { seededRandom } from '../time/random.js';
 import { asks, declined, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
 import { decide } from './decide.js';
+import type { SagaFailure } from './saga-definition.js';
 import type { SagaEvent, SagaMoment } from './saga-event.js';
 
 const UNDONE = { ...ONCE, compensate: nothing };
@@ -283,6 +284,28 @@ describe('a pivot that asks another service', () => {
   it('turns the saga back when it is refused', () => {
     asked()
       .when({ kind: 'refused', id: 'r-1', error: new Error('no'), isDefinite: true })
+      .expect('undo reserve');
+  });
+});
+
+describe('a pivot that starts another saga', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
+  const started = () => given(definition).when(done, (step) => ({ kind: 'waits', step, waits: [{ kind: 'saga', id: 'x/pay' }] }));
+  const ended = (failure?: SagaFailure): SagaEvent => ({ kind: 'ended', id: 'x/pay', state: {}, failure });
+
+  it('leaves no way back while that is at work: a time-out parks, and nothing can be cancelled', () => {
+    const late = { kind: 'timed-out', error: new Error('too late') } as const;
+    started().when(late).expect('park at pay: too late').when(ended()).isAt('ship').when({ kind: 'resumed' }, done).expect('completed');
+    started()
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .expect()
+      .ends('running', 'reserve done', 'pay waiting');
+  });
+
+  it('is done with the end of that, and turns the saga back when that was undone', () => {
+    started().when(ended()).expect('run ship');
+    started()
+      .when(ended({ step: 'debit', code: 'E', message: 'no money' }))
       .expect('undo reserve');
   });
 });

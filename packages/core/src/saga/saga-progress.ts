@@ -132,10 +132,11 @@ export function requestOf({ waits }: StepAt): RequestWait | undefined {
   return waits?.find((wait): wait is RequestWait => wait.kind === 'request');
 }
 
-/** True when the step that allows no way back is done, or nobody knows whether it is. */
+/** True when the step that allows no way back is done, or nobody knows whether it is: somebody else has been asked for it, or a child is at work on it. */
 export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgress): boolean {
   const isPivot = ({ step }: { readonly step: string }) => stepOf(definition, step)?.isPivot === true;
-  return done.some(isPivot) || at.some((one) => isPivot(one) && requestOf(one) !== undefined);
+  const isElsewhere = ({ waits }: StepAt) => waits?.some(({ kind }) => kind === 'request' || kind === 'saga') === true;
+  return done.some(isPivot) || at.some((one) => isPivot(one) && isElsewhere(one));
 }
 
 /** The request of a step, once the step waits for it no more. */

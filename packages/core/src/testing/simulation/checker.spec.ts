@@ -3,7 +3,7 @@ import { type LedgerRow, moneyIn } from './accounts.spec.js';
 import type { Bank } from './bank.spec.js';
 import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
 import type { DrawnUnit } from './random-units.spec.js';
-import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
+import { type HistoryRow, type SagaRow, statusOf } from './saga-rows.spec.js';
 import { type DrawnTrip, isOff, stepOfLeg } from './trips.spec.js';
 
 /** What is wrong at the end of a seed, one sentence each. */
@@ -20,6 +20,7 @@ export function problemsAtTheEnd(bank: Bank): readonly string[] {
     ...bank.units.flatMap((unit) => problemsOfUnit(unit, { ledger, told: bank.told.get(unit.id) })),
     ...bank.trips.flatMap((trip) => problemsOfTrip(trip, ledger)),
     ...bank.rows.flatMap((row) => problemsOf(row, bank.drawn.get(row.saga) as DrawnSaga, { ledger, history })),
+    ...bank.rows.flatMap((row) => problemsOfPivot(row, bank)),
   ].sort();
 }
 
@@ -38,6 +39,15 @@ function problemsOf(row: SagaRow, { steps }: DrawnSaga, { ledger, history }: Boo
     .filter(({ kind }) => kind === 'local' || kind === 'remote')
     .flatMap((step) => problemsOfStep(step, { status, leftOut, ours }));
   return [...counted, ...problemsOfOrder(lines)].map(say);
+}
+
+/** What a pivot has started is completed, and there is no way back then. */
+function problemsOfPivot({ id, progress, saga }: SagaRow, { rows, drawn }: Bank): readonly string[] {
+  const pivot = drawn.get(saga)?.steps.find(({ isPivot }) => isPivot);
+  const { status } = JSON.parse(progress) as SagaProgress;
+  const children = rows.filter((row) => row.id === `${id}/${pivot?.name}` || row.id.startsWith(`${id}/${pivot?.name}#`));
+  const isCompleted = children.some((child) => statusOf(child) === 'completed');
+  return isCompleted && status === 'compensated' ? [`${id}: its pivot ${pivot?.name} was done, and it was undone`] : [];
 }
 
 /** Its tries are confirmed, each once, or cancelled, as its COMMIT said; and so its client was told. */

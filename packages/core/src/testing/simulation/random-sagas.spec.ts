@@ -106,7 +106,7 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
       const after = pivotAt === undefined && before.length > 1 && world.random.next() < 0.3 ? [world.pick(before)] : before;
       steps.push({
         name,
-        kind: isPivot && !isMoving ? 'remote' : kind,
+        kind: isPivot && !isMoving && kind !== 'child' ? 'remote' : kind,
         after,
         isPivot,
         isUndoable: isBack && isMoving && world.random.next() < 0.85,
