@@ -233,6 +233,29 @@ describe('a step that waits for a message', () => {
     expect(await shop.written()).toEqual(['o1 reserved', 'o1 released']);
   });
 
+  it('is undone when none comes in time, and when the saga turns back meanwhile: its rows were committed when it began to wait', async () => {
+    const { process, sagas, start } = await seller((opening) =>
+      trip({ signals: [Confirmed] })
+        .step('reserve', noting(opening, 'reserved'), { compensate: noting(opening, 'released') })
+        .step(
+          'offer',
+          async (saga) => {
+            await opening.write(`${saga.id} offered`);
+            return saga.waitFor(Confirmed, { key: saga.id, timeout: saga.state.total === 1 ? '300ms' : '1m', into: 'confirmed' });
+          },
+          { compensate: noting(opening, 'withdrawn') },
+        ),
+    );
+    await start('late', { total: 1 });
+    expect(await sagas.result('late')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_WAIT_TIMEOUT' } });
+    await start('off');
+    await until('it waits', async () => (await sagas.get('off'))?.status === 'waiting');
+    await process.bus.sagas.cancel('off', { by: 'ann', reason: 'the test' });
+    expect((await sagas.result('off')).status).toBe('compensated');
+    const texts = ['reserved', 'offered', 'withdrawn', 'released'];
+    expect(await shop.written()).toEqual(['late', 'off'].flatMap((id) => texts.map((text) => `${id} ${text}`)));
+  });
+
   it('or for a time is done with whatever is first', async () => {
     const { process, sagas, start } = await seller((process) =>
       trip({ signals: [Confirmed] })
@@ -289,7 +312,14 @@ describe('a step that starts another saga', () => {
     return seller((process) => {
       process.bus.saga(packing);
       return trip()
-        .step('pack', async (saga) => saga.start(packing, { id: saga.id }, { into: 'packed' }), { compensate: noting(process, 'unpacked') })
+        .step(
+          'pack',
+          async (saga) => {
+            await process.write(`${saga.id} handed over`);
+            return saga.start(packing, { id: saga.id }, { into: 'packed' });
+          },
+          { compensate: noting(process, 'unpacked') },
+        )
         .step('ship', ship(process), { retry: false });
     });
   }
@@ -303,7 +333,7 @@ describe('a step that starts another saga', () => {
     );
     await start('o1');
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', state: { packed: { id: 'o1', boxes: 2 } } });
-    expect(await shop.written()).toEqual(['o1 unpacked']);
+    expect(await shop.written()).toEqual(['o1 handed over', 'o1 unpacked']);
     expect((await sagas.get('o1/pack'))?.status).toBe('completed');
   });
 
@@ -321,14 +351,14 @@ describe('a step that starts another saga', () => {
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
   });
 
-  it('fails when it was undone', async () => {
+  it('fails when it was undone, and what the step itself wrote is undone too', async () => {
     const { sagas, start } = await packers(
       () => Promise.reject(new NonRetryableError('no tape')),
       (process) => noting(process, 'shipped'),
     );
     await start('o1');
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
-    expect(await shop.written()).toEqual([]);
+    expect(await shop.written()).toEqual(['o1 handed over', 'o1 unpacked']);
   });
 });
 

@@ -1,8 +1,9 @@
 import { seededRandom } from '../time/random.js';
 import { asks, declined, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
 import { decide } from './decide.js';
-import type { SagaFailure } from './saga-definition.js';
+import type { SagaDefinition, SagaFailure } from './saga-definition.js';
 import type { SagaEvent, SagaMoment } from './saga-event.js';
+import type { SagaWait } from './saga-progress.js';
 
 const UNDONE = { ...ONCE, compensate: nothing };
 const DIAMOND = sagaOf({
@@ -347,7 +348,44 @@ describe('a step that waits', () => {
     script.when(waits('bill', other)).isAt('bill');
   });
 
-  it('is left when the saga is cancelled', () => {
+  it('is undone when it waits in vain, or the saga turns back meanwhile: what its method wrote is committed', () => {
+    const cancelled = { kind: 'cancelled', error: new Error('by ann') } as const;
+    const writing = sagaOf({ reserve: UNDONE, wait: UNDONE, ship: ONCE });
+    const wrote = (wait: SagaWait) => given(writing).when(done, (step) => ({ kind: 'waits', step, waits: [wait] }));
+    wrote(signal).after(500).expect('undo wait').when(done).expect('undo reserve').when(done).expect('compensated');
+    wrote({ kind: 'time', untilMs: 100 }).when(cancelled).expect('undo wait').when(done).expect('undo reserve');
+    given(writing).when(done, cancelled).expect('undo reserve');
+  });
+
+  it('is undone as one that has asked where an earlier attempt has, and nobody answered that', () => {
+    const twice = { retry: { attempts: 2, backoff: { delay: 0 } } } as const;
+    const waits = [{ ...signal, untilMs: 1500 }];
+    const after = (definition: SagaDefinition) =>
+      given(definition)
+        .when(asks('r-1'))
+        .after(1000)
+        .when((step) => ({ kind: 'waits', step, waits }))
+        .after(500);
+    const script = after(sagaOf({ charge: { ...twice, compensate: nothing } })).expect('undo charge');
+    expect(script.progress.done).toMatchObject([{ step: 'charge', request: { id: 'r-1', hasAnswered: false } }]);
+    after(sagaOf({ pay: { ...twice, pivot: true } })).expect(expect.stringContaining('park at pay'));
+  });
+
+  it('and asked a participant that knows of no undoing is undone although that refuses', () => {
+    const refused: SagaEvent = { kind: 'refused', id: 'r-1', error: new Error('no'), isDefinite: true };
+    const twice = { retry: { attempts: 2, backoff: { delay: 0 } }, compensate: nothing } as const;
+    const script = given(sagaOf({ charge: twice }))
+      .when(asks('r-1', { isForeign: true }))
+      .after(1000);
+    const asleep = script.when((step) => ({ kind: 'waits', step, waits: [{ kind: 'time', untilMs: 9000 }] }));
+    asleep
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .isAt('charge')
+      .when(refused)
+      .expect('undo charge');
+  });
+
+  it('and has no compensation is left when the saga is cancelled', () => {
     waiting({ kind: 'time', untilMs: 100 })
       .when({ kind: 'cancelled', error: new Error('by ann') })
       .expect('undo reserve');
@@ -364,18 +402,20 @@ describe('a step that starts another saga', () => {
     expect(started().when(of('check', done), ended()).expect('run ship').state).toEqual({ packed: { boxes: 2 } });
   });
 
-  it('fails for good when that was undone', () => {
+  it('fails for good when that was undone, and what the step itself wrote is undone too', () => {
     started()
       .when(of('check', done), ended({ failure: { step: 'tape', code: 'E', message: 'no tape' } }))
+      .expect('undo pack')
+      .when(done)
       .expect('compensated');
   });
 
-  it('cancels it when the saga turns back, and undoes it only if it was completed all the same', () => {
+  it('cancels it when the saga turns back, and is undone however that ended', () => {
     const turned = () => started().when(of('check', failed())).expect('cancel x/pack').isAt('pack');
     turned().when(ended()).expect('undo pack');
     turned()
       .when(ended({ failure: { step: 'tape', code: 'E', message: 'cancelled' } }))
-      .expect('compensated');
+      .expect('undo pack');
   });
 });
 

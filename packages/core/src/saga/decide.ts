@@ -1,7 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { Random } from '../time/random.js';
-import { cancelled, outOfTime, takeBack } from './decide-back.js';
+import { cancelled, goBack, outOfTime } from './decide-back.js';
 import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from './decide-steps.js';
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
@@ -195,6 +195,9 @@ function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): v
 /** A person has done what the step, or its compensation, should have done, or has seen that it was not done. */
 function skip(draft: SagaDraft, { step }: StepAt): void {
   const entry = draft.find(step) as StepAt;
-  if (draft.status === 'compensating' && entry.way === 'running') takeBack(draft, entry, 'skipped');
-  else finish(draft, entry, 'skipped');
+  if (draft.status === 'compensating' && entry.way === 'running') {
+    draft.remove(entry);
+    draft.note(step, 'skipped');
+    goBack(draft);
+  } else finish(draft, entry, 'skipped');
 }

@@ -1,4 +1,4 @@
-import { type SagaDefinition, type SagaFailure, stepOf } from './saga-definition.js';
+import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 
 /** How a saga stands. `running` and `compensating` are worked on, or wait; the others wait for nobody, or for a person. */
 export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
@@ -49,6 +49,8 @@ export interface StepAt {
   readonly waits?: readonly SagaWait[] | undefined;
   /** It is what the saga is parked for. */
   readonly isStopped?: boolean | undefined;
+  /** Its method has returned, with what it wrote, and what it waited for will not come. */
+  readonly hasReturned?: boolean | undefined;
 }
 
 /** A step that is done, or may be, and is not undone. */
@@ -130,6 +132,25 @@ export function parkingOf(progress: Pick<SagaProgress, 'at' | 'parked'>): SagaPa
 /** The request among what a step waits for. */
 export function requestOf({ waits }: StepAt): RequestWait | undefined {
   return waits?.find((wait): wait is RequestWait => wait.kind === 'request');
+}
+
+/** What is there of a step that is begun and not done: what it may have had done elsewhere, or what its method wrote before it waited. Undefined: nothing. */
+export function leftBy(entry: StepAt, { compensation }: Pick<SagaStepDefinition, 'compensation'>): DoneStep | undefined {
+  const { step } = entry;
+  const request = sentRequest(entry, false);
+  if (request !== undefined) return { step, request };
+  return hasReturned(entry) && compensation !== undefined ? { step } : undefined;
+}
+
+/** A step that waits in vain; `lost`: what will not come. What an earlier attempt has asked for may still be answered. */
+export function inVain(entry: StepAt, lost: SagaWait): Pick<StepAt, 'waits' | 'callMs' | 'hasReturned'> {
+  const waits = entry.waits?.filter((wait) => wait.kind === 'request' && wait !== lost) ?? [];
+  return { waits: waits.length === 0 ? undefined : waits, callMs: undefined, hasReturned: hasReturned(entry) ? true : undefined };
+}
+
+/** A request alone says nothing of what its method wrote: it may be called again. */
+function hasReturned({ waits, hasReturned: isMarked }: StepAt): boolean {
+  return isMarked === true || waits?.some(({ kind }) => kind !== 'request') === true;
 }
 
 /** True when the step that allows no way back is done, or nobody knows whether it is: somebody else has been asked for it, or a child is at work on it. */

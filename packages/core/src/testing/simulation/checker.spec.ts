@@ -1,7 +1,7 @@
 import type { SagaProgress } from '../../saga/saga-progress.js';
 import { type LedgerRow, moneyIn } from './accounts.spec.js';
 import type { Bank } from './bank.spec.js';
-import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
+import { type DrawnSaga, type DrawnStep, isMoving } from './random-sagas.spec.js';
 import type { DrawnUnit } from './random-units.spec.js';
 import { type HistoryRow, type SagaRow, statusOf } from './saga-rows.spec.js';
 import { type DrawnTrip, isOff, stepOfLeg } from './trips.spec.js';
@@ -36,7 +36,7 @@ function problemsOf(row: SagaRow, { steps }: DrawnSaga, { ledger, history }: Boo
   const say = (text: string) => `${row.id} (${status}): ${text}`;
   if (status !== 'completed' && status !== 'compensated') return [say('it has not ended')];
   const counted = steps
-    .filter(({ kind }) => kind === 'local' || kind === 'remote')
+    .filter((step) => isMoving(step) || step.isUndoable)
     .flatMap((step) => problemsOfStep(step, { status, leftOut, ours }));
   return [...counted, ...problemsOfOrder(lines)].map(say);
 }

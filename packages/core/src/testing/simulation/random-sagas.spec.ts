@@ -102,14 +102,15 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
         'first',
         hasChild ? 'child' : 'local',
       ] as const);
-      const isMoving = kind === 'local' || kind === 'remote';
+      const moves = isMoving({ kind });
       const after = pivotAt === undefined && before.length > 1 && world.random.next() < 0.3 ? [world.pick(before)] : before;
       steps.push({
         name,
-        kind: isPivot && !isMoving && kind !== 'child' ? 'remote' : kind,
+        kind: isPivot && !moves && kind !== 'child' ? 'remote' : kind,
         after,
         isPivot,
-        isUndoable: isBack && isMoving && world.random.next() < 0.85,
+        // What waits does something here first, where it can be undone: behind the pivot a person may have it begun again.
+        isUndoable: isBack && world.random.next() < (moves ? 0.85 : 0.6),
         isConditional: !isPivot && world.random.next() < 0.15,
         service: world.pick(SERVICES),
         isForeign: world.random.next() < 0.12,
@@ -127,9 +128,7 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
 
 /** Gives the steps money to move, so that a saga that is completed, or undone, has moved none in all. */
 function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep[] {
-  const carriers = steps.filter(
-    (step) => !step.isConditional && (step.kind === 'local' || step.kind === 'remote') && (step.isUndoable || !step.isBeforePivot),
-  );
+  const carriers = steps.filter((step) => !step.isConditional && (step.isUndoable || (isMoving(step) && !step.isBeforePivot)));
   const debits = carriers.filter(({ isBeforePivot }) => isBeforePivot);
   const credits = carriers.filter((step) => step !== debits[0]);
   const amounts = new Map(credits.map((step) => [step.name, world.between(1, 30)]));
@@ -142,8 +141,13 @@ function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep
     // Two accounts, in any order: somebody else may lock them the other way round.
     const also = { account: other, amount: 0 };
     const moves = step.kind === 'remote' ? [move] : world.random.next() < 0.5 ? [move, also] : [also, move];
-    return step.kind === 'local' || step.kind === 'remote' ? { ...step, moves } : step;
+    return isMoving(step) || step.isUndoable ? { ...step, moves } : step;
   });
+}
+
+/** Where all of a step is a move of money. */
+export function isMoving({ kind }: Pick<DrawnStep, 'kind'>): boolean {
+  return kind === 'local' || kind === 'remote';
 }
 
 type Parts = Parameters<typeof drawSaga>[2];
@@ -164,7 +168,7 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
     const move: MoveMoney = { to: step.service, effect, isForeign: step.isForeign };
     return saga.request(new MoveCommand(move), { into: `reply of ${step.name}` as never, foreign: step.isForeign });
   }
-  await here.trouble(effect, saga.attempt);
+  await (step.isUndoable ? here.local(effect, saga.attempt) : here.trouble(effect, saga.attempt));
   if (step.kind === 'sleep') return saga.sleep(timeout);
   if (step.kind === 'child') return saga.start((child as DrawnSaga).builder, { flag: saga.state.flag });
   here.wanted(key);
@@ -174,6 +178,6 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
 
 async function undoStep(step: DrawnStep, saga: SagaContext<BankState>, { work }: Parts): Promise<Awaited<StepResult>> {
   const effect = effectOf(step, saga.id, 'undo');
-  if (step.kind === 'local') return work().local(effect, saga.attempt);
+  if (step.kind !== 'remote') return work().local(effect, saga.attempt);
   return saga.request(new MoveCommand({ to: step.service, effect, isForeign: step.isForeign }));
 }
