@@ -383,6 +383,43 @@ it('a parked saga goes on when the reply that it was parked for comes after all'
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
 });
 
+it('an attempt that lost its connection counts against no compensation of its step, when the saga was cancelled meanwhile', async () => {
+  const before = await bank();
+  await before.close();
+  const cancelled = JSON.stringify({ kind: 'cancelled', by: 'ann', reason: 'the test' });
+  const { sagas, start } = await seller((process) =>
+    trip().step(
+      'charge',
+      async (saga) => {
+        if (saga.attempt === 2) {
+          await shop.look(`insert into holdfast_saga_event (service, saga_id, event, at) values ('shop', $1, $2, now())`, [
+            saga.id,
+            cancelled,
+          ]);
+          await process.dataSource.query('select pg_terminate_backend(pg_backend_pid())');
+        }
+        return saga.request(new Charge(saga.id));
+      },
+      {
+        timeout: '300ms',
+        retry: { attempts: 5, backoff: { delay: 50, jitter: 'none' } },
+        compensate: noting(process, 'undone'),
+        compensateRetry: false,
+      },
+    ),
+  );
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_CANCELLED' } });
+  expect(linesOf(await sagas.get('o1'))).toEqual([
+    'started',
+    'charge waiting',
+    'charge failed',
+    'charge turned-back',
+    'charge undone',
+    'compensated',
+  ]);
+});
+
 it('a saga whose id was used before asks anew, and starts children of its own', async () => {
   await bank();
   const packing = defineSaga<{ id: string; boxes?: number }>('packing', { version: 1 }).step('pack', () => undefined);
