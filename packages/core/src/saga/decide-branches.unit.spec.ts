@@ -102,6 +102,53 @@ describe('a step with a condition', () => {
   });
 });
 
+describe('a condition behind the pivot that throws', () => {
+  const when = (({ total }: { total?: number }) => {
+    if (total === undefined) throw new Error('no total');
+    return total > 100;
+  }) as never;
+  const definition = sagaOf({ pay: { retry: false, pivot: true }, gift: { ...ONCE, when }, ship: ONCE });
+  const parked = () => given(definition).when(done).expect('run gift', 'park at gift: no total');
+
+  it('is asked again when the saga is resumed: the step runs where it is wanted, and is left out where it is not', () => {
+    for (const kind of ['resumed', 'retried'] as const) {
+      const wanted = parked();
+      Object.assign(wanted.state, { total: 200 });
+      wanted.when({ kind }).expect('run gift');
+      wanted.when(failed('no ribbon')).expect('park at gift: no ribbon').when({ kind }).expect('run gift');
+      const unwanted = parked();
+      Object.assign(unwanted.state, { total: 20 });
+      unwanted
+        .when({ kind })
+        .expect('run ship')
+        .when(done)
+        .ends('completed', ...['pay done', 'gift failed', 'gift parked', `gift ${kind}`, 'gift left-out', 'ship done', 'completed']);
+    }
+  });
+
+  it('parks it again as long as it throws, and a person may do the step', () => {
+    parked().when({ kind: 'resumed' }).expect('run gift', 'park at gift: no total').when({ kind: 'skipped' }).expect('run ship');
+  });
+
+  it('has one attempt when it is retried and wanted then', () => {
+    const patient = sagaOf({ pay: { retry: false, pivot: true }, gift: { retry: PATIENT, when } });
+    const retried = given(patient).when(done);
+    Object.assign(retried.state, { total: 200 });
+    retried.when({ kind: 'retried' }, failed('no ribbon')).expect('park at gift: no ribbon');
+  });
+
+  it('and of two branches both are asked again', () => {
+    const branches = sagaOf({
+      pay: { retry: false, pivot: true },
+      gift: { ...ONCE, when, after: 'pay' },
+      note: { ...ONCE, when, after: 'pay' },
+    });
+    const script = given(branches).when(done).isAt('gift');
+    Object.assign(script.state, { total: 200 });
+    script.when({ kind: 'resumed' }).expect('run gift', 'run note');
+  });
+});
+
 describe('a step that asks another service', () => {
   const definition = sagaOf({
     reserve: UNDONE,

@@ -21,7 +21,7 @@ export function openNext(draft: SagaDraft): void {
       isWanted = when === undefined || when(draft.state as never);
     } catch (error) {
       draft.begin(name, 'running');
-      givenUp(draft, draft.find(name) as StepAt, error);
+      givenUp(draft, draft.change(draft.find(name) as StepAt, { isUnasked: true }), error);
       return;
     }
     openBranch(draft, name);

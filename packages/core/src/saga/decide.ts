@@ -178,6 +178,14 @@ function repaired(
 
 /** Goes on with what stopped a saga, with fresh attempts; what may still be answered is asked for under the same id. */
 function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): void {
+  const isSingle = kind === 'retried' ? true : undefined;
+  if (entry.isUnasked) {
+    draft.remove(entry);
+    openNext(draft);
+    const wanted = draft.find(entry.step);
+    if (wanted?.callMs !== undefined) draft.change(wanted, { isSingle });
+    return;
+  }
   const request = requestOf(entry);
   const isSettling = draft.status === 'compensating' && entry.way === 'running';
   if (isSettling && request !== undefined) {
@@ -188,7 +196,7 @@ function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): v
   const round = request === undefined ? (entry.round ?? 0) + 1 : entry.round;
   // Its time is over, and begins again when it asks again.
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
-  draft.change(entry, { attempts: 0, isSingle: kind === 'retried' ? true : undefined, callMs: draft.given.nowMs, waits, round });
+  draft.change(entry, { attempts: 0, isSingle, callMs: draft.given.nowMs, waits, round });
   draft.call(entry.step, entry.way, 0);
 }
 

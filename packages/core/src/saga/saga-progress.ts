@@ -49,6 +49,8 @@ export interface StepAt {
   readonly waits?: readonly SagaWait[] | undefined;
   /** It is what the saga is parked for. */
   readonly isStopped?: boolean | undefined;
+  /** Nobody knows whether it is wanted: its condition threw. */
+  readonly isUnasked?: boolean | undefined;
   /** Its method has returned, with what it wrote, and what it waited for will not come. */
   readonly hasReturned?: boolean | undefined;
 }
