@@ -6,7 +6,7 @@ import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
-import { inVain, isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
+import { AT_ONCE, inVain, isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
 
 const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
@@ -64,7 +64,7 @@ export function failed(draft: SagaDraft, entry: StepAt, error: unknown): void {
   const { nowMs } = draft.given;
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
   draft.note(entry.step, failedNote(entry), describeFailure(error).message);
-  draft.change(entry, { attempts: attempt, callMs: nowMs + next.delayMs, waits });
+  draft.change(entry, { attempts: attempt, callMs: next.delayMs === 0 ? AT_ONCE : nowMs + next.delayMs, waits });
   draft.call(entry.step, entry.way, next.delayMs);
 }
 

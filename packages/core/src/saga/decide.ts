@@ -6,7 +6,7 @@ import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from 
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
-import { isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
+import { AT_ONCE, isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
 
 const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined };
 
@@ -196,7 +196,7 @@ function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): v
   const round = request === undefined ? (entry.round ?? 0) + 1 : entry.round;
   // Its time is over, and begins again when it asks again.
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
-  draft.change(entry, { attempts: 0, isSingle, callMs: draft.given.nowMs, waits, round });
+  draft.change(entry, { attempts: 0, isSingle, callMs: AT_ONCE, waits, round });
   draft.call(entry.step, entry.way, 0);
 }
 

@@ -3,7 +3,7 @@ import { asks, done, given, of } from './decide-scene.spec.js';
 import { begin } from './decide.js';
 import { defineSaga, type SagaBuilder } from './saga-builder.js';
 import { SagaCourse } from './saga-course.js';
-import type { SagaArrival } from './saga-event.js';
+import type { SagaArrival, SagaEvent } from './saga-event.js';
 import { runnableFrom } from './saga-plan.js';
 import { parkingOf, type SagaProgress, type SagaWait } from './saga-progress.js';
 import type { StoredSaga } from './saga.store.port.js';
@@ -85,6 +85,32 @@ it('a reply that is too large for the state parks the saga as it stood, also at 
     at: [{ step: 'ask', waits: [wait] }],
   });
   expect(state).toBeUndefined();
+});
+
+it('what is due at once is due whatever the clock of the database was set back to', () => {
+  const two = defineSaga('two', { version: 1 })
+    .step('take', ignore, { retry: { attempts: 9, backoff: { delay: 0 } }, compensate: ignore })
+    .step('pay', ignore, { retry: false, pivot: true })
+    .step('ship', ignore, { retry: false });
+  const failed: SagaEvent = { kind: 'failed', step: 'take', error: new Error('busy') };
+  const cancelled: SagaEvent = { kind: 'cancelled', error: new Error('no') };
+  const lost: SagaEvent = { kind: 'failed', step: 'ship', error: new Error('no van') };
+  for (const happened of [
+    [],
+    [failed],
+    [done('take')],
+    [done('take'), cancelled],
+    [done('take'), done('pay'), lost, { kind: 'resumed' } as const],
+  ]) {
+    const script = given(two.definition)
+      .when(...happened.slice(0, -1))
+      .after(5_000_000)
+      .when(...happened.slice(-1));
+    // Its row is locked next at 1000.
+    const one = course(two, { progress: script.progress, arrived: [] });
+    expect([one.catchUp(), one.callable()?.step]).toEqual([true, script.progress.at[0]?.step]);
+    expect(change(one).afterMs).toBe(0);
+  }
 });
 
 describe('processes that died with a saga in hand', () => {

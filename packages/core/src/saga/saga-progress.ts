@@ -32,6 +32,9 @@ export type SagaWait = (
 /** A request that a step has sent. */
 export type RequestWait = Extract<SagaWait, { kind: 'request' }>;
 
+/** Always in the past: what is due at once is so whatever the clock of the database is set to. */
+export const AT_ONCE = 0;
+
 /** A step that is begun and not done, or what undoes it. Moments are milliseconds on the clock of the database. */
 export interface StepAt {
   readonly step: string;
@@ -43,7 +46,7 @@ export interface StepAt {
   readonly isSingle?: boolean | undefined;
   /** How often it was begun anew after a definite end: what it asks for then is asked for under another id. */
   readonly round?: number | undefined;
-  /** When its method is called next; undefined: it waits. */
+  /** When its method is called next, `AT_ONCE` or a moment; undefined: it waits. */
   readonly callMs?: number | undefined;
   /** What it waits for; also while it is to be called again, because a late reply is a reply. */
   readonly waits?: readonly SagaWait[] | undefined;
