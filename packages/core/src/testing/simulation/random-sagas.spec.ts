@@ -24,6 +24,8 @@ export interface DrawnStep {
   /** The service that has the account, for `remote`. */
   readonly service: string;
   readonly isForeign: boolean;
+  /** It asks once, and goes on when it gets no reply; for `remote`. */
+  readonly isImpatient: boolean;
   readonly moves: Effect['moves'];
   readonly isLimited: boolean;
   readonly isBeforePivot: boolean;
@@ -40,6 +42,8 @@ export interface StepWork {
   local(effect: Effect, attempt: number): Promise<void>;
   /** Something goes wrong before a step that does nothing by itself. */
   trouble(effect: Pick<Effect, 'saga' | 'step' | 'what'>, attempt: number): Promise<void>;
+  /** A step does not ask again. */
+  goesOn(saga: string, step: string): void;
   /** A message with this key is wanted. */
   wanted(key: string): void;
 }
@@ -111,9 +115,9 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
         isPivot,
         // What waits does something here first, where it can be undone: behind the pivot a person may have it begun again.
         isUndoable: isBack && world.random.next() < (moves ? 0.85 : 0.6),
-        isConditional: !isPivot && world.random.next() < 0.15,
+        isConditional: !isPivot && world.random.next() < 0.255,
         service: world.pick(SERVICES),
-        isForeign: world.random.next() < 0.12,
+        ...drawAsking(world, isPivot),
         moves: [],
         // What a parent waits for behind its pivot has to succeed some day.
         isLimited: isBack && hasChild,
@@ -126,9 +130,16 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
   return steps;
 }
 
+function drawAsking(world: World, isPivot: boolean): Pick<DrawnStep, 'isForeign' | 'isImpatient'> {
+  const isForeign = world.random.next() < 0.12;
+  return { isForeign, isImpatient: !isForeign && !isPivot && world.random.next() < 0.25 };
+}
+
 /** Gives the steps money to move, so that a saga that is completed, or undone, has moved none in all. */
 function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep[] {
-  const carriers = steps.filter((step) => !step.isConditional && (step.isUndoable || (isMoving(step) && !step.isBeforePivot)));
+  const carriers = steps.filter(
+    (step) => !step.isConditional && !isMaybe(step) && (step.isUndoable || (isMoving(step) && !step.isBeforePivot)),
+  );
   const debits = carriers.filter(({ isBeforePivot }) => isBeforePivot);
   const credits = carriers.filter((step) => step !== debits[0]);
   const amounts = new Map(credits.map((step) => [step.name, world.between(1, 30)]));
@@ -150,6 +161,11 @@ export function isMoving({ kind }: Pick<DrawnStep, 'kind'>): boolean {
   return kind === 'local' || kind === 'remote';
 }
 
+/** Where nobody knows whether it moves money when its saga goes on. */
+export function isMaybe({ kind, isImpatient }: Pick<DrawnStep, 'kind' | 'isImpatient'>): boolean {
+  return kind === 'remote' && isImpatient;
+}
+
 type Parts = Parameters<typeof drawSaga>[2];
 
 /** What a step of a saga does, or what undoes it. */
@@ -165,6 +181,9 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
   const timeout = step.waitMs;
   if (step.kind === 'local') return here.local(effect, saga.attempt);
   if (step.kind === 'remote') {
+    const asked = `asked by ${step.name}`;
+    if (step.isImpatient && saga.state[asked] === true) return here.goesOn(saga.id, step.name);
+    Object.assign(saga.state, { [asked]: true });
     const move: MoveMoney = { to: step.service, effect, isForeign: step.isForeign };
     return saga.request(new MoveCommand(move), { into: `reply of ${step.name}` as never, foreign: step.isForeign });
   }
