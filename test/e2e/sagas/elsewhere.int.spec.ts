@@ -233,6 +233,29 @@ describe('a step that waits for a message', () => {
     expect(await shop.written()).toEqual(['o1 reserved', 'o1 released']);
   });
 
+  it('is undone when none comes in time, and when the saga turns back meanwhile: its rows were committed when it began to wait', async () => {
+    const { process, sagas, start } = await seller((opening) =>
+      trip({ signals: [Confirmed] })
+        .step('reserve', noting(opening, 'reserved'), { compensate: noting(opening, 'released') })
+        .step(
+          'offer',
+          async (saga) => {
+            await opening.write(`${saga.id} offered`);
+            return saga.waitFor(Confirmed, { key: saga.id, timeout: saga.state.total === 1 ? '300ms' : '1m', into: 'confirmed' });
+          },
+          { compensate: noting(opening, 'withdrawn') },
+        ),
+    );
+    await start('late', { total: 1 });
+    expect(await sagas.result('late')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_WAIT_TIMEOUT' } });
+    await start('off');
+    await until('it waits', async () => (await sagas.get('off'))?.status === 'waiting');
+    await process.bus.sagas.cancel('off', { by: 'ann', reason: 'the test' });
+    expect((await sagas.result('off')).status).toBe('compensated');
+    const texts = ['reserved', 'offered', 'withdrawn', 'released'];
+    expect(await shop.written()).toEqual(['late', 'off'].flatMap((id) => texts.map((text) => `${id} ${text}`)));
+  });
+
   it('or for a time is done with whatever is first', async () => {
     const { process, sagas, start } = await seller((process) =>
       trip({ signals: [Confirmed] })
@@ -289,7 +312,14 @@ describe('a step that starts another saga', () => {
     return seller((process) => {
       process.bus.saga(packing);
       return trip()
-        .step('pack', async (saga) => saga.start(packing, { id: saga.id }, { into: 'packed' }), { compensate: noting(process, 'unpacked') })
+        .step(
+          'pack',
+          async (saga) => {
+            await process.write(`${saga.id} handed over`);
+            return saga.start(packing, { id: saga.id }, { into: 'packed' });
+          },
+          { compensate: noting(process, 'unpacked') },
+        )
         .step('ship', ship(process), { retry: false });
     });
   }
@@ -303,7 +333,7 @@ describe('a step that starts another saga', () => {
     );
     await start('o1');
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', state: { packed: { id: 'o1', boxes: 2 } } });
-    expect(await shop.written()).toEqual(['o1 unpacked']);
+    expect(await shop.written()).toEqual(['o1 handed over', 'o1 unpacked']);
     expect((await sagas.get('o1/pack'))?.status).toBe('completed');
   });
 
@@ -321,14 +351,14 @@ describe('a step that starts another saga', () => {
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
   });
 
-  it('fails when it was undone', async () => {
+  it('fails when it was undone, and what the step itself wrote is undone too', async () => {
     const { sagas, start } = await packers(
       () => Promise.reject(new NonRetryableError('no tape')),
       (process) => noting(process, 'shipped'),
     );
     await start('o1');
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'pack', code: 'HF_SAGA_CHILD_COMPENSATED' } });
-    expect(await shop.written()).toEqual([]);
+    expect(await shop.written()).toEqual(['o1 handed over', 'o1 unpacked']);
   });
 });
 
@@ -351,6 +381,43 @@ it('a parked saga goes on when the reply that it was parked for comes after all'
   await bank();
   await until('its end', async () => (await sagas.get('o1'))?.status === 'completed');
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
+});
+
+it('an attempt that lost its connection counts against no compensation of its step, when the saga was cancelled meanwhile', async () => {
+  const before = await bank();
+  await before.close();
+  const cancelled = JSON.stringify({ kind: 'cancelled', by: 'ann', reason: 'the test' });
+  const { sagas, start } = await seller((process) =>
+    trip().step(
+      'charge',
+      async (saga) => {
+        if (saga.attempt === 2) {
+          await shop.look(`insert into holdfast_saga_event (service, saga_id, event, at) values ('shop', $1, $2, now())`, [
+            saga.id,
+            cancelled,
+          ]);
+          await process.dataSource.query('select pg_terminate_backend(pg_backend_pid())');
+        }
+        return saga.request(new Charge(saga.id));
+      },
+      {
+        timeout: '300ms',
+        retry: { attempts: 5, backoff: { delay: 50, jitter: 'none' } },
+        compensate: noting(process, 'undone'),
+        compensateRetry: false,
+      },
+    ),
+  );
+  await start('o1');
+  expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_CANCELLED' } });
+  expect(linesOf(await sagas.get('o1'))).toEqual([
+    'started',
+    'charge waiting',
+    'charge failed',
+    'charge turned-back',
+    'charge undone',
+    'compensated',
+  ]);
 });
 
 it('a saga whose id was used before asks anew, and starts children of its own', async () => {

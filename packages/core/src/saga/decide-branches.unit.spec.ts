@@ -1,7 +1,9 @@
 import { seededRandom } from '../time/random.js';
 import { asks, declined, done, failed, given, nothing, of, ONCE, PATIENT, sagaOf } from './decide-scene.spec.js';
 import { decide } from './decide.js';
+import type { SagaDefinition, SagaFailure } from './saga-definition.js';
 import type { SagaEvent, SagaMoment } from './saga-event.js';
+import type { SagaWait } from './saga-progress.js';
 
 const UNDONE = { ...ONCE, compensate: nothing };
 const DIAMOND = sagaOf({
@@ -100,6 +102,53 @@ describe('a step with a condition', () => {
   });
 });
 
+describe('a condition behind the pivot that throws', () => {
+  const when = (({ total }: { total?: number }) => {
+    if (total === undefined) throw new Error('no total');
+    return total > 100;
+  }) as never;
+  const definition = sagaOf({ pay: { retry: false, pivot: true }, gift: { ...ONCE, when }, ship: ONCE });
+  const parked = () => given(definition).when(done).expect('run gift', 'park at gift: no total');
+
+  it('is asked again when the saga is resumed: the step runs where it is wanted, and is left out where it is not', () => {
+    for (const kind of ['resumed', 'retried'] as const) {
+      const wanted = parked();
+      Object.assign(wanted.state, { total: 200 });
+      wanted.when({ kind }).expect('run gift');
+      wanted.when(failed('no ribbon')).expect('park at gift: no ribbon').when({ kind }).expect('run gift');
+      const unwanted = parked();
+      Object.assign(unwanted.state, { total: 20 });
+      unwanted
+        .when({ kind })
+        .expect('run ship')
+        .when(done)
+        .ends('completed', ...['pay done', 'gift failed', 'gift parked', `gift ${kind}`, 'gift left-out', 'ship done', 'completed']);
+    }
+  });
+
+  it('parks it again as long as it throws, and a person may do the step', () => {
+    parked().when({ kind: 'resumed' }).expect('run gift', 'park at gift: no total').when({ kind: 'skipped' }).expect('run ship');
+  });
+
+  it('has one attempt when it is retried and wanted then', () => {
+    const patient = sagaOf({ pay: { retry: false, pivot: true }, gift: { retry: PATIENT, when } });
+    const retried = given(patient).when(done);
+    Object.assign(retried.state, { total: 200 });
+    retried.when({ kind: 'retried' }, failed('no ribbon')).expect('park at gift: no ribbon');
+  });
+
+  it('and of two branches both are asked again', () => {
+    const branches = sagaOf({
+      pay: { retry: false, pivot: true },
+      gift: { ...ONCE, when, after: 'pay' },
+      note: { ...ONCE, when, after: 'pay' },
+    });
+    const script = given(branches).when(done).isAt('gift');
+    Object.assign(script.state, { total: 200 });
+    script.when({ kind: 'resumed' }).expect('run gift', 'run note');
+  });
+});
+
 describe('a step that asks another service', () => {
   const definition = sagaOf({
     reserve: UNDONE,
@@ -185,6 +234,32 @@ describe('a step that asked and was tried again', () => {
   });
 });
 
+describe('a refusal that comes when its step was passed without it', () => {
+  const refused: SagaEvent = { kind: 'refused', id: 'r-1', error: new Error('too late'), isDefinite: true };
+  const twice = { retry: { attempts: 2, backoff: { delay: 0 } } } as const;
+
+  it('takes the step out of no saga that goes forward: of a pivot that a person has done', () => {
+    const paying = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
+    const script = given(paying).when(done, asks('r-1')).after(1000).when({ kind: 'skipped' }).expect('run ship').when(refused);
+    expect(script.progress.done.map(({ step }) => step)).toEqual(['reserve', 'pay']);
+    script.when(done).expect('completed');
+  });
+
+  it('takes it out of none: of a step that did not ask again', () => {
+    const charging = sagaOf({ charge: { ...twice, compensate: nothing }, ship: ONCE });
+    const shipping = () => given(charging).when(asks('r-1')).after(1000).when(done, refused).isAt('ship');
+    shipping().when(done).expect('completed');
+    // What undoes it asks as if the request were unanswered: under its id the other end knows that there is nothing, and without it would undo what never was.
+    expect(shipping().when(failed()).expect('undo charge').progress.done).toMatchObject([{ request: { id: 'r-1', hasAnswered: false } }]);
+  });
+
+  it('takes out none that a later step was done behind, when the saga turns back', () => {
+    const charging = sagaOf({ charge: { ...twice, compensate: nothing }, pack: UNDONE, ship: ONCE });
+    const script = given(charging).when(asks('r-1')).after(1000).when(done, done, failed(), refused).isAt('pack');
+    script.when(done).expect('undo charge').when(done).expect('compensated');
+  });
+});
+
 describe('a parked saga that stands for several steps', () => {
   const definition = sagaOf({ pay: { retry: false, pivot: true }, pack: { ...ONCE, after: 'pay' }, bill: { ...ONCE, after: 'pay' } });
   const both = () =>
@@ -261,6 +336,28 @@ describe('a pivot that asks another service', () => {
   });
 });
 
+describe('a pivot that starts another saga', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true }, ship: ONCE });
+  const started = () => given(definition).when(done, (step) => ({ kind: 'waits', step, waits: [{ kind: 'saga', id: 'x/pay' }] }));
+  const ended = (failure?: SagaFailure): SagaEvent => ({ kind: 'ended', id: 'x/pay', state: {}, failure });
+
+  it('leaves no way back while that is at work: a time-out parks, and nothing can be cancelled', () => {
+    const late = { kind: 'timed-out', error: new Error('too late') } as const;
+    started().when(late).expect('park at pay: too late').when(ended()).isAt('ship').when({ kind: 'resumed' }, done).expect('completed');
+    started()
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .expect()
+      .ends('running', 'reserve done', 'pay waiting');
+  });
+
+  it('is done with the end of that, and turns the saga back when that was undone', () => {
+    started().when(ended()).expect('run ship');
+    started()
+      .when(ended({ step: 'debit', code: 'E', message: 'no money' }))
+      .expect('undo reserve');
+  });
+});
+
 describe('a step that waits', () => {
   const definition = sagaOf({ reserve: UNDONE, wait: ONCE, ship: ONCE });
   const waiting = (...waits: Extract<SagaEvent, { kind: 'waits' }>['waits']) =>
@@ -298,7 +395,44 @@ describe('a step that waits', () => {
     script.when(waits('bill', other)).isAt('bill');
   });
 
-  it('is left when the saga is cancelled', () => {
+  it('is undone when it waits in vain, or the saga turns back meanwhile: what its method wrote is committed', () => {
+    const cancelled = { kind: 'cancelled', error: new Error('by ann') } as const;
+    const writing = sagaOf({ reserve: UNDONE, wait: UNDONE, ship: ONCE });
+    const wrote = (wait: SagaWait) => given(writing).when(done, (step) => ({ kind: 'waits', step, waits: [wait] }));
+    wrote(signal).after(500).expect('undo wait').when(done).expect('undo reserve').when(done).expect('compensated');
+    wrote({ kind: 'time', untilMs: 100 }).when(cancelled).expect('undo wait').when(done).expect('undo reserve');
+    given(writing).when(done, cancelled).expect('undo reserve');
+  });
+
+  it('is undone as one that has asked where an earlier attempt has, and nobody answered that', () => {
+    const twice = { retry: { attempts: 2, backoff: { delay: 0 } } } as const;
+    const waits = [{ ...signal, untilMs: 1500 }];
+    const after = (definition: SagaDefinition) =>
+      given(definition)
+        .when(asks('r-1'))
+        .after(1000)
+        .when((step) => ({ kind: 'waits', step, waits }))
+        .after(500);
+    const script = after(sagaOf({ charge: { ...twice, compensate: nothing } })).expect('undo charge');
+    expect(script.progress.done).toMatchObject([{ step: 'charge', request: { id: 'r-1', hasAnswered: false } }]);
+    after(sagaOf({ pay: { ...twice, pivot: true } })).expect(expect.stringContaining('park at pay'));
+  });
+
+  it('and asked a participant that knows of no undoing is undone although that refuses', () => {
+    const refused: SagaEvent = { kind: 'refused', id: 'r-1', error: new Error('no'), isDefinite: true };
+    const twice = { retry: { attempts: 2, backoff: { delay: 0 } }, compensate: nothing } as const;
+    const script = given(sagaOf({ charge: twice }))
+      .when(asks('r-1', { isForeign: true }))
+      .after(1000);
+    const asleep = script.when((step) => ({ kind: 'waits', step, waits: [{ kind: 'time', untilMs: 9000 }] }));
+    asleep
+      .when({ kind: 'cancelled', error: new Error('by ann') })
+      .isAt('charge')
+      .when(refused)
+      .expect('undo charge');
+  });
+
+  it('and has no compensation is left when the saga is cancelled', () => {
     waiting({ kind: 'time', untilMs: 100 })
       .when({ kind: 'cancelled', error: new Error('by ann') })
       .expect('undo reserve');
@@ -315,18 +449,20 @@ describe('a step that starts another saga', () => {
     expect(started().when(of('check', done), ended()).expect('run ship').state).toEqual({ packed: { boxes: 2 } });
   });
 
-  it('fails for good when that was undone', () => {
+  it('fails for good when that was undone, and what the step itself wrote is undone too', () => {
     started()
       .when(of('check', done), ended({ failure: { step: 'tape', code: 'E', message: 'no tape' } }))
+      .expect('undo pack')
+      .when(done)
       .expect('compensated');
   });
 
-  it('cancels it when the saga turns back, and undoes it only if it was completed all the same', () => {
+  it('cancels it when the saga turns back, and is undone however that ended', () => {
     const turned = () => started().when(of('check', failed())).expect('cancel x/pack').isAt('pack');
     turned().when(ended()).expect('undo pack');
     turned()
       .when(ended({ failure: { step: 'tape', code: 'E', message: 'cancelled' } }))
-      .expect('compensated');
+      .expect('undo pack');
   });
 });
 

@@ -6,7 +6,7 @@ import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
 import { goBack, settled, takeBack, turnBack, undone } from './decide-back.js';
 import type { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaEvent } from './saga-event.js';
-import { isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
+import { AT_ONCE, inVain, isPastPivot, type KeptSignal, requestOf, sentRequest, type SagaWait, type StepAt } from './saga-progress.js';
 
 const DEFAULT_RETRY = retryPolicy(undefined, () => undefined, 'a saga');
 
@@ -21,7 +21,7 @@ export function openNext(draft: SagaDraft): void {
       isWanted = when === undefined || when(draft.state as never);
     } catch (error) {
       draft.begin(name, 'running');
-      givenUp(draft, draft.find(name) as StepAt, error);
+      givenUp(draft, draft.change(draft.find(name) as StepAt, { isUnasked: true }), error);
       return;
     }
     openBranch(draft, name);
@@ -64,7 +64,7 @@ export function failed(draft: SagaDraft, entry: StepAt, error: unknown): void {
   const { nowMs } = draft.given;
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
   draft.note(entry.step, failedNote(entry), describeFailure(error).message);
-  draft.change(entry, { attempts: attempt, callMs: nowMs + next.delayMs, waits });
+  draft.change(entry, { attempts: attempt, callMs: next.delayMs === 0 ? AT_ONCE : nowMs + next.delayMs, waits });
   draft.call(entry.step, entry.way, next.delayMs);
 }
 
@@ -74,7 +74,7 @@ export function givenUp(draft: SagaDraft, entry: StepAt, error: unknown): void {
   draft.note(entry.step, failedNote(entry), failure.message);
   const request = requestOf(entry);
   const isOnTheWayBack = draft.direction === 'compensating' && entry.way === 'running';
-  if (isOnTheWayBack && request === undefined) takeBack(draft, entry, undefined);
+  if (isOnTheWayBack && !request?.isForeign) takeBack(draft, entry);
   else if (draft.direction === 'compensating' || request?.isForeign || isPastPivot(draft.definition, draft.decision.progress))
     draft.park(entry, failure);
   else turnBack(draft, failure);
@@ -95,9 +95,9 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
     const failure = failureIn(event);
     unpark(draft, entry);
     if (failure !== undefined) {
-      // What certainly did not happen has nothing to undo.
+      // What a request certainly did not do has nothing to undo.
       const isDefinite = event.kind !== 'refused' || event.isDefinite;
-      givenUp(draft, draft.change(entry, { waits: isDefinite ? undefined : entry.waits, callMs: undefined }), failure.error);
+      givenUp(draft, draft.change(entry, isDefinite ? inVain(entry, wait) : { callMs: undefined }), failure.error);
       continue;
     }
     draft.keep('into' in wait ? wait.into : undefined, valueIn(event));
@@ -134,7 +134,7 @@ export function timeIsUp(draft: SagaDraft): void {
     else if (wait.kind === 'signal')
       givenUp(
         draft,
-        draft.change(entry, { waits: undefined }),
+        draft.change(entry, inVain(entry, wait)),
         hfError('HF_SAGA_WAIT_TIMEOUT', { ...about, type: wait.type, key: wait.key }),
       );
   }

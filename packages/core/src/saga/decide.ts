@@ -1,12 +1,12 @@
 import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { Random } from '../time/random.js';
-import { cancelled, outOfTime, takeBack } from './decide-back.js';
+import { cancelled, goBack, outOfTime } from './decide-back.js';
 import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from './decide-steps.js';
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
-import { isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
+import { AT_ONCE, isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
 
 const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined };
 
@@ -178,6 +178,14 @@ function repaired(
 
 /** Goes on with what stopped a saga, with fresh attempts; what may still be answered is asked for under the same id. */
 function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): void {
+  const isSingle = kind === 'retried' ? true : undefined;
+  if (entry.isUnasked) {
+    draft.remove(entry);
+    openNext(draft);
+    const wanted = draft.find(entry.step);
+    if (wanted?.callMs !== undefined) draft.change(wanted, { isSingle });
+    return;
+  }
   const request = requestOf(entry);
   const isSettling = draft.status === 'compensating' && entry.way === 'running';
   if (isSettling && request !== undefined) {
@@ -188,13 +196,16 @@ function takeUp(draft: SagaDraft, entry: StepAt, kind: 'resumed' | 'retried'): v
   const round = request === undefined ? (entry.round ?? 0) + 1 : entry.round;
   // Its time is over, and begins again when it asks again.
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
-  draft.change(entry, { attempts: 0, isSingle: kind === 'retried' ? true : undefined, callMs: draft.given.nowMs, waits, round });
+  draft.change(entry, { attempts: 0, isSingle, callMs: AT_ONCE, waits, round });
   draft.call(entry.step, entry.way, 0);
 }
 
 /** A person has done what the step, or its compensation, should have done, or has seen that it was not done. */
 function skip(draft: SagaDraft, { step }: StepAt): void {
   const entry = draft.find(step) as StepAt;
-  if (draft.status === 'compensating' && entry.way === 'running') takeBack(draft, entry, 'skipped');
-  else finish(draft, entry, 'skipped');
+  if (draft.status === 'compensating' && entry.way === 'running') {
+    draft.remove(entry);
+    draft.note(step, 'skipped');
+    goBack(draft);
+  } else finish(draft, entry, 'skipped');
 }

@@ -12,7 +12,7 @@ import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
 import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import { createSagaContext, hasDropped } from './saga-context.js';
-import { type CallFacts, SagaCourse } from './saga-course.js';
+import { type CallFacts, isSameCall, SagaCourse } from './saga-course.js';
 import { stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { SagaEvent } from './saga-event.js';
 import type { RunnableSaga, SagaCall } from './saga-plan.js';
@@ -292,8 +292,9 @@ export class SagaAttempts {
       const locked = await store.lock(tx, saga.id, { waits: true });
       if (locked?.saga.revision !== saga.revision || locked.saga.deaths !== saga.deaths) return LEFT;
       const course = new SagaCourse(locked.saga, runnable, random);
-      // What had come for it comes again, and opens the step again that was tried.
-      if (!course.catchUp() || entry === undefined || course.callable()?.step !== entry.step) return this.write(tx, course);
+      // What had come for it comes again, and opens the step again that was tried, unless more has come.
+      const next = course.catchUp() ? course.callable() : undefined;
+      if (entry === undefined || next === undefined || !isSameCall(next, entry)) return this.write(tx, course);
       return this.write(tx, course, { entry, event: { kind: 'failed', step: entry.step, error }, durationMs: 0 });
     });
   }

@@ -65,19 +65,28 @@ export class SagaContext<State> {
   /**
    * Sends a command to another service; the step is done when the reply came, which is stored in the field `into`. When none comes within the step's
    * time-out, the attempt has failed, and the next one sends the same request again, under the same id. A refusal is final.
+   *
+   * **Not promised:** that the method runs once. What it writes here is committed with each request, and written again by the next attempt, and a step
+   * that is refused for certain is not undone: a step that asks writes nothing else.
    */
   request<Reply>(command: Command<Reply>, options: SagaRequestOptions<KeysFor<State, Reply>> = {}): StepOutcome {
     return this.asking({ kind: 'request', command, options });
   }
 
-  /** The step is done after a time, or at a moment on the clock of the database. @throws HF_CONFIG_DURATION */
+  /**
+   * The step is done after a time, or at a moment on the clock of the database. What it has written is committed when it begins to wait, and undone by
+   * its compensation also when the saga turns back meanwhile.
+   *
+   * @throws HF_CONFIG_DURATION
+   */
   sleep(until: Duration | Date): StepOutcome {
     return this.asking({ kind: 'time', until: until instanceof Date ? { at: until } : { afterMs: toMs(until, 'until') } });
   }
 
   /**
    * The step is done when a message of a class listed in `@Saga({ signals })` arrives with this key, also when it arrived earlier: one that nobody
-   * waited for is kept for 30 days, the last of several. Fails with HF_SAGA_WAIT_TIMEOUT, and is not tried again then.
+   * waited for is kept for 30 days, the last of several. Fails with HF_SAGA_WAIT_TIMEOUT, and is not tried again then. What the step has written is
+   * committed when it begins to wait, so its compensation is called also when it fails, or the saga turns back meanwhile.
    *
    * @throws HF_SAGA_SIGNAL for a class that is not listed, or a key that cannot be one
    */
@@ -95,7 +104,8 @@ export class SagaContext<State> {
 
   /**
    * Starts another saga of this service, with the step's commit; the step is done when it is completed, and its last state is stored in the field
-   * `into`. When it was compensated, the step has failed for good. When this saga turns back meanwhile, the other one is cancelled first.
+   * `into`. When it was compensated, the step has failed for good. When this saga turns back meanwhile, the other one is cancelled first. The
+   * compensation of the step is called also when the other one was compensated: for what the step itself has written.
    */
   start<S extends object>(
     saga: abstract new (...args: never[]) => S,

@@ -59,7 +59,7 @@ export class SagaCourse {
     return this.stateText;
   }
 
-  /** What has happened without anybody trying a step: an end of time, what came from elsewhere, deaths. False when nobody can go on with it. */
+  /** What has happened without anybody trying a step: an end of time, what came from elsewhere, deaths. False when nothing is to be tried before that is written. */
   catchUp(): boolean {
     const { saga } = this;
     const trouble = this.trouble();
@@ -79,6 +79,8 @@ export class SagaCourse {
     if (entry === undefined) return true;
     const step = stepOf(this.runnable.definition, entry.step) as SagaStepDefinition;
     if (saga.deaths >= Math.max(attemptsOf(step, entry), FEW_DEATHS)) {
+      // They may have died of another step, which this one comes behind. Once that is written the deaths are counted anew, and are of this one.
+      if (!saga.progress.at.some((one) => one.callMs !== undefined && isSameCall(one, entry))) return false;
       const { id, deaths } = saga;
       this.happen({
         kind: 'given-up',
@@ -285,6 +287,11 @@ export class SagaCourse {
     const failure = this.at.status === 'compensated' ? this.at.failure : undefined;
     return [...cancelled, { id: parent, event: { kind: 'ended', id, state, failure } }];
   }
+}
+
+/** Whether two are calls of the same method for the same purpose. */
+export function isSameCall(one: StepAt, other: StepAt): boolean {
+  return one.step === other.step && one.way === other.way && one.round === other.round;
 }
 
 /** An instance was started under a definition that was changed under the same version. */

@@ -3,7 +3,7 @@ import { asks, done, given, of } from './decide-scene.spec.js';
 import { begin } from './decide.js';
 import { defineSaga, type SagaBuilder } from './saga-builder.js';
 import { SagaCourse } from './saga-course.js';
-import type { SagaArrival } from './saga-event.js';
+import type { SagaArrival, SagaEvent } from './saga-event.js';
 import { runnableFrom } from './saga-plan.js';
 import { parkingOf, type SagaProgress, type SagaWait } from './saga-progress.js';
 import type { StoredSaga } from './saga.store.port.js';
@@ -19,11 +19,13 @@ function course(
     arrived,
     state = '{}',
     progress: stored,
+    deaths = 0,
   }: {
     readonly waits?: readonly SagaWait[];
     readonly arrived: readonly unknown[];
     readonly state?: string;
     readonly progress?: SagaProgress;
+    readonly deaths?: number;
   },
 ) {
   const runnable = runnableFrom(saga.plan, (text) => expect(text).toBeUndefined());
@@ -31,7 +33,7 @@ function course(
   const instance: StoredSaga = {
     ...{ id: 's-1', number: '1', saga: saga.name, version: 1, outline: runnable.outline, state, parent: undefined },
     progress: stored ?? { ...progress, at: progress.at.map(({ callMs: _, ...entry }) => ({ ...entry, waits })) },
-    ...{ revision: 0n, deaths: 0, isOverdue: false, nowMs: 1000 },
+    ...{ revision: 0n, deaths, isOverdue: false, nowMs: 1000 },
     arrived: arrived.map((event, n) => ({ number: String(n), event: event as SagaArrival })),
   };
   return new SagaCourse(instance, runnable, random);
@@ -83,6 +85,64 @@ it('a reply that is too large for the state parks the saga as it stood, also at 
     at: [{ step: 'ask', waits: [wait] }],
   });
   expect(state).toBeUndefined();
+});
+
+it('what is due at once is due whatever the clock of the database was set back to', () => {
+  const two = defineSaga('two', { version: 1 })
+    .step('take', ignore, { retry: { attempts: 9, backoff: { delay: 0 } }, compensate: ignore })
+    .step('pay', ignore, { retry: false, pivot: true })
+    .step('ship', ignore, { retry: false });
+  const failed: SagaEvent = { kind: 'failed', step: 'take', error: new Error('busy') };
+  const cancelled: SagaEvent = { kind: 'cancelled', error: new Error('no') };
+  const lost: SagaEvent = { kind: 'failed', step: 'ship', error: new Error('no van') };
+  for (const happened of [
+    [],
+    [failed],
+    [done('take')],
+    [done('take'), cancelled],
+    [done('take'), done('pay'), lost, { kind: 'resumed' } as const],
+  ]) {
+    const script = given(two.definition)
+      .when(...happened.slice(0, -1))
+      .after(5_000_000)
+      .when(...happened.slice(-1));
+    // Its row is locked next at 1000.
+    const one = course(two, { progress: script.progress, arrived: [] });
+    expect([one.catchUp(), one.callable()?.step]).toEqual([true, script.progress.at[0]?.step]);
+    expect(change(one).afterMs).toBe(0);
+  }
+});
+
+describe('processes that died with a saga in hand', () => {
+  const two = defineSaga('two', { version: 1 }).step('ask', ignore, { compensate: ignore }).step('ship', ignore);
+  const linesOf = (one: SagaCourse) => change(one).notes.map(({ step, event }) => `${step} ${event}`);
+
+  it('count against the step that was at work, which is given up', () => {
+    const one = course(two, { arrived: [], deaths: 5, progress: begin(two.definition, { random }).progress });
+    expect(one.catchUp()).toBe(false);
+    expect(linesOf(one)).toEqual(['ask failed', 'ask turned-back', 'undefined compensated']);
+  });
+
+  it('count against no step that was not at work: what came is written first, and then they are counted anew', () => {
+    const waits = [{ kind: 'request', id: 'r-1', type: 'ask' }] as const;
+    const one = course(two, { waits, arrived: [{ kind: 'answered', id: 'r-1', value: 1 }], deaths: 5 });
+    expect(one.catchUp()).toBe(false);
+    const { notes, progress, afterMs } = change(one);
+    expect([notes.map(({ event }) => event), progress.at.map(({ step }) => step), afterMs]).toEqual([['done'], ['ship'], 0]);
+    const later = course(two, { arrived: [], progress, deaths: 5 });
+    expect(later.catchUp()).toBe(false);
+    expect(linesOf(later)).toEqual(['ship failed', 'ship turned-back']);
+  });
+
+  it('count against no compensation of the step that they died of', () => {
+    const waits = [{ kind: 'request', id: 'r-1', type: 'ask' }] as const;
+    const asking = begin(two.definition, { random }).progress;
+    const progress = { ...asking, at: asking.at.map((entry) => ({ ...entry, waits })) };
+    const one = course(two, { arrived: [{ kind: 'cancelled', by: 'ann', reason: 'no' }], progress, deaths: 5 });
+    expect(one.catchUp()).toBe(false);
+    expect(linesOf(one)).toEqual(['ask turned-back']);
+    expect(one.progress.at).toMatchObject([{ step: 'ask', way: 'compensating', attempts: 0 }]);
+  });
 });
 
 describe('what a person has said about a parked saga', () => {

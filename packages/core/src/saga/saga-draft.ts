@@ -1,7 +1,16 @@
 import type { Random } from '../time/random.js';
 import type { SagaCommand, SagaDecision, SagaNote, SagaNoteEvent } from './saga-event.js';
 import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
-import type { DoneStep, KeptSignal, OpenBranch, SagaDirection, SagaProgress, SagaStatus, StepAt } from './saga-progress.js';
+import {
+  AT_ONCE,
+  type DoneStep,
+  type KeptSignal,
+  type OpenBranch,
+  type SagaDirection,
+  type SagaProgress,
+  type SagaStatus,
+  type StepAt,
+} from './saga-progress.js';
 
 /** What a decision is made with besides the progress. */
 export interface SagaGiven {
@@ -64,7 +73,7 @@ export class SagaDraft {
 
   /** A step, or its compensation, is to be called. */
   begin(step: string, way: SagaDirection): void {
-    this.at = [...this.at, { step, way, attempts: 0, callMs: this.given.nowMs }];
+    this.at = [...this.at, { step, way, attempts: 0, callMs: AT_ONCE }];
     this.call(step, way, 0);
   }
 

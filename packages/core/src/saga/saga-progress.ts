@@ -1,4 +1,4 @@
-import { type SagaDefinition, type SagaFailure, stepOf } from './saga-definition.js';
+import { type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 
 /** How a saga stands. `running` and `compensating` are worked on, or wait; the others wait for nobody, or for a person. */
 export type SagaStatus = 'running' | 'compensating' | 'completed' | 'compensated' | 'parked';
@@ -32,6 +32,9 @@ export type SagaWait = (
 /** A request that a step has sent. */
 export type RequestWait = Extract<SagaWait, { kind: 'request' }>;
 
+/** Always in the past: what is due at once is so whatever the clock of the database is set to. */
+export const AT_ONCE = 0;
+
 /** A step that is begun and not done, or what undoes it. Moments are milliseconds on the clock of the database. */
 export interface StepAt {
   readonly step: string;
@@ -43,12 +46,16 @@ export interface StepAt {
   readonly isSingle?: boolean | undefined;
   /** How often it was begun anew after a definite end: what it asks for then is asked for under another id. */
   readonly round?: number | undefined;
-  /** When its method is called next; undefined: it waits. */
+  /** When its method is called next, `AT_ONCE` or a moment; undefined: it waits. */
   readonly callMs?: number | undefined;
   /** What it waits for; also while it is to be called again, because a late reply is a reply. */
   readonly waits?: readonly SagaWait[] | undefined;
   /** It is what the saga is parked for. */
   readonly isStopped?: boolean | undefined;
+  /** Nobody knows whether it is wanted: its condition threw. */
+  readonly isUnasked?: boolean | undefined;
+  /** Its method has returned, with what it wrote, and what it waited for will not come. */
+  readonly hasReturned?: boolean | undefined;
 }
 
 /** A step that is done, or may be, and is not undone. */
@@ -132,10 +139,30 @@ export function requestOf({ waits }: StepAt): RequestWait | undefined {
   return waits?.find((wait): wait is RequestWait => wait.kind === 'request');
 }
 
-/** True when the step that allows no way back is done, or nobody knows whether it is. */
+/** What is there of a step that is begun and not done: what it may have had done elsewhere, or what its method wrote before it waited. Undefined: nothing. */
+export function leftBy(entry: StepAt, { compensation }: Pick<SagaStepDefinition, 'compensation'>): DoneStep | undefined {
+  const { step } = entry;
+  const request = sentRequest(entry, false);
+  if (request !== undefined) return { step, request };
+  return hasReturned(entry) && compensation !== undefined ? { step } : undefined;
+}
+
+/** A step that waits in vain; `lost`: what will not come. What an earlier attempt has asked for may still be answered. */
+export function inVain(entry: StepAt, lost: SagaWait): Pick<StepAt, 'waits' | 'callMs' | 'hasReturned'> {
+  const waits = entry.waits?.filter((wait) => wait.kind === 'request' && wait !== lost) ?? [];
+  return { waits: waits.length === 0 ? undefined : waits, callMs: undefined, hasReturned: hasReturned(entry) ? true : undefined };
+}
+
+/** A request alone says nothing of what its method wrote: it may be called again. */
+function hasReturned({ waits, hasReturned: isMarked }: StepAt): boolean {
+  return isMarked === true || waits?.some(({ kind }) => kind !== 'request') === true;
+}
+
+/** True when the step that allows no way back is done, or nobody knows whether it is: somebody else has been asked for it, or a child is at work on it. */
 export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgress): boolean {
   const isPivot = ({ step }: { readonly step: string }) => stepOf(definition, step)?.isPivot === true;
-  return done.some(isPivot) || at.some((one) => isPivot(one) && requestOf(one) !== undefined);
+  const isElsewhere = ({ waits }: StepAt) => waits?.some(({ kind }) => kind === 'request' || kind === 'saga') === true;
+  return done.some(isPivot) || at.some((one) => isPivot(one) && isElsewhere(one));
 }
 
 /** The request of a step, once the step waits for it no more. */

@@ -83,7 +83,8 @@ type UndoArguments<Args extends readonly unknown[]> = Args extends readonly [inf
 
 /**
  * On a step: names the public method of the same class that undoes it, called with the same kind of context. It has its own `@Retry`; when that is
- * used up the saga parks.
+ * used up the saga parks. It is called for a step that is done, and for one that may be: it has asked another service that did not answer, or has
+ * begun to wait (`sleep`, `waitFor`, `start`), with which what it wrote was committed, and waits in vain, or the saga turns back meanwhile.
  *
  * On a handler with `@OnMessage`, `@Idempotent` and `@Transactional`: names the method that undoes it when the saga of its message is aborted
  * (`SagaAborted`), called with the very message and its delivery in a unit of work of its own, if the handler committed. It has its own `@Retry`; when

@@ -208,6 +208,10 @@ export class BankNode implements Receiver, StepWork {
     await this.parts.troubles.before(this.process, effect, attempt).begin();
   }
 
+  goesOn(saga: string, step: string): void {
+    this.parts.world.say(saga, `${step} does not ask again`);
+  }
+
   wanted(key: string): void {
     this.parts.wanted(key);
   }

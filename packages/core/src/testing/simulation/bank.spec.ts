@@ -10,7 +10,7 @@ import { isRarelyPassed, PLACES, PLACES_OF_TRIES, PLACES_OF_TRIPS } from './plac
 import { currentProcess, type SimulatedProcess } from './process.spec.js';
 import type { BranchRow } from './branch-store.spec.js';
 import { type DrawnUnit, drawLimits, drawUnit, HELD, type HeldMove, type HoldingLimits } from './random-units.spec.js';
-import { ACCOUNTS, type DrawnSaga, drawSaga, effectOf, SERVICES } from './random-sagas.spec.js';
+import { ACCOUNTS, type DrawnSaga, type DrawnStep, drawSaga, effectOf, SERVICES } from './random-sagas.spec.js';
 import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
 import { beginTrip, type DrawnTrip, drawTrip } from './trips.spec.js';
 import { Troubles } from './troubles.spec.js';
@@ -156,7 +156,8 @@ export class Bank {
       const { status, at } = JSON.parse(progress) as SagaProgress;
       const what = world.pick(['resume', 'retry'] as const);
       const stopped = status === 'parked' ? at.find(({ isStopped }) => isStopped) : undefined;
-      const local = this.drawn.get(saga)?.steps.find(({ name, kind }) => name === stopped?.step && kind === 'local');
+      const isLocal = ({ kind, isUndoable }: DrawnStep) => kind === 'local' || (kind !== 'remote' && isUndoable);
+      const local = this.drawn.get(saga)?.steps.find((step) => step.name === stopped?.step && isLocal(step));
       if (local !== undefined && world.random.next() < 0.3) {
         this.skipped.set(`${id} ${local.name}`, effectOf(local, id, stopped?.way === 'compensating' ? 'undo' : 'do'));
         act(`skip ${id}`, () => node.sagas.skip(id, said));

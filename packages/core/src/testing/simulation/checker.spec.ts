@@ -1,9 +1,9 @@
 import type { SagaProgress } from '../../saga/saga-progress.js';
 import { type LedgerRow, moneyIn } from './accounts.spec.js';
 import type { Bank } from './bank.spec.js';
-import type { DrawnSaga, DrawnStep } from './random-sagas.spec.js';
+import { type DrawnSaga, type DrawnStep, isMaybe, isMoving } from './random-sagas.spec.js';
 import type { DrawnUnit } from './random-units.spec.js';
-import type { HistoryRow, SagaRow } from './saga-rows.spec.js';
+import { type HistoryRow, type SagaRow, statusOf } from './saga-rows.spec.js';
 import { type DrawnTrip, isOff, stepOfLeg } from './trips.spec.js';
 
 /** What is wrong at the end of a seed, one sentence each. */
@@ -20,6 +20,7 @@ export function problemsAtTheEnd(bank: Bank): readonly string[] {
     ...bank.units.flatMap((unit) => problemsOfUnit(unit, { ledger, told: bank.told.get(unit.id) })),
     ...bank.trips.flatMap((trip) => problemsOfTrip(trip, ledger)),
     ...bank.rows.flatMap((row) => problemsOf(row, bank.drawn.get(row.saga) as DrawnSaga, { ledger, history })),
+    ...bank.rows.flatMap((row) => problemsOfPivot(row, bank)),
   ].sort();
 }
 
@@ -35,9 +36,18 @@ function problemsOf(row: SagaRow, { steps }: DrawnSaga, { ledger, history }: Boo
   const say = (text: string) => `${row.id} (${status}): ${text}`;
   if (status !== 'completed' && status !== 'compensated') return [say('it has not ended')];
   const counted = steps
-    .filter(({ kind }) => kind === 'local' || kind === 'remote')
+    .filter((step) => isMoving(step) || step.isUndoable)
     .flatMap((step) => problemsOfStep(step, { status, leftOut, ours }));
   return [...counted, ...problemsOfOrder(lines)].map(say);
+}
+
+/** What a pivot has started is completed, and there is no way back then. */
+function problemsOfPivot({ id, progress, saga }: SagaRow, { rows, drawn }: Bank): readonly string[] {
+  const pivot = drawn.get(saga)?.steps.find(({ isPivot }) => isPivot);
+  const { status } = JSON.parse(progress) as SagaProgress;
+  const children = rows.filter((row) => row.id === `${id}/${pivot?.name}` || row.id.startsWith(`${id}/${pivot?.name}#`));
+  const isCompleted = children.some((child) => statusOf(child) === 'completed');
+  return isCompleted && status === 'compensated' ? [`${id}: its pivot ${pivot?.name} was done, and it was undone`] : [];
 }
 
 /** Its tries are confirmed, each once, or cancelled, as its COMMIT said; and so its client was told. */
@@ -84,14 +94,15 @@ interface Found {
   readonly ours: readonly LedgerRow[];
 }
 
-function problemsOfStep({ name, isUndoable }: DrawnStep, { status, leftOut, ours }: Found): readonly string[] {
-  const done = ours.filter(({ step, what }) => step === name && what === 'do');
-  const undone = ours.filter(({ step, what }) => step === name && what === 'undo');
+function problemsOfStep(step: DrawnStep, { status, leftOut, ours }: Found): readonly string[] {
+  const { name, isUndoable } = step;
+  const done = ours.filter((row) => row.step === name && row.what === 'do');
+  const undone = ours.filter((row) => row.step === name && row.what === 'undo');
   const problems: string[] = [];
   if (done.length > 1) problems.push(`${name} was done ${done.length} times`);
   if (undone.length > 1) problems.push(`${name} was undone ${undone.length} times`);
   if (status === 'completed' && undone.length > 0) problems.push(`${name} was undone`);
-  if (status === 'completed' && done.length === 0 && !leftOut.includes(name)) problems.push(`${name} was not done`);
+  if (status === 'completed' && done.length === 0 && !leftOut.includes(name) && !isMaybe(step)) problems.push(`${name} was not done`);
   if (leftOut.includes(name) && done.length > 0) problems.push(`${name} was left out, and done`);
   if (status === 'compensated' && isUndoable && done.length !== undone.length)
     problems.push(`${name} was done ${done.length} times and undone ${undone.length} times`);

@@ -24,6 +24,8 @@ export interface DrawnStep {
   /** The service that has the account, for `remote`. */
   readonly service: string;
   readonly isForeign: boolean;
+  /** It asks once, and goes on when it gets no reply; for `remote`. */
+  readonly isImpatient: boolean;
   readonly moves: Effect['moves'];
   readonly isLimited: boolean;
   readonly isBeforePivot: boolean;
@@ -40,6 +42,8 @@ export interface StepWork {
   local(effect: Effect, attempt: number): Promise<void>;
   /** Something goes wrong before a step that does nothing by itself. */
   trouble(effect: Pick<Effect, 'saga' | 'step' | 'what'>, attempt: number): Promise<void>;
+  /** A step does not ask again. */
+  goesOn(saga: string, step: string): void;
   /** A message with this key is wanted. */
   wanted(key: string): void;
 }
@@ -102,17 +106,18 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
         'first',
         hasChild ? 'child' : 'local',
       ] as const);
-      const isMoving = kind === 'local' || kind === 'remote';
+      const moves = isMoving({ kind });
       const after = pivotAt === undefined && before.length > 1 && world.random.next() < 0.3 ? [world.pick(before)] : before;
       steps.push({
         name,
-        kind: isPivot && !isMoving ? 'remote' : kind,
+        kind: isPivot && !moves && kind !== 'child' ? 'remote' : kind,
         after,
         isPivot,
-        isUndoable: isBack && isMoving && world.random.next() < 0.85,
-        isConditional: !isPivot && world.random.next() < 0.15,
+        // What waits does something here first, where it can be undone: behind the pivot a person may have it begun again.
+        isUndoable: isBack && world.random.next() < (moves ? 0.85 : 0.6),
+        isConditional: !isPivot && world.random.next() < 0.255,
         service: world.pick(SERVICES),
-        isForeign: world.random.next() < 0.12,
+        ...drawAsking(world, isPivot),
         moves: [],
         // What a parent waits for behind its pivot has to succeed some day.
         isLimited: isBack && hasChild,
@@ -125,10 +130,15 @@ function drawSteps(world: World, hasChild: boolean): DrawnStep[] {
   return steps;
 }
 
+function drawAsking(world: World, isPivot: boolean): Pick<DrawnStep, 'isForeign' | 'isImpatient'> {
+  const isForeign = world.random.next() < 0.12;
+  return { isForeign, isImpatient: !isForeign && !isPivot && world.random.next() < 0.25 };
+}
+
 /** Gives the steps money to move, so that a saga that is completed, or undone, has moved none in all. */
 function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep[] {
   const carriers = steps.filter(
-    (step) => !step.isConditional && (step.kind === 'local' || step.kind === 'remote') && (step.isUndoable || !step.isBeforePivot),
+    (step) => !step.isConditional && !isMaybe(step) && (step.isUndoable || (isMoving(step) && !step.isBeforePivot)),
   );
   const debits = carriers.filter(({ isBeforePivot }) => isBeforePivot);
   const credits = carriers.filter((step) => step !== debits[0]);
@@ -142,8 +152,18 @@ function balanced(world: World, steps: readonly DrawnStep[]): readonly DrawnStep
     // Two accounts, in any order: somebody else may lock them the other way round.
     const also = { account: other, amount: 0 };
     const moves = step.kind === 'remote' ? [move] : world.random.next() < 0.5 ? [move, also] : [also, move];
-    return step.kind === 'local' || step.kind === 'remote' ? { ...step, moves } : step;
+    return isMoving(step) || step.isUndoable ? { ...step, moves } : step;
   });
+}
+
+/** Where all of a step is a move of money. */
+export function isMoving({ kind }: Pick<DrawnStep, 'kind'>): boolean {
+  return kind === 'local' || kind === 'remote';
+}
+
+/** Where nobody knows whether it moves money when its saga goes on. */
+export function isMaybe({ kind, isImpatient }: Pick<DrawnStep, 'kind' | 'isImpatient'>): boolean {
+  return kind === 'remote' && isImpatient;
 }
 
 type Parts = Parameters<typeof drawSaga>[2];
@@ -161,10 +181,13 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
   const timeout = step.waitMs;
   if (step.kind === 'local') return here.local(effect, saga.attempt);
   if (step.kind === 'remote') {
+    const asked = `asked by ${step.name}`;
+    if (step.isImpatient && saga.state[asked] === true) return here.goesOn(saga.id, step.name);
+    Object.assign(saga.state, { [asked]: true });
     const move: MoveMoney = { to: step.service, effect, isForeign: step.isForeign };
     return saga.request(new MoveCommand(move), { into: `reply of ${step.name}` as never, foreign: step.isForeign });
   }
-  await here.trouble(effect, saga.attempt);
+  await (step.isUndoable ? here.local(effect, saga.attempt) : here.trouble(effect, saga.attempt));
   if (step.kind === 'sleep') return saga.sleep(timeout);
   if (step.kind === 'child') return saga.start((child as DrawnSaga).builder, { flag: saga.state.flag });
   here.wanted(key);
@@ -174,6 +197,6 @@ async function runStep(step: DrawnStep, saga: SagaContext<BankState>, { work, ch
 
 async function undoStep(step: DrawnStep, saga: SagaContext<BankState>, { work }: Parts): Promise<Awaited<StepResult>> {
   const effect = effectOf(step, saga.id, 'undo');
-  if (step.kind === 'local') return work().local(effect, saga.attempt);
+  if (step.kind !== 'remote') return work().local(effect, saga.attempt);
   return saga.request(new MoveCommand({ to: step.service, effect, isForeign: step.isForeign }));
 }

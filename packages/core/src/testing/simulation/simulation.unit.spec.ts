@@ -17,6 +17,7 @@ const EVENTS = {
   'sagas that somebody cancels': /operator: cancel/,
   'children that are started': /t\d+\/\w+: started$/,
   'steps that are left out': / left-out$/,
+  'steps that go on without a reply': /does not ask again$/,
   'replies that are late': /got no reply/,
   'requests that come after they were undone': /dropped, it was undone/,
   'messages that come when all is over': /comes when all is over$/,
