@@ -41,6 +41,7 @@ async function scene(fixture: StoreFixture) {
   const finish = (subscriptionId: number, name: string) =>
     inTransaction(one, (tx) => one.store.deliveries.close(tx, { subscriptionId, blocksKeys: true }, [{ source: 'orders', id: name }]));
   return {
+    database,
     store,
     dead,
     one,
@@ -174,6 +175,15 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
     const { items } = await one.store.deadLetters.list({ limit: 1 });
     assert.equal(await one.store.deadLetters.redrive({ group: items[0]!.group }, BY), 2);
     assert.deepEqual(await list(), ['2']);
+  },
+  'are not redriven when their subscription is just being retired': async ({ database, store, dead, one, list }) => {
+    await store(dead('1'));
+    const retiring = database.execute(`begin; select from holdfast_subscription where name = 'contract.reader' for update;
+      update holdfast_subscription set state = 'retired' where name = 'contract.reader'; select pg_sleep(1); commit`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(await codeOf(one.store.deadLetters.redrive({ subscription: 'contract.reader' }, BY)), 'HF_DEAD_LETTER_RETIRED');
+    await retiring;
+    assert.deepEqual(await list(), ['1']);
   },
   'of an ordered key are redriven one after another, in their order': async ({ dead, orderedId, store, one, due, finish }) => {
     const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: 'k', ...also });

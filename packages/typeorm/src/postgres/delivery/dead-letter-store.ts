@@ -159,7 +159,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<ChosenRow>({
-        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d`,
+        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
         values: where.values,
       });
       const chosen = rows.length === 0 ? rows : await work(sql, rows);
