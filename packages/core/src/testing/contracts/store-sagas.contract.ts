@@ -332,6 +332,14 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     await awaiting('third');
     assert.deepEqual(await claim(), []);
   },
+  'that wait for one message at two places have it once': async ({ starting, change, claim, one }) => {
+    await starting('x', { isTaken: true });
+    const paid = { type: 'paid', key: 'k' };
+    await change('x', { ...WAITS, reach: { ...NO_REACH, awaits: [paid, { type: 'paid', key: 'other' }, paid] } });
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { ...paid, value: 1 }));
+    assert.deepEqual(await claim(), ['x']);
+    assert.deepEqual(arrivedAt(await change('x')), [{ kind: 'signalled', ...paid, value: 1 }]);
+  },
   'that wait for a message no more leave it to others': async ({ starting, change, claim, one }) => {
     for (const id of ['gone', 'other']) await starting(id, { isTaken: true });
     const paid = [{ type: 'paid', key: 'k' }];
