@@ -405,4 +405,24 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assert.deepEqual(left, ['open', 'parked', 'new']);
     await database.execute(`do $$ begin assert (select count(distinct saga_id) from holdfast_saga_history) = 3; end $$`);
   },
+  'that begin to wait while old signals are trimmed still meet what comes': async ({
+    database,
+    starting,
+    change,
+    claim,
+    one,
+    operations,
+  }) => {
+    for (const id of ['gone', 'x']) await starting(id, { isTaken: true });
+    const paid = [{ type: 'paid', key: 'k' }];
+    await change('gone', { reach: { ...NO_REACH, awaits: paid } });
+    await change('gone', { ...WAITS, reach: { ...NO_REACH, awaitsNoMore: paid } });
+    await change('x', WAITS);
+    await database.execute(`update holdfast_saga_signal set at = at - interval '9 days'`);
+    const beginning = database.execute(`begin; update holdfast_saga_signal set waiting = '{x}', at = now(); select pg_sleep(1); commit`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await Promise.all([beginning, operations.trim(8 * DAY_MS, 10)]);
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key: 'k', value: 1 }));
+    assert.deepEqual(await claim(), ['x']);
+  },
 });
