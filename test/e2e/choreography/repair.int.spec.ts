@@ -1,5 +1,7 @@
 import { until } from '@holdfast-internal/test-support';
-import { NonRetryableError, SagaAborted, subscribe } from '@holdfast/core';
+import { NonRetryableError, SagaAborted, storeTools, subscribe } from '@holdfast/core';
+import { typeorm } from '@holdfast/typeorm';
+import { DataSource } from 'typeorm';
 import { HotelBooked, openService, ReserveCar, type Service, type ServiceProcess, TripRequested, undoneBy } from './support/trip.js';
 
 let trips: Service;
@@ -31,6 +33,16 @@ function booking({ bus, write }: ServiceProcess): void {
 }
 
 const wrote = (count: number) => until(`line ${count}`, async () => (await trips.written()).length >= count);
+
+/** Nobody serves it any more, and an operator says that it is meant to be gone. */
+async function retire(subscription: string): Promise<void> {
+  const dataSource = await new DataSource({ type: 'postgres', url: trips.url }).initialize();
+  await storeTools(typeorm({ dataSource }), 'trips').subscriptions.retire(subscription, {
+    by: 'anna',
+    reason: 'it is not undone any more',
+  });
+  await dataSource.destroy();
+}
 
 /** A saga whose undo has failed for good. */
 async function parked() {
@@ -69,6 +81,27 @@ it('an undo that is discarded is left out, what comes behind it is done, and it 
   expect(await trips.look('select actor, action, reason from holdfast_audit')).toEqual([
     { actor: 'anna', action: 'discard', reason: 'the airline paid us back' },
   ]);
+});
+
+it('a part whose undo was retired is a dead letter that says so, and what was done before it is undone when that is discarded', async () => {
+  const one = await trips.open(booking);
+  await one.bus.bus.publish(new TripRequested('t1'), { sagaId: 't1' });
+  await wrote(2);
+  await one.close();
+  await retire('flights.book.undo');
+  const { bus } = await trips.open(({ bus, write }) => {
+    const giveBack = async ({ trip }: TripRequested) => write(`${trip} no hotel`);
+    bus.on(TripRequested, async ({ trip }) => write(`${trip} hotel`), { name: 'hotels.book', ...undoneBy(giveBack) });
+    bus.on(HotelBooked, async ({ trip }) => write(`${trip} flight`), { name: 'flights.book', idempotent: true, transactional: true });
+  });
+  await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
+  await until('the dead letter', async () => (await bus.deadLetters.list()).items.length === 1);
+  const { items } = await bus.deadLetters.list({ key: 't1' });
+  expect(items).toMatchObject([{ subscription: 'flights.book.undo', error: { code: 'HF_SAGA_UNDO_RETIRED' } }]);
+  expect(items[0]?.error.message).toMatch('by flights.book.undo, which is retired');
+  await bus.deadLetters.discard({ key: 't1' }, { by: 'anna', reason: 'done by hand' });
+  await wrote(3);
+  expect(await trips.written()).toEqual(['t1 hotel', 't1 flight', 't1 no hotel']);
 });
 
 it('what is undone waits while its subscription is paused', async () => {

@@ -46,8 +46,8 @@ export interface OutgoingContext {
 /** The request that a command undoes. */
 type Undoing = Pick<Envelope, 'compensates' | 'compensatesType' | 'compensatesTime' | 'hasRun'>;
 
-/** What a caller wants of a message. */
-interface Asked extends Undoing, Pick<Envelope, 'sagaId' | 'replyTo'> {
+/** What a caller wants of a message; `time` is that of the call unless given. */
+interface Asked extends Undoing, Pick<Envelope, 'sagaId' | 'replyTo'>, Partial<Pick<Envelope, 'time'>> {
   readonly options: PublishOptions;
   readonly kind: 'event' | 'command';
 }
@@ -86,7 +86,7 @@ function madeOf(
   const ofStep = currentSagaId();
   const sagaId = asked.sagaId ?? options.sagaId ?? delivery?.sagaId ?? ofStep;
   if (sagaId === undefined && description.type === SAGA_ABORTED) throw hfError('HF_SAGA_ABORT_OF_NONE', {});
-  const time = context.clock.now();
+  const { time = context.clock.now() } = asked;
   const id = options.id ?? uuidv7(context.clock, context.random);
   const envelope: Envelope = {
     id,

@@ -44,7 +44,10 @@ export interface KeyLock extends KeyRule {
 export interface KeyStore {
   /** Locks the keys against each other until `tx` ends, and tells which of them have an unfinished delivery in this subscription. */
   lockKeys(tx: Transaction, lock: KeyLock): Promise<ReadonlySet<string>>;
-  /** Lets the first unfinished delivery of each key go, if it waits. */
+  /**
+   * Lets the first unfinished delivery of each key go, if it waits. What was redriven passes the dead letters that were left behind then, not one that has died
+   * since.
+   */
   free(tx: Transaction, lock: KeyLock): Promise<void>;
   /**
    * The same for every key of these subscriptions, each in a transaction of its own: for what waits although nothing ahead of it is unfinished,

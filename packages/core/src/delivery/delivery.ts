@@ -50,7 +50,7 @@ export class Delivery {
   readonly key: string | undefined;
   /** Application headers; without a prototype. */
   readonly headers: Readonly<Record<string, string>>;
-  /** When it was published, on the publisher's clock. */
+  /** When it was published, on the publisher's clock; of a request that a saga sends again: when it was sent first. */
   readonly time: Date;
   /** Durable name of the subscription that handles it. */
   readonly subscription: string;

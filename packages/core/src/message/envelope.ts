@@ -19,7 +19,7 @@ export interface Envelope {
   readonly version: number;
   /** Ordering key; undefined: none. */
   readonly key?: string;
-  /** When it was published, on the publisher's clock. */
+  /** When it was published, on the publisher's clock; of a request that a saga sends again: when it was sent first. */
   readonly time: Date;
   /** When it was to leave, on the publisher's clock, if it was published with `delay` or `at`: its age is counted from here. */
   readonly dueAt?: Date;

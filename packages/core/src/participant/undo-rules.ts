@@ -46,10 +46,16 @@ export function isStepRequest({ sagaId, replyTo, compensates }: Pick<Envelope, '
   return sagaId !== undefined && replyTo !== undefined && compensates === undefined;
 }
 
-/** How long ago a message was published: by the store's clock where that wrote it, else by the clocks of both processes. */
+/**
+ * How long ago a message was published: by the store's clock where that wrote it, else by the clocks of both processes. What a saga asks for says when it asked
+ * first, and is written anew each time: the older of the two counts.
+ */
 export function ageMsOf({ incoming, envelope }: Pick<ReadableMessage, 'incoming' | 'envelope'>, clock: Clock): number {
-  const { ageMs, writtenAt = envelope.dueAt ?? envelope.time } = incoming;
-  return ageMs === undefined ? clock.now().getTime() - writtenAt.getTime() : ageMs + clock.aheadOfDatabaseMs();
+  const { sagaId, replyTo, time, dueAt = time } = envelope;
+  const { ageMs, writtenAt = dueAt } = incoming;
+  const sinceMs = (moment: Date) => clock.now().getTime() - moment.getTime();
+  const writtenMs = ageMs === undefined ? sinceMs(writtenAt) : ageMs + clock.aheadOfDatabaseMs();
+  return sagaId === undefined || replyTo === undefined ? writtenMs : Math.max(writtenMs, sinceMs(dueAt));
 }
 
 /** The same of the request that a message undoes; that of the message where nobody tells when the request was published. */

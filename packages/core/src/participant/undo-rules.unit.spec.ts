@@ -74,6 +74,15 @@ describe('the age', () => {
     expect(ageMsOf(message({}, { ageMs: 5, writtenAt: new Date(0) }), clockAt(3))).toBe(5);
   });
 
+  it('of what a saga asks for again is counted from when it asked first, whenever it was written; of other messages from when they were written', () => {
+    const ofSaga = { sagaId: 's', replyTo: 'a' };
+    for (const incoming of [{ ageMs: HOUR_MS }, { writtenAt: new Date(2 * HOUR_MS) }]) {
+      for (const also of [ofSaga, { ...ofSaga, compensates: 'r' }]) expect(ageMsOf(message(also, incoming), clockAt(3))).toBe(3 * HOUR_MS);
+      for (const also of [{ sagaId: 's' }, { replyTo: 'a' }]) expect(ageMsOf(message(also, incoming), clockAt(3))).toBe(HOUR_MS);
+    }
+    expect(ageMsOf(message({ ...ofSaga, time: new Date(2 * HOUR_MS) }, { ageMs: 2 * HOUR_MS }), clockAt(3))).toBe(2 * HOUR_MS);
+  });
+
   it('of a request is counted from when it was published, or without that from when its undoing was', () => {
     const time = new Date(2 * HOUR_MS);
     expect(requestAgeMsOf(message({ time }), clockAt(3))).toBe(HOUR_MS);

@@ -66,6 +66,8 @@ export interface SagaRequest extends Pick<Extract<AskedFor, { kind: 'request' }>
   /** The same each time it is sent. */
   readonly id: string;
   readonly sagaId: string;
+  /** When it was sent first, on this process's clock: the other end remembers it for so long from then on. */
+  readonly sentMs: number;
   /** The request that it undoes. */
   readonly compensates: SentRequest | undefined;
 }
@@ -269,7 +271,7 @@ export class SagaAttempts {
         const id = keyOf(saga, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
         const compensates = entry.way === 'running' ? undefined : course.progress.done.find(({ step }) => step === entry.step)?.request;
         const sentMs = requestOf(entry)?.sentMs ?? this.parts.clock.now().getTime();
-        const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, compensates });
+        const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, sentMs, compensates });
         waits.push({ kind: 'request', id, type, sentMs, into, isForeign: foreign === true ? true : undefined, untilMs: nowMs + timeoutMs });
       }
     }

@@ -26,7 +26,7 @@ export interface StepAskingParts {
 export class StepAsking implements SagaAsking {
   constructor(private readonly parts: StepAskingParts) {}
 
-  async request({ command, options, id, sagaId, compensates }: SagaRequest): Promise<string> {
+  async request({ command, options, id, sagaId, sentMs, compensates }: SagaRequest): Promise<string> {
     const { context, outlet } = this.parts;
     const { key, destination } = options;
     const made = await outgoing(context, command, {
@@ -34,6 +34,7 @@ export class StepAsking implements SagaAsking {
       kind: 'command',
       replyTo: sagaReplyType(context.service),
       sagaId,
+      time: new Date(sentMs),
       ...(compensates && undoing(compensates)),
     });
     await leaveWith(outlet, made);

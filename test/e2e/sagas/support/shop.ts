@@ -1,5 +1,5 @@
 import { createStoreDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { Holdfast, Message, type SagaContext, type SagaInstance, silentLogger } from '@holdfast/core';
+import { type Clock, Holdfast, Message, type SagaContext, type SagaInstance, silentLogger, systemClock } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -26,6 +26,7 @@ export interface OpenOptions {
   readonly prepare?: boolean;
   /** Instead of the shop's own address. */
   readonly url?: string;
+  readonly clock?: Clock;
 }
 
 /** A database, and processes on it. */
@@ -60,11 +61,11 @@ export async function openShop(place?: Pick<TestDatabase, 'url' | 'drop'>): Prom
   const open: ShopProcess[] = [];
   return {
     url: borrowed.url,
-    open: async (set, { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true } = {}) => {
+    open: async (set, { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true, clock = systemClock } = {}) => {
       const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
       const bus = new Holdfast(
         { service, transport: database(), store: typeorm({ dataSource, lanes: LANES, prepare }) },
-        { logger: silentLogger },
+        { logger: silentLogger, clock },
       );
       const told: string[] = [];
       const write = async (text: string) => void (await dataSource.query('insert into written (text) values ($1)', [text]));

@@ -17,7 +17,7 @@ export const PARTICIPANT_ERRORS = {
     category: 'permanent',
     sentence:
       'The request {id} of the saga {sagaId} was published at {time}, longer ago than is remembered whether it was undone ({ttlMs} ms), so it is not handled.',
-    fix: 'Look at the saga: one that still wants it asks again, with a new message. Discard this one.',
+    fix: 'Discard this one, and look at the saga. One that has parked asks again under the same id, which is no younger: find out whether it was done, do by hand what is missing, and skip the step.',
   },
   HF_COMPENSATION_EXPIRED: {
     category: 'permanent',

@@ -196,6 +196,11 @@ export const SAGA_ERRORS = {
     sentence: '{type} was not handled, because its saga {id} was aborted.',
     fix: 'Nothing is to be done: what was handled before is undone.',
   },
+  HF_SAGA_UNDO_RETIRED: {
+    category: 'permanent',
+    sentence: 'A part of the saga {id} was to be undone by {subscription}, which is retired.',
+    fix: 'Undo it by hand and discard this dead letter: then the parts before it are undone. Or bring its handler back, with its @Compensate, and redrive it.',
+  },
   HF_SAGA_BUSY: {
     category: 'conflict',
     sentence: 'Another message of the saga {id} is in work in this service, and was not done within {waitMs} ms.',

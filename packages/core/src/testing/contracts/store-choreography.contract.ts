@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import type { Transaction } from '../../unit-of-work/transaction.port.js';
+import { assertFields, assertIncludes } from './assertions.js';
 import { factsOf } from './store-fact.js';
 import {
   answerBehind,
@@ -7,6 +8,7 @@ import {
   codeOf,
   declare,
   inTransaction,
+  recordOf,
   register,
   type StoreFixture,
   type StoreProcess,
@@ -16,6 +18,7 @@ import {
 } from './store-kit.js';
 
 const DAY_MS = 86_400_000;
+const BY = { by: 'anna', reason: 'done by hand' };
 
 /** What each fact begins with. */
 async function scene(fixture: StoreFixture) {
@@ -42,9 +45,15 @@ async function scene(fixture: StoreFixture) {
       await deliveries.close(tx, { subscriptionId, blocksKeys: false }, [{ source: 'shop', id }]);
       return isMore;
     });
+  /** Nobody serves `b.undo` any more. */
+  const retire = async () => {
+    await database.execute(`update holdfast_subscription set served_by = '{}' where name = 'b.undo'`);
+    return one.store.subscriptions.setState('b.undo', 'retired', BY);
+  };
   return {
     database,
     one,
+    retire,
     undos,
     choreography,
     deliveries,
@@ -182,8 +191,66 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
       items.map(({ message: { id } }) => id),
       ['2'],
     );
-    assert.equal(await deadLetters.discard({ key: 's' }, { by: 'anna', reason: 'done by hand' }), 1);
+    assert.equal(await deadLetters.discard({ key: 's' }, BY), 1);
     assert.deepEqual(await due(), [['1'], []]);
+  },
+  'have a part that a retired subscription was to undo as a dead letter, behind which they go on': async (given) => {
+    const { one, recorded, abort, due, deadLetters, undos } = given;
+    const [a, b] = undos;
+    await recorded('s', '1', a);
+    await recorded('s', '2', b);
+    await recorded('s', '3', b);
+    await given.retire();
+    await abort('s');
+    for (const id of ['3', '2']) {
+      assert.deepEqual(await due(), [[], []]);
+      const { items } = await deadLetters.list({});
+      assertFields(items, [{ subscription: 'b.undo', message: { id, key: 's' }, error: { code: 'HF_SAGA_UNDO_RETIRED' } }]);
+      assertIncludes(items[0]!.error.message, 'b.undo');
+      assert.equal(await codeOf(deadLetters.redrive({ key: 's' }, BY)), 'HF_DEAD_LETTER_RETIRED');
+      await deadLetters.discard({ key: 's' }, BY);
+    }
+    assert.deepEqual(await due(), [['1'], []]);
+    assert.equal(await inTransaction(one, (tx) => given.choreography.undone(tx, 's')), false);
+  },
+  'have what was to be undone as a dead letter when its subscription is retired, and no other delivery': async (given) => {
+    const { one, undos, recorded, abort, due, deadLetters } = given;
+    await recorded('s', '1', undos[1]);
+    await abort('s');
+    await inTransaction(one, (tx) => one.store.deliveries.record(tx, [recordOf(undos[1], 'of no saga', { key: 's' })]));
+    await given.retire();
+    const { items } = await deadLetters.list({});
+    assertFields(items, [{ message: { id: '1' }, error: { code: 'HF_SAGA_UNDO_RETIRED' } }]);
+    await register(one, declare('a.undo', { types: [] }), declare('b.undo', { types: [] }));
+    assert.equal(await deadLetters.redrive({ key: 's' }, BY), 1);
+    assert.deepEqual((await due())[1], ['of no saga']);
+    await inTransaction(one, (tx) => one.store.deliveries.withdraw(tx, { subscriptionId: undos[1], source: 'orders', id: 'of no saga' }));
+    assert.deepEqual((await due())[1], ['1']);
+  },
+  'lose no part whose subscription is retired while they are aborted': async (given) => {
+    const { one, recorded, choreography, deadLetters, undos } = given;
+    await recorded('s', '1', undos[1]);
+    const aborting = await begin(one);
+    await choreography.abort(aborting, { id: 's', reason: 'too dear' });
+    await answerBehind(
+      () => aborting.commit(),
+      () => given.retire(),
+    );
+    assertFields((await deadLetters.list({ key: 's' })).items, [{ error: { code: 'HF_SAGA_UNDO_RETIRED' } }]);
+  },
+  'lose no part whose subscription is just being retired when they are aborted': async ({
+    database,
+    recorded,
+    abort,
+    deadLetters,
+    undos,
+  }) => {
+    await recorded('s', '1', undos[1]);
+    const retiring = database.execute(`begin; select from holdfast_subscription where name = 'b.undo' for update;
+      update holdfast_subscription set state = 'retired' where name = 'b.undo'; select pg_sleep(1); commit`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await Promise.all([retiring, abort('s')]);
+    assertFields((await deadLetters.list({ key: 's' })).items, [{ error: { code: 'HF_SAGA_UNDO_RETIRED' } }]);
   },
   'keep neither what undoes them nor an operator who discards that waiting for long': async (given) => {
     const { database, one, record, recorded, abort, choreography, deadLetters } = given;
@@ -194,7 +261,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
     await record(tx, 's', ['2']);
     const all = Promise.all([
       codeOf(inTransaction(one, (second) => choreography.undone(second, 's'))),
-      codeOf(deadLetters.discard({ key: 's' }, { by: 'anna', reason: 'done by hand' })),
+      codeOf(deadLetters.discard({ key: 's' }, BY)),
     ]);
     const first = await Promise.race([all, new Promise((resolve) => setTimeout(() => resolve('they wait'), 8000))]);
     await tx.rollback();

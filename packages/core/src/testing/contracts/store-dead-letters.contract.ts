@@ -39,8 +39,9 @@ async function scene(fixture: StoreFixture) {
   const idOf = async (name: string) => (await one.store.deadLetters.list({})).items.find(({ message }) => message.id === name)!.id;
   const due = (subscriptionId = id) => takeIds(one, one.store.deliveries.intake(subscriptionId));
   const finish = (subscriptionId: number, name: string) =>
-    inTransaction(one, (tx) => one.store.deliveries.close(tx, { subscriptionId, blocksKeys: false }, [{ source: 'orders', id: name }]));
+    inTransaction(one, (tx) => one.store.deliveries.close(tx, { subscriptionId, blocksKeys: true }, [{ source: 'orders', id: name }]));
   return {
+    database,
     store,
     dead,
     one,
@@ -175,6 +176,15 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
     assert.equal(await one.store.deadLetters.redrive({ group: items[0]!.group }, BY), 2);
     assert.deepEqual(await list(), ['2']);
   },
+  'are not redriven when their subscription is just being retired': async ({ database, store, dead, one, list }) => {
+    await store(dead('1'));
+    const retiring = database.execute(`begin; select from holdfast_subscription where name = 'contract.reader' for update;
+      update holdfast_subscription set state = 'retired' where name = 'contract.reader'; select pg_sleep(1); commit`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(await codeOf(one.store.deadLetters.redrive({ subscription: 'contract.reader' }, BY)), 'HF_DEAD_LETTER_RETIRED');
+    await retiring;
+    assert.deepEqual(await list(), ['1']);
+  },
   'of an ordered key are redriven one after another, in their order': async ({ dead, orderedId, store, one, due, finish }) => {
     const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: 'k', ...also });
     await store(ordered('1'), ordered('2', { state: 'invalid' }), ordered('3'), ordered('x', { key: 'other' }));
@@ -212,6 +222,53 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
       assert.deepEqual(await due(orderedId), [`again ${key}`]);
       await finish(orderedId, `again ${key}`);
     }
+  },
+  'of an ordered key that are redriven together go one after another past one that stays, and nothing else does': async ({
+    store,
+    dead,
+    orderedId,
+    one,
+    list,
+    due,
+    finish,
+  }) => {
+    const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: 'k', ...also });
+    const chosen = (name: string) => ordered(name, { state: 'invalid', message: messageOf(name, { type: 'chosen' }) });
+    await store(ordered('stays'), chosen('1'), chosen('2'), ordered('waits', { state: 'waiting' }));
+    await one.store.deadLetters.redrive({ type: 'chosen' }, BY);
+    assert.deepEqual(await list(), ['stays']);
+    for (const name of ['1', '2']) {
+      assert.deepEqual(await due(orderedId), [name]);
+      await finish(orderedId, name);
+    }
+    assert.deepEqual(await due(orderedId), []);
+    assert.equal(await one.store.deliveries.freeForgotten([{ subscriptionId: orderedId, blocksKeys: true }]), 0);
+  },
+  'of an ordered key wait behind one that was redriven with them and died again, also when nobody gave on its turn': async ({
+    store,
+    dead,
+    orderedId,
+    one,
+    idOf,
+    due,
+  }) => {
+    const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: 'k', ...also });
+    const forgotten = () => one.store.deliveries.freeForgotten([{ subscriptionId: orderedId, blocksKeys: true }]);
+    await store(ordered('stays'), ...['1', '2'].map((name) => ordered(name, { message: messageOf(name, { type: 'chosen' }) })));
+    await one.store.deadLetters.redrive({ type: 'chosen' }, BY);
+    await inTransaction(one, async (tx) => {
+      const { messages } = await one.store.deliveries.intake(orderedId).take(tx, 1);
+      await one.store.deliveries.record(tx, [ordered('1', { message: messages[0]! })]);
+    });
+    assert.equal(await forgotten(), 0);
+    assert.deepEqual(await due(orderedId), []);
+    await one.store.deadLetters.redrive(await idOf('stays'), BY);
+    assert.deepEqual(await due(orderedId), ['stays']);
+    await inTransaction(one, (tx) => one.store.deliveries.withdraw(tx, { subscriptionId: orderedId, source: 'orders', id: 'stays' }));
+    assert.equal(await forgotten(), 0);
+    await inTransaction(one, (tx) => one.store.deliveries.withdraw(tx, { subscriptionId: orderedId, source: 'orders', id: '1' }));
+    assert.equal(await forgotten(), 1);
+    assert.deepEqual(await due(orderedId), ['2']);
   },
   'of an ordered key wait behind a delivery of the key that is still tried': async ({ store, dead, orderedId, one, idOf, due, finish }) => {
     await store(

@@ -332,6 +332,14 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     await awaiting('third');
     assert.deepEqual(await claim(), []);
   },
+  'that wait for one message at two places have it once': async ({ starting, change, claim, one }) => {
+    await starting('x', { isTaken: true });
+    const paid = { type: 'paid', key: 'k' };
+    await change('x', { ...WAITS, reach: { ...NO_REACH, awaits: [paid, { type: 'paid', key: 'other' }, paid] } });
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { ...paid, value: 1 }));
+    assert.deepEqual(await claim(), ['x']);
+    assert.deepEqual(arrivedAt(await change('x')), [{ kind: 'signalled', ...paid, value: 1 }]);
+  },
   'that wait for a message no more leave it to others': async ({ starting, change, claim, one }) => {
     for (const id of ['gone', 'other']) await starting(id, { isTaken: true });
     const paid = [{ type: 'paid', key: 'k' }];
@@ -396,5 +404,25 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     const left = (await operations.list({})).items.map(({ id }) => id);
     assert.deepEqual(left, ['open', 'parked', 'new']);
     await database.execute(`do $$ begin assert (select count(distinct saga_id) from holdfast_saga_history) = 3; end $$`);
+  },
+  'that begin to wait while old signals are trimmed still meet what comes': async ({
+    database,
+    starting,
+    change,
+    claim,
+    one,
+    operations,
+  }) => {
+    for (const id of ['gone', 'x']) await starting(id, { isTaken: true });
+    const paid = [{ type: 'paid', key: 'k' }];
+    await change('gone', { reach: { ...NO_REACH, awaits: paid } });
+    await change('gone', { ...WAITS, reach: { ...NO_REACH, awaitsNoMore: paid } });
+    await change('x', WAITS);
+    await database.execute(`update holdfast_saga_signal set at = at - interval '9 days'`);
+    const beginning = database.execute(`begin; update holdfast_saga_signal set waiting = '{x}', at = now(); select pg_sleep(1); commit`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await Promise.all([beginning, operations.trim(8 * DAY_MS, 10)]);
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key: 'k', value: 1 }));
+    assert.deepEqual(await claim(), ['x']);
   },
 });

@@ -14,6 +14,7 @@ import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
 import { goOnWithout } from '../choreography/next-part.js';
 import { lockingOf, type OrderedKey } from './key-locks.js';
+import { turnText } from './key-turn.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 interface LetterRow {
@@ -87,7 +88,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   async redrive(which: DeadLetterChoice, action: OperatorAction): Promise<number> {
     const t = this.context.tables;
-    const again = `state = 'retry', attempts = 0, has_consent = true, next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
+    const again = `state = 'retry', attempts = 0, has_consent = true, failed_at = clock_timestamp(), next_attempt_at = clock_timestamp() + ${this.context.clock.aheadOfDatabaseMs()} * interval '1 millisecond'`;
     const chosen = await this.act(which, { ...action, name: 'redrive' }, async (sql, found) => {
       // What is due of a retired one is taken by nobody and listed nowhere.
       const chosen = found.filter(({ is_retired }) => !is_retired);
@@ -107,9 +108,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       });
       return chosen;
     });
-    // Only what was chosen: something else may wait behind a dead letter that stays.
-    const ids = idsOf(chosen);
-    await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key], { first: `d.state in ('retry', 'waiting')`, ids }));
+    await this.freeLater(keysOf(chosen));
     return chosen.length;
   }
 
@@ -121,28 +120,19 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
       await goOnWithout(sql, this.context, chosen);
       return chosen;
     });
-    await this.freeLater(keysOf(chosen), (sql, key) => this.free(sql, [key]));
+    await this.freeLater(keysOf(chosen));
     return chosen.length;
   }
 
-  /** Lets the first delivery of each key go, if it waits; `first` says which count as that, `ids` which may go. */
-  private async free(
-    sql: SqlRunner,
-    keys: readonly OrderedKey[],
-    { first = 'true', ids }: { readonly first?: string; readonly ids?: readonly string[] } = {},
-  ): Promise<void> {
+  /** Lets the delivery go whose turn it is in each key, if it waits. What waits where nothing blocks has nothing dead before it. */
+  private async free(sql: SqlRunner, keys: readonly OrderedKey[]): Promise<void> {
     const t = this.context.tables;
     await sql.run({
       text: `update ${t.delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $3 * interval '1 millisecond'
-             where state = 'waiting' and ($4::bigint[] is null or id = any($4::bigint[])) and id in (
-               select (select d.id from ${t.delivery} d where d.subscription_id = k.id and d.key = k.key and ${first} order by d.id limit 1)
-               from unnest($1::int[], $2::text[]) k(id, key))`,
-      values: [
-        keys.map(({ subscriptionId }) => subscriptionId),
-        keys.map(({ key }) => key),
-        this.context.clock.aheadOfDatabaseMs(),
-        ids ?? null,
-      ],
+             where state = 'waiting' and id in (
+               select t.id from unnest($1::int[], $2::text[]) k(id, key)
+               cross join lateral (${turnText(t.delivery, { subscription: 'k.id', key: 'k.key', blocks: 'true' })}) t)`,
+      values: [keys.map(({ subscriptionId }) => subscriptionId), keys.map(({ key }) => key), this.context.clock.aheadOfDatabaseMs()],
     });
   }
 
@@ -150,13 +140,13 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
    * Once more when all of it is committed, under the lock of each key: a delivery may just have been put behind what is gone now. One key at a
    * time, because a key may be busy for long. What a process that dies leaves undone here, `freeForgotten` finds.
    */
-  private async freeLater(keys: readonly OrderedKey[], free: (sql: SqlRunner, key: OrderedKey) => Promise<void>): Promise<void> {
+  private async freeLater(keys: readonly OrderedKey[]): Promise<void> {
     const each = new Map(keys.map((key) => [`${key.subscriptionId} ${key.key}`, key]));
     for (const key of each.values()) {
       failpoint('dead-letter:before-free');
       await this.context.pool.transaction(async (sql) => {
         await sql.run(lockingOf(key.subscriptionId, [key.key], this.context.nodeId));
-        await free(sql, key);
+        await this.free(sql, [key]);
       });
     }
   }
@@ -169,7 +159,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<ChosenRow>({
-        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d`,
+        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
         values: where.values,
       });
       const chosen = rows.length === 0 ? rows : await work(sql, rows);

@@ -1,6 +1,7 @@
 import type { KeyLock, KeyRule, KeyStore, Transaction } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { lockingOf } from './key-locks.js';
+import { turnText } from './key-turn.js';
 import { prepared, type SqlRunner } from '../sql/sql.js';
 import { sqlOf } from '../sql/transaction-sql.js';
 
@@ -18,8 +19,7 @@ export class PostgresKeyStore implements KeyStore {
     this.freeStatement = prepared(
       `update ${delivery} set state = 'retry', next_attempt_at = clock_timestamp() + $4 * interval '1 millisecond'
        where state = 'waiting' and id in (
-         select (select d.id from ${delivery} d where d.subscription_id = $1 and d.key = k and (d.state not in ('dead', 'invalid') or $3) order by d.id limit 1)
-         from unnest($2::text[]) k)`,
+         select t.id from unnest($2::text[]) k cross join lateral (${turnText(delivery, { subscription: '$1', key: 'k', blocks: '$3' })}) t)`,
     );
     // From key to key, whatever waits behind each: PostgreSQL has no such scan of its own, so each step looks up the next key.
     const waiting = `from ${delivery} d where d.state = 'waiting' and d.subscription_id`;
@@ -30,9 +30,7 @@ export class PostgresKeyStore implements KeyStore {
          union all
          (select w.id, w.blocks, n.key from w cross join lateral (select d.key ${waiting} = w.id and d.key > w.key order by d.key limit 1) n))
        select w.id, w.blocks, w.key from w
-       cross join lateral (select d.id ${waiting} = w.id and d.key = w.key order by d.id limit 1) first
-       where not exists (select from ${delivery} d where d.subscription_id = w.id and d.key = w.key and d.id < first.id
-         and (w.blocks or d.state not in ('dead', 'invalid')))`,
+       cross join lateral (${turnText(delivery, { subscription: 'w.id', key: 'w.key', blocks: 'w.blocks' })}) t where t.state = 'waiting'`,
     );
   }
 

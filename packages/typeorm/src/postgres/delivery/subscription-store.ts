@@ -10,6 +10,7 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
+import { buryUndosOf } from '../choreography/retired-undos.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
 import { lockSubscriptions, TakenTypes, joinedTypes } from './taken-types.js';
@@ -103,8 +104,11 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       if (row === undefined) return false;
       if (state === 'retired' && row.nodes.length > 0) throw hfError('HF_SUBSCRIPTION_IN_USE', { name, nodes: row.nodes });
       await sql.run({ text: `update ${t.subscription} set state = $2 where id = $1`, values: [row.id, state] });
-      // A retired subscription must not hold back the log.
-      if (state === 'retired') await sql.run({ text: `delete from ${t.cursor} where subscription_id = $1`, values: [row.id] });
+      if (state === 'retired') {
+        // A retired subscription must not hold back the log.
+        await sql.run({ text: `delete from ${t.cursor} where subscription_id = $1`, values: [row.id] });
+        await buryUndosOf(sql, this.context, { id: row.id, name });
+      }
       await audit(sql, this.context, { ...action, action: { active: 'resume', paused: 'pause', retired: 'retire' }[state], target: name });
       return true;
     });

@@ -195,17 +195,18 @@ export class PostgresSagaOperations implements SagaOperationStore {
 
   async trim(keptMs: number, limit: number): Promise<number> {
     const { pool, tables, service, clock } = this.context;
+    const kept = `(select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond')`;
+    const isUnheard = `service = $1 and waiting = '{}' and at < ${kept}`;
     const { rows } = await pool.run<{ count: string }>({
+      // Once more outside: of a signal that somebody begins to wait for, or that comes again, the new row is looked at.
       text: `with old as (
                delete from ${tables.saga} where ctid = any(array(
-                 select ctid from ${tables.saga} where service = $1 and ended_at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4))
+                 select ctid from ${tables.saga} where service = $1 and ended_at < ${kept} limit $4))
                returning id),
              gone as (delete from ${tables.sagaHistory} h using old where h.service = $1 and h.saga_id = old.id),
              late as (delete from ${tables.sagaEvent} e using old where e.service = $1 and e.saga_id = old.id),
              unused as (delete from ${tables.sagaLock} where service = $1 and holder is null),
-             unheard as (delete from ${tables.sagaSignal} where ctid = any(array(
-               select ctid from ${tables.sagaSignal} where service = $1 and waiting = '{}'
-                 and at < (select clock_timestamp() + ($2::float8 - $3::float8) * interval '1 millisecond') limit $4)))
+             unheard as (delete from ${tables.sagaSignal} where ctid = any(array(select ctid from ${tables.sagaSignal} where ${isUnheard} limit $4)) and ${isUnheard})
              select count(*) as count from old`,
       values: [service, clock.aheadOfDatabaseMs(), keptMs, limit],
     });

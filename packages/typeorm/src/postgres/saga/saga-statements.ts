@@ -162,6 +162,7 @@ function changeText({ saga }: Tables): string {
      where s.service = $1 and s.id = $2 and ${IS_DURABLE}`;
 }
 
+/** Of several places that wait for one signal there is one row: an upsert changes no row twice. */
 function reachText(tables: Tables): string {
   const { sagaEvent, sagaSignal, sagaLock } = tables;
   const arrives = (id: string, event: string, from: string) =>
@@ -172,7 +173,7 @@ function reachText(tables: Tables): string {
        where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
      awaited as (
        insert into ${sagaSignal} as g (service, type, key, waiting, at)
-       select $1, a->>'type', a->>'key', array[$2::text], ${now('$3')} from json_array_elements($6::json) a order by 2, 3
+       select $1, a->>'type', a->>'key', array[$2::text], ${now('$3')} from json_array_elements($6::json) a group by 2, 3 order by 2, 3
        on conflict (service, type, key) do update set handed = g.value, value = null, at = excluded.at,
          waiting = case when g.value is null then array_remove(g.waiting, $2::text) || $2::text else g.waiting end
        returning type, key, handed),
