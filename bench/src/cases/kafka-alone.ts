@@ -34,7 +34,7 @@ export async function fillTopic(place: KafkaPlace, topic: string, count: number)
 export const kafkaPublish: Case = {
   name: 'kafka-publish',
   async run(bench) {
-    const count = bench.size(20_000, 3000);
+    const count = bench.size(20_000, 10_000);
     const ours = await ourOutbox(bench);
     const hand = await handKafkaIn(bench, 0);
     const byPoller = async (): Promise<number> => {

@@ -20,7 +20,7 @@ const UNIT = 'messages/s';
 export const rabbitmqPublish: Case = {
   name: 'rabbitmq-publish',
   async run(bench) {
-    const count = bench.size(20_000, 3000);
+    const count = bench.size(20_000, 10_000);
     const ours = await ourOutbox(bench);
     const hand = await handRabbitIn(bench, 0);
     const handPlace = hand.shop.at as RabbitPlace;
