@@ -38,7 +38,7 @@ export class CrossingTransport implements Transport {
   /** Called once, when the log is switched while this process runs: what is written from then on is to be sent. */
   switched: () => Promise<void> = async () => undefined;
   private isBeforeSwitch = false;
-  private isClosed = false;
+  private isDraining = false;
   /** Subscriptions of this process that the log still has messages for, or may have, by number. */
   private reading = new Set<number>();
   private readonly begun = new Map<number, Begun>();
@@ -105,11 +105,15 @@ export class CrossingTransport implements Transport {
     this.parts.transport.nudge(lanes);
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    this.isClosed = true;
+  async drain(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
     const { transport, scheduler } = this.parts;
     const watching = Promise.race([this.watch.stop(), scheduler.sleep(timeoutMs)]);
-    await Promise.all([this.reader.close(timeoutMs), transport.close(timeoutMs), watching]);
+    await Promise.all([this.reader.close(timeoutMs), transport.drain(timeoutMs), watching]);
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    return this.parts.transport.close(timeoutMs);
   }
 
   private get isDone(): boolean {
@@ -118,7 +122,7 @@ export class CrossingTransport implements Transport {
 
   private async look(): Promise<boolean> {
     const { isSwitched, reading } = await this.parts.store.carrier.advance([...this.reading]);
-    if (!isSwitched || this.isClosed) return false;
+    if (!isSwitched || this.isDraining) return false;
     if (this.isBeforeSwitch) {
       await this.switched();
       this.isBeforeSwitch = false;
@@ -138,7 +142,7 @@ export class CrossingTransport implements Transport {
   }
 
   private async consume(id: number, { spec, sink }: Begun): Promise<void> {
-    if (this.consuming.has(id) || this.isClosed) return;
+    if (this.consuming.has(id) || this.isDraining) return;
     await this.parts.transport.subscribe(spec, sink);
     this.consuming.add(id);
   }

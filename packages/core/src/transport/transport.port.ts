@@ -110,7 +110,7 @@ export interface Transport {
   start(topology: Topology): Promise<void>;
   /** Publishes a batch; one outcome per message, in order. An event or a command goes to its `destination`, or without one to its type. */
   publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]>;
-  /** Begins to hand messages over, until `close`. When it cannot, nothing has begun, and it may be called again. */
+  /** Begins to hand messages over, until `drain`. When it cannot, nothing has begun, and it may be called again. */
   subscribe(subscription: SubscriptionSpec, sink: Sink): Promise<void>;
   /**
    * Makes a place for the replies to this process and hands over what comes there, until `close`; `receive` never throws. Its address: a message of kind
@@ -125,7 +125,15 @@ export interface Transport {
   readonly isBusy: boolean;
   /** What is known right now; nobody is asked for it. */
   readonly health: TransportHealth;
-  /** Stops the intake at once and waits for what is in hand, at most `timeoutMs`. */
+  /**
+   * The first half of a stop: takes nothing new from now on, waits for what is in hand, at most `timeoutMs`, and leaves the intake to others. Whoever is in
+   * hand, here or over another transport, still publishes and still gets replies, until `close`.
+   */
+  drain(timeoutMs: number): Promise<void>;
+  /**
+   * The second half, also without the first one where nothing was subscribed: waits for the outcome of what was published, and lets go of everything, in
+   * `timeoutMs` at most. What is published after it is `unknown`.
+   */
   close(timeoutMs: number): Promise<void>;
 }
 

@@ -90,7 +90,7 @@ class RabbitmqTransport implements Transport {
   /** Aborted when the start has to end. */
   private starting: AbortController | undefined;
   private isStarted = false;
-  private isClosed = false;
+  private isDraining = false;
 
   constructor(
     private readonly context: TransportContext,
@@ -141,7 +141,7 @@ class RabbitmqTransport implements Transport {
   private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { scheduler, logger } = this.context;
     const { timeoutMs } = this.terms;
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'the start' });
     const starting = new AbortController();
     const { signal } = starting;
     this.starting = starting;
@@ -169,9 +169,9 @@ class RabbitmqTransport implements Transport {
     return this.publisher.publish(batch);
   }
 
-  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
+  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `drain` */
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'a subscription' });
     const consumers =
       spec.ordering === 'key'
         ? [this.inOrder(spec, sink)]
@@ -252,13 +252,17 @@ class RabbitmqTransport implements Transport {
     // Messages are pushed.
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    this.isClosed = true;
-    this.starting?.abort(hfError('HF_STOPPING', { activity: 'the start' }));
+  async drain(timeoutMs: number): Promise<void> {
+    this.endIntake();
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    // The handlers first: what they publish has to be confirmed before they are done.
-    const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await atMost(this.context, timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
+    await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.endIntake();
+    const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
+    await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
     // The channels first: the end of a connection would overtake acknowledgements that are still to be written.
     await atMost(
       this.context,
@@ -268,5 +272,10 @@ class RabbitmqTransport implements Transport {
     const links = [this.publishing, this.consuming];
     await atMost(this.context, goodbyeMs / 2, Promise.all(links.map((link) => link.stop())));
     for (const link of links) link.drop();
+  }
+
+  private endIntake(): void {
+    this.isDraining = true;
+    this.starting?.abort(hfError('HF_STOPPING', { activity: 'the start' }));
   }
 }
