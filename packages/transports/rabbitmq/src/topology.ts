@@ -72,22 +72,38 @@ export class Topology {
   }
 
   /**
-   * Makes or checks the exchange and what the subscriptions need, as the option says. Where it is refused for what others have there, nothing is made: a
+   * For a start: makes or checks the exchange and what the subscriptions need, as the option says. Where it is refused for what others have there, nothing is made: a
    * version that does not start must leave nothing behind that the one before it stumbles over.
    *
-   * @param only of their own queues, this one
    * @throws HF_BROKER_TOPOLOGY naming everything that is wrong; where ours is made, what others have there and what is left over come first, and the rest is told when they are in order
    */
-  async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[], only?: string): Promise<void> {
-    const { topology } = this.settings;
+  async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
+    const { topology, exchange } = this.settings;
     if (topology === 'none') return;
-    if (topology === 'check') return this.see(connection, this.checks(subscriptions, only));
-    const leftOver = only === undefined ? subscriptions.map((spec) => this.leftOver(spec)) : [];
-    await this.see(connection, [...this.foreignChecks(subscriptions), ...leftOver]);
-    await this.see(connection, this.assertions(connection.version, subscriptions, only));
+    if (topology === 'check') return this.see(connection, this.checks(subscriptions));
+    await this.see(connection, [...this.foreignChecks(subscriptions), ...subscriptions.map((spec) => this.leftOver(spec))]);
+    await this.see(connection, [
+      { what: `the exchange ${exchange}`, see: (channel) => channel.assertExchange(exchange, 'topic', { durable: true }) },
+      ...subscriptions.flatMap((spec) => this.assertions(connection.version, spec)),
+    ]);
   }
 
-  /** Whether the exchange is there. It is not made again here: with it went the bindings of other services, and what is published then is lost to them. */
+  /**
+   * For what comes back later: makes or checks what a subscription needs, but for the exchange, which has to be there. With one that was deleted went the
+   * bindings of all subscriptions, and what is published once it is there again is lost to those that have not been bound again. So a start makes it.
+   *
+   * @param only of its own queues, this one
+   * @throws HF_BROKER_TOPOLOGY
+   */
+  async restore(connection: Connection, spec: SubscriptionSpec, only?: string): Promise<void> {
+    const { topology } = this.settings;
+    if (topology === 'none') return;
+    if (topology === 'check') return this.see(connection, this.checks([spec], only));
+    await this.see(connection, this.foreignChecks([spec]));
+    await this.see(connection, [...this.checks([]), ...this.assertions(connection.version, spec, only)]);
+  }
+
+  /** Whether the exchange is there. @throws HF_BROKER_TOPOLOGY */
   async checkExchange(connection: Connection): Promise<void> {
     if (this.settings.topology !== 'none') await this.see(connection, this.checks([]));
   }
@@ -183,21 +199,17 @@ export class Topology {
     };
   }
 
-  private assertions(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
-    const { exchange } = this.settings;
+  private assertions(version: string, spec: SubscriptionSpec, only?: string): readonly Need[] {
+    const deadLetters = this.deadLettersOf(spec);
     return [
-      { what: `the exchange ${exchange}`, see: (channel) => channel.assertExchange(exchange, 'topic', { durable: true }) },
-      ...subscriptions.flatMap((spec) => [
-        {
-          what: `the queue ${this.deadLettersOf(spec)}`,
-          see: (channel: Channel) =>
-            channel.assertQueue(nameOf(this.deadLettersOf(spec)), { durable: true, arguments: argumentsFor(version) }),
-        },
-        ...this.queues(spec, only).map((queue) => ({
-          what: `the queue ${queue.name}`,
-          see: (channel: Channel) => this.assert(channel, { spec, queue, version }),
-        })),
-      ]),
+      {
+        what: `the queue ${deadLetters}`,
+        see: (channel) => channel.assertQueue(nameOf(deadLetters), { durable: true, arguments: argumentsFor(version) }),
+      },
+      ...this.queues(spec, only).map((queue) => ({
+        what: `the queue ${queue.name}`,
+        see: (channel: Channel) => this.assert(channel, { spec, queue, version }),
+      })),
     ];
   }
 
