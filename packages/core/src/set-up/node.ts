@@ -108,7 +108,7 @@ export class Node {
     this.assertNotStopping();
     const { requests } = assembly;
     const receive = (reply: ReceivedReply) => requests.receive(reply);
-    const openReplies = ({ name, transport }: NamedTransport) => requests.start(name, () => transport.openReplies(receive));
+    const openReplies = ({ name, transport }: NamedTransport) => requests.start(name, (moved) => transport.openReplies(receive, moved));
     const [main, ...further] = transports.all as [NamedTransport, ...NamedTransport[]];
     if (store !== undefined && assembly.crossing !== undefined)
       assembly.crossing.switched = async () => {
@@ -118,7 +118,7 @@ export class Node {
     await transports.start(subscriptions);
     this.assertNotStopping();
     await store?.carrier.announce(assembly.nodeId, main.kind);
-    requests.start(main.name, () => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive));
+    requests.start(main.name, (moved) => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive, moved));
     for (const each of further) openReplies(each);
     this.beginning.divide(this.pipelines, assembly.held);
     if (store !== undefined) await this.startStoreLoops(store);

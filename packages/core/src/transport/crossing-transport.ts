@@ -4,7 +4,6 @@ import { Loop } from '../outbox/loop.js';
 import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { ReceivedReply } from '../reply/received-reply.js';
 import type { PublishOutcome, Sink, SubscriptionSpec, Topology, Transport, TransportHealth } from './transport.port.js';
 
 /** Between two looks how far the switch has come. */
@@ -96,8 +95,8 @@ export class CrossingTransport implements Transport {
     this.watch.nudge();
   }
 
-  openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
-    return this.parts.transport.openReplies(receive);
+  openReplies(...args: Parameters<Transport['openReplies']>): Promise<string> {
+    return this.parts.transport.openReplies(...args);
   }
 
   nudge(lanes: readonly number[]): void {

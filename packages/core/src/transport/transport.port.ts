@@ -116,9 +116,10 @@ export interface Transport {
    * Makes a place for the replies to this process and hands over what comes there, until `close`; `receive` never throws. Its address: a message of kind
    * `reply` goes where its `destination` says, also when this process lost its connection meanwhile, and is `unroutable` once this process has ended.
    *
+   * @param moved told of another address that takes the place of the first one, when that cannot be had any more; a transport whose address is for ever tells nothing
    * @throws HF_CAPABILITY_UNSUPPORTED without the capability `replies`
    */
-  openReplies(receive: (reply: ReceivedReply) => void): Promise<string>;
+  openReplies(receive: (reply: ReceivedReply) => void, moved: (address: string) => void): Promise<string>;
   /** Something may have been committed, in these lanes if known: look now. A hint; without it the next poll finds it. */
   nudge(lanes: readonly number[]): void;
   /** True while something is in hand or known to wait. */

@@ -235,9 +235,9 @@ class RabbitmqTransport implements Transport {
     if (store !== undefined) this.topology.divide(spec, await store.leases.declare(this.scopeOf(spec), this.settings.partitions));
   }
 
-  async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
+  async openReplies(receive: (reply: ReceivedReply) => void, moved: (address: string) => void): Promise<string> {
     const { context, settings, consuming: link } = this;
-    const replies = new ReplyQueue({ context, logger: context.logger, link, exchange: settings.exchange, receive });
+    const replies = new ReplyQueue({ context, logger: context.logger, link, exchange: settings.exchange, receive, moved });
     try {
       await replies.start(this.terms);
     } catch (error) {
