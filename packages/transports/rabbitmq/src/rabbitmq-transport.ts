@@ -91,6 +91,7 @@ class RabbitmqTransport implements Transport {
   private starting: AbortController | undefined;
   private isStarted = false;
   private isDraining = false;
+  private isClosed = false;
 
   constructor(
     private readonly context: TransportContext,
@@ -235,16 +236,20 @@ class RabbitmqTransport implements Transport {
     if (store !== undefined) this.topology.divide(spec, await store.leases.declare(this.scopeOf(spec), this.settings.partitions));
   }
 
+  /** @throws HF_STOPPING after `close` */
   async openReplies(receive: (reply: ReceivedReply) => void, moved: (address: string) => void): Promise<string> {
+    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a place for replies' });
     const { context, settings, consuming: link } = this;
     const replies = new ReplyQueue({ context, logger: context.logger, link, exchange: settings.exchange, receive, moved });
+    // A close that comes meanwhile ends it too.
+    this.replies = replies;
     try {
       await replies.start(this.terms);
     } catch (error) {
+      this.replies = undefined;
       await replies.stop();
       throw error;
     }
-    this.replies = replies;
     return replies.name;
   }
 
@@ -261,6 +266,7 @@ class RabbitmqTransport implements Transport {
 
   async close(timeoutMs: number): Promise<void> {
     this.endIntake();
+    this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
     // The channels first: the end of a connection would overtake acknowledgements that are still to be written.

@@ -1,4 +1,4 @@
-import { describeWithRabbit, envelopeOf, openRabbit, type RabbitArea, eventually } from '@holdfast-internal/test-support';
+import { describeWithRabbit, envelopeOf, openRabbit, quiet, type RabbitArea, eventually } from '@holdfast-internal/test-support';
 import { envelopeFrom, type ReceivedReply } from '@holdfast/core';
 import { Scene } from './rabbit-scene.spec.js';
 
@@ -110,6 +110,16 @@ describeWithRabbit('replies', () => {
       ([outcome]) => outcome === 'unroutable',
     );
     await expect(area.as((admin) => admin.checkQueue(address))).rejects.toThrow(/NOT_FOUND/);
+  });
+
+  it('have no place in a process that stops while it makes one, nor afterwards', async () => {
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [] });
+    scene.way.swallow();
+    const ended = transport.openReplies(ignore, ignore).catch(({ name }: Error) => name);
+    await scene.leave(transport);
+    expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
+    await expect(transport.openReplies(ignore, ignore)).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('to what is no address are unroutable, and those after them are sent', async () => {
