@@ -12,6 +12,8 @@ export interface BlackHole {
   cut(): void;
   /** Ends the connections once so many bytes have come for the server from now on, over all connections; tells when it has. */
   cutAfter(bytes: number): Promise<void>;
+  /** From now on what the server says comes so much later. */
+  lag(ms: number): void;
   /** Says something in the server's name on the connections that are open. */
   inject(bytes: Buffer): void;
   /** Once, when the server says something with `after` in it, on whatever connection: these bytes follow in the same breath. */
@@ -30,6 +32,7 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
   const held = new Set<Socket>();
   let isRefusing = false;
   let isHolding = false;
+  let lagMs = 0;
   let cutting: { left: number; readonly done: () => void } | undefined;
   let following: { readonly after: Buffer; readonly bytes: Buffer } | undefined;
   /** What the server says, and what we say behind it. */
@@ -68,7 +71,12 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
     near.on('data', count).pipe(far);
     far.pipe(near);
     const write = near.write.bind(near);
-    near.write = ((said: Buffer) => write(told(said))) as typeof near.write;
+    near.write = ((said: Buffer) => {
+      if (lagMs === 0) return write(told(said));
+      // Of the same length, so they end in the order in which they began.
+      setTimeout(() => write(told(said)), lagMs);
+      return true;
+    }) as typeof near.write;
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const here = new URL(url);
@@ -90,6 +98,9 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
       new Promise((done) => {
         cutting = { left: bytes, done };
       }),
+    lag: (ms) => {
+      lagMs = ms;
+    },
     inject: (bytes) => {
       for (const [near] of pairs) near.write(bytes);
     },

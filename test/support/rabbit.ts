@@ -21,6 +21,8 @@ export interface RabbitArea {
   clear(queues: string[]): Promise<void>;
   /** Ends all connections in the server's name; undefined when this machine cannot. */
   readonly closeConnections: (() => void) | undefined;
+  /** Its address for a user who may write only to what this expression says; undefined when this machine cannot make one. */
+  readonly writingTo: ((expression: string) => string) | undefined;
   /** Deletes it with all that is in it. `queues`: what was made, for a server whose virtual host is not ours. */
   drop(queues?: readonly string[]): Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function openRabbit(): Promise<RabbitArea> {
   const isOurs = await makeVhost(vhost, url);
   if (isOurs) url.pathname = `/${vhost}`;
   const exchanges: string[] = [];
+  const users: string[] = [];
   const as = <T>(work: (admin: Admin) => Promise<T>) => asAdmin(url.href, work);
   return {
     url: url.href,
@@ -71,7 +74,19 @@ export async function openRabbit(): Promise<RabbitArea> {
         for (const queue of new Set(queues.splice(0))) await admin.deleteQueue(queue);
       }),
     closeConnections: isOurs ? () => void ctl('close_all_connections', '--vhost', vhost, 'a test') : undefined,
+    writingTo: isOurs
+      ? (expression) => {
+          const user = `${vhost}_${users.length}`;
+          ctl('add_user', user, user);
+          users.push(user);
+          ctl('set_permissions', '-p', vhost, user, '.*', expression, '.*');
+          const theirs = new URL(url);
+          theirs.username = theirs.password = user;
+          return theirs.href;
+        }
+      : undefined,
     drop: async (queues = []) => {
+      for (const user of users) ctl('delete_user', user);
       if (isOurs) {
         ctl('delete_vhost', vhost);
         return;

@@ -119,7 +119,7 @@ function paymentsWith({ batchSize = 1, ordering = 'none', refusesFirst = false }
 
     constructor(private readonly dataSource: DataSource) {}
 
-    @OnMessage(OrderPlaced, { name: PAYMENT, batchSize, ordering })
+    @OnMessage(OrderPlaced, { name: PAYMENT, batchSize, ordering, timeout: '10s' })
     @Idempotent()
     @Transactional()
     async pay({ orderId, total }: OrderPlaced): Promise<void> {

@@ -178,7 +178,7 @@ export class Holdfast {
     return node.health(terms);
   }
 
-  /** The first half of `stop`: the intake has stopped and nothing is in hand, but units of work may still begin. */
+  /** The first half of `stop`: the intake has stopped and nothing is in hand, but units of work may still begin, and without a store messages may still be published. */
   async drain(options: { timeout?: Duration } = {}): Promise<void> {
     await this.node?.drain(this.timeoutMs(options));
   }

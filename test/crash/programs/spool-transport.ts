@@ -44,6 +44,7 @@ class SpoolTransport implements Transport {
   readonly health = { status: 'up', problem: undefined } as const;
   private specs: readonly SubscriptionSpec[] = [];
   private readonly tasks = new Set<Promise<unknown>>();
+  private isDraining = false;
   private isClosed = false;
   isBusy = false;
 
@@ -98,6 +99,11 @@ class SpoolTransport implements Transport {
     // It looks all the time.
   }
 
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    await Promise.all(this.tasks);
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
     await Promise.all(this.tasks);
@@ -105,7 +111,7 @@ class SpoolTransport implements Transport {
   }
 
   private async consume(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    while (!this.isClosed) {
+    while (!this.isDraining) {
       const { rows } = await this.pool.query<SpoolRow>(
         `update spool s set was_taken = true from (select n, was_taken from spool where subscription = $1 order by n limit $2) f
          where s.n = f.n returning s.n, s.type, s.attributes, s.body, f.was_taken`,
@@ -118,7 +124,7 @@ class SpoolTransport implements Transport {
 
   private async handOver(row: SpoolRow, sink: Sink): Promise<void> {
     const intake = new SpoolIntake(this.pool, row);
-    for (let outcome = 'worked'; outcome !== 'idle' && !this.isClosed && !intake.isSettled; ) outcome = await sink.handle(intake);
+    for (let outcome = 'worked'; outcome !== 'idle' && !this.isDraining && !intake.isSettled; ) outcome = await sink.handle(intake);
   }
 }
 

@@ -61,7 +61,7 @@ describeWithRabbit('a bus over RabbitMQ', () => {
         await dataSource.query('insert into effect values ($1)', [n]);
         await work(n);
       },
-      { name: 'shop.book', retry: 5, idempotent: true, transactional: true, batchSize },
+      { name: 'shop.book', retry: 5, idempotent: true, transactional: true, batchSize, timeout: '20s' },
     );
     buses.push(made);
     await made.start();

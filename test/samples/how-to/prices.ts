@@ -22,7 +22,7 @@ export class Price {
 export class Prices {
   constructor(@InjectRepository(Price) private readonly prices: Repository<Price>) {}
 
-  @OnMessage(PriceChanged, { name: 'prices.project', batchSize: 100, timeout: '10s' })
+  @OnMessage(PriceChanged, { name: 'prices.project', batchSize: 100, timeout: '5s' })
   @Retry(5)
   @Idempotent()
   @Transactional()

@@ -25,6 +25,8 @@ export interface TransportOutletParts {
   readonly name: string;
   /** Told of what the transport has. */
   readonly confirmed: (messages: readonly Outgoing[]) => void;
+  /** Whether the bus has stopped: nothing is taken any more. */
+  readonly isClosed: () => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -52,6 +54,7 @@ export class TransportOutlet implements Outlet {
   async accept(message: Outgoing): Promise<void> {
     const { envelope, due } = message;
     const { type, id, kind } = envelope;
+    if (this.parts.isClosed()) throw hfError('HF_STOPPING', { activity: `publishing ${type}` });
     if (due !== undefined)
       throw hfError('HF_CAPABILITY_UNSUPPORTED', {
         feature: 'publishing with delay or at',
@@ -75,12 +78,12 @@ export class TransportOutlet implements Outlet {
   }
 
   private async publish(envelope: Envelope): Promise<PublishOutcome> {
-    const { transport, clock, random, scheduler } = this.parts;
+    const { transport, isClosed, clock, random, scheduler } = this.parts;
     const sinceMs = clock.monotonicMs();
     for (let attempt = 1; ; attempt += 1) {
       const [outcome = 'unknown'] = await transport.publish([envelope]);
       const isTooLate = attempt > 1 && clock.monotonicMs() - sinceMs > NO_MORE_AFTER_MS;
-      if (outcome !== 'unknown' || attempt === ATTEMPTS || isTooLate) return outcome;
+      if (outcome !== 'unknown' || attempt === ATTEMPTS || isTooLate || isClosed()) return outcome;
       // The caller waits: with the broker away there may be nothing else that keeps the process.
       await scheduler.sleep(random.next() * FIRST_WAIT_MS * 2 ** (attempt - 1), undefined, { keepsProcessAlive: true });
     }

@@ -102,6 +102,7 @@ class Scene {
       },
       openReplies: async () => 'replies',
       nudge: () => undefined,
+      drain: async () => undefined,
       close: async () => undefined,
     } as Transport;
     const factory: TransportFactory = { transport: 'broker', capabilities, create: () => transport };

@@ -80,7 +80,7 @@ export function buildSubscription(
   const { transactional } = policies;
   const transaction = kafkaUnitOf(context, policies, problem);
   const unit = transactional === true ? {} : transactional === false || transactional?.protocol === 'kafka' ? undefined : transactional;
-  guarded(problem, () => checkUnit(unit, problem));
+  const unitMs = guarded(problem, () => checkUnit(unit, problem));
   const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
@@ -98,7 +98,7 @@ export function buildSubscription(
     messages,
     handler,
     retry,
-    longestWaitMs: longestWaitMs({ retry, timeoutMs, hasStore, transport, limitMs }, problem),
+    longestWaitMs: longestWaitMs({ retry, timeoutMs, batchSize, unitMs, hasStore, transport, limitMs }, problem),
     idempotency,
     unit,
     timeoutMs,
@@ -169,7 +169,8 @@ function checkWords({ from, ordering, onDeadLetter, formerly }: HandlerPolicies<
   for (const name of names) if (typeof name !== 'string') problem(`formerly names ${printable(name)}; give the names it had before`);
 }
 
-function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) => void): void {
+/** Checks the options of a unit, and gives its time-out where it has one. */
+function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) => void): number | undefined {
   const { retries, isolation, timeout, protocol } = unit ?? {};
   if (protocol !== undefined && !LOCAL_PROTOCOLS.includes(protocol)) {
     problem(`transactional.protocol is ${printable(protocol)}; use '${LOCAL_PROTOCOLS.join("', '")}' or 'kafka'`);
@@ -180,7 +181,7 @@ function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) =
   if (isolation !== undefined && !ISOLATIONS.includes(isolation)) {
     problem(`transactional.isolation is ${printable(isolation)}; use '${ISOLATIONS.join("', '")}'`);
   }
-  if (timeout !== undefined) toMs(timeout, 'transactional.timeout');
+  return timeout === undefined ? undefined : toMs(timeout, 'transactional.timeout');
 }
 
 function checkCombinations(

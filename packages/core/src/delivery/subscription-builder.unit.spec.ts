@@ -199,6 +199,17 @@ describe('a message that a broker takes back from whoever holds it too long', ()
     );
   });
 
+  it('is in hand for as many attempts as its batch may have messages, each as long as its time-out or that of its transaction', () => {
+    const batch = { timeout: 100, batchSize: 10 };
+    expect(build({ ...batch, transactional: true }, { holdLimitMs: 1000 }).problems).toEqual([]);
+    expect(build({ ...batch, transactional: true }, { holdLimitMs: 999 }).problems).toEqual([
+      'subscription "orders.book": timeout is 100 ms, for each of 10 messages of a batch, and with test a message may be in work for 999 ms; make that shorter, or raise the limit on both sides',
+    ]);
+    const short = { ...batch, transactional: { timeout: '50ms' } } as const;
+    expect(build(short, { holdLimitMs: 500 }).problems).toEqual([]);
+    expect(build(short, { holdLimitMs: 499 }).problems).toHaveLength(1);
+  });
+
   it('waits between two attempts at most so long that all of them have their time, whatever a function says', () => {
     const given = { timeout: 100, retry: { attempts: 4, backoff: () => '1d' as const } };
     const { subscription, problems } = build(given, { hasStore: false, holdLimitMs: 1000 });

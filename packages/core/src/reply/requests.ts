@@ -42,7 +42,7 @@ type Outcome = 'replied' | 'rejected' | 'timed-out' | 'given-up';
 
 /** Where the replies over one transport come. */
 interface ReplyPlace {
-  readonly connect: () => Promise<string>;
+  readonly connect: (moved: (address: string) => void) => Promise<string>;
   address: Promise<string> | undefined;
 }
 
@@ -81,8 +81,8 @@ export class Requests {
     return [...this.open].some(({ isSent }) => !isSent);
   }
 
-  /** Requests may be made over a transport from now on. `connect` makes the place for replies to this process and gives its address; called with the first request, and again while it fails. Called again, requests from then on name another place. */
-  start(transport: string, connect: () => Promise<string>): void {
+  /** Requests may be made over a transport from now on. `connect` makes the place for replies to this process and gives its address, and tells of another one that takes its place; called with the first request, and again while it fails. Called again, requests from then on name another place. */
+  start(transport: string, connect: ReplyPlace['connect']): void {
     this.places.set(transport, { connect, address: undefined });
   }
 
@@ -181,7 +181,10 @@ export class Requests {
 
   private replyAddress(transport: string): Promise<string> {
     const place = this.places.get(transport) as ReplyPlace;
-    place.address ??= place.connect().catch((error: unknown) => {
+    const moved = (address: string) => {
+      place.address = Promise.resolve(address);
+    };
+    place.address ??= place.connect(moved).catch((error: unknown) => {
       place.address = undefined;
       throw error;
     });

@@ -73,6 +73,24 @@ describe('a request', () => {
     close();
   });
 
+  it('names the place that has taken the place of the first one', async () => {
+    const { requests, ask, sent, close } = scene();
+    let move = (_: string) => undefined as void;
+    requests.start('default', async (moved) => {
+      move = moved;
+      return 'here';
+    });
+    const asked = [ask('1')];
+    await settle();
+    move('there');
+    asked.push(ask('2'));
+    await settle();
+    expect(sent).toEqual(['1 to here', '2 to there']);
+    requests.stop();
+    await Promise.allSettled(asked);
+    close();
+  });
+
   it('fails with the reason there is no place for replies, and the next one tries again', async () => {
     const { requests, ask, reply, close } = scene();
     const broken = hfError('HF_BROKER_UNREACHABLE', { address: 'amqp://x', reason: 'refused' });

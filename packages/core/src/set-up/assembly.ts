@@ -361,9 +361,13 @@ export class Assembly {
     }
     if (transports.all.length === 0) return undefined;
     const confirmed = (messages: readonly Outgoing[]) => this.told(messages);
+    const isClosed = () => transports.isClosed;
     const outlets = transports.all.map(
       ({ name, kind, transport }) =>
-        [name, new TransportOutlet({ transport, name: nameOfTransport(name, kind), confirmed, clock, random, scheduler })] as const,
+        [
+          name,
+          new TransportOutlet({ transport, name: nameOfTransport(name, kind), confirmed, isClosed, clock, random, scheduler }),
+        ] as const,
     );
     return this.withKafkaUnits(new TransportOutlets(new Map(outlets)));
   }

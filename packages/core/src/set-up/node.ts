@@ -66,6 +66,7 @@ export class Node {
   private isOpen = false;
   private isStopped = false;
   private draining: Promise<void> | undefined;
+  private closing: Promise<void> | undefined;
 
   constructor(private readonly assembly: Assembly) {
     this.relays = new Relays(assembly);
@@ -107,7 +108,7 @@ export class Node {
     this.assertNotStopping();
     const { requests } = assembly;
     const receive = (reply: ReceivedReply) => requests.receive(reply);
-    const openReplies = ({ name, transport }: NamedTransport) => requests.start(name, () => transport.openReplies(receive));
+    const openReplies = ({ name, transport }: NamedTransport) => requests.start(name, (moved) => transport.openReplies(receive, moved));
     const [main, ...further] = transports.all as [NamedTransport, ...NamedTransport[]];
     if (store !== undefined && assembly.crossing !== undefined)
       assembly.crossing.switched = async () => {
@@ -117,7 +118,7 @@ export class Node {
     await transports.start(subscriptions);
     this.assertNotStopping();
     await store?.carrier.announce(assembly.nodeId, main.kind);
-    requests.start(main.name, () => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive));
+    requests.start(main.name, (moved) => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive, moved));
     for (const each of further) openReplies(each);
     this.beginning.divide(this.pipelines, assembly.held);
     if (store !== undefined) await this.startStoreLoops(store);
@@ -175,19 +176,23 @@ export class Node {
     return checkHealth({ ...terms, phase: this.phase, store, transports, failing, scheduler: runtime.scheduler });
   }
 
-  /** Intake stops; what is in hand is finished, or after the time-out given back. Units of work go on: callers may still need them. */
+  /**
+   * Intake stops; what is in hand is finished, or after the time-out given back. Callers may still need the rest: units of work go on, and without a store
+   * publishing over the transports.
+   */
   drain(timeoutMs: number): Promise<void> {
     this.draining ??= this.drainOnce(timeoutMs);
     return this.draining;
   }
 
   private async drainOnce(timeoutMs: number): Promise<void> {
-    const { store, transports, settings, runtime, nodeId, requests } = this.assembly;
+    const { store, transports, settings, runtime, nodeId } = this.assembly;
     // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
     this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
     for (const pipeline of this.pipelines) pipeline.isStopping = true;
     const sent = this.assembly.halfMessages?.stop();
+    const endMs = runtime.clock.monotonicMs() + timeoutMs + RETURN_MS;
     let returned = 0;
     const deadline = runtime.scheduler.after(timeoutMs, () => {
       returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
@@ -196,11 +201,10 @@ export class Node {
     await this.within(
       timeoutMs + RETURN_MS,
       'the intake',
-      Promise.all([transports.close(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop(), this.assembly.branchRunner?.stop()]),
+      Promise.all([transports.drain(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop(), this.assembly.branchRunner?.stop()]),
     );
     deadline.cancel();
-    // Handlers in hand may have waited for replies; from now on none comes.
-    requests.stop();
+    if (store !== undefined) await this.closeTransports(Math.max(LET_GO_MS, endMs - runtime.clock.monotonicMs()));
     this.isStopped = true;
     const loops = [this.relays, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
     await this.within(LET_GO_MS, 'what runs in the background', Promise.all([...loops, sent]));
@@ -211,16 +215,24 @@ export class Node {
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
   }
 
+  /** Handlers in hand may have published to any of them, and waited for replies; from now on none comes. */
+  private closeTransports(ms: number): Promise<void> {
+    const { requests, transports } = this.assembly;
+    requests.stop();
+    this.closing ??= this.within(ms, 'the transports', transports.close(ms));
+    return this.closing;
+  }
+
   private within(ms: number, part: string, work: Promise<unknown> | undefined): Promise<void> {
     return inTime(this.assembly.runtime, { ms, part, work });
   }
 
-  /** Drains, waits for open units, and lets go of the ORM. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
+  /** Drains, waits for open units, and lets go of the ORM; without a store, of the transports. A unit that does not end in time keeps its protection: it must not lose its transaction half-way. */
   async stop(timeoutMs: number): Promise<void> {
     await this.drain(timeoutMs);
     this.leaveRequests?.();
     const { store, gate, runtime } = this.assembly;
-    if (store === undefined) return;
+    if (store === undefined) return this.closeTransports(timeoutMs + RETURN_MS);
     await Promise.race([gate.close(), runtime.scheduler.sleep(timeoutMs)]);
     // Of units that committed meanwhile.
     await this.within(LET_GO_MS, 'half messages', this.assembly.halfMessages?.stop());

@@ -64,12 +64,13 @@ async function scene(handlerEnds: Promise<void>) {
       work = sink.handle(intake);
       late = () => sink.handle(intake);
     },
-    close: async () => {
+    drain: async () => {
       transcript.push('the intake is closed');
       transcript.push(`a late hand-over is ${await late()}`);
       await work;
       setImmediate(fence.open); // the last look into the store is slower than the handlers
     },
+    close: async () => void transcript.push('the transport is closed'),
   };
   const store = {
     description: 'transcript',
@@ -153,6 +154,7 @@ describe('a stop', () => {
       'a late hand-over is idle',
       'the handler ends',
       'the message is consumed',
+      'the transport is closed',
       'the last look ends',
       'nobody is heard any more',
       'the row of the node is gone',
@@ -168,6 +170,7 @@ describe('a stop', () => {
       'the intake is closed',
       'a late hand-over is idle',
       'the message is given back',
+      'the transport is closed',
       'the last look ends',
       'nobody is heard any more',
       'the row of the node is gone',

@@ -18,6 +18,8 @@ export interface NamedTransport {
 /** The transports of a process, the default first. */
 export class Transports {
   private readonly byName: ReadonlyMap<string, NamedTransport>;
+  /** Nothing can be published any more. */
+  isClosed = false;
 
   constructor(readonly all: readonly NamedTransport[]) {
     this.byName = new Map(all.map((each) => [each.name, each]));
@@ -52,7 +54,14 @@ export class Transports {
     return this.all.some(({ transport }) => transport.isBusy);
   }
 
+  /** The first half of a stop, of all of them: a handler may publish over any. */
+  async drain(timeoutMs: number): Promise<void> {
+    await Promise.all(this.all.map(({ transport }) => transport.drain(timeoutMs)));
+  }
+
+  /** The second half, once no user of any of them is left. */
   async close(timeoutMs: number): Promise<void> {
+    this.isClosed = true;
     await Promise.all(this.all.map(({ transport }) => transport.close(timeoutMs)));
   }
 

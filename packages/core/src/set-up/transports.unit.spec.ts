@@ -40,6 +40,7 @@ function noting(transport: string, also: Partial<TransportCapabilities> = {}, se
       subscribe: async () => undefined,
       openReplies: async () => '',
       nudge: () => undefined,
+      drain: async () => undefined,
       close: async () => undefined,
       publish: async (batch: readonly Envelope[]) => {
         sent.push(...batch.map((envelope) => `${transport} ${addressOf(envelope)}`));

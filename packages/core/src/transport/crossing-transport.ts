@@ -4,7 +4,6 @@ import { Loop } from '../outbox/loop.js';
 import type { Store } from '../store/store.port.js';
 import type { Clock } from '../time/clock.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { ReceivedReply } from '../reply/received-reply.js';
 import type { PublishOutcome, Sink, SubscriptionSpec, Topology, Transport, TransportHealth } from './transport.port.js';
 
 /** Between two looks how far the switch has come. */
@@ -38,7 +37,7 @@ export class CrossingTransport implements Transport {
   /** Called once, when the log is switched while this process runs: what is written from then on is to be sent. */
   switched: () => Promise<void> = async () => undefined;
   private isBeforeSwitch = false;
-  private isClosed = false;
+  private isDraining = false;
   /** Subscriptions of this process that the log still has messages for, or may have, by number. */
   private reading = new Set<number>();
   private readonly begun = new Map<number, Begun>();
@@ -96,8 +95,8 @@ export class CrossingTransport implements Transport {
     this.watch.nudge();
   }
 
-  openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
-    return this.parts.transport.openReplies(receive);
+  openReplies(...args: Parameters<Transport['openReplies']>): Promise<string> {
+    return this.parts.transport.openReplies(...args);
   }
 
   nudge(lanes: readonly number[]): void {
@@ -105,11 +104,15 @@ export class CrossingTransport implements Transport {
     this.parts.transport.nudge(lanes);
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    this.isClosed = true;
+  async drain(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
     const { transport, scheduler } = this.parts;
     const watching = Promise.race([this.watch.stop(), scheduler.sleep(timeoutMs)]);
-    await Promise.all([this.reader.close(timeoutMs), transport.close(timeoutMs), watching]);
+    await Promise.all([this.reader.close(timeoutMs), transport.drain(timeoutMs), watching]);
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    return this.parts.transport.close(timeoutMs);
   }
 
   private get isDone(): boolean {
@@ -118,7 +121,7 @@ export class CrossingTransport implements Transport {
 
   private async look(): Promise<boolean> {
     const { isSwitched, reading } = await this.parts.store.carrier.advance([...this.reading]);
-    if (!isSwitched || this.isClosed) return false;
+    if (!isSwitched || this.isDraining) return false;
     if (this.isBeforeSwitch) {
       await this.switched();
       this.isBeforeSwitch = false;
@@ -138,7 +141,7 @@ export class CrossingTransport implements Transport {
   }
 
   private async consume(id: number, { spec, sink }: Begun): Promise<void> {
-    if (this.consuming.has(id) || this.isClosed) return;
+    if (this.consuming.has(id) || this.isDraining) return;
     await this.parts.transport.subscribe(spec, sink);
     this.consuming.add(id);
   }

@@ -110,22 +110,31 @@ export interface Transport {
   start(topology: Topology): Promise<void>;
   /** Publishes a batch; one outcome per message, in order. An event or a command goes to its `destination`, or without one to its type. */
   publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]>;
-  /** Begins to hand messages over, until `close`. When it cannot, nothing has begun, and it may be called again. */
+  /** Begins to hand messages over, until `drain`. When it cannot, nothing has begun, and it may be called again. */
   subscribe(subscription: SubscriptionSpec, sink: Sink): Promise<void>;
   /**
    * Makes a place for the replies to this process and hands over what comes there, until `close`; `receive` never throws. Its address: a message of kind
    * `reply` goes where its `destination` says, also when this process lost its connection meanwhile, and is `unroutable` once this process has ended.
    *
+   * @param moved told of another address that takes the place of the first one, when that cannot be had any more; a transport whose address is for ever tells nothing
    * @throws HF_CAPABILITY_UNSUPPORTED without the capability `replies`
    */
-  openReplies(receive: (reply: ReceivedReply) => void): Promise<string>;
+  openReplies(receive: (reply: ReceivedReply) => void, moved: (address: string) => void): Promise<string>;
   /** Something may have been committed, in these lanes if known: look now. A hint; without it the next poll finds it. */
   nudge(lanes: readonly number[]): void;
   /** True while something is in hand or known to wait. */
   readonly isBusy: boolean;
   /** What is known right now; nobody is asked for it. */
   readonly health: TransportHealth;
-  /** Stops the intake at once and waits for what is in hand, at most `timeoutMs`. */
+  /**
+   * The first half of a stop: takes nothing new from now on, waits for what is in hand, at most `timeoutMs`, and leaves the intake to others. Whoever is in
+   * hand, here or over another transport, still publishes and still gets replies, until `close`.
+   */
+  drain(timeoutMs: number): Promise<void>;
+  /**
+   * The second half, also without the first one where nothing was subscribed: waits for the outcome of what was published, and lets go of everything, in
+   * `timeoutMs` at most. What is published after it is `unknown`.
+   */
   close(timeoutMs: number): Promise<void>;
 }
 

@@ -43,7 +43,7 @@ export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, 
     await this.holdfast.start();
   }
 
-  /** Deliveries end here; requests that are still being answered go on using their units of work. */
+  /** Deliveries end here; requests that are still being answered go on using their units of work, and publish. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.holdfast.drain();
   }

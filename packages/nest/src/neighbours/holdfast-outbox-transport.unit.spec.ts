@@ -46,6 +46,7 @@ class Broker {
           subscribe: async () => undefined,
           openReplies: async () => '',
           nudge: () => undefined,
+          drain: async () => undefined,
           close: async (ms) => void this.calls.push(`close ${ms}`),
         };
       },

@@ -94,7 +94,11 @@ class DatabaseTransport implements Transport {
     this.reader.nudge(lanes);
   }
 
-  close(timeoutMs: number): Promise<void> {
+  drain(timeoutMs: number): Promise<void> {
     return this.reader.close(timeoutMs);
+  }
+
+  async close(): Promise<void> {
+    // Nothing is published here.
   }
 }

@@ -76,9 +76,13 @@ class InMemoryTransport implements Transport {
     // Messages are pushed.
   }
 
-  async close(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number): Promise<void> {
     const done = Promise.all(this.consumers.map((consumer) => consumer.stop()));
     await Promise.race([done, this.context.scheduler.sleep(timeoutMs)]);
+  }
+
+  async close(): Promise<void> {
+    this.receive = undefined;
   }
 
   private reply(envelope: Envelope): PublishOutcome {

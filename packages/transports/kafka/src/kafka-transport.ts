@@ -75,6 +75,7 @@ class KafkaTransport implements Transport {
   private replies: Replies | undefined;
   private readonly terms: StartTerms;
   private isStarted = false;
+  private isDraining = false;
   private isClosed = false;
 
   constructor(
@@ -124,9 +125,9 @@ class KafkaTransport implements Transport {
     return this.publisher.publish(batch);
   }
 
-  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
+  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `drain` */
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'a subscription' });
     const { context, settings, client, names, topics, publisher, slots } = this;
     const consumer = new Consumer({ context, settings, logger: context.logger, client, names, topics, publisher, slots, spec, sink });
     this.consumers.push(consumer);
@@ -158,12 +159,18 @@ class KafkaTransport implements Transport {
     // Messages are fetched all the time.
   }
 
+  async drain(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
+    const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
+    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
+    await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));
+  }
+
   async close(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
     this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    // The handlers first: what they publish has to be confirmed before they are done.
-    const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await atMost(this.context, timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
     await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
     this.client.drop();
   }
@@ -180,7 +187,7 @@ class KafkaTransport implements Transport {
   private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { clock, scheduler, logger } = this.context;
     for (const endMs = clock.monotonicMs() + this.settings.startTimeoutMs; ; ) {
-      if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+      if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'the start' });
       try {
         return await this.topics.ensure(subscriptions);
       } catch (error) {

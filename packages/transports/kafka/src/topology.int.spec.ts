@@ -65,10 +65,20 @@ describeWithKafka('topics of Kafka', () => {
   it('of replies are not read by a process that stops while it begins to, nor afterwards', async () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
-    const ended = transport.openReplies(() => undefined).catch(({ name }: Error) => name);
+    const ended = transport
+      .openReplies(
+        () => undefined,
+        () => undefined,
+      )
+      .catch(({ name }: Error) => name);
     await transport.close(4000);
     expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
-    await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({ code: 'HF_STOPPING' });
+    await expect(
+      transport.openReplies(
+        () => undefined,
+        () => undefined,
+      ),
+    ).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('of several types do not keep an order, and are refused where one is asked for', async () => {

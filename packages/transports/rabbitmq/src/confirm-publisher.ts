@@ -30,6 +30,7 @@ interface Sending extends Written {
   readonly place: number;
   readonly message: Outgoing;
   bytes: number;
+  exchange: string;
   isReturned: boolean;
 }
 
@@ -40,7 +41,7 @@ interface Sending extends Written {
 export class ConfirmPublisher implements Publisher {
   private readonly keeper: Keeper;
   private channel: OpenChannel<ConfirmChannel> | undefined;
-  private readonly refusal = new Refusal();
+  private readonly refusal: Refusal;
   private nextTag = 1;
   private unsent: Sending[] = [];
   private readonly unconfirmed = new Map<number, Sending>();
@@ -50,6 +51,7 @@ export class ConfirmPublisher implements Publisher {
   private emptied: () => void = () => undefined;
 
   constructor(private readonly parts: PublisherParts) {
+    this.refusal = new Refusal(parts.logger);
     this.keeper = keepChannel(parts, (connection) => this.open(connection));
   }
 
@@ -114,7 +116,7 @@ export class ConfirmPublisher implements Publisher {
         resolve(outcomes);
       };
       const call: Call = { outcomes, sendings: new Set(), ended };
-      for (const [place, message] of messages.entries()) this.queue({ call, place, message, bytes: 0, isReturned: false });
+      for (const [place, message] of messages.entries()) this.queue({ call, place, message, bytes: 0, exchange: '', isReturned: false });
       this.pump();
     });
   }
@@ -167,13 +169,15 @@ export class ConfirmPublisher implements Publisher {
     }
   }
 
-  /** Writes one message; false when the channel is closed. What cannot be encoded, or is known to be too large, is refused before any of it is written. */
+  /** Writes one message; false when the channel is closed. What cannot be encoded, or is known to be refused, is refused before any of it is written. */
   private write(open: OpenChannel<ConfirmChannel>, sending: Sending): boolean {
     try {
-      const { exchange, routingKey, content, options } = sending.message.parcel(this.nextTag);
-      this.refusal.check(sending.message, content);
+      const parcel = sending.message.parcel(this.nextTag);
+      const { exchange, routingKey, content, options } = parcel;
+      this.refusal.check(sending.message, parcel);
       open.channel.publish(exchange, routingKey, content, options);
       sending.bytes = content.byteLength;
+      sending.exchange = exchange;
       this.unconfirmed.set(this.nextTag, sending);
       this.nextTag += 1;
     } catch (error) {

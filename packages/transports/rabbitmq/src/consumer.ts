@@ -23,7 +23,7 @@ import { fromWire } from './wire.js';
 /** Hand-overs for which messages are fetched ahead: one in work, and one behind it. */
 export const AHEAD = 2;
 /** Longest wait for a connection on which a missing dead-letter queue is made again. */
-const ENSURE_MS = 10_000;
+const RESTORE_MS = 10_000;
 /** AMQP's largest prefetch. */
 const MAX_PREFETCH = 65_535;
 /** Without a store: a message that came back so often is taken by itself, since it may be what ends its processes. Whatever is in hand together with it is counted by the broker too. */
@@ -98,7 +98,7 @@ export class Consumer {
       await putDeadLetter(publisher, { message, queue: topology.deadLettersOf(spec), reason });
     } catch (error) {
       if (isHoldfastError(error, 'HF_BROKER_DEAD_LETTER') && error.details.outcome === 'unroutable')
-        await topology.ensure(await link.connected(AbortSignal.timeout(ENSURE_MS)), [spec]);
+        await topology.restore(await link.connected(AbortSignal.timeout(RESTORE_MS)), spec);
       throw error;
     }
   };
@@ -146,7 +146,7 @@ export class Consumer {
   private async open(signal: AbortSignal): Promise<OpenChannel<Channel>> {
     const { link, topology, spec } = this.parts;
     const connection = await link.connected(signal);
-    await topology.ensure(connection, [spec], spec.ordering === 'key' ? this.queue : undefined);
+    await topology.restore(connection, spec, spec.ordering === 'key' ? this.queue : undefined);
     const channel = await connection.openChannel();
     this.generation += 1;
     const opened: OpenConsumer = { channel, place: `${this.queue}/${this.generation}`, tags: [], prefetch: 0 };

@@ -81,7 +81,7 @@ describeWithRabbit('consuming', () => {
       () => transport.isBusy,
       (isBusy) => !isBusy,
     );
-    await transport.close(2000);
+    await scene.leave(transport);
     expect(await scene.ready()).toBe(0);
   });
 
@@ -143,6 +143,30 @@ describeWithRabbit('consuming', () => {
     await eventually(
       () => catcher.texts,
       ({ length }) => length > 0,
+    );
+  });
+
+  it('leaves a deleted exchange to the next start: until then nothing is published into it that others would not get', async () => {
+    const { transport, catcher } = await scene.consuming({ confirmTimeout: '1s' });
+    const interrupted = scene.hear('subscription:interrupted');
+    await area.as(async (admin) => {
+      await admin.deleteExchange(scene.exchange);
+      await admin.deleteQueue(scene.queueOf());
+    });
+    await eventually(
+      () => interrupted.map(({ error }) => String((error as Error).message)),
+      (texts) => texts.some((text) => text.includes(`no exchange '${scene.exchange}'`)),
+    );
+    await expect(area.as((admin) => admin.checkExchange(scene.exchange))).rejects.toMatchObject({ code: 404 });
+    for (const text of ['a', 'b']) expect(await transport.publish([envelopeOf(text)])).toEqual(['unknown']);
+    await scene.transport().start({ subscriptions: [] });
+    await eventually(
+      () => transport.publish([envelopeOf('c')]),
+      ([outcome]) => outcome === 'confirmed',
+    );
+    await eventually(
+      () => catcher.texts,
+      (texts) => texts.includes('c'),
     );
   });
 
@@ -248,7 +272,7 @@ describeWithRabbit('consuming', () => {
       ({ length }) => length === 8,
     );
     await transport.publish([envelopeOf('late')]);
-    await other.transport.close(2000);
+    await scene.leave(other.transport);
     catcher.pause(false);
     await transport.publish([envelopeOf('after')]);
     await eventually(
@@ -309,7 +333,7 @@ describeWithRabbit('consuming', () => {
     };
     await transport.publish(Array.from({ length: 10 }, (_, i) => envelopeOf(`${i}`)));
     await entered.opened;
-    const closing = transport.close(5000);
+    const closing = scene.leave(transport, 5000);
     // What had not begun is there for others while two are still in work.
     expect(
       await eventually(
@@ -339,7 +363,7 @@ describeWithRabbit('consuming', () => {
     );
     scene.way.swallow();
     const begin = performance.now();
-    await transport.close(1000);
+    await scene.leave(transport, 1000);
     expect(performance.now() - begin).toBeLessThan(20_000);
     const other = await scene.consuming({ url: area.url });
     const [message] = await eventually(

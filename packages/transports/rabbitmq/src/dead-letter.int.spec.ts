@@ -88,7 +88,7 @@ describeWithRabbit('a dead letter', () => {
         'holdfast-dead-fingerprint': 'f00',
         'holdfast-dead-stack': expect.stringMatching(/^CardError: x/),
       });
-      await transport.close(2000);
+      await scene.leave(transport);
       const { catcher } = await scene.consuming();
       await area.as(async (admin) => {
         admin.sendToQueue(scene.queueOf(), letter.content, letter.properties as never);
@@ -159,6 +159,21 @@ describeWithRabbit('a dead letter', () => {
     expect(undertaker.failures).toMatchObject([
       { code: 'HF_BROKER_DEAD_LETTER', details: { queue: scene.deadLettersOf(), outcome: 'unroutable' } },
     ]);
+  });
+
+  it('is put there also after the exchange was deleted with its queue: the queue is made again, the exchange is not', async () => {
+    const { transport, undertaker } = await burying();
+    undertaker.before = async () => {
+      if (undertaker.failures.length > 0) return;
+      await area.as(async (admin) => {
+        await admin.deleteExchange(scene.exchange);
+        await admin.deleteQueue(scene.deadLettersOf());
+      });
+    };
+    await transport.publish([envelopeOf('a')]);
+    expect(bodyOf(await found())).toBe('a');
+    expect(undertaker.failures).toMatchObject([{ code: 'HF_BROKER_TOPOLOGY' }]);
+    await expect(area.as((admin) => admin.checkExchange(scene.exchange))).rejects.toMatchObject({ code: 404 });
   });
 
   it("stays in hand with topology 'check' until somebody makes its queue", async () => {

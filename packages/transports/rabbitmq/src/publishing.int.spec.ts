@@ -118,6 +118,19 @@ describeWithRabbit('publishing', () => {
       );
     });
 
+    it('says rejected of a reply where its user may not write to the default exchange, and does not try another one', async () => {
+      await publisher();
+      const url = area.writingTo?.('^(?!amq\\.default$).*');
+      if (url === undefined) return;
+      const transport = scene.transport({ publishMode, url, topology: 'check' });
+      await transport.start({ subscriptions: [specOf('reader')] });
+      const told = scene.hear('message:unconfirmed');
+      const reply = envelopeOf('"yes"', { type: 'holdfast.reply', kind: 'reply', causationId: 'r-1', destination: scene.queueOf() });
+      expect(await transport.publish([reply])).toEqual(['rejected']);
+      expect(await transport.publish([envelopeOf('a'), reply, envelopeOf('b')])).toEqual(['confirmed', 'rejected', 'confirmed']);
+      expect(told.map(({ outcome }) => outcome)).toEqual(['rejected', 'rejected']);
+    });
+
     it('waits while the broker takes no messages, and goes on when it does', async () => {
       const transport = await publisher();
       const [blocked, unblocked] = [scene.hear('broker:blocked'), scene.hear('broker:unblocked')];

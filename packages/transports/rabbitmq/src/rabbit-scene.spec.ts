@@ -104,9 +104,15 @@ export class Scene {
     this.way.follow(Buffer.from([0, ofClass, 0, method, 0xce]), methodFrame(50, fields));
   }
 
+  /** Both halves of a stop. */
+  async leave(transport: Transport, timeoutMs = 2000): Promise<void> {
+    await transport.drain(timeoutMs);
+    await transport.close(timeoutMs);
+  }
+
   async close(): Promise<void> {
     for (const stop of this.stops) stop();
-    await Promise.all(this.transports.map((transport) => transport.close(2000)));
+    await Promise.all(this.transports.map((transport) => this.leave(transport)));
     await this.way.close();
   }
 }

@@ -90,6 +90,7 @@ class RabbitmqTransport implements Transport {
   /** Aborted when the start has to end. */
   private starting: AbortController | undefined;
   private isStarted = false;
+  private isDraining = false;
   private isClosed = false;
 
   constructor(
@@ -141,7 +142,7 @@ class RabbitmqTransport implements Transport {
   private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { scheduler, logger } = this.context;
     const { timeoutMs } = this.terms;
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'the start' });
     const starting = new AbortController();
     const { signal } = starting;
     this.starting = starting;
@@ -169,9 +170,9 @@ class RabbitmqTransport implements Transport {
     return this.publisher.publish(batch);
   }
 
-  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
+  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `drain` */
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'a subscription' });
     const consumers =
       spec.ordering === 'key'
         ? [this.inOrder(spec, sink)]
@@ -235,16 +236,20 @@ class RabbitmqTransport implements Transport {
     if (store !== undefined) this.topology.divide(spec, await store.leases.declare(this.scopeOf(spec), this.settings.partitions));
   }
 
-  async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
+  /** @throws HF_STOPPING after `close` */
+  async openReplies(receive: (reply: ReceivedReply) => void, moved: (address: string) => void): Promise<string> {
+    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a place for replies' });
     const { context, settings, consuming: link } = this;
-    const replies = new ReplyQueue({ context, logger: context.logger, link, exchange: settings.exchange, receive });
+    const replies = new ReplyQueue({ context, logger: context.logger, link, exchange: settings.exchange, receive, moved });
+    // A close that comes meanwhile ends it too.
+    this.replies = replies;
     try {
       await replies.start(this.terms);
     } catch (error) {
+      this.replies = undefined;
       await replies.stop();
       throw error;
     }
-    this.replies = replies;
     return replies.name;
   }
 
@@ -252,13 +257,18 @@ class RabbitmqTransport implements Transport {
     // Messages are pushed.
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    this.isClosed = true;
-    this.starting?.abort(hfError('HF_STOPPING', { activity: 'the start' }));
+  async drain(timeoutMs: number): Promise<void> {
+    this.endIntake();
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    // The handlers first: what they publish has to be confirmed before they are done.
-    const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await atMost(this.context, timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
+    await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.endIntake();
+    this.isClosed = true;
+    const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
+    await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
     // The channels first: the end of a connection would overtake acknowledgements that are still to be written.
     await atMost(
       this.context,
@@ -268,5 +278,10 @@ class RabbitmqTransport implements Transport {
     const links = [this.publishing, this.consuming];
     await atMost(this.context, goodbyeMs / 2, Promise.all(links.map((link) => link.stop())));
     for (const link of links) link.drop();
+  }
+
+  private endIntake(): void {
+    this.isDraining = true;
+    this.starting?.abort(hfError('HF_STOPPING', { activity: 'the start' }));
   }
 }

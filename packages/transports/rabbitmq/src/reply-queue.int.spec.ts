@@ -1,6 +1,8 @@
-import { describeWithRabbit, envelopeOf, openRabbit, type RabbitArea, eventually } from '@holdfast-internal/test-support';
+import { describeWithRabbit, envelopeOf, openRabbit, quiet, type RabbitArea, eventually } from '@holdfast-internal/test-support';
 import { envelopeFrom, type ReceivedReply } from '@holdfast/core';
 import { Scene } from './rabbit-scene.spec.js';
+
+const ignore = () => undefined;
 
 describeWithRabbit('replies', () => {
   let area: RabbitArea;
@@ -22,9 +24,13 @@ describeWithRabbit('replies', () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
     const received: ReceivedReply[] = [];
-    const address = await transport.openReplies((reply) => received.push(reply));
+    const moved: string[] = [];
+    const address = await transport.openReplies(
+      (reply) => received.push(reply),
+      (to) => moved.push(to),
+    );
     const texts = () => received.map(({ body }) => JSON.parse(Buffer.from(body).toString()) as string);
-    return { transport, received, address, texts };
+    return { transport, received, address, moved, texts };
   }
 
   it('come to the queue of the process that asked, as they were sent, past the exchange', async () => {
@@ -73,6 +79,27 @@ describeWithRabbit('replies', () => {
     );
   });
 
+  it('come to another queue, of which is told, when the first one cannot be had any more, as with the node away that has it', async () => {
+    const { transport, address, moved, texts } = await asking();
+    expect(moved).toEqual([]);
+    // One process and one node: what somebody has for himself is out of reach in the same way.
+    await area.as(async (admin) => {
+      await Promise.all([admin.deleteQueue(address), admin.assertQueue(address, { exclusive: true, durable: true })]);
+      await eventually(
+        () => moved,
+        ({ length }) => length > 0,
+      );
+    });
+    expect(moved).toEqual([`${address}/2`]);
+    expect(await transport.publish([replyOf('here', moved[0])])).toEqual(['confirmed']);
+    await eventually(
+      () => texts(),
+      (seen) => seen.includes('here'),
+    );
+    await scene.leave(transport);
+    await expect(area.as((admin) => admin.checkQueue(moved[0] as string))).rejects.toThrow(/NOT_FOUND/);
+  });
+
   it('are unroutable once their process has stopped, and leave no queue behind', async () => {
     const { transport, address } = await asking();
     const sender = scene.transport();
@@ -83,6 +110,16 @@ describeWithRabbit('replies', () => {
       ([outcome]) => outcome === 'unroutable',
     );
     await expect(area.as((admin) => admin.checkQueue(address))).rejects.toThrow(/NOT_FOUND/);
+  });
+
+  it('have no place in a process that stops while it makes one, nor afterwards', async () => {
+    const transport = scene.transport();
+    await transport.start({ subscriptions: [] });
+    scene.way.swallow();
+    const ended = transport.openReplies(ignore, ignore).catch(({ name }: Error) => name);
+    await scene.leave(transport);
+    expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
+    await expect(transport.openReplies(ignore, ignore)).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('to what is no address are unroutable, and those after them are sent', async () => {
@@ -101,11 +138,11 @@ describeWithRabbit('replies', () => {
     // Another program has made it, and differently.
     const name = `${scene.exchange}//replies/one`;
     await area.as((admin) => admin.assertQueue(name, { durable: true }));
-    await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({
+    await expect(transport.openReplies(ignore, ignore)).rejects.toMatchObject({
       code: 'HF_BROKER_TOPOLOGY',
       message: expect.stringContaining('x-expires'),
     });
     await area.as((admin) => admin.deleteQueue(name));
-    expect(await transport.openReplies(() => undefined)).toBe(name);
+    expect(await transport.openReplies(ignore, ignore)).toBe(name);
   });
 });

@@ -7,6 +7,8 @@ import { fromWire } from './wire.js';
 
 /** Replies on their way to us, at most: they are only handed over. */
 const PREFETCH = 256;
+/** Answers of the broker to a name that cannot be had: its queue is on a node that is away, or is somebody's own. */
+const OUT_OF_REACH = [404, 405];
 /** How long the queue of a process that has gone stays, and with it a reply to one that lost its connection. */
 const EXPIRES_MS = 600_000;
 
@@ -18,15 +20,20 @@ export interface ReplyQueueParts {
   /** Begin of its name, as of all queues of the bus. */
   readonly exchange: string;
   readonly receive: (reply: ReceivedReply) => void;
+  /** Told of the name that takes the place of the one before. */
+  readonly moved: (name: string) => void;
 }
 
 /**
  * The queue of one process for the replies to its requests: durable, so that what comes while its connection is away is there when it is back, and
- * expiring, because nobody tidies up after a process that was killed.
+ * expiring, because nobody tidies up after a process that was killed. It is on one node of a cluster; when that is away, another queue takes its place.
  */
 export class ReplyQueue {
   /** The address of this process. A service has a name, so no subscription's queue has two signs in a row. */
-  readonly name: string;
+  name: string;
+  /** How many names it has had. */
+  private names = 1;
+  private isMoving = false;
   private readonly keeper: Keeper;
   private channel: OpenChannel<Channel> | undefined;
   private isStopping = false;
@@ -70,10 +77,22 @@ export class ReplyQueue {
       );
     } catch (error) {
       await open.end();
-      throw refusalOf(error, `the queue ${this.name}`);
+      if (!OUT_OF_REACH.includes((error as { readonly code: number }).code)) throw refusalOf(error, `the queue ${this.name}`);
+      this.rename();
+      throw error;
     }
     this.channel = open;
+    if (this.isMoving) this.parts.moved(this.name);
+    this.isMoving = false;
     return open;
+  }
+
+  /** What is on its way to the one before is lost, and those who wait for it run into their time-out. */
+  private rename(): void {
+    const { exchange, context } = this.parts;
+    this.names += 1;
+    this.name = `${exchange}//replies/${context.nodeId}/${this.names}`;
+    this.isMoving = true;
   }
 
   private received(open: OpenChannel<Channel>, message: ConsumeMessage | null): void {

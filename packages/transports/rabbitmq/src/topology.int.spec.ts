@@ -71,6 +71,17 @@ describeWithRabbit('a start', () => {
     expect(await scene.ready()).toBe(0);
   });
 
+  it('goes on as long as the broker answers, however many bindings a subscription has', async () => {
+    const disconnected = scene.hear('broker:disconnected');
+    const types = Array.from({ length: 15 }, (_, n) => `scene.of-${n}`);
+    scene.way.lag(200);
+    const transport = scene.transport({ requestTimeout: '2s', startTimeout: '60s' });
+    await transport.start({ subscriptions: [specOf('reader', { types })] });
+    await transport.subscribe(specOf('reader', { types }), new Catcher(1));
+    expect(disconnected).toEqual([]);
+    expect(await transport.publish([envelopeOf('a', { type: 'scene.of-14' })])).toEqual(['confirmed']);
+  });
+
   it('ends with a close while the broker does not answer', async () => {
     const stop = subscribe('broker:connected', () => scene.way.mute());
     const starting = errorOf({ requestTimeout: '500ms', startTimeout: '20s' }, 'reader');

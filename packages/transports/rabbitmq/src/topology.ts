@@ -11,10 +11,13 @@ const NAME_BYTES = 255;
 /** Answers of the broker that asking again does not change: no right, not there, different, not allowed. */
 const FINAL = new Set([403, 404, 406, 530]);
 
+/** Asks the broker for one thing. Each has the time of an answer for itself: how many there are says nothing about whether the broker is still there. */
+type Ask = <T>(request: (channel: Channel) => Promise<T>) => Promise<T>;
+
 /** Something that has to be at the broker. */
 interface Need {
   readonly what: string;
-  readonly see: (channel: Channel) => Promise<unknown>;
+  readonly see: (ask: Ask) => Promise<unknown>;
 }
 
 /** A subscription by its name. */
@@ -72,22 +75,38 @@ export class Topology {
   }
 
   /**
-   * Makes or checks the exchange and what the subscriptions need, as the option says. Where it is refused for what others have there, nothing is made: a
+   * For a start: makes or checks the exchange and what the subscriptions need, as the option says. Where it is refused for what others have there, nothing is made: a
    * version that does not start must leave nothing behind that the one before it stumbles over.
    *
-   * @param only of their own queues, this one
    * @throws HF_BROKER_TOPOLOGY naming everything that is wrong; where ours is made, what others have there and what is left over come first, and the rest is told when they are in order
    */
-  async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[], only?: string): Promise<void> {
-    const { topology } = this.settings;
+  async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
+    const { topology, exchange } = this.settings;
     if (topology === 'none') return;
-    if (topology === 'check') return this.see(connection, this.checks(subscriptions, only));
-    const leftOver = only === undefined ? subscriptions.map((spec) => this.leftOver(spec)) : [];
-    await this.see(connection, [...this.foreignChecks(subscriptions), ...leftOver]);
-    await this.see(connection, this.assertions(connection.version, subscriptions, only));
+    if (topology === 'check') return this.see(connection, this.checks(subscriptions));
+    await this.see(connection, [...this.foreignChecks(subscriptions), ...subscriptions.map((spec) => this.leftOver(spec))]);
+    await this.see(connection, [
+      { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.assertExchange(exchange, 'topic', { durable: true })) },
+      ...subscriptions.flatMap((spec) => this.assertions(connection.version, spec)),
+    ]);
   }
 
-  /** Whether the exchange is there. It is not made again here: with it went the bindings of other services, and what is published then is lost to them. */
+  /**
+   * For what comes back later: makes or checks what a subscription needs, but for the exchange, which has to be there. With one that was deleted went the
+   * bindings of all subscriptions, and what is published once it is there again is lost to those that have not been bound again. So a start makes it.
+   *
+   * @param only of its own queues, this one
+   * @throws HF_BROKER_TOPOLOGY
+   */
+  async restore(connection: Connection, spec: SubscriptionSpec, only?: string): Promise<void> {
+    const { topology } = this.settings;
+    if (topology === 'none') return;
+    if (topology === 'check') return this.see(connection, this.checks([spec], only));
+    await this.see(connection, this.foreignChecks([spec]));
+    await this.see(connection, [...this.checks([]), ...this.assertions(connection.version, spec, only)]);
+  }
+
+  /** Whether the exchange is there. @throws HF_BROKER_TOPOLOGY */
   async checkExchange(connection: Connection): Promise<void> {
     if (this.settings.topology !== 'none') await this.see(connection, this.checks([]));
   }
@@ -98,7 +117,7 @@ export class Topology {
       // A channel each: the one on which something is refused is closed by that.
       const channel = await connection.openChannel();
       try {
-        await channel.answer(what, see(channel.channel));
+        await see((request) => channel.answer(what, request(channel.channel)));
       } catch (error) {
         const problem = problemIn(error, what);
         if (problem === undefined) throw error;
@@ -119,8 +138,8 @@ export class Topology {
     return subscriptions.flatMap((spec) =>
       this.foreignOf(spec).map(({ queue, exchange }) =>
         queue === undefined
-          ? { what: `the exchange ${exchange}`, see: (channel: Channel) => channel.checkExchange(exchange) }
-          : { what: `the queue ${queue}`, see: (channel: Channel) => channel.checkQueue(queue) },
+          ? { what: `the exchange ${exchange}`, see: (ask: Ask) => ask((channel) => channel.checkExchange(exchange)) }
+          : { what: `the queue ${queue}`, see: (ask: Ask) => ask((channel) => channel.checkQueue(queue)) },
       ),
     );
   }
@@ -131,8 +150,8 @@ export class Topology {
       if (!(await isThere(connection, queue))) continue;
       const channel = await connection.openChannel();
       try {
-        const unbound = Promise.all(routingKeys.map((key) => channel.channel.unbindQueue(queue, this.settings.exchange, key)));
-        await channel.answer('the end of a binding', unbound);
+        for (const key of routingKeys)
+          await channel.answer('the end of a binding', channel.channel.unbindQueue(queue, this.settings.exchange, key));
       } finally {
         await channel.end();
       }
@@ -163,10 +182,10 @@ export class Topology {
   private checks(subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
     const { exchange } = this.settings;
     return [
-      { what: `the exchange ${exchange}`, see: (channel) => channel.checkExchange(exchange) },
+      { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.checkExchange(exchange)) },
       ...subscriptions
         .flatMap((spec) => [this.deadLettersOf(spec), ...this.queues(spec, only).map(({ name }) => name)])
-        .map((queue) => ({ what: `the queue ${queue}`, see: async (channel: Channel) => void (await channel.checkQueue(nameOf(queue))) })),
+        .map((queue) => ({ what: `the queue ${queue}`, see: (ask: Ask) => ask((channel) => channel.checkQueue(nameOf(queue))) })),
       ...this.foreignChecks(subscriptions),
     ];
   }
@@ -177,40 +196,37 @@ export class Topology {
     const queue = isOrdered ? this.queueOf(spec) : this.partitionOf(spec, 0);
     return {
       what: `the queue ${queue}`,
-      see: async (channel) => {
-        if (await has(channel, queue)) throw hfError('HF_BROKER_TOPOLOGY', { problems: [isOrdered ? WAS_UNORDERED : WAS_ORDERED] });
+      see: async (ask) => {
+        if (await has(ask, queue)) throw hfError('HF_BROKER_TOPOLOGY', { problems: [isOrdered ? WAS_UNORDERED : WAS_ORDERED] });
       },
     };
   }
 
-  private assertions(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
-    const { exchange } = this.settings;
+  private assertions(version: string, spec: SubscriptionSpec, only?: string): readonly Need[] {
+    const deadLetters = this.deadLettersOf(spec);
     return [
-      { what: `the exchange ${exchange}`, see: (channel) => channel.assertExchange(exchange, 'topic', { durable: true }) },
-      ...subscriptions.flatMap((spec) => [
-        {
-          what: `the queue ${this.deadLettersOf(spec)}`,
-          see: (channel: Channel) =>
-            channel.assertQueue(nameOf(this.deadLettersOf(spec)), { durable: true, arguments: argumentsFor(version) }),
-        },
-        ...this.queues(spec, only).map((queue) => ({
-          what: `the queue ${queue.name}`,
-          see: (channel: Channel) => this.assert(channel, { spec, queue, version }),
-        })),
-      ]),
+      {
+        what: `the queue ${deadLetters}`,
+        see: (ask) => ask((channel) => channel.assertQueue(nameOf(deadLetters), { durable: true, arguments: argumentsFor(version) })),
+      },
+      ...this.queues(spec, only).map((queue) => ({
+        what: `the queue ${queue.name}`,
+        see: (ask: Ask) => this.assert(ask, { spec, queue, version }),
+      })),
     ];
   }
 
   private async assert(
-    channel: Channel,
+    ask: Ask,
     { spec, queue: own, version }: { readonly spec: SubscriptionSpec; readonly queue: OwnQueue; readonly version: string },
   ): Promise<void> {
     const queue = nameOf(own.name);
     const deadLetters = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': this.deadLettersOf(spec) };
-    await channel.assertQueue(queue, { durable: true, arguments: { ...argumentsFor(version), ...deadLetters, ...own.arguments } });
-    await Promise.all(own.routingKeys.map((key) => channel.bindQueue(queue, this.settings.exchange, key)));
+    const terms = { durable: true, arguments: { ...argumentsFor(version), ...deadLetters, ...own.arguments } };
+    await ask((channel) => channel.assertQueue(queue, terms));
+    for (const key of own.routingKeys) await ask((channel) => channel.bindQueue(queue, this.settings.exchange, key));
     for (const { exchange, routingKey = '#' } of this.foreignOf(spec))
-      if (exchange !== undefined) await channel.bindQueue(queue, exchange, routingKey);
+      if (exchange !== undefined) await ask((channel) => channel.bindQueue(queue, exchange, routingKey));
   }
 }
 
@@ -219,8 +235,8 @@ function routesOf({ types, addresses = types }: Routed): readonly string[] {
 }
 
 /** A queue that is not there closes the channel. */
-async function has(channel: Channel, queue: string): Promise<boolean> {
-  return channel.checkQueue(nameOf(queue)).then(
+async function has(ask: Ask, queue: string): Promise<boolean> {
+  return ask((channel) => channel.checkQueue(nameOf(queue))).then(
     () => true,
     (error: { readonly code?: unknown }) => {
       if (error.code !== 404) throw error;
@@ -232,7 +248,7 @@ async function has(channel: Channel, queue: string): Promise<boolean> {
 async function isThere(connection: Connection, queue: string): Promise<boolean> {
   const channel = await connection.openChannel();
   try {
-    return await channel.answer(`the queue ${queue}`, has(channel.channel, queue));
+    return await has((request) => channel.answer(`the queue ${queue}`, request(channel.channel)), queue);
   } finally {
     await channel.end();
   }

@@ -61,13 +61,14 @@ interface Transaction {
 export class TxPublisher implements Publisher {
   private readonly keeper: Keeper;
   private channel: OpenChannel<Channel> | undefined;
-  private readonly refusal = new Refusal();
+  private readonly refusal: Refusal;
   private waiting: Call[] = [];
   private current: Transaction | undefined;
   private isClosing = false;
   private emptied: () => void = () => undefined;
 
   constructor(private readonly parts: PublisherParts) {
+    this.refusal = new Refusal(parts.logger);
     this.keeper = keepChannel(parts, (connection) => this.open(connection));
   }
 
@@ -161,17 +162,18 @@ export class TxPublisher implements Publisher {
     return this.waiting.splice(0, end === -1 ? this.waiting.length : Math.max(1, end));
   }
 
-  /** What cannot be encoded, or is known to be too large, is left out, and what is behind it in its key. @throws when the channel is closed */
+  /** What cannot be encoded, or is known to be refused, is left out, and what is behind it in its key. @throws when the channel is closed */
   private write(channel: Channel, call: Call, { written }: Transaction): void {
     const refused = new Set<string>();
     for (const [place, message] of call.messages.entries()) {
       if (message.key !== undefined && refused.has(message.key)) continue;
       const tag = written.size + 1;
       try {
-        const { exchange, routingKey, content, options } = message.parcel(tag);
-        this.refusal.check(message, content);
+        const parcel = message.parcel(tag);
+        const { exchange, routingKey, content, options } = parcel;
+        this.refusal.check(message, parcel);
         channel.publish(exchange, routingKey, content, options);
-        written.set(tag, { call, place, bytes: content.byteLength });
+        written.set(tag, { call, place, bytes: content.byteLength, exchange });
       } catch (error) {
         if (error instanceof IllegalOperationError) throw error;
         tellUnwritable(this.parts.logger, message, error);

@@ -80,13 +80,19 @@ export class Scene {
 
   async leave(transport: Transport, timeoutMs = 4000): Promise<void> {
     this.transports.splice(this.transports.indexOf(transport), 1);
-    await transport.close(timeoutMs);
+    await endOf(transport, timeoutMs);
   }
 
   async close(): Promise<void> {
     for (const stop of this.stops) stop();
-    await Promise.all(this.transports.map((transport) => transport.close(4000)));
+    await Promise.all(this.transports.map((transport) => endOf(transport, 4000)));
   }
+}
+
+/** Both halves of a stop. */
+async function endOf(transport: Transport, timeoutMs: number): Promise<void> {
+  await transport.drain(timeoutMs);
+  await transport.close(timeoutMs);
 }
 
 /** Opens an area for the file, and a scene in it for each test. */

@@ -70,6 +70,7 @@ class RocketmqTransport implements Transport {
   private replies: Replies | undefined;
   private readonly terms: StartTerms;
   private isStarted = false;
+  private isDraining = false;
   private isClosed = false;
 
   constructor(
@@ -111,9 +112,9 @@ class RocketmqTransport implements Transport {
     return this.publisher.publish(batch);
   }
 
-  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `close` */
+  /** What cannot begin is let go of: whoever calls may call again. @throws HF_STOPPING after `drain` */
   async subscribe(spec: SubscriptionSpec, sink: Sink): Promise<void> {
-    if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a subscription' });
+    if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'a subscription' });
     const { context, settings, client, names, publisher } = this;
     const consumer = new Consumer({ context, settings, logger: context.logger, client, names, publisher, spec, sink });
     this.consumers.push(consumer);
@@ -145,12 +146,18 @@ class RocketmqTransport implements Transport {
     // Messages are received all the time.
   }
 
+  async drain(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
+    const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
+    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
+    await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));
+  }
+
   async close(timeoutMs: number): Promise<void> {
+    this.isDraining = true;
     this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    // The handlers first: what they publish has to be confirmed before they are done.
-    const drained = Promise.all(this.consumers.map((consumer) => consumer.drain())).then(() => this.publisher.drain());
-    await atMost(this.context, timeoutMs - goodbyeMs, drained);
+    await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
     await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
   }
 
@@ -166,7 +173,7 @@ class RocketmqTransport implements Transport {
   private async ensure(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { clock, scheduler, logger } = this.context;
     for (const endMs = clock.monotonicMs() + this.settings.startTimeoutMs; ; ) {
-      if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'the start' });
+      if (this.isDraining) throw hfError('HF_STOPPING', { activity: 'the start' });
       try {
         return await this.topology.ensure(subscriptions);
       } catch (error) {

@@ -144,18 +144,31 @@ describeWithRocketmq('topics and groups of RocketMQ', () => {
   it('of replies are removed also when the process stops while they are made, and none are made afterwards', async () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
-    const ended = transport.openReplies(() => undefined).catch(({ name }: Error) => name);
+    const ended = transport
+      .openReplies(
+        () => undefined,
+        () => undefined,
+      )
+      .catch(({ name }: Error) => name);
     await scene.leave(transport);
     expect(await ended).toBe('HoldfastError');
     await quiet(1000);
     expect(await scene.area.groups(`${scene.options.prefix}-r_`)).toEqual([]);
-    await expect(transport.openReplies(() => undefined)).rejects.toMatchObject({ code: 'HF_STOPPING' });
+    await expect(
+      transport.openReplies(
+        () => undefined,
+        () => undefined,
+      ),
+    ).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
   it('of replies are removed with the process, its group at least', async () => {
     const transport = scene.transport();
     await transport.start({ subscriptions: [] });
-    await transport.openReplies(() => undefined);
+    await transport.openReplies(
+      () => undefined,
+      () => undefined,
+    );
     expect(await scene.area.groups(`${scene.options.prefix}-r_`)).toHaveLength(1);
     await scene.leave(transport);
     await eventually(

@@ -59,6 +59,7 @@ export class HandBroker {
         start: async () => undefined,
         subscribe: async () => undefined,
         nudge: () => undefined,
+        drain: async () => undefined,
         close: async () => undefined,
         openReplies: async () => `${broker.kind}/${nodeId}`,
         publish: (batch) => broker.take(batch),

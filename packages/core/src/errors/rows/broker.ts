@@ -12,6 +12,11 @@ export const BROKER_ERRORS = {
     sentence: 'The broker at {address} refuses this service: {reason}.',
     fix: 'Correct user, password and virtual host, and give the user the right to configure, write and read.',
   },
+  HF_BROKER_FORBIDDEN: {
+    category: 'configuration',
+    sentence: 'The user of this service may not publish to the exchange {exchange} of RabbitMQ.',
+    fix: 'Give it the right to write to that exchange (replies and dead letters go through amq.default), and close its connections or start the service again.',
+  },
   HF_BROKER_TOPOLOGY: {
     category: 'configuration',
     sentence: 'What this service needs at the broker is not there as it is needed: {problems}',

@@ -76,7 +76,7 @@ export const DELIVERY_ERRORS = {
   HF_STOPPING: {
     category: 'cancelled',
     sentence: 'Holdfast is stopping: {activity} was given up.',
-    fix: 'Nothing is lost: it goes on where Holdfast runs next.',
+    fix: 'Nothing is lost: it goes on where Holdfast runs next. What you called was not done here; publish it there.',
   },
   HF_OPERATOR_REASON: {
     category: 'permanent',

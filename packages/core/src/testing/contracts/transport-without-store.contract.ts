@@ -4,12 +4,12 @@ import type { HandlerPolicies } from '../../delivery/subscription-options.js';
 import { Holdfast } from '../../holdfast.js';
 import { Command, Message } from '../../message/message.js';
 import { subscribe } from '../../monitoring/events.js';
-import type { Logger } from '../../monitoring/logger.js';
+import { type Logger, silentLogger } from '../../monitoring/logger.js';
 import type { HoldfastOptions } from '../../options.js';
 import type { TransportCapabilities } from '../../transport/transport.port.js';
 import { assertFields, assertIncludes, eventually } from './assertions.js';
 import { factsOf, type TransportFact } from './transport-fact.js';
-import { type Bench, type Bus, gate, Happened, inProduction, quiet, Strict } from './transport-kit.js';
+import { type Bench, type Bus, gate, Happened, inProduction, Other, quiet, Strict } from './transport-kit.js';
 
 /** Asks for something that nobody here does. */
 @Message('contract.do')
@@ -116,6 +116,37 @@ export const WITHOUT_STORE_FACTS: readonly TransportFact[] = [
         const next = await busOf(bench);
         await next.on('reader', () => undefined, PLAIN).start();
         assert.deepEqual([...(await seenBy(next, 2))].sort(), ['reader of a handler 1', 'reader stuck 1']);
+      },
+      'of a handler in hand at a stop is sent also over a transport that has nothing in hand itself': async (bench) => {
+        const process = await bench.system.join();
+        const transports = { default: process.transport(), events: process.transport() };
+        const holdfast = new Holdfast({ service: 'contract', transports, allowInMemory: true }, { logger: silentLogger });
+        const entered = gate();
+        const outcomes: unknown[] = [];
+        const handle = async () => {
+          entered.open();
+          await quiet(500);
+          outcomes.push(await holdfast.bus.publish(new Other('b'), { id: 'b', destination: 'events:contract.other' }));
+        };
+        await holdfast.on(Happened, handle, { name: 'contract.reader' }).start();
+        await holdfast.bus.publish(new Happened('a'));
+        await entered.opened;
+        await holdfast.stop({ timeout: '5s' });
+        await process.close();
+        assert.deepEqual(outcomes, [{ id: 'b', source: 'contract' }]);
+      },
+      'is sent after a drain too, for whoever is still being answered, and refused after a stop': async (bench) => {
+        const bus = await busOf(bench);
+        await bus.on('reader', () => undefined, PLAIN).start();
+        await bus.holdfast.drain();
+        await bus.publish('a');
+        await bus.holdfast.stop();
+        await assert.rejects(bus.publish('b'), { code: 'HF_STOPPING' });
+        assert.deepEqual(bus.seen, []);
+        if (!bench.capabilities.persistent) return;
+        const next = await busOf(bench);
+        await next.on('reader', () => undefined, PLAIN).start();
+        assert.deepEqual(await seenBy(next, 1), ['reader a 1']);
       },
     },
     needsNone,
