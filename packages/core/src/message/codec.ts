@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { hfError } from '../errors/catalogue.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { printable } from '../errors/printable.js';
 import type { Envelope } from './envelope.js';
@@ -127,7 +128,8 @@ function upcast(data: object, from: number, description: MessageDescription): ob
     } catch (cause) {
       throw invalid(description, `the upcast of version ${version} threw; see the cause`, cause);
     }
-    if (!isDataObject(current) || current instanceof Promise) throw invalid(description, `the upcast of version ${version} gave no object`);
+    if (isDroppedPromise(current)) throw invalid(description, `the upcast of version ${version} gave a promise: it must be synchronous`);
+    if (!isDataObject(current)) throw invalid(description, `the upcast of version ${version} gave no object`);
   }
   return current;
 }

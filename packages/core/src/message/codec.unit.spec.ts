@@ -241,9 +241,17 @@ describe('decodeData', () => {
     ['gives nothing', () => undefined],
     ['gives a list', () => []],
     ['gives a promise', async () => ({})],
+    ['gives a promise that rejects', () => Promise.reject(new Error('no'))],
   ])('parks a message whose upcast %s', async (_, upcast) => {
     const description = { ...order, version: 2, upcast: { 1: upcast as (data: never) => object } };
     expect(await codeOf(() => decodeData(incoming('order.placed', {}, 1), [description]))).toBe('HF_MESSAGE_INVALID');
+  });
+
+  it('says that an upcast must be synchronous', () => {
+    const description = { ...order, version: 2, upcast: { 1: async () => ({}) } };
+    expect(() => decodeData(incoming('order.placed', {}, 1), [description])).toThrow(
+      'the upcast of version 1 gave a promise: it must be synchronous',
+    );
   });
 
   describe('with a schema', () => {
