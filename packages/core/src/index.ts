@@ -18,6 +18,7 @@ export { attributesIn, attributesOf, type Envelope, envelopeFrom, type WrittenAt
 export type { AttributeOptions, Attributes } from './message/attributes.js';
 export { limitsFrom, type MessageLimitOptions, type MessageLimits } from './message/limits.js';
 export { structuredType } from './message/arrival.js';
+export { headersToSend } from './message/storable.js';
 export type { ForeignMessage, RawMessage, ReadForeign } from './message/foreign.js';
 export {
   fromClientProxy,
