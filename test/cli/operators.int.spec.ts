@@ -300,7 +300,7 @@ describe('holdfast transport, of several', () => {
   it('makes the lanes of a further transport once, and refuses a name that stands in no destination', async () => {
     expect((await run('transport', 'add', 'events')).out).toMatch(/^events has its lanes now \(/);
     expect((await run('transport', 'add', 'events')).out).toMatch(/^events has its lanes already \(/);
-    expect(await run('transport', 'add', 'the:events')).toMatchObject({ code: 1, error: expect.stringContaining('HF_TRANSPORT_NAME') });
+    expect(await run('transport', 'add', 'the:events')).toMatchObject({ code: 2, error: expect.stringContaining('HF_TRANSPORT_NAME') });
     const { out } = await run('outbox', 'show');
     expect(out).toMatch(/TRANSPORT +BACKLOG +OLDEST +PARKED\ndefault +0 +0ms +[23]\nevents +0 +0ms +0\n/);
     expect(out).toMatch(/\n3 +default +0 +-\n4 +events +0 +-\n/);

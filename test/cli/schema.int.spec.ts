@@ -1,5 +1,5 @@
 import { createTestDatabase, servers, type TestDatabase } from '@holdfast-internal/test-support';
-import { describeSchema, fixture, runHoldfast, withClient } from './support.js';
+import { describeSchema, fixture, runHoldfast, runUnread, withClient } from './support.js';
 
 // Each run is a process of its own.
 
@@ -44,6 +44,11 @@ describe.each(servers())('the tables on $name', (server) => {
     const refused = await run('migrate');
     expect(refused.error).toContain('(HF_SCHEMA_AHEAD)');
     expect([refused.code, refused.out]).toEqual([1, '']);
+  });
+
+  it('are told to be behind by the exit code also where nobody reads the output, and so is a wrong call', async () => {
+    expect(await runUnread(['status', '-d', fixture('slow-to-close.cjs')], { DATABASE_URL: database.url })).toBe(1);
+    expect(await runUnread(['status', '--no-such-option'], {})).toBe(2);
   });
 
   it('are made once by two that migrate at once', async () => {

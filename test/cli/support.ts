@@ -22,8 +22,7 @@ export function runHoldfast(
   env: Readonly<Record<string, string>> = {},
   preload: readonly string[] = [],
 ): Promise<Outcome> {
-  const hooks = ['from-source.cjs', ...preload].flatMap((file) => ['--require', join(__dirname, file)]);
-  const child = spawn(process.execPath, [...hooks, BIN, ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = started(args, env, preload);
   const texts = { out: '', error: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     texts.out += text;
@@ -35,6 +34,21 @@ export function runHoldfast(
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, ...texts }));
   });
+}
+
+/** Runs `holdfast` with nobody who reads what it says, and gives its exit code. */
+export function runUnread(args: readonly string[], env: Readonly<Record<string, string>>): Promise<number | null> {
+  const child = started(args, env);
+  for (const stream of [child.stdout, child.stderr]) stream.destroy();
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', resolve);
+  });
+}
+
+function started(args: readonly string[], env: Readonly<Record<string, string>>, preload: readonly string[] = []) {
+  const hooks = ['from-source.cjs', ...preload].flatMap((file) => ['--require', join(__dirname, file)]);
+  return spawn(process.execPath, [...hooks, BIN, ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** A program that calls the command as a function, many times over: cheaper than a process for each. */

@@ -2,11 +2,11 @@
 import { userInfo } from 'node:os';
 import { holdfast } from './holdfast.js';
 
-// Whoever reads our output may have seen enough (`holdfast sql | head`).
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
+// Whoever reads our output may have seen enough (`holdfast sql | head`). What is under way is done all the same, and its exit code counts.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 
 const terminal = {
   cwd: process.cwd(),

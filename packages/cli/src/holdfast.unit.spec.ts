@@ -89,6 +89,10 @@ describe('a call that cannot be carried out', () => {
       ['sagas', 'list', '--status', 'lost'],
       '--status is "lost". Use one of: running, waiting, compensating, completed, compensated, parked.',
     ],
+    [
+      ['transport', 'add', 'a b'],
+      'a b cannot be the name of a transport: it stands before the colon of a destination, and in the tables of the log. Use 1 to 40 of the signs a-z, A-Z, 0-9, _ and -, a letter first. (HF_TRANSPORT_NAME)',
+    ],
     [['status', '--verbose'], "Unknown option '--verbose'. See holdfast --help."],
     [['status', '-d'], "Option '-d, --data-source <value>' argument missing. See holdfast --help."],
     [['status', 'now'], '"now" is one argument too many. Write holdfast status.'],

@@ -80,15 +80,28 @@ export function wholeNumber(values: OptionValues, name: 'lanes' | 'from' | 'limi
   return Number(text);
 }
 
-/** A point in time. @throws UsageError */
+/** A day, or a time that says where on earth it is meant. */
+const TIME = /^(\d{4}-\d\d-\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/;
+
+/** A point in time; a day begins in UTC. @throws UsageError */
 export function time(values: OptionValues, name: 'since' | 'until'): Date | undefined {
   const text = values[name];
   if (text === undefined) return undefined;
+  const [, day] = TIME.exec(text) ?? [];
   const date = new Date(text);
-  if (!/^\d{4}-\d\d-\d\d/.test(text) || Number.isNaN(date.getTime())) {
-    throw new UsageError(`--${name} is ${JSON.stringify(text)}, which is no time.`, 'Write it as 2026-01-31 or 2026-01-31T08:00:00Z.');
+  if (day === undefined || !isDay(day) || Number.isNaN(date.getTime())) {
+    throw new UsageError(
+      `--${name} is ${JSON.stringify(text)}, which is no time.`,
+      'Write it as 2026-01-31, 2026-01-31T08:00:00Z or 2026-01-31T08:00:00+01:00.',
+    );
   }
   return date;
+}
+
+/** The 30th of February would be one of March. */
+function isDay(day: string): boolean {
+  const date = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(day);
 }
 
 /** One of a few words. @throws UsageError */

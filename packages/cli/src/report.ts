@@ -6,7 +6,7 @@ import { UsageError } from './usage-error.js';
 const MESSAGE_LENGTH = 2000;
 
 /** Errors of Holdfast that say the command was called wrongly. */
-const USAGE_CODES = ['HF_CONFIG_INVALID', 'HF_OPERATOR_REASON', 'HF_OPERATOR_FILTER', 'HF_OPERATOR_PAGE'];
+const USAGE_CODES = ['HF_CONFIG_INVALID', 'HF_OPERATOR_REASON', 'HF_OPERATOR_FILTER', 'HF_OPERATOR_PAGE', 'HF_TRANSPORT_NAME'];
 
 /** What went wrong as text for a person, and the exit code it means. */
 export function report(error: unknown): { readonly text: string; readonly code: ExitCode } {

@@ -20,6 +20,7 @@ describe('report', () => {
 
   it('tells a wrong call from a failure', () => {
     expect(report(hfError('HF_OPERATOR_FILTER', {})).code).toBe(2);
+    expect(report(hfError('HF_TRANSPORT_NAME', { name: 'a b', reason: 'it has a blank in it' })).code).toBe(2);
     expect(report(hfError('HF_DEAD_LETTER_UNKNOWN', { id: 7 })).code).toBe(1);
     expect(report(undefined)).toEqual({ text: 'undefined.', code: 1 });
   });

@@ -17,6 +17,8 @@ export { describeMessage, type MessageDescription, type Upcast } from './message
 export { attributesIn, attributesOf, type Envelope, envelopeFrom, type WrittenAttributes } from './message/envelope.js';
 export type { AttributeOptions, Attributes } from './message/attributes.js';
 export { limitsFrom, type MessageLimitOptions, type MessageLimits } from './message/limits.js';
+export { structuredType } from './message/arrival.js';
+export { headersToSend } from './message/storable.js';
 export type { ForeignMessage, RawMessage, ReadForeign } from './message/foreign.js';
 export {
   fromClientProxy,

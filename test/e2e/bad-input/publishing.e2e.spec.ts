@@ -105,6 +105,11 @@ const CALLS: readonly Call[] = [
     'HF_MESSAGE_HEADERS: The headers of a message cannot be used: "tenant": it is missing.',
   ],
   [
+    'a header with a long name',
+    ({ bus }) => bus.publish(order, { headers: { ['n'.repeat(241)]: 'x' } }),
+    `HF_MESSAGE_HEADERS: The headers of a message cannot be used: "${'n'.repeat(100)}": its name has 241 bytes, the limit is 240.`,
+  ],
+  [
     'half a surrogate pair in a header',
     ({ bus }) => bus.publish(order, { headers: { tenant: '\udfff' } }),
     'HF_MESSAGE_HEADERS: The headers of a message cannot be used: "tenant": it has a NUL or half of a surrogate pair in it: \\udfff.',

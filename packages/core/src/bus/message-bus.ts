@@ -5,7 +5,7 @@ import type { Duration } from '../time/duration.js';
 export interface CallOptions {
   /** Ordering key: order is kept within it; at most 255 characters; default: none. */
   key?: string;
-  /** Application headers, strings only. */
+  /** Application headers, strings only; a name has at most 240 bytes. */
   headers?: Readonly<Record<string, string>>;
   /** Message id of your own, for a deterministic publish, 1 to 255 characters; default: a UUIDv7. */
   id?: string;

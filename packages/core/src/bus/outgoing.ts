@@ -6,7 +6,7 @@ import { attributesOf, type Envelope } from '../message/envelope.js';
 import type { MessageLimits } from '../message/limits.js';
 import { describeMessage, type MessageDescription } from '../message/message-class.js';
 import { whenReady } from '../message/schema.js';
-import { assertStorable, headersFrom } from '../message/storable.js';
+import { assertStorable, headersToSend } from '../message/storable.js';
 import { uuidv7 } from '../message/uuid.js';
 import type { LogRow } from '../outbox/log.store.port.js';
 import { slotOf } from '../outbox/lanes.js';
@@ -97,7 +97,7 @@ function madeOf(
     time,
     dueAt: due && dueAt(due, time),
     destination: address,
-    headers: headers === undefined ? NO_HEADERS : headersFrom(headers, context.limits),
+    headers: headers === undefined ? NO_HEADERS : headersToSend(headers, context.limits),
     correlationId: options.correlationId ?? delivery?.correlationId ?? ofStep ?? id,
     causationId: delivery?.id,
     sagaId,

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { unstorable } from '../message/storable.js';
 import { ageMsOf } from '../participant/undo-rules.js';
@@ -19,7 +20,7 @@ export function idempotencyKeyOf({ key }: IdempotencyPolicy, { envelope, data, l
 
 /** A business key as the inbox keeps it: no source can be empty, so it never meets a message id. @throws HF_IDEMPOTENT_KEY_INVALID */
 export function businessKey(value: unknown, method: string): InboxKey {
-  const reason = unstorable(value, KEY_LENGTH);
+  const reason = isDroppedPromise(value) ? 'it is a promise: the key must be there at once' : unstorable(value, KEY_LENGTH);
   if (reason !== undefined) throw hfError('HF_IDEMPOTENT_KEY_INVALID', { method, value, reason, limit: KEY_LENGTH });
   return { source: '', id: value as string };
 }

@@ -32,6 +32,8 @@ export interface Arrival {
 /** What CloudEvents calls its structured mode: the whole event is in the body. */
 const STRUCTURED = 'application/cloudevents';
 const STRUCTURED_JSON = /^application\/cloudevents\+json\s*(?:;.*)?$/i;
+/** Bytes of an event in structured mode that is looked into before it is read. */
+const LOOKED_INTO_BYTES = 2 ** 24;
 
 /**
  * Finds attributes and data of a message: beside the body (binary mode), in it (structured mode), or by `readForeign`.
@@ -43,13 +45,37 @@ export function readArrival(arrived: Arrived, { limits, readForeign }: ArrivalOp
   const { body } = arrived;
   const attributes = arrived.read ?? parseAttributes(arrived.attributes);
   const { datacontenttype, address, time } = attributes;
-  if (typeof datacontenttype === 'string' && datacontenttype.slice(0, STRUCTURED.length).toLowerCase() === STRUCTURED)
-    return { ...fromStructured(attributes, body, limits), isMapped: false };
+  if (isStructured(datacontenttype)) return { ...fromStructured(attributes, body, limits), isMapped: false };
   if (typeof address !== 'string') return { attributes, body, isMapped: false };
   const headers: Record<string, string> = Object.create(null);
   for (const [name, value] of Object.entries(attributes.headers ?? {})) if (typeof value === 'string') headers[name] = value;
   const receivedAt = typeof time === 'string' ? time : printable(time);
   return { ...mapForeign({ address, headers, body }, readForeign, receivedAt), isMapped: true };
+}
+
+function isStructured(contentType: unknown): boolean {
+  return typeof contentType === 'string' && contentType.slice(0, STRUCTURED.length).toLowerCase() === STRUCTURED;
+}
+
+/**
+ * The type of an event in structured mode before anybody reads it: for transports that have to know which of several types it is. Empty where it cannot be
+ * told, which whoever reads it will say; undefined where the mode is another one, and the attributes are beside the body.
+ */
+export function structuredType(contentType: unknown, body: Uint8Array): string | undefined {
+  if (!isStructured(contentType)) return undefined;
+  if (!STRUCTURED_JSON.test(String(contentType)) || body.byteLength > LOOKED_INTO_BYTES) return '';
+  try {
+    const type: unknown = (JSON.parse(textOf(body)) as { readonly type?: unknown } | null)?.type;
+    return typeof type === 'string' ? type : '';
+  } catch {
+    return '';
+  }
+}
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+    .toString()
+    .replace(/^\ufeff/, '');
 }
 
 /** An event that is all in the body. Its transport's headers stay application headers. */
@@ -61,9 +87,7 @@ function fromStructured(beside: Attributes, body: Uint8Array, limits: MessageLim
   if (body.byteLength > limits.bodyBytes)
     throw hfError('HF_MESSAGE_TOO_LARGE', { type: 'a CloudEvent in structured mode', bytes: body.byteLength, limit: limits.bodyBytes });
   if (!isUtf8(body)) throw unreadable('it is not UTF-8');
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-    .toString()
-    .replace(/^\ufeff/, '');
+  const text = textOf(body);
   // The data is one level down.
   if (isNestedDeeper(text, limits.depth + 1)) throw unreadable(`it is nested deeper than ${limits.depth}`);
   let event: unknown;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { readArrival } from './arrival.js';
+import { readArrival, structuredType } from './arrival.js';
 import { envelopeFrom } from './envelope.js';
 import type { ReadForeign } from './foreign.js';
 import { limitsFrom } from './limits.js';
@@ -168,6 +168,33 @@ describe('a message without attributes of CloudEvents', () => {
     const readForeign = jest.fn();
     expect(read({ attributes: { ...event }, readForeign })).toMatchObject({ id: 'e-1', isMapped: false });
     expect(readForeign).not.toHaveBeenCalled();
+  });
+});
+
+describe('the type of an event in structured mode, before it is read', () => {
+  const typeIn = (body: string | Uint8Array, contentType: unknown = 'application/cloudevents+json; charset=utf-8') =>
+    structuredType(contentType, typeof body === 'string' ? Buffer.from(body) : body);
+
+  it('is the one in the body', () => {
+    expect([typeIn('{"type":"a.b"}'), typeIn('\ufeff{"type":"a.b","data":{"type":"c"}}')]).toEqual(['a.b', 'a.b']);
+  });
+
+  it.each([null, 5, 'application/json', 'text/plain'])('is not asked for where the mode is another one: %p', (contentType) => {
+    expect(typeIn('{"type":"a.b"}', contentType)).toBeUndefined();
+  });
+
+  it.each(['', '{', 'null', '5', '[]', '{"type":5}', '{"data":1}'])('is empty where it cannot be told: %p', (body) => {
+    expect(typeIn(body)).toBe('');
+  });
+
+  it('is empty for events in batches, and for one that nobody could take', () => {
+    expect(typeIn('[{"type":"a.b"}]', 'application/cloudevents-batch+json')).toBe('');
+    expect(typeIn(Buffer.from(`{"type":"a.b"}${' '.repeat(2 ** 24)}`))).toBe('');
+  });
+
+  it('is that of a body which is a part of a larger buffer', () => {
+    const all = Buffer.from('..{"type":"a.b"}..');
+    expect(typeIn(new Uint8Array(all.buffer, all.byteOffset + 2, all.byteLength - 4))).toBe('a.b');
   });
 });
 

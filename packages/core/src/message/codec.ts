@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { hfError } from '../errors/catalogue.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { printable } from '../errors/printable.js';
 import type { Envelope } from './envelope.js';
@@ -18,7 +19,7 @@ import type { UntypedMessage } from './untyped.js';
  * @param message an instance of the class described
  * @param limits default: the default limits
  * @returns a promise only when the schema is asynchronous
- * @throws HF_MESSAGE_INVALID (BigInt, cycle, too deep, no object, refused by the schema), HF_MESSAGE_TOO_LARGE
+ * @throws HF_MESSAGE_INVALID (BigInt, cycle, too deep, no object, a field that hides a method, refused by the schema), HF_MESSAGE_TOO_LARGE
  */
 export function encodeData(
   message: object,
@@ -68,7 +69,30 @@ function stringify(data: unknown, description: MessageDescription, limits: Messa
   if (isNestedDeeper(text, limits.depth)) throw invalid(description, reasonFor(data, limits) ?? `nested deeper than ${limits.depth}`);
   const polluting = pollutingPath(text);
   if (polluting !== undefined) throw invalid(description, `${polluting}: a key that would change a prototype`);
+  const hiding = description.isJson ? undefined : hidingField(data as object, text, description);
+  if (hiding !== undefined) throw invalid(description, hiddenBy(hiding));
   return text;
+}
+
+/** A field that no delivery could read. The text says it, and is only asked where the names of the fields themselves leave a doubt. */
+function hidingField(data: object, text: string, { class: { prototype } }: MessageDescription): string | undefined {
+  const taken = namesIn(prototype as object);
+  const isWrittenOtherwise = typeof (data as { readonly toJSON?: unknown }).toJSON === 'function';
+  if (!isWrittenOtherwise && !Object.keys(data).some((name) => taken.has(name))) return undefined;
+  return Object.keys(JSON.parse(text) as object).find((name) => taken.has(name));
+}
+
+/** Looked up once for a class: to ask a prototype for what it has not costs as much as to write a small message. */
+const NAMES = new WeakMap<object, ReadonlySet<string>>();
+
+function namesIn(prototype: object): ReadonlySet<string> {
+  const known = NAMES.get(prototype);
+  if (known !== undefined) return known;
+  const names = new Set<string>();
+  for (let at: object | null = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null)
+    for (const name of Object.getOwnPropertyNames(at)) names.add(name);
+  NAMES.set(prototype, names);
+  return names;
 }
 
 function reasonFor(data: unknown, limits: MessageLimits): string | undefined {
@@ -127,7 +151,8 @@ function upcast(data: object, from: number, description: MessageDescription): ob
     } catch (cause) {
       throw invalid(description, `the upcast of version ${version} threw; see the cause`, cause);
     }
-    if (!isDataObject(current) || current instanceof Promise) throw invalid(description, `the upcast of version ${version} gave no object`);
+    if (isDroppedPromise(current)) throw invalid(description, `the upcast of version ${version} gave a promise: it must be synchronous`);
+    if (!isDataObject(current)) throw invalid(description, `the upcast of version ${version} gave no object`);
   }
   return current;
 }
@@ -138,13 +163,17 @@ function instantiate(data: unknown, description: MessageDescription): object {
   try {
     const instance = Object.create(description.class.prototype) as Record<string, unknown>;
     for (const name of Object.keys(data)) {
-      if (name in instance) throw invalid(description, `${name}: the class has a method or an accessor of this name`);
+      if (name in instance) throw invalid(description, hiddenBy(name));
       instance[name] = (data as Readonly<Record<string, unknown>>)[name];
     }
     return instance;
   } catch (cause) {
     throw isHoldfastError(cause) ? cause : invalid(description, 'its data cannot be read; see the cause', cause);
   }
+}
+
+function hiddenBy(name: string): string {
+  return `${name}: the class has a method or an accessor of this name`;
 }
 
 function isDataObject(value: unknown): value is object {

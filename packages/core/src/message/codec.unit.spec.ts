@@ -117,6 +117,28 @@ describe('encodeData', () => {
     );
   });
 
+  it.each<[string, string, object]>([
+    ['a method', 'pieces', { pieces: 1 }],
+    ['an accessor', 'first', { first: 'x' }],
+    ['what all objects have', 'toString', { toString: 'x' }],
+    ['a method, by its toJSON', 'pieces', { toJSON: () => ({ pieces: 1 }) }],
+  ])('refuses a field that would hide %s, as its delivery would', (_, name, fields) => {
+    const message = Object.create(OrderPlaced.prototype, Object.getOwnPropertyDescriptors(fields)) as object;
+    expect(() => encodeData(message, order)).toThrow(
+      expect.objectContaining({
+        code: 'HF_MESSAGE_INVALID',
+        message: expect.stringContaining(`${name}: the class has a method or an accessor of this name`),
+      }),
+    );
+  });
+
+  it('lets an instance have methods of its own, which are not sent', () => {
+    const own = { lines: [], pieces: () => 2, first: undefined };
+    const message = Object.create(OrderPlaced.prototype, Object.getOwnPropertyDescriptors(own)) as object;
+    expect(encodeText(message, order)).toBe('{"lines":[]}');
+    expect(encodeText(Object.assign(message, { toJSON: () => ({ lines: [1] }) }), order)).toBe('{"lines":[1]}');
+  });
+
   it('refuses a body above the limit, in bytes', () => {
     const limits = limitsFrom({ bodyBytes: 14 });
     expect(() => encodeData(plain({ a: '12345678' }), note, limits)).toThrow(
@@ -124,6 +146,12 @@ describe('encodeData', () => {
     );
     expect(() => encodeData(plain({ a: 'üüü' }), note, limits)).not.toThrow();
     expect(() => encodeData(plain({ a: 'üüüü' }), note, limits)).toThrow('has 16 bytes');
+  });
+
+  it('refuses a field that would hide a method also where a schema has made it', async () => {
+    const validate = (value: object) => ({ value: { ...value, pieces: 1 } });
+    const description = { ...order, schema: { '~standard': { version: 1, vendor: 'test', validate } } as StandardSchema<unknown> };
+    expect(await codeOf(() => encodeData(Object.create(OrderPlaced.prototype) as object, description))).toBe('HF_MESSAGE_INVALID');
   });
 
   describe('with a schema', () => {
@@ -241,9 +269,17 @@ describe('decodeData', () => {
     ['gives nothing', () => undefined],
     ['gives a list', () => []],
     ['gives a promise', async () => ({})],
+    ['gives a promise that rejects', () => Promise.reject(new Error('no'))],
   ])('parks a message whose upcast %s', async (_, upcast) => {
     const description = { ...order, version: 2, upcast: { 1: upcast as (data: never) => object } };
     expect(await codeOf(() => decodeData(incoming('order.placed', {}, 1), [description]))).toBe('HF_MESSAGE_INVALID');
+  });
+
+  it('says that an upcast must be synchronous', () => {
+    const description = { ...order, version: 2, upcast: { 1: async () => ({}) } };
+    expect(() => decodeData(incoming('order.placed', {}, 1), [description])).toThrow(
+      'the upcast of version 1 gave a promise: it must be synchronous',
+    );
   });
 
   describe('with a schema', () => {

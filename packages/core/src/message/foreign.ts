@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { printable, readProperty } from '../errors/printable.js';
 import type { Attributes } from './attributes.js';
 
@@ -50,11 +51,10 @@ export function mapForeign(
   } catch (error) {
     throw unread(`readForeign threw: ${printable(error)}`, error);
   }
-  // Its end is nobody's business, and must not become that of the process.
-  if (read instanceof Promise) read.catch(() => undefined);
+  const isPromise = isDroppedPromise(read);
   if (read === undefined) throw unread('readForeign does not know it');
   if (typeof read !== 'object' || read === null || Array.isArray(read) || typeof readProperty(read, 'then') === 'function')
-    throw unread(`readForeign gave ${read instanceof Promise ? 'a promise' : printable(read)}, not { id, source, type, data }`);
+    throw unread(`readForeign gave ${isPromise ? 'a promise' : printable(read)}, not { id, source, type, data }`);
   try {
     return written(read as ForeignMessage, raw, receivedAt);
   } catch (error) {

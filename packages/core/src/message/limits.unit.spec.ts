@@ -1,5 +1,5 @@
 import { DEFAULT_LIMITS, limitsFrom } from './limits.js';
-import { assertStorable, headersFrom } from './storable.js';
+import { assertStorable, headersFrom, headersToSend } from './storable.js';
 
 describe('limitsFrom', () => {
   it('fills in the defaults', () => {
@@ -46,5 +46,14 @@ describe('headersFrom', () => {
     expect(() => headersFrom({ a: 'üü' }, limits)).toThrow('they have more than 4 bytes');
     expect(() => headersFrom({ üü: 'x' }, limits)).toThrow('they have more than 4 bytes');
     expect(() => headersFrom({ a: 'x', b: 'xy' }, limits)).toThrow('they have more than 4 bytes');
+  });
+});
+
+describe('headersToSend', () => {
+  it('refuses a name that RabbitMQ could not carry, which may have come from elsewhere', () => {
+    const [fits, long] = [{ ['ü'.repeat(120)]: 'x' }, { ['ü'.repeat(121)]: 'x' }];
+    expect({ ...headersToSend(fits, DEFAULT_LIMITS) }).toEqual(fits);
+    expect(() => headersToSend(long, DEFAULT_LIMITS)).toThrow(`"${'ü'.repeat(100)}": its name has 242 bytes, the limit is 240.`);
+    expect({ ...headersFrom(long, DEFAULT_LIMITS) }).toEqual(long);
   });
 });

@@ -4,6 +4,8 @@ import type { MessageLimits } from './limits.js';
 
 // NUL, which PostgreSQL's text cannot hold, and halves of surrogate pairs, which have no UTF-8.
 const UNSTORABLE = /[\0\p{Surrogate}]/u;
+/** Bytes of a header's name: AMQP has 255 for it, and a name that means something to a broker travels behind one of our own. */
+const HEADER_NAME_BYTES = 240;
 /** Characters of a value that an error shows. */
 const SHOWN = 60;
 
@@ -39,6 +41,21 @@ export function headersFrom(headers: unknown, limits: MessageLimits): Readonly<R
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value as string);
     if (bytes > limits.headerBytes) throw badHeaders(`they have more than ${limits.headerBytes} bytes`, headers);
     copy[name] = value as string;
+  }
+  return copy;
+}
+
+/**
+ * `headersFrom` for a message that is to be sent, which any transport has to be able to carry: what came from elsewhere may have longer names.
+ *
+ * @throws HF_MESSAGE_HEADERS also when the name of one is too long
+ */
+export function headersToSend(headers: unknown, limits: MessageLimits): Readonly<Record<string, string>> {
+  const copy = headersFrom(headers, limits);
+  for (const name of Object.keys(copy)) {
+    const bytes = Buffer.byteLength(name);
+    if (bytes > HEADER_NAME_BYTES)
+      throw badHeaders(`${JSON.stringify(name.slice(0, 100))}: its name has ${bytes} bytes, the limit is ${HEADER_NAME_BYTES}`, headers);
   }
   return copy;
 }

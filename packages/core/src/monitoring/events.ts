@@ -36,8 +36,8 @@ export function emit<Name extends EventName, Payload extends HoldfastEvents[Name
 }
 
 /**
- * Listens to one event of every Holdfast of this process, also of another copy of the package. What the listener throws becomes a process
- * warning and reaches nobody else; a listener put on the channel directly, without this function, makes it an uncaught exception.
+ * Listens to one event of every Holdfast of this process, also of another copy of the package. What the listener throws, or its promise rejects
+ * with, becomes a process warning and reaches nobody else; a listener put on the channel directly, without this function, makes it an uncaught exception.
  *
  * @param listener called within the engine's own work: be quick, and hand over what takes long
  * @returns stops listening
@@ -45,7 +45,8 @@ export function emit<Name extends EventName, Payload extends HoldfastEvents[Name
 export function subscribe<Name extends EventName>(name: Name, listener: (payload: HoldfastEvents[Name]) => void): () => void {
   const guarded = (payload: unknown): void => {
     try {
-      listener(payload as HoldfastEvents[Name]);
+      const given: unknown = listener(payload as HoldfastEvents[Name]);
+      if (given instanceof Promise) given.catch((error: unknown) => warnOf(name, error));
     } catch (error) {
       warnOf(name, error);
     }

@@ -103,6 +103,16 @@ describe('emit', () => {
       for (const stop of stops) stop();
     });
 
+    it('makes what the promise of a listener rejects with a warning', async () => {
+      const stop = subscribe('subscription:resumed', async () => {
+        throw new Error('listener broke later');
+      });
+      emit('subscription:resumed', payload);
+      await new Promise(setImmediate);
+      expect(warn).toHaveBeenCalledWith('A listener of holdfast:subscription:resumed failed: listener broke later', 'HoldfastWarning');
+      stop();
+    });
+
     it('survives a payload that cannot be made', () => {
       const stop = subscribe('subscription:resumed', () => {});
       emit('subscription:resumed', () => {

@@ -28,11 +28,18 @@ export const REFUSAL_TYPE = 'holdfast.refusal';
 /** Code of the refusal that says: it was handled, and what was returned cannot be carried. */
 export const UNSENDABLE = 'HF_REPLY_UNSENDABLE';
 
+/** What `keptText` puts around a value, which is one level deeper then: to a saga it travels like that, and is read within the same limits. */
+const AROUND_VALUE_BYTES = '{"value":}'.length;
+
+function limitsOfValue(limits: MessageLimits): MessageLimits {
+  return { ...limits, bodyBytes: limits.bodyBytes - AROUND_VALUE_BYTES, depth: limits.depth - 1 };
+}
+
 /** The answer with what a handler returned. What JSON cannot carry, or is too large, becomes a refusal that says so: the work is done all the same. */
 export function answerWith(value: unknown, limits: MessageLimits): Answer {
   try {
     const json = JSON.stringify(value) as string | undefined;
-    const fault = json === undefined ? undefined : faultOf(json, limits);
+    const fault = json === undefined ? undefined : faultOf(json, limitsOfValue(limits));
     return fault === undefined ? { json } : unsendable(fault);
   } catch (error) {
     return unsendable(reasonFor(value, limits) ?? `it has no form in JSON: ${printable(error)}`);
@@ -44,10 +51,11 @@ export function refusalFor(error: unknown, limits: MessageLimits, isDefinite = f
   const { code, message } = describeFailure(error);
   const details = isNonRetryableError(error) ? readProperty(error, 'details') : undefined;
   const checked = answerWith(details ?? {}, limits);
+  const bare = { refusal: { code, message, details: {}, isDefinite } };
+  if (!('json' in checked)) return bare;
+  const whole = { refusal: { ...bare.refusal, details: JSON.parse(checked.json ?? '{}') as Refusal['details'] } };
   // The reason matters more than what came with it.
-  return {
-    refusal: { code, message, details: 'json' in checked ? (JSON.parse(checked.json ?? '{}') as Refusal['details']) : {}, isDefinite },
-  };
+  return faultOf(JSON.stringify(whole), limits) === undefined ? whole : bare;
 }
 
 /** The answer as a message: its type, and its body, which is empty when nothing was returned. */

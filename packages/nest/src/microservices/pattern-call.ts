@@ -66,11 +66,12 @@ export class PatternCall {
           else reject(hfError('HF_NEST_STREAM_CONTEXT', { pattern: this.context.getPattern() }));
         },
       });
-      signal.addEventListener('abort', () => {
+      const end = () => {
         subscription.unsubscribe();
         reject(signal.reason);
-      });
-      if (signal.aborted) subscription.unsubscribe();
+      };
+      if (signal.aborted) end();
+      else signal.addEventListener('abort', end);
     });
   }
 }

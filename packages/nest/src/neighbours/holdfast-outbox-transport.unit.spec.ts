@@ -139,6 +139,7 @@ describe('HoldfastOutboxTransport', () => {
     ['a payload without a form in JSON', { payload: { n: 1n } }, 'its payload has no form in JSON'],
     ['a payload that is too large', { payload: 'x'.repeat(200) }, 'has 202 bytes, the limit is 100'],
     ['a time that is none', { createdAt: Number.NaN }, 'The attribute time of a message cannot be read: it is NaN'],
+    ['a header with a long name', { headers: { ['n'.repeat(241)]: 'x' } }, 'its name has 241 bytes, the limit is 240'],
     ['a header that is no text', { headers: { n: 1 } as never }, 'The headers of a message cannot be used'],
   ])('refuses for good a message with %s, and publishes the others of its turn', async (_what, also, text) => {
     const transport = made({ limits: { bodyBytes: 100 } });

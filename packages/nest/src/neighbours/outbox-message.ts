@@ -1,4 +1,4 @@
-import { type Envelope, envelopeFrom, hfError, type MessageLimits } from '@holdfast/core';
+import { type Envelope, envelopeFrom, headersToSend, hfError, type MessageLimits } from '@holdfast/core';
 
 /** A message as the relay of `@nestjs/outbox` hands it to a transport; only what is used of it. */
 export interface RelayedMessage {
@@ -25,7 +25,7 @@ export function envelopeOf(message: RelayedMessage, source: string, limits: Mess
     type: topic,
     partitionkey: key,
     time: Number.isNaN(time.getTime()) ? String(createdAt) : time.toISOString(),
-    headers,
+    headers: headersToSend(headers ?? undefined, limits),
   };
   return envelopeFrom(attributes, bodyOf(message, limits), { limits });
 }

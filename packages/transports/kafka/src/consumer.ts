@@ -23,7 +23,7 @@ import type { Publisher } from './publisher.js';
 import { isTooLarge } from './refusal.js';
 import type { Settings } from './settings.js';
 import { NOTHING_IN_HAND, type Topics } from './topics.js';
-import { attributeOf } from './wire.js';
+import { typeOf } from './wire.js';
 
 /** Before the broker is asked again how partitions were left. */
 const AGAIN_MS = 300;
@@ -245,7 +245,7 @@ export class Consumer {
     const window = first && open.windows.get(nameOf(first));
     if (first === undefined || window === undefined) return;
     const takes = this.parts.names.takes(this.parts.spec, first.topic);
-    window.receive(records, (record) => takes(attributeOf(record, 'type') ?? ''));
+    window.receive(records, (record) => takes === undefined || takes(typeOf(record)));
     this.settled(open);
     this.fill();
   }

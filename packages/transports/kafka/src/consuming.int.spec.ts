@@ -320,6 +320,23 @@ describeWithKafka('consuming from Kafka', () => {
     );
   });
 
+  it('passes over the types of a shared topic that it does not take in structured mode as well', async () => {
+    const shared = `${scene.prefix}shared`;
+    const topics = { 'scene.happened': shared, 'scene.other': shared };
+    const { catcher } = await scene.consuming({ topics });
+    const headers = { 'content-type': 'application/cloudevents+json' };
+    const events = ['scene.other', 'scene.happened', 'scene.other'].map((type) => JSON.stringify({ specversion: '1.0', type }));
+    await scene.produce(
+      [...events, 'nobody can read it'].map((value) => ({ key: 'k', value, headers })),
+      shared,
+    );
+    expect(await caught(catcher, 2)).toEqual([events[1], 'nobody can read it']);
+    await eventually(
+      () => scene.committed('reader', shared),
+      (offset) => offset === 4,
+    );
+  });
+
   it('is given what it reads while an older version of the service reads less', async () => {
     const old = await scene.consuming({ partitions: 2 });
     const spec = specOf('reader', { types: ['scene.happened', 'scene.added'] });

@@ -28,13 +28,16 @@ export class Names {
     return [...new Set(addresses.map((address) => this.topicOf(address)))];
   }
 
-  /** Whether a subscription takes what has this type from a topic, where others may be. What has no type may be anything. */
-  takes({ types, addresses = types }: Pick<SubscriptionSpec, 'types' | 'addresses'>, topic: string): (type: string) => boolean {
+  /** Whether a subscription takes what has this type from a topic, where others may be. What has no type may be anything. Undefined: it takes all that is there. */
+  takes(
+    { types, addresses = types }: Pick<SubscriptionSpec, 'types' | 'addresses'>,
+    topic: string,
+  ): ((type: string) => boolean) | undefined {
     if (addresses.some((address, place) => address !== types[place] && this.topicOf(address) === topic))
       return (type) => type === '' || types.includes(type);
     // A topic that several types share has some that this subscription does not take.
     const others = new Set(this.typesIn(topic).filter((type) => !types.includes(type)));
-    return (type) => !others.has(type);
+    return others.size === 0 ? undefined : (type) => !others.has(type);
   }
 
   /** Types that are known to share a topic with others. */

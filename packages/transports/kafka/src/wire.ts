@@ -1,4 +1,4 @@
-import { attributesIn, type Envelope, type Incoming } from '@holdfast/core';
+import { attributesIn, type Envelope, type Incoming, structuredType } from '@holdfast/core';
 import type { OutgoingRecord, ReceivedRecord } from './client.port.js';
 
 const ATTRIBUTE = 'ce_';
@@ -98,6 +98,12 @@ export function fromRecord(record: ReceivedRecord, isRedelivery: boolean): Incom
 /** What a record says of itself in one attribute, before it is read. */
 export function attributeOf({ headers }: ReceivedRecord, name: string): string | undefined {
   return textOf(headers[`${ATTRIBUTE}${name}`]);
+}
+
+/** Its type before it is read, also where that is in the body; empty where it cannot be told. */
+export function typeOf(record: ReceivedRecord): string {
+  const contentType = textOf(record.headers[CONTENT_TYPE]) ?? attributeOf(record, 'datacontenttype');
+  return structuredType(contentType, record.value ?? NONE) ?? attributeOf(record, 'type') ?? '';
 }
 
 /** `__proto__` is none that an object could have. */

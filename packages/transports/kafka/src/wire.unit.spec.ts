@@ -1,6 +1,6 @@
 import { envelopeOf, readBack } from '@holdfast-internal/test-support';
 import type { ReceivedRecord } from './client.port.js';
-import { attributeOf, bytesOf, fromRecord, toRecord } from './wire.js';
+import { attributeOf, bytesOf, fromRecord, toRecord, typeOf } from './wire.js';
 
 const AT = new Date('2026-01-02T03:04:05.006Z');
 
@@ -93,6 +93,17 @@ describe('a message over Kafka', () => {
     const attributes = JSON.parse(fromRecord(received({ headers }), false).attributes);
     expect(attributes).toMatchObject({ datacontenttype: 'application/cloudevents+json; charset=UTF-8' });
     expect(attributes.address).toBeUndefined();
+  });
+
+  it('has its type in its headers, or in its body in structured mode, or none that could be told', () => {
+    const value = Buffer.from('{"type":"in the body"}');
+    const structured = { 'content-type': 'application/cloudevents+json' };
+    const typeIn = (headers: Record<string, string>) => typeOf(received({ headers: headersOf(headers), value }));
+    expect(typeIn({ ce_type: 'beside it' })).toBe('beside it');
+    expect(typeIn(structured)).toBe('in the body');
+    expect(typeIn({ ce_datacontenttype: 'application/cloudevents+json', ce_type: 'beside it' })).toBe('in the body');
+    expect(typeIn({ 'content-type': 'application/cloudevents-batch+json', ce_type: 'beside it' })).toBe('');
+    expect([typeIn({}), typeOf(received({ headers: headersOf(structured), value: null }))]).toEqual(['', '']);
   });
 
   it('with a header twice has the last one, and a tombstone has no bytes', () => {

@@ -18,7 +18,7 @@ import type { Names } from './names.js';
 import type { Publisher } from './publisher.js';
 import type { Settings } from './settings.js';
 import { orderProblemOf } from './topology.js';
-import { attributeOf } from './wire.js';
+import { typeOf } from './wire.js';
 
 /** Of one receive; the proxy gives no more. */
 const MOST_RECEIVED = 32;
@@ -182,7 +182,7 @@ export class Consumer {
     // A topic that several types share has some that this subscription does not take.
     const others = new Set(names.typesIn(source.topic).filter((type) => !spec.types.includes(type)));
     const held = this.hand.add(messages, () => source.consumer, askedMs);
-    for (const each of held) if (others.has(attributeOf(each.message, 'type') ?? '')) this.hand.pass(each);
+    if (others.size > 0) for (const each of held) if (others.has(typeOf(each.message))) this.hand.pass(each);
     this.fill();
   }
 

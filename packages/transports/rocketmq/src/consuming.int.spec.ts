@@ -166,4 +166,19 @@ describeWithRocketmq('consuming from RocketMQ', () => {
     await caught(catcher, texts.length);
     expect(catcher.texts).toEqual(texts);
   });
+
+  it('passes over the types of a shared topic that it does not take, also in structured mode', async () => {
+    const shared = `${scene.options.prefix}shared`;
+    const topics = { 'scene.happened': shared, 'scene.other': shared };
+    const { transport, catcher } = await scene.consuming({ topics }, specOf('reader', { ordering: 'key' }));
+    await transport.publish(['other', 'happened'].map((text) => envelopeOf(text, { key: 'k', type: `scene.${text}` })));
+    const properties = new Map([['CE_datacontenttype', 'application/cloudevents+json']]);
+    const events = ['scene.other', 'scene.happened', 'scene.other'].map((type) => JSON.stringify({ specversion: '1.0', type }));
+    const bodies = [...events, 'nobody can read it'].map((text) => Buffer.from(text));
+    await scene.send(
+      bodies.map((body) => ({ body, properties })),
+      shared,
+    );
+    expect([...(await caught(catcher, 3))].sort()).toEqual(['happened', 'nobody can read it', events[1]].sort());
+  });
 });

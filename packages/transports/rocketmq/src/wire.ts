@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { attributesIn, type Envelope, type Incoming } from '@holdfast/core';
+import { attributesIn, type Envelope, type Incoming, structuredType } from '@holdfast/core';
 import type { OutgoingMessage, ReceivedMessage } from './client.port.js';
 
 const ATTRIBUTE = 'CE_';
@@ -95,10 +95,14 @@ export function fromMessage(message: ReceivedMessage): Incoming {
   };
 }
 
-/** What a message says of itself in one attribute, before it is read. */
-export function attributeOf({ properties }: Pick<ReceivedMessage, 'properties'>, name: string): string | undefined {
+function attributeOf({ properties }: Pick<ReceivedMessage, 'properties'>, name: string): string | undefined {
   const value = properties.get(`${ATTRIBUTE}${name}`);
   return value === undefined ? undefined : decoded(value);
+}
+
+/** Its type before it is read, also where that is in the body; empty where it cannot be told. */
+export function typeOf(message: Pick<ReceivedMessage, 'properties' | 'body'>): string {
+  return structuredType(attributeOf(message, 'datacontenttype'), message.body) ?? attributeOf(message, 'type') ?? '';
 }
 
 /** RocketMQ takes no control characters, and what it makes of an empty value is not said. `%` alone stands for nothing. */

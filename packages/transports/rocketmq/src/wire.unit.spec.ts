@@ -1,6 +1,6 @@
 import { envelopeOf, readBack } from '@holdfast-internal/test-support';
 import type { OutgoingMessage, ReceivedMessage } from './client.port.js';
-import { fromMessage, problemOf, toMessage } from './wire.js';
+import { fromMessage, problemOf, toMessage, typeOf } from './wire.js';
 
 function received(message: Pick<OutgoingMessage, 'body' | 'properties' | 'group'>, attempt = 1): ReceivedMessage {
   return { topic: 'topic', id: 'id at the broker', at: new Date(0), attempt, ...message };
@@ -71,6 +71,15 @@ describe('messages on their way over RocketMQ', () => {
     const properties = new Map(Object.entries({ CE_id: '1', CE_source: 's', CE_type: 't' }));
     const message = { ...received({ body: Buffer.alloc(1), properties, group: 'g' }), at: new Date(Number.NaN) };
     expect(() => readBack(fromMessage(message))).toThrow('The attribute time of a message cannot be read: it is missing');
+  });
+
+  it('have their type in a property, or in the body in structured mode, or none that could be told', () => {
+    const structured = { CE_datacontenttype: 'application/cloudevents+json' };
+    const typeIn = (properties: Record<string, string>, body = '{"type":"in the body"}') =>
+      typeOf({ properties: new Map(Object.entries(properties)), body: Buffer.from(body) });
+    expect(typeIn({ CE_type: 'beside%0Ait' })).toBe('beside\nit');
+    expect(typeIn({ ...structured, CE_type: 'beside it' })).toBe('in the body');
+    expect([typeIn({}), typeIn(structured, '{"type":')]).toEqual(['', '']);
   });
 
   it('of somebody who knows nothing of CloudEvents come with their topic as the address, and nothing in them is believed', () => {

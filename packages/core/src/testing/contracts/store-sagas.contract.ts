@@ -297,6 +297,23 @@ export const SAGA_FACTS = factsOf('sagas', scene, {
     assert.deepEqual(await claim(), ['parent']);
     assert.deepEqual(arrivedAt(await change('parent')), [tells[0]?.event]);
   },
+  'are told texts that no column could hold as they are, with a NUL or half of a surrogate pair': async ({
+    starting,
+    change,
+    claim,
+    one,
+  }) => {
+    const text = '\0 \ud800 \\u0000 😀';
+    for (const id of ['parent', 'child']) await starting(id, { isTaken: true });
+    await change('parent', { ...WAITS, reach: { ...NO_REACH, awaits: [{ type: 'paid', key: 'k' }] } });
+    const answered = { kind: 'answered', id: 'r', value: text } as const;
+    const ended = { kind: 'ended', id: 'child', state: { text } } as const;
+    await inTransaction(one, (tx) => one.store.sagas.tell(tx, [{ id: 'parent', event: answered }]));
+    await change('child', { progress: ENDED, afterMs: undefined, reach: { ...NO_REACH, tells: [{ id: 'parent', event: ended }] } });
+    await inTransaction(one, (tx) => one.store.sagas.signal(tx, { type: 'paid', key: 'k', value: { text } }));
+    assert.deepEqual(await claim(), ['parent']);
+    assert.deepEqual(arrivedAt(await change('parent')), [answered, ended, { kind: 'signalled', type: 'paid', key: 'k', value: { text } }]);
+  },
   'are told what a person wants, also while they are parked and deaf': async ({ starting, claim, change, operations }) => {
     await starting('x', { isTaken: true });
     await change('x', { progress: PARKED, afterMs: undefined, isTaken: false, isDeaf: true });

@@ -4,6 +4,7 @@ import {
   type SagaInstance,
   type SagaNote,
   type SagaProgress,
+  type SagaTelling,
   type StoredSaga,
   sagaStandingOf,
   stoppedStep,
@@ -62,6 +63,11 @@ function readable(progress: string): Folded | undefined {
 /** Lines of history, and the like, as one value: statements that travel with COMMIT carry no arrays. */
 export function listText(list: readonly unknown[]): string {
   return JSON.stringify(list);
+}
+
+/** What instances are told, each event as a text of its own: PostgreSQL reads the escapes of what it takes apart, and refuses some (NUL, half of a surrogate pair). */
+export function tellingsText(tellings: readonly SagaTelling[]): string {
+  return listText(tellings.map(({ id, event }) => ({ id, event: JSON.stringify(event) })));
 }
 
 /** Columns that `lock` reads, in the order in which `storedOf` takes them. */

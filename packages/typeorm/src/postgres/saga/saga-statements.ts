@@ -102,7 +102,7 @@ export class SagaStatements {
     this.dropKey = prepared(`update ${tables.sagaLock} set holder = null where service = $1 and key = $2 and holder = $3`);
     this.tell = prepared(
       `insert into ${tables.sagaEvent} (service, saga_id, event, at)
-       select $1, t->>'id', (t->'event')::text, ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
+       select $1, t->>'id', t->>'event', ${now('$2')} from json_array_elements($3::json) with ordinality x(t, place)
        where ${isOpen(tables, `t->>'id'`)} and ${IS_DURABLE} order by place`,
     );
     this.signal = prepared(signalText(tables));
@@ -168,7 +168,7 @@ function reachText(tables: Tables): string {
   const arrives = (id: string, event: string, from: string) =>
     `insert into ${sagaEvent} (service, saga_id, event, at) select $1, ${id}, ${event}, ${now('$3')} from ${from}`;
   const met = `json_build_object('kind', 'signalled', 'type', a.type, 'key', a.key, 'value', a.handed::json)::text`;
-  return `with told as (${arrives(`t->>'id'`, `(t->'event')::text`, `json_array_elements($4::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
+  return `with told as (${arrives(`t->>'id'`, `t->>'event'`, `json_array_elements($4::json) t where ${isOpen(tables, `t->>'id'`)}`)}),
      left_alone as (update ${sagaSignal} g set waiting = array_remove(g.waiting, $2::text) from json_array_elements($5::json) l
        where g.service = $1 and g.type = l->>'type' and g.key = l->>'key'),
      awaited as (

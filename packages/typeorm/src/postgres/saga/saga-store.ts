@@ -19,7 +19,7 @@ import { sessionName } from '../node-store.js';
 import type { Statement } from '../sql/sql.js';
 import { sqlOf, type TextRow } from '../sql/transaction-sql.js';
 import { PostgresSagaOperations } from './saga-operations.js';
-import { folded, listText, storedOf } from './saga-rows.js';
+import { folded, listText, storedOf, tellingsText } from './saga-rows.js';
 import { SagaStatements } from './saga-statements.js';
 
 /** A saga that has none of them in its history has no more lines than its steps make. */
@@ -120,7 +120,7 @@ export class PostgresSagaStore implements SagaStore {
 
   async tell(tx: Transaction, tellings: readonly SagaTelling[]): Promise<void> {
     const { service, clock } = this.context;
-    await sqlOf(tx).run(this.statements.tell(service, clock.aheadOfDatabaseMs(), listText(tellings)));
+    await sqlOf(tx).run(this.statements.tell(service, clock.aheadOfDatabaseMs(), tellingsText(tellings)));
   }
 
   async signal(tx: Transaction, { type, key, value }: SignalKey & { readonly value: unknown }): Promise<void> {
@@ -142,7 +142,7 @@ export class PostgresSagaStore implements SagaStore {
     const { tells, awaitsNoMore, awaits, frees } = reach;
     if (reach.seen.length > 0) changing.push(seen(service, id, listText(reach.seen)));
     if (tells.length + awaitsNoMore.length + awaits.length > 0 || frees !== undefined)
-      changing.push(reaching(service, id, ahead, ...[tells, awaitsNoMore, awaits].map(listText), frees ?? null));
+      changing.push(reaching(service, id, ahead, tellingsText(tells), listText(awaitsNoMore), listText(awaits), frees ?? null));
     return changing;
   }
 
