@@ -30,6 +30,7 @@ export class TypeormTransaction extends PgTransaction {
   /** Told of the commit. */
   private readonly whenCommitted: (() => void)[] = [];
   private isSettled = false;
+  private isDestroyed = false;
 
   constructor(
     place: TransactionPlace,
@@ -37,6 +38,10 @@ export class TypeormTransaction extends PgTransaction {
     private readonly connection: Connection,
   ) {
     super(place, connection.client);
+  }
+
+  get isCutOff(): boolean {
+    return this.isDestroyed;
   }
 
   /** TypeORM's manager on this transaction. */
@@ -178,6 +183,7 @@ export class TypeormTransaction extends PgTransaction {
   }
 
   private async destroy(error: Error): Promise<void> {
+    this.isDestroyed = true;
     // The server does not notice a closed connection while it waits for a lock, or when no word of it arrives: it has to be told.
     const told = cancelRequest(this.client);
     this.settle(error);

@@ -132,17 +132,20 @@ describe('the connection', () => {
     const { transaction, transcript } = await begun({ ROLLBACK: answer });
     await transaction.rollback();
     await transaction.rollback();
-    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', last]);
+    expect({ transcript, isCutOff: transaction.isCutOff }).toEqual({ transcript: ['BEGIN', 'work', 'ROLLBACK', last], isCutOff: false });
   });
 
-  it('is destroyed when ROLLBACK is never answered', async () => {
+  it('is destroyed when ROLLBACK is never answered, which may leave its session there', async () => {
     jest.useFakeTimers();
     const { transaction, transcript } = await begun({ ROLLBACK: { isMissing: true } });
     const end = transaction.rollback();
     await jest.advanceTimersByTimeAsync(5000);
     await end;
     jest.useRealTimers();
-    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'destroyed']);
+    expect({ transcript, isCutOff: transaction.isCutOff }).toEqual({
+      transcript: ['BEGIN', 'work', 'ROLLBACK', 'destroyed'],
+      isCutOff: true,
+    });
   });
 
   it('is destroyed when BEGIN is refused, and nothing else is sent', async () => {
