@@ -1,4 +1,4 @@
-import { hfError, ScopeStorage } from '@holdfast/core';
+import { hfError, ScopeStorage, subscribe } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import { TypeormTransaction } from './owned-transaction.js';
 import { isSerializationFailure, type PgClient, type PgResult } from './pg-client.js';
@@ -154,6 +154,31 @@ describe('the connection', () => {
     await expect(transaction.run({ text: 'more' })).rejects.toThrow('22023');
     await transaction.rollback();
     expect(transcript).toEqual(['BEGIN', 'destroyed']);
+  });
+});
+
+describe('a subscriber that does not answer', () => {
+  const told: unknown[] = [];
+  const stop = subscribe('hook:failed', ({ hook, error }) => told.push([hook, (error as { code?: string }).code]));
+  beforeEach(() => told.splice(0));
+  afterAll(stop);
+
+  it.each([
+    ['commit', 1, [['afterCommit', 'HF_UOW_HOOK_TIMEOUT']]],
+    ['rollback', 2, Array(2).fill(['afterRollback', 'HF_UOW_HOOK_TIMEOUT'])],
+  ] as const)('does not hold up a %s for ever', async (verb, waits, expected) => {
+    jest.useFakeTimers();
+    let answers = verb === 'commit' ? 1 : 0;
+    const tell = async () => {
+      answers -= 1;
+      if (answers < 0) await new Promise<void>(() => undefined);
+    };
+    const { transaction, transcript } = await begun({}, tell);
+    const end = transaction[verb]();
+    for (let n = 0; n < waits; n += 1) await jest.advanceTimersByTimeAsync(31_000);
+    await end;
+    jest.useRealTimers();
+    expect({ transcript, told }).toEqual({ transcript: ['BEGIN', 'work', verb.toUpperCase(), 'given back'], told: expected });
   });
 });
 
