@@ -19,7 +19,7 @@ let scene: Scene;
 let handled: string[] = [];
 
 beforeEach(async () => {
-  scene = await openScene(20);
+  scene = await openScene({ poolSize: 20 });
   handled = [];
 });
 afterEach(() => scene.close());

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import type { ClaimTerm } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
@@ -9,6 +10,7 @@ import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { failpoint } from '../testing/failpoints.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { type Answering, type CallOfMessage, DONE } from './answering.js';
+import { storeSuccess } from './claim-end.js';
 import { Renewal } from './kept-lease.js';
 import type { PipelineContext } from './pipeline-context.js';
 import type { Subscription } from './subscription.js';
@@ -74,26 +76,51 @@ export class ClaimedCall {
     const { inbox } = this.context.store;
     const { call, message } = called;
     const renewal = this.renewalOf(claim, (error) => call.abort(error));
+    const isBegun = isStepRequest(message.envelope);
+    let end: CallEnd;
     try {
-      if (await this.isNeedless(called)) {
-        await renewal.stop();
-        await inbox.finish({ ...claim, done: { result: undefined } });
-        return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
-      }
-      await call.run();
+      end = await this.ended(called);
       await renewal.stop();
-      const answer = this.answering.answerOf(called);
-      await this.finish(claim, called, answer);
-      return { answer };
     } catch (error) {
       await renewal.stop();
-      const isBegun = isStepRequest(message.envelope);
       const isLost = await inbox.finish({ ...claim, done: undefined, isBegun }).then(
         () => false,
         (failure: unknown) => isHoldfastError(failure, 'HF_LEASE_LOST'),
       );
       throw isLost && isBegun ? await this.whatBecameOf(claim, called, error) : error;
     }
+    try {
+      await this.storeSuccess(claim, called, end);
+    } catch (error) {
+      throw isBegun && isHoldfastError(error, 'HF_LEASE_LOST') ? await this.whatBecameOf(claim, called, error) : error;
+    }
+    return end;
+  }
+
+  /** Makes the call, unless it is needless. */
+  private async ended(called: Called): Promise<CallEnd> {
+    const { call } = called;
+    if (await this.isNeedless(called)) return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
+    await call.run();
+    return { answer: this.answering.answerOf(called) };
+  }
+
+  private storeSuccess(claim: ClaimTerm, called: Called, { answer }: CallEnd): Promise<void> {
+    const { store, runUnit, scheduler, inHand, logger } = this.context;
+    const { name: subscription } = this.subscription.spec;
+    return storeSuccess({
+      store: () => this.finish(claim, called, answer),
+      renew: () => store.inbox.renew(claim),
+      isDone: async () => (await runUnit(FRAMEWORK_UNIT, (tx) => store.inbox.recall(tx, claim))).isDone,
+      wait: async (error, ms) => {
+        if (classify(error).category === 'cancelled') throw error;
+        logger.warn('the end of a message could not be stored; it is tried again', { subscription, error });
+        await scheduler.sleep(ms, inHand.signal).catch(() => {
+          throw hfError('HF_STOPPING', { activity: `a delivery of ${subscription}` });
+        });
+        return true;
+      },
+    });
   }
 
   /** Whether it undoes a request that left nothing behind; committed before the handler is called, so that the request never runs beside it. */
@@ -109,7 +136,8 @@ export class ClaimedCall {
   private async finish(claim: ClaimTerm, { message }: Called, answer: Answer | undefined): Promise<void> {
     const { inbox } = this.context.store;
     const end = { ...claim, done: { result: answer && keptText(answer) } };
-    if (this.subscription.undoes === undefined || message.envelope.compensates === undefined) return inbox.finish(end);
+    // What was needless has undone nothing.
+    if (answer === DONE || this.subscription.undoes === undefined || message.envelope.compensates === undefined) return inbox.finish(end);
     await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {
       await inbox.finish(end, tx);
       await this.guard.finish(tx, message);

@@ -2,6 +2,7 @@ import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { HandOver } from '../transport/transport.port.js';
+import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { reasonOfUnknown } from '../unit-of-work/unknown-commit.js';
 import type { FailureRecorder } from './failure-recorder.js';
@@ -19,6 +20,7 @@ class AlreadySettled extends Error {}
 
 /** What the unit that failed had taken. */
 export interface FailedAttempt {
+  readonly tx: Transaction | undefined;
   readonly taken: Taken | undefined;
   readonly opened: readonly OpenedMessage[];
   /** Calls that were made. */
@@ -50,19 +52,21 @@ export class FailedUnit {
     private readonly parts: FailedUnitParts,
   ) {}
 
-  async deal(intake: Intake, { taken, opened, handled, remembered, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
+  async deal(intake: Intake, { tx, taken, opened, handled, remembered, hasThrown }: FailedAttempt, error: unknown): Promise<HandOver> {
     // Whatever kept suspects from being put aside is no failure of theirs: they stay where they are, and suspect.
     if (classify(error).category === 'cancelled' || taken === undefined || taken.messages.length === 0 || taken.isSuspect)
       return this.leave(intake, taken?.messages ?? [], error);
     const isUnknown = !hasThrown && isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN');
+    // A session of ours may still have the place: whoever does not wait for its end would take it for somebody else's.
+    const waits = isUnknown || tx?.isCutOff === true;
     const isOfBroker = taken.messages.some(isFromBroker);
     const [message] = opened;
     if (taken.messages.length > 1)
-      return isUnknown && !isOfBroker ? this.afterUnknown(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
+      return waits && !isOfBroker ? this.afterEnd(intake, taken.messages) : this.oneByOne(intake, taken.messages.length);
     // Where nothing was called, as for a repeat, it has not failed: it is handed over again.
     if (message === undefined || (isUnknown && isOfBroker && handled.length === 0)) return this.leave(intake, taken.messages, error);
     if (isUnknown && isOfBroker) return this.afterUnknownOfBroker(intake, message, { error, remembered });
-    return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits: isUnknown });
+    return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits });
   }
 
   /** No place in the store tells what became of it, but the inbox does; of one that it does not know nobody can say, and it has failed: at least once. */
@@ -88,8 +92,8 @@ export class FailedUnit {
     return isDone ? 'worked' : this.record(intake, message, { error: reasonOfUnknown(error) });
   }
 
-  /** Handles them one by one unless they were committed: the place tells, once whoever was cut off in its COMMIT has ended. */
-  private async afterUnknown(intake: Intake, messages: readonly Incoming[]): Promise<HandOver> {
+  /** Handles them one by one unless they were committed: the place tells, once whoever was cut off has ended. */
+  private async afterEnd(intake: Intake, messages: readonly Incoming[]): Promise<HandOver> {
     let isThere = false;
     try {
       await this.context.runUnit(FRAMEWORK_UNIT, async (tx) => {

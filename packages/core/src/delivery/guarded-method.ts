@@ -6,10 +6,12 @@ import type { Store } from '../store/store.port.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
+import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import type { UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { Propagation, UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { businessKey } from './idempotency-key.js';
+import { storeSuccess } from './claim-end.js';
 import { Renewal } from './kept-lease.js';
 import type { AsyncMethod, IdempotentOptions, RetryOptions } from './policies.js';
 import { decideRetry, type RetryPolicy } from './retry-policy.js';
@@ -27,6 +29,9 @@ type HoldingUnit = Pick<
   UnitInScope<unknown>,
   'transaction' | 'dataSource' | 'undone' | 'inTurn' | 'firstAfterCommit' | 'afterRollback' | 'onEnd'
 >;
+
+/** The claim of a call that succeeded, and what is remembered of it. */
+type OwnEnd = ClaimTerm & ClaimEnd;
 
 /** A call that ended in a unit, and is remembered when that has committed. */
 interface EndedCall {
@@ -49,8 +54,8 @@ export interface GuardContext {
 
 /** How often a second caller looks whether the first has ended. */
 const WAIT_MS = 50;
-/** How often it is tried to remember what has been committed elsewhere. */
-const REMEMBER_TRIES = 5;
+/** How long it is tried to remember what was done. */
+const REMEMBER_MS = 60_000;
 /** With these a call ends in no unit of its caller. */
 const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
 /** With these a call begins no unit: without one of its data source it is as if nothing was said. */
@@ -60,8 +65,8 @@ const BARE: readonly (Propagation | undefined)[] = ['SUPPORTS', 'NEVER', 'MANDAT
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
- * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and a crash in between, or a claim that cannot
- * be ended then, lets the next call do the work again. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
+ * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and without a unit the call. A crash in between, or
+ * claims that are out of reach for a minute then, let the next call do the work again; the call itself has succeeded all the same. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
  * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
  * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
@@ -194,10 +199,10 @@ export class GuardedMethod {
    * @param isOwn whether that unit began with this call, which itself sees when it runs no more; of another one's rollback only a hook tells
    * @returns whether the claim has to be kept after this call
    */
-  private async end(end: ClaimEnd, isOwn: boolean, renewal: Renewal): Promise<boolean> {
+  private async end(end: OwnEnd, isOwn: boolean, renewal: Renewal): Promise<boolean> {
     const { inbox } = this.context.store as Store;
     const holder = this.holder();
-    if (holder === undefined) await inbox.finish(end);
+    if (holder === undefined) await this.storeSuccess(end);
     else if (holder.dataSource !== this.dataSourceOfClaims) return this.endAfterCommit(holder, end, isOwn ? undefined : renewal);
     else {
       if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
@@ -206,7 +211,7 @@ export class GuardedMethod {
     return false;
   }
 
-  private endAfterCommit(holder: HoldingUnit, end: ClaimEnd, renewal: Renewal | undefined): boolean {
+  private endAfterCommit(holder: HoldingUnit, end: OwnEnd, renewal: Renewal | undefined): boolean {
     this.keep(holder, end);
     const isHooked = this.isHooked(() => holder.firstAfterCommit(() => this.remember(end)));
     if (!isHooked || renewal === undefined) return false;
@@ -246,30 +251,42 @@ export class GuardedMethod {
   }
 
   /** What was done is committed, whatever becomes of this. */
-  private async remember(end: ClaimEnd): Promise<void> {
+  private remember(end: OwnEnd): Promise<void> {
+    return this.storeSuccess(end).catch((error: unknown) => {
+      const text = 'a call took longer than its claim lived: it may have been done twice';
+      this.context.logger.warn(text, { method: this.name, error });
+    });
+  }
+
+  /** Remembers what was done, and is not undone by whatever becomes of this. @throws HF_LEASE_LOST when somebody else has the claim, and nothing else */
+  private storeSuccess(end: OwnEnd): Promise<void> {
     const { store, scheduler, logger } = this.context;
-    const method = this.name;
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await (store as Store).inbox.finish(end);
-        return;
-      } catch (error) {
-        if (isHoldfastError(error, 'HF_LEASE_LOST')) {
-          // The answer to an earlier try may have been lost.
-          const text =
-            tries > 1
-              ? 'whether a call is remembered is not known'
-              : 'a call took longer than its claim lived: it may have been done twice';
-          logger.warn(text, { method, error });
-          return;
+    const { inbox } = store as Store;
+    let waitedMs = 0;
+    return storeSuccess({
+      store: () => inbox.finish(end),
+      renew: () => inbox.renew(end),
+      isDone: () => this.isDone(end),
+      wait: async (error, ms) => {
+        const goesOn = waitedMs < REMEMBER_MS;
+        waitedMs += ms;
+        if (goesOn) await scheduler.sleep(ms);
+        else {
+          const text = 'a call has succeeded and could not be remembered: the next one with its key does it again';
+          logger.error(text, { method: this.name, error });
         }
-        if (tries === REMEMBER_TRIES) {
-          logger.error('a call has committed and could not be remembered: the next one with its key does it again', { method, error });
-          return;
-        }
-        await scheduler.sleep(WAIT_MS);
-      }
-    }
+        return goesOn;
+      },
+    });
+  }
+
+  private isDone(where: ClaimTerm): Promise<boolean> {
+    const { store, unitOfWork, currentUnit } = this.context;
+    const dataSource = this.dataSourceOfClaims;
+    return unitOfWork.run({ ...FRAMEWORK_UNIT, dataSource }, async () => {
+      const known = await currentUnit(dataSource)?.inTurn((tx) => (store as Store).inbox.recall(tx, where));
+      return known?.isDone === true;
+    });
   }
 
   /** As far as it is still ours: what cannot be given back ends with its lease. */

@@ -363,10 +363,51 @@ describe('an idempotent method in a unit of work', () => {
         return finish(end, tx);
       };
       const paid = pay();
-      await time.advance(1000);
+      await time.advance(failing === 2 ? 1000 : 120_000);
       expect(await paid).toEqual({ paid: true });
       expect([transcript, logged.length]).toEqual(failing === 2 ? [['claimed', 'finished'], 0] : [['claimed'], 1]);
     }
+  });
+
+  describe.each([[undefined], [{ dataSource: 'other' }]] as const)(
+    'with the options %j, whose claim cannot be ended at once',
+    (options) => {
+      const broken = new Error('ECONNRESET');
+      const lost = hfError('HF_LEASE_LOST', { resource: 'the claim of k' });
+
+      it.each([
+        ['has succeeded, and is remembered later', [broken, broken], false, ['claimed', 'renewed', 'renewed', 'finished']],
+        ['has succeeded, also where only the answer is lost', [broken, lost], true, ['claimed', 'renewed', 'recalled']],
+      ] as const)('%s', async (_, answers, isDone, expected) => {
+        let calls = 0;
+        const { inbox, time, transcript, logged, pay } = unitScene(options, async () => {
+          calls += 1;
+          return { paid: true };
+        });
+        const left: Error[] = [...answers];
+        const { finish } = inbox;
+        inbox.finish = async (end, tx) => {
+          const answer = left.shift();
+          if (answer !== undefined) throw answer;
+          return finish(end, tx);
+        };
+        inbox.renew = async () => void transcript.push('renewed');
+        inbox.recall = async () => {
+          transcript.push('recalled');
+          return { isDone, isUndone: false, result: undefined };
+        };
+        const paid = pay();
+        await time.advance(500);
+        expect(await paid).toEqual({ paid: true });
+        expect({ calls, transcript, logged }).toEqual({ calls: 1, transcript: expected, logged: [] });
+      });
+    },
+  );
+
+  it('whose claim somebody else has by its end may have been done twice, and says so', async () => {
+    const { inbox, pay } = unitScene();
+    inbox.finish = () => Promise.reject(hfError('HF_LEASE_LOST', { resource: 'the claim of k' }));
+    await expect(pay()).rejects.toMatchObject({ code: 'HF_LEASE_LOST' });
   });
 
   it('outside any transaction, in one of its caller, is remembered at once', async () => {

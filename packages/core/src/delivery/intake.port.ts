@@ -92,8 +92,8 @@ export type Settlement = 'ack' | 'requeue' | { readonly deadLetter: DeadLetterRe
 /** How a message is taken again. */
 export interface RetakeTerms {
   /**
-   * Waits for the end of whoever has the place, instead of leaving it to him: a session of ours that was cut off in its COMMIT may have it for a moment.
-   * Afterwards it is certain whether that was committed, where a store keeps the place.
+   * Waits for the end of whoever has the place, instead of leaving it to him: a session of ours that was cut off may have it for a moment.
+   * Afterwards it is certain whether it had committed, where a store keeps the place.
    */
   readonly waits?: boolean;
 }

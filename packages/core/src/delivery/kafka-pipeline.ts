@@ -246,7 +246,7 @@ export class KafkaPipeline {
   }
 
   private runAfter(unit: KafkaUnit<Outgoing>, name: 'afterCommit' | 'afterRollback', error?: unknown): Promise<void> {
-    return this.context.units.outside(() => runAfterHooks(unit.after(name, error), name, this.context.logger));
+    return this.context.units.outside(() => runAfterHooks(unit.after(name, error), name, this.context));
   }
 }
 

@@ -1,5 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import { NonRetryableError } from '../errors/non-retryable-error.js';
+import type { ClaimEnd } from '../inbox/inbox.store.port.js';
 import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
@@ -21,6 +22,8 @@ interface Given {
   /** What it is taken from, instead. */
   readonly intake?: Intake;
   readonly message?: Incoming;
+  /** What it is remembered in. */
+  readonly inbox?: object;
   readonly policies?: Partial<HandlerPolicies<never>>;
 }
 
@@ -50,7 +53,7 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined,
     close: note('close'),
   };
   const context = {
-    store: { deliveries },
+    store: { deliveries, inbox: given.inbox },
     runUnit: async (_options: unknown, work: (tx: Transaction) => Promise<unknown>) => {
       const result = await work(tx);
       try {
@@ -211,6 +214,68 @@ describe('a leased message', () => {
     await time.advance(60_000);
     expect(await handled).toBe('blocked');
     expect(transcript).toEqual(['finish', 'close', 'release', 'requeue']);
+  });
+
+  describe('that is remembered', () => {
+    const lost = hfError('HF_LEASE_LOST', { resource: 'the claim of 1' });
+    const broken = new Error('ECONNRESET');
+
+    /** An inbox that answers the end of a claim as told, in turn; `isDone`: what it says when it is asked. */
+    function remembering(answers: readonly (Error | undefined)[], isDone = false) {
+      const left = [...answers];
+      const seen: string[] = [];
+      const inbox = {
+        claim: async () => ({ state: 'claimed', token: 'mine' }),
+        renew: async () => void seen.push('renewed'),
+        recall: async () => {
+          seen.push('recalled');
+          return { isDone };
+        },
+        finish: async ({ done }: ClaimEnd) => {
+          seen.push(done === undefined ? 'given back' : 'finished');
+          const answer = left.shift();
+          if (answer !== undefined) throw answer;
+        },
+      };
+      const made = scene(async () => undefined, undefined, { inbox, policies: { idempotent: true } });
+      return { ...made, seen };
+    }
+
+    it.each([
+      ['is not stored at once', [broken, broken], false, ['finished', 'renewed', 'finished', 'renewed', 'finished'], 'close'],
+      ['is stored, and only the answer is lost', [broken, lost], true, ['finished', 'renewed', 'finished', 'recalled'], 'close'],
+      ['is not stored until somebody else has its claim', [broken, lost], false, ['finished', 'renewed', 'finished', 'recalled'], 'retry'],
+      ['comes when somebody else has its claim', [lost], true, ['finished'], 'retry'],
+    ] as const)('is handled once, also where its end %s', async (_, answers, isDone, expected, stored) => {
+      const { transcript, seen, time, handled, end, calls } = remembering(answers, isDone);
+      await time.advance(1);
+      end();
+      await time.advance(1000);
+      expect(await handled).toBe('worked');
+      expect({ seen, stored: transcript.filter((line) => !line.startsWith('renew')) }).toEqual({
+        seen: expected,
+        stored: ['finish', stored, 'ack'],
+      });
+      expect(calls()).toBe(1);
+    });
+
+    it('keeps its claim when stopping cannot wait for its end: what it did is there', async () => {
+      const { transcript, seen, time, handled, end, stop } = remembering(Array(9).fill(broken));
+      await time.advance(1);
+      end();
+      await time.advance(1);
+      stop();
+      expect(await handled).toBe('blocked');
+      expect({ seen, transcript }).toEqual({ seen: ['finished'], transcript: ['release', 'requeue'] });
+    });
+
+    it('gives its claim back when its handler throws', async () => {
+      const { transcript, seen, time, handled, end } = remembering([]);
+      await time.advance(1);
+      end(new Error('declined'));
+      await handled;
+      expect({ seen, transcript }).toEqual({ seen: ['given back'], transcript: ['finish', 'retry', 'ack'] });
+    });
   });
 
   describe('whose schema does not answer', () => {

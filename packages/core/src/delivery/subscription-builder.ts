@@ -23,6 +23,8 @@ import type { HandlerPolicies } from './subscription-options.js';
 const ISOLATIONS: readonly Isolation[] = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
 /** With these a unit reads what was committed before it waited for a key, and would put a message behind one that is gone. */
 const SNAPSHOTS: readonly unknown[] = ['REPEATABLE READ', 'SERIALIZABLE'];
+/** With these a handler has a transaction of its own, as it must. */
+const BEGINNING: readonly unknown[] = ['REQUIRED', 'REQUIRES_NEW', 'NESTED'];
 const DEFAULT_CONCURRENCY = 10;
 const DEFAULT_TIMEOUT: Duration = '30s';
 const NAME_LENGTH = 200;
@@ -45,6 +47,8 @@ export interface BuildContext {
   readonly capabilities: TransportCapabilities;
   readonly transport: string;
   readonly hasStore: boolean;
+  /** Name of the DataSource that subscriptions are kept in; undefined without a store. */
+  readonly dataSource?: string | undefined;
   /** Longest time a message may be in work, where the transport has a limit. */
   readonly holdLimitMs?: number | undefined;
   /** Connections handlers may use; undefined when not yet known. */
@@ -81,6 +85,7 @@ export function buildSubscription(
   const transaction = kafkaUnitOf(context, policies, problem);
   const unit = transactional === true ? {} : transactional === false || transactional?.protocol === 'kafka' ? undefined : transactional;
   const unitMs = guarded(problem, () => checkUnit(unit, problem));
+  checkPlace(unit, context.dataSource, problem);
   const retry = guarded(context.problem, () => retryPolicy(policies.retry ?? context.defaults.retry, context.problem, where));
   const timeoutMs = guarded(problem, () => toMs(policies.timeout ?? context.defaults.timeout ?? DEFAULT_TIMEOUT, 'timeout'));
   const idempotency = guarded(problem, () => idempotencyOf(policies.idempotent as boolean | IdempotentOptions<never> | undefined));
@@ -182,6 +187,22 @@ function checkUnit(unit: LocalUnitOptions | undefined, problem: (text: string) =
     problem(`transactional.isolation is ${printable(isolation)}; use '${ISOLATIONS.join("', '")}'`);
   }
   return timeout === undefined ? undefined : toMs(timeout, 'transactional.timeout');
+}
+
+/** The unit of a handler consumes its message: it writes, and in the database where the subscription is kept. */
+function checkPlace(unit: LocalUnitOptions | undefined, ours: string | undefined, problem: (text: string) => void): void {
+  const { dataSource, readOnly, propagation } = unit ?? {};
+  if (dataSource !== undefined && ours !== undefined && dataSource !== ours) {
+    const [theirs, own] = [printable(dataSource), printable(ours)];
+    problem(
+      `transactional.dataSource is '${theirs}', and its messages are consumed in '${own}'; leave @Transactional out and call a method with @Transactional({ dataSource: '${theirs}' })`,
+    );
+  }
+  if (readOnly) problem('transactional.readOnly is true, and to consume a message is a write; leave readOnly out');
+  if (propagation !== undefined && !BEGINNING.includes(propagation))
+    problem(
+      `transactional.propagation is ${printable(propagation)}, and a message is consumed in a transaction of its own; leave propagation out, or @Transactional`,
+    );
 }
 
 function checkCombinations(

@@ -31,6 +31,7 @@ function build(
       capabilities: { ...ALL, ...given.capabilities },
       transport: 'test',
       hasStore: given.hasStore ?? true,
+      dataSource: 'orders',
       holdLimitMs: given.holdLimitMs,
       maxConcurrency: 7,
       limits: limitsFrom(),
@@ -85,6 +86,19 @@ describe('a handler', () => {
       { transactional: { isolation: 'SNAPSHOT' as never } },
       /transactional.isolation is SNAPSHOT; use 'READ UNCOMMITTED'/,
     ],
+    [
+      'a unit of another database',
+      { transactional: { dataSource: 'reports' } },
+      /dataSource is 'reports', .* consumed in 'orders'; leave @Transactional out and call a method with @Transactional\({ dataSource: 'reports' }\)/,
+    ],
+    ['a unit that may not write', { transactional: { readOnly: true } }, /transactional.readOnly is true, .*; leave readOnly out/],
+    ...(['MANDATORY', 'NEVER', 'SUPPORTS', 'NOT_SUPPORTED', 'requiresNew'] as const).map(
+      (propagation): [string, Partial<HandlerPolicies<never>>, RegExp] => [
+        `the propagation ${propagation}`,
+        { transactional: { propagation: propagation as never } },
+        new RegExp(`transactional.propagation is ${propagation}, .*; leave propagation out, or @Transactional`),
+      ],
+    ),
     ...(['REPEATABLE READ', 'SERIALIZABLE'] as const).map((isolation): [string, Partial<HandlerPolicies<never>>, RegExp] => [
       `an order and the isolation ${isolation}`,
       { ordering: 'key', idempotent: true, transactional: { isolation } },
@@ -92,6 +106,15 @@ describe('a handler', () => {
     ]),
   ])('with %s is refused with the value and the fix', (_what, policies, sentence) => {
     expect(build(policies).problems.join('\n')).toMatch(sentence);
+  });
+
+  it.each<[Partial<HandlerPolicies<never>>['transactional']]>([
+    [{ dataSource: 'orders', readOnly: false }],
+    [{ propagation: 'REQUIRED' }],
+    [{ propagation: 'REQUIRES_NEW' }],
+    [{ propagation: 'NESTED' }],
+  ])('may say what its unit is anyway: %j', (transactional) => {
+    expect(build({ transactional }).problems).toEqual([]);
   });
 
   it('for two classes of one type is refused', () => {

@@ -36,6 +36,8 @@ class NothingTaken extends Error {}
 /** What one attempt took, known also when it failed. */
 interface Attempt {
   readonly limit: number;
+  /** The transaction it was last made in. */
+  tx: Transaction | undefined;
   taken: Taken | undefined;
   opened: readonly OpenedMessage[];
   handled: readonly CallOfMessage[];
@@ -100,6 +102,7 @@ export class UnitPipeline {
   private async attempt(intake: Intake, limit: number): Promise<HandOver> {
     const attempt: Attempt = {
       limit,
+      tx: undefined,
       taken: undefined,
       opened: [],
       handled: [],
@@ -127,6 +130,7 @@ export class UnitPipeline {
   }
 
   private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
+    attempt.tx = tx;
     attempt.isConfirmed = false;
     attempt.hasThrown = false;
     attempt.remembered = [];
@@ -167,7 +171,7 @@ export class UnitPipeline {
     } catch (error) {
       attempt.hasThrown = true;
       // A handler that was given up may still have a statement running: only the end of the connection ends it.
-      if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) tx.abort(error);
+      if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) await tx.abort(error);
       throw error;
     }
     await this.answering.drop(tx, dropped, abortedError);

@@ -15,8 +15,6 @@ import type { HandlerPolicies } from './subscription-options.js';
 import { UnitPipeline } from './unit-pipeline.js';
 import { WorkInHand } from './work-in-hand.js';
 
-const tx = { abort: () => undefined } as unknown as Transaction;
-
 const fail = (error: Error): never => {
   throw error;
 };
@@ -51,13 +49,21 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
   const time = new VirtualTime();
   const server = { isDown: false, isCutOff: false, isMoved: false };
   let tellings: (() => void)[] = [];
+  const tx = {
+    isCutOff: false,
+    abort: async () => {
+      await new Promise(setImmediate);
+      tx.isCutOff = true;
+    },
+  };
   const context = {
     store: { deliveries, inbox, subscriptions: { takenTypes: async () => new Set(['order.placed', 'order.new']) } },
     runUnit: async (_options: unknown, work: (tx: Transaction) => Promise<unknown>) => {
       const before = transcript.length;
       tellings = [];
       try {
-        const value = await work(tx);
+        tx.isCutOff = false;
+        const value = await work(tx as unknown as Transaction);
         if (server.isDown) throw new Error('the COMMIT failed');
         if (server.isCutOff) {
           server.isCutOff = false;
@@ -340,11 +346,12 @@ describe('a message whose schema does not answer', () => {
     const stops = (['delivery:retry-scheduled', 'delivery:dead-lettered'] as const).map((name) =>
       subscribe(name, ({ id, code, attempt }) => codes.push([id, code, attempt])),
     );
-    const { transcript, time, handle } = scene([message], { timeout: 1000, ...policies });
+    const { transcript, looks, time, handle } = scene([message], { timeout: 1000, ...policies });
     const handled = handle();
     await time.advance(1000);
+    await handled;
     for (const stop of stops) stop();
-    return { transcript, codes, handled };
+    return { transcript, codes, looks, handled };
   };
 
   it.each([
@@ -353,10 +360,23 @@ describe('a message whose schema does not answer', () => {
     [{ retry: 2, idempotent: { key: ({ orderId }: { orderId: string }) => orderId.trim() } } as never, 'retry'],
     [{ retry: 2, timeout: 5000, transactional: { timeout: 2000 } }, 'retry'],
   ])('has failed at the time-out of its handler: %j', async (policies, state) => {
-    const { transcript, codes, handled } = await after(messageOf('1', 'k', 'hanging'), policies);
+    const { transcript, codes, looks, handled } = await after(messageOf('1', 'k', 'hanging'), policies);
     expect(transcript).toEqual([`1 ${state}`, 'ack']);
     expect(codes).toEqual([['1', 'HF_HANDLER_TIMEOUT', 1]]);
     expect(await handled).toBe('worked');
+    // A session that was cut off may still have the place; one whose handler was not called yet was not.
+    expect(looks).toEqual(['idempotent' in policies ? 'at once' : 'waits']);
+  });
+
+  it('in a batch has each of its messages handled by itself, once the session that was cut off has ended', async () => {
+    const { transcript, looks, time, handle } = scene([messageOf('1', 'k', 'hanging'), messageOf('2', 'l')], { timeout: 1000 });
+    const handled = handle();
+    for (let n = 0; n < 4; n += 1) await time.advance(1000);
+    expect(await handled).toBe('worked');
+    expect({ transcript, looks }).toEqual({
+      transcript: ['1 retry', 'ack', '1 retry', 'ack'],
+      looks: ['waits', 'waits', 'waits'],
+    });
   });
 });
 

@@ -289,7 +289,7 @@ export interface HoldfastEvents {
 
   /** A message was published outside any unit of work after a write. `site`: file and line of the call. */
   'process:outside-transaction': { readonly type: string; readonly site: string };
-  /** A hook of a unit threw after its end; it changed nothing. */
+  /** A hook of a unit threw after its end, or took longer than half a minute; it changed nothing. */
   'hook:failed': { readonly hook: 'afterCommit' | 'afterRollback'; readonly error: unknown };
   /** A look into the store or the broker failed, and is repeated after `delayMs`. `loop`: what for. */
   'poll:failed': { readonly loop: string; readonly error: unknown; readonly delayMs: number };

@@ -12,6 +12,7 @@ export function subscriptionsOf(assembly: Assembly): readonly UnregisteredSubscr
   const problem = (text: string) => assembly.problem(text);
   const context = {
     hasStore: store !== undefined,
+    dataSource: store?.transactions.dataSources[0],
     maxConcurrency: store?.maxConcurrency,
     limits: settings.limits,
     undoRetentionMs: settings.undoRetentionMs,

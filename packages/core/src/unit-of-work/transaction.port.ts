@@ -24,6 +24,11 @@ export interface Savepoint {
 export interface Transaction {
   readonly dataSource: string;
   /**
+   * True once its connection was destroyed from our side instead of being rolled back: its session may still be there, with its locks, when `abort` or
+   * `rollback` has resolved. Missing where that cannot be.
+   */
+  readonly isCutOff?: boolean;
+  /**
    * Commits. Resolves only when the server answered COMMIT.
    *
    * @throws HF_UOW_COMMIT_UNKNOWN when the connection ended before the answer; any other error means that it is rolled back:

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { subscribe } from '../monitoring/events.js';
 import { recordingEngine } from './recording-transactions.spec.js';
 
 const never = new Promise<never>(() => {});
@@ -122,6 +123,52 @@ describe('timeout', () => {
     const run = engine.run({ timeout: '1s' }, async () => engine.beforeCommit(() => never));
     await Promise.all([time.advance('1s'), expect(run).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' })]);
     expect(transcript).toEqual(['1 BEGIN', '1 ABORT']);
+  });
+});
+
+describe('a hook after the end that never ends', () => {
+  const told: unknown[] = [];
+  const stop = subscribe('hook:failed', ({ hook, error }) => told.push([hook, codeOf(error as Error)]));
+  beforeEach(() => told.splice(0));
+  afterAll(stop);
+
+  it('does not keep the time-out of its unit from being told', async () => {
+    const { engine, time, transcript } = recordingEngine();
+    const run = engine.run({ timeout: 100 }, async () => {
+      engine.afterRollback(() => never);
+      engine.afterRollback(() => void transcript.push('next'));
+      await never;
+    });
+    await Promise.all([time.advance(100), expect(run).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' })]);
+    expect(transcript).toEqual(['1 BEGIN', '1 ABORT']);
+    await time.advance('30s');
+    expect({ transcript, told }).toEqual({
+      transcript: ['1 BEGIN', '1 ABORT', 'next'],
+      told: [['afterRollback', 'HF_UOW_HOOK_TIMEOUT']],
+    });
+  });
+
+  it.each([
+    ['afterCommit', 'committed'],
+    ['afterRollback', 'no'],
+  ] as const)('of %s is waited for half a minute, and the next one runs', async (name, outcome) => {
+    const { engine, time, transcript, pendingTimers } = recordingEngine();
+    const run = engine.run(async () => {
+      engine[name](() => never);
+      engine[name](() => void transcript.push('next'));
+      if (name === 'afterRollback') throw new Error('no');
+      return 'committed';
+    });
+    const ended = run.catch(codeOf).then((end) => transcript.push(end));
+    await time.advance(29_999);
+    expect(transcript).toHaveLength(2);
+    await time.advance(1);
+    await ended;
+    expect({ last: transcript.slice(2), told, timers: pendingTimers() }).toEqual({
+      last: ['next', outcome],
+      told: [[name, 'HF_UOW_HOOK_TIMEOUT']],
+      timers: 0,
+    });
   });
 });
 

@@ -72,9 +72,12 @@ export abstract class UnitOfWork {
   abstract run<T>(options: UnitOptions, work: () => Promise<T>): Promise<T>;
   /** Runs `hook` inside the unit just before COMMIT, awaited, able to fail it. @throws HF_UOW_NONE outside a unit */
   abstract beforeCommit(hook: () => void | Promise<void>): void;
-  /** Runs `hook` after a commit that is known, awaited, in no unit; an error in it is logged and changes nothing. @throws HF_UOW_NONE */
+  /** Runs `hook` after a commit that is known, awaited for 30 seconds at most, in no unit; an error in it is logged and changes nothing. @throws HF_UOW_NONE */
   abstract afterCommit(hook: () => void | Promise<void>): void;
-  /** Runs `hook` after a rollback, awaited, in no unit; that of a NESTED part that was undone, when its unit has ended. @throws HF_UOW_NONE outside a unit */
+  /**
+   * Runs `hook` after a rollback, awaited for 30 seconds at most, in no unit; that of a NESTED part that was undone, when its unit has ended. After a time-out
+   * HF_UOW_TIMEOUT does not wait for it. @throws HF_UOW_NONE outside a unit
+   */
   abstract afterRollback(hook: (error: unknown) => void | Promise<void>): void;
   /** Runs `work` outside the unit in scope, now; the only way for work to outlive its unit (else HF_UOW_ENDED). For `outsideTransaction` it is a piece of work by itself. */
   abstract detached<T>(work: () => Promise<T>): Promise<T>;

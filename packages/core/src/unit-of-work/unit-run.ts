@@ -131,7 +131,7 @@ export class UnitRun<Outgoing, T> {
   }
 
   private runAfter(hooks: readonly Hook[], name: 'afterCommit' | 'afterRollback'): Promise<void> {
-    return this.parts.scopes.root(() => runAfterHooks(hooks, name, this.parts.logger));
+    return this.parts.scopes.root(() => runAfterHooks(hooks, name, this.parts));
   }
 
   private async fail(unit: Unit<Outgoing>, error: unknown): Promise<void> {
@@ -162,9 +162,10 @@ export class UnitRun<Outgoing, T> {
     if (this.unit) {
       this.unit.end(reason);
       await this.unit.transaction.abort(reason);
-      await this.rolledBack(this.unit, reason);
     }
+    // Before the hooks of the user, who may take as long again.
     this.reject(reason);
+    if (this.unit) await this.rolledBack(this.unit, reason);
   }
 
   private async rolledBack(unit: Unit<Outgoing>, error: unknown): Promise<void> {

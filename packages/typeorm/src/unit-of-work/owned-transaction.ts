@@ -14,6 +14,8 @@ const COMMIT: Statement = { name: 'hf_COMMIT', text: 'COMMIT' };
 
 /** How long a rollback waits for statements that nobody waits for any more. */
 const GRACE_MS = 1000;
+/** How long a subscriber is waited for where nothing can be changed any more. */
+const SUBSCRIBER_MS = 30_000;
 /** The same of one that comes to a connection with nothing on its way. */
 const ROLLBACK_MS = 5000;
 
@@ -30,6 +32,7 @@ export class TypeormTransaction extends PgTransaction {
   /** Told of the commit. */
   private readonly whenCommitted: (() => void)[] = [];
   private isSettled = false;
+  private isDestroyed = false;
 
   constructor(
     place: TransactionPlace,
@@ -37,6 +40,10 @@ export class TypeormTransaction extends PgTransaction {
     private readonly connection: Connection,
   ) {
     super(place, connection.client);
+  }
+
+  get isCutOff(): boolean {
+    return this.isDestroyed;
   }
 
   /** TypeORM's manager on this transaction. */
@@ -188,6 +195,7 @@ export class TypeormTransaction extends PgTransaction {
   }
 
   private async destroy(error: Error): Promise<void> {
+    this.isDestroyed = true;
     // The server does not notice a closed connection while it waits for a lock, or when no word of it arrives: it has to be told.
     const told = cancelRequest(this.client);
     this.settle(error);
@@ -208,8 +216,12 @@ export class TypeormTransaction extends PgTransaction {
     return this.source.subscribers.length > 0;
   }
 
-  /** Tells them where nothing can be changed any more: what a subscriber throws is told as that of a hook. */
+  /** Tells them where nothing can be changed any more: what a subscriber throws is told as that of a hook, and so is one that does not end. */
   private async tellAfter(event: Parameters<typeof tell>[1], hook: 'afterCommit' | 'afterRollback'): Promise<void> {
-    if (this.hasSubscribers) await tell(this.queryRunner, event).catch((error: unknown) => emit('hook:failed', { hook, error }));
+    if (!this.hasSubscribers) return;
+    await within(SUBSCRIBER_MS, tell(this.queryRunner, event)).catch((cause: unknown) => {
+      const isLate = cause instanceof Unanswered;
+      emit('hook:failed', { hook, error: isLate ? hfError('HF_UOW_HOOK_TIMEOUT', { hook: event, timeoutMs: SUBSCRIBER_MS }) : cause });
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { hfError, ScopeStorage } from '@holdfast/core';
+import { hfError, ScopeStorage, subscribe } from '@holdfast/core';
 import type { DataSource } from 'typeorm';
 import { TypeormTransaction } from './owned-transaction.js';
 import { isSerializationFailure, type PgClient, type PgResult } from './pg-client.js';
@@ -141,17 +141,20 @@ describe('the connection', () => {
     const { transaction, transcript } = await begun({ ROLLBACK: answer });
     await transaction.rollback();
     await transaction.rollback();
-    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', last]);
+    expect({ transcript, isCutOff: transaction.isCutOff }).toEqual({ transcript: ['BEGIN', 'work', 'ROLLBACK', last], isCutOff: false });
   });
 
-  it('is destroyed when ROLLBACK is never answered', async () => {
+  it('is destroyed when ROLLBACK is never answered, which may leave its session there', async () => {
     jest.useFakeTimers();
     const { transaction, transcript } = await begun({ ROLLBACK: { isMissing: true } });
     const end = transaction.rollback();
     await jest.advanceTimersByTimeAsync(5000);
     await end;
     jest.useRealTimers();
-    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'destroyed']);
+    expect({ transcript, isCutOff: transaction.isCutOff }).toEqual({
+      transcript: ['BEGIN', 'work', 'ROLLBACK', 'destroyed'],
+      isCutOff: true,
+    });
   });
 
   it('is destroyed when BEGIN is refused, and nothing else is sent', async () => {
@@ -160,6 +163,31 @@ describe('the connection', () => {
     await expect(transaction.run({ text: 'more' })).rejects.toThrow('22023');
     await transaction.rollback();
     expect(transcript).toEqual(['BEGIN', 'destroyed']);
+  });
+});
+
+describe('a subscriber that does not answer', () => {
+  const told: unknown[] = [];
+  const stop = subscribe('hook:failed', ({ hook, error }) => told.push([hook, (error as { code?: string }).code]));
+  beforeEach(() => told.splice(0));
+  afterAll(stop);
+
+  it.each([
+    ['commit', 1, [['afterCommit', 'HF_UOW_HOOK_TIMEOUT']]],
+    ['rollback', 2, Array(2).fill(['afterRollback', 'HF_UOW_HOOK_TIMEOUT'])],
+  ] as const)('does not hold up a %s for ever', async (verb, waits, expected) => {
+    jest.useFakeTimers();
+    let answers = verb === 'commit' ? 1 : 0;
+    const tell = async () => {
+      answers -= 1;
+      if (answers < 0) await new Promise<void>(() => undefined);
+    };
+    const { transaction, transcript } = await begun({}, tell);
+    const end = transaction[verb]();
+    for (let n = 0; n < waits; n += 1) await jest.advanceTimersByTimeAsync(31_000);
+    await end;
+    jest.useRealTimers();
+    expect({ transcript, told }).toEqual({ transcript: ['BEGIN', 'work', verb.toUpperCase(), 'given back'], told: expected });
   });
 });
 

@@ -36,9 +36,16 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-export async function openScene(poolSize = 10): Promise<Scene> {
+/** What a scene may have that others have not. */
+interface SceneOptions {
+  readonly poolSize?: number;
+  /** Opens a way to the server of a URL, which its DataSource goes. */
+  readonly way?: (url: string) => Promise<string>;
+}
+
+export async function openScene({ poolSize = 10, way = async (url) => url }: SceneOptions = {}): Promise<Scene> {
   const testDatabase = await borrowTestDatabase();
-  const dataSource = await new DataSource({ type: 'postgres', url: testDatabase.url, poolSize }).initialize();
+  const dataSource = await new DataSource({ type: 'postgres', url: await way(testDatabase.url), poolSize }).initialize();
   const started: Holdfast[] = [];
   return {
     dataSource,

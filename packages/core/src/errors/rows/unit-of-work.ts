@@ -43,6 +43,12 @@ export const UNIT_ERRORS = {
     sentence: 'The unit of work was rolled back after its time-out of {timeoutMs} ms.',
     fix: 'Do slow calls to others outside the unit, or give it a longer timeout.',
   },
+  HF_UOW_HOOK_TIMEOUT: {
+    category: 'transient',
+    sentence:
+      'A hook ({hook}) took longer than {timeoutMs} ms and is not waited for any more; its unit of work had ended and stays as it is.',
+    fix: 'Give the calls in it a time-out of their own, and leave long work to the handler of a message that the unit publishes.',
+  },
   HF_UOW_OPTIONS_DIFFER: {
     category: 'permanent',
     sentence: 'A unit of work cannot be joined with another {option}: it has {actual}, asked for was {wanted}.',
