@@ -64,6 +64,12 @@ describe.each(servers())('times from before the clock was set back on $name', (s
     await dead.close();
   });
 
+  it('are brought near by whoever begins when nobody is left', async () => {
+    await scene.store.nodes.leave(scene.nodeId);
+    await scene.store.nodes.join(scene.nodeId, SILENT_MS);
+    expect(await late()).toEqual([0, 0, 0]);
+  });
+
   it('do not take a lease away from whoever still has it', async () => {
     await scene.query('update holdfast_cursor set lease_until = null, owner_token = null');
     await scene.publish('a');

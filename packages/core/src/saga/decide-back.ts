@@ -73,7 +73,10 @@ export function undone(draft: SagaDraft, entry: StepAt, how: 'undone' | 'skipped
   undoLast(draft);
 }
 
-/** A late answer to what may have been done: now it is known. A step that the saga has passed stays passed: whoever undoes it hears from the other end that there is nothing. */
+/**
+ * A late answer to what may have been done: now it is known. A step that the saga has passed stays passed: whoever undoes it hears from the other end that there is nothing, as long as
+ * that remembers.
+ */
 export function settled(draft: SagaDraft, requestId: string, how: 'answered' | 'refused'): void {
   const found = draft.done.find(({ request }) => request?.id === requestId && !request.hasAnswered);
   // What is being undone already asks the other end, which knows.

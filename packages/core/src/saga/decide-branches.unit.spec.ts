@@ -50,6 +50,12 @@ describe('steps that wait for the same', () => {
       .isAt('reserve');
   });
 
+  it('have their turns also beside one that is tried again at once', () => {
+    const eager = { attempts: 5, backoff: { delay: 0 } } as const;
+    const both = sagaOf({ a: { ...UNDONE, after: [], retry: eager }, b: { ...UNDONE, after: [] } });
+    given(both).expect('run a', 'run b').when(of('a', failed())).isAt('b', 'a').when(of('b', done)).isAt('a');
+  });
+
   it('may all be the first', () => {
     const both = sagaOf({ a: { ...UNDONE, after: [] }, b: { ...UNDONE, after: [] } });
     given(both).expect('run a', 'run b').when(of('b', done), of('a', failed())).expect('undo b').when(done).expect('compensated');

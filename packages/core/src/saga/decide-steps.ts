@@ -64,7 +64,10 @@ export function failed(draft: SagaDraft, entry: StepAt, error: unknown): void {
   const { nowMs } = draft.given;
   const waits = entry.waits?.map((wait) => ({ ...wait, untilMs: undefined }));
   draft.note(entry.step, failedNote(entry), describeFailure(error).message);
-  draft.change(entry, { attempts: attempt, callMs: next.delayMs === 0 ? AT_ONCE : nowMs + next.delayMs, waits });
+  const isAtOnce = next.delayMs === 0;
+  const changed = draft.change(entry, { attempts: attempt, callMs: isAtOnce ? AT_ONCE : nowMs + next.delayMs, waits });
+  // Those beside it come before its next attempt, as often as it may fail.
+  if (isAtOnce) draft.at = [...draft.at.filter((one) => one !== changed), changed];
   draft.call(entry.step, entry.way, next.delayMs);
 }
 

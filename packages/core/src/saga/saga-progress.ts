@@ -171,7 +171,7 @@ export function sentRequest(entry: StepAt, hasAnswered: boolean): SentRequest | 
   return request && { id: request.id, type: request.type, sentMs: request.sentMs, hasAnswered };
 }
 
-/** The step to be called now, the longest due first; undefined: none. */
+/** The step to be called now: what is due at once in its turn, then the longest due first; undefined: none. */
 export function callable({ status, at, lock }: SagaProgress, nowMs: number): StepAt | undefined {
   if ((status !== 'running' && status !== 'compensating') || lock?.isHeld === false) return undefined;
   const due = at.filter(({ callMs }) => callMs !== undefined && callMs <= nowMs);

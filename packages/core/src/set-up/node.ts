@@ -186,7 +186,7 @@ export class Node {
   }
 
   private async drainOnce(timeoutMs: number): Promise<void> {
-    const { store, transports, settings, runtime, nodeId } = this.assembly;
+    const { store, transports, requests, settings, runtime, nodeId } = this.assembly;
     // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
     this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
@@ -204,6 +204,8 @@ export class Node {
       Promise.all([transports.drain(timeoutMs + RETURN_MS), this.retries?.stop(), this.sagas?.stop(), this.assembly.branchRunner?.stop()]),
     );
     deadline.cancel();
+    // Handlers in hand may have waited for replies; from now on none comes.
+    requests.stop();
     if (store !== undefined) await this.closeTransports(Math.max(LET_GO_MS, endMs - runtime.clock.monotonicMs()));
     this.isStopped = true;
     const loops = [this.relays, this.housekeeper, this.storedReplies, ...this.watches].map((loop) => loop?.stop());
@@ -215,11 +217,9 @@ export class Node {
     emit('node:stopped', { service: settings.service, node: nodeId, returned });
   }
 
-  /** Handlers in hand may have published to any of them, and waited for replies; from now on none comes. */
+  /** Handlers in hand may have published to any of them. */
   private closeTransports(ms: number): Promise<void> {
-    const { requests, transports } = this.assembly;
-    requests.stop();
-    this.closing ??= this.within(ms, 'the transports', transports.close(ms));
+    this.closing ??= this.within(ms, 'the transports', this.assembly.transports.close(ms));
     return this.closing;
   }
 

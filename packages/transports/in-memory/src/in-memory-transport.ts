@@ -40,6 +40,7 @@ class InMemoryTransport implements Transport {
   private readonly consumers: Consumer[] = [];
   private readonly address: string;
   private receive: ((reply: ReceivedReply) => void) | undefined;
+  private isClosed = false;
 
   constructor(private readonly context: TransportContext) {
     this.address = `in-memory:${context.nodeId}`;
@@ -56,8 +57,11 @@ class InMemoryTransport implements Transport {
 
   async publish(batch: readonly Envelope[]): Promise<readonly PublishOutcome[]> {
     return batch.map((envelope): PublishOutcome => {
+      if (this.isClosed) return 'unknown';
       if (envelope.kind === 'reply') return this.reply(envelope);
       const wanted = this.consumers.filter(({ spec }) => takes(spec, envelope));
+      // A row that nobody takes any more stays in the log, for the next process.
+      if (this.context.store !== undefined && wanted.some(({ isStopped }) => isStopped)) return 'unknown';
       for (const consumer of wanted) consumer.push(envelope, this.context.clock.now());
       return wanted.length === 0 ? 'unroutable' : 'confirmed';
     });
@@ -82,6 +86,7 @@ class InMemoryTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     this.receive = undefined;
   }
 
@@ -101,7 +106,7 @@ function takes({ types, addresses = types }: SubscriptionSpec, envelope: Envelop
 class Consumer {
   private readonly queues = new Map<string, MemoryQueue>();
   private readonly tasks = new Set<Promise<void>>();
-  private isStopped = false;
+  isStopped = false;
   private nextPlace = 0;
   /** Undefined: nobody takes anything yet. */
   private sink: Sink | undefined;

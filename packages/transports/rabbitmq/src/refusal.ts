@@ -22,7 +22,7 @@ export interface Written {
 /**
  * Which messages the broker takes, learned from how it closes a channel: for one message it closes it for all that are on their way. What is too large it
  * says in bytes (its `max_message_size`), and that this user may not write to the default exchange. Both hold until it is connected to anew, and nothing of
- * that kind is sent to it again. Where nothing of the bus may be written, no message is to blame: all of them wait.
+ * that kind is sent to it again. Where nothing of the bus may be written, no message is to blame: all of them wait, as long as nothing else is confirmed meanwhile.
  */
 export class Refusal {
   private connection: Connection | undefined;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { describeWithRabbit, envelopeOf, openRabbit, quiet, type RabbitArea, eventually } from '@holdfast-internal/test-support';
 import { envelopeFrom, type ReceivedReply } from '@holdfast/core';
 import { Scene } from './rabbit-scene.spec.js';
@@ -120,6 +121,18 @@ describeWithRabbit('replies', () => {
     await scene.leave(transport);
     expect(await Promise.race([ended, quiet(5000)])).toBe('HoldfastError');
     await expect(transport.openReplies(ignore, ignore)).rejects.toMatchObject({ code: 'HF_STOPPING' });
+  });
+
+  it('leave no queue behind where it is made while its process stops', async () => {
+    const nodeId = randomUUID();
+    const transport = scene.transport({}, nodeId);
+    await transport.start({ subscriptions: [] });
+    scene.way.lag(100);
+    const opening = transport.openReplies(ignore, ignore).catch(ignore);
+    await quiet(150);
+    await transport.close(5000);
+    await opening;
+    await expect(area.as((admin) => admin.checkQueue(`${scene.exchange}//replies/${nodeId}`))).rejects.toThrow(/NOT_FOUND/);
   });
 
   it('to what is no address are unroutable, and those after them are sent', async () => {

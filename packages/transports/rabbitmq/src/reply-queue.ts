@@ -58,9 +58,12 @@ export class ReplyQueue {
   /** Nobody waits any more: the queue goes, with what is in it. */
   async stop(): Promise<void> {
     this.isStopping = true;
-    const { channel, name } = this;
-    if (channel?.isOpen) await channel.answer('the end of a queue', channel.channel.deleteQueue(name)).catch(() => undefined);
+    if (this.channel?.isOpen) await this.remove(this.channel);
     await this.keeper.stop();
+  }
+
+  private async remove(open: OpenChannel<Channel>): Promise<void> {
+    await open.answer('the end of a queue', open.channel.deleteQueue(this.name)).catch(() => undefined);
   }
 
   private async open(signal: AbortSignal): Promise<OpenChannel<Channel>> {
@@ -82,6 +85,8 @@ export class ReplyQueue {
       throw error;
     }
     this.channel = open;
+    // The end came meanwhile, and found no queue.
+    if (this.isStopping) await this.remove(open);
     if (this.isMoving) this.parts.moved(this.name);
     this.isMoving = false;
     return open;

@@ -65,6 +65,7 @@ export class PostgresNodeStore implements NodeStore {
 
   async join(nodeId: string, silentForMs: number): Promise<void> {
     this.context.silentForMs = silentForMs;
+    await this.putBack();
     await this.context.pool.run(this.joining(nodeId));
     const { rows } = await this.context.pool.run<SilentRow>({
       text: `select id, ${DIED_AT} from ${this.context.tables.node} where ${this.areSilent}`,

@@ -124,7 +124,7 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
     return chosen.length;
   }
 
-  /** Lets the delivery go whose turn it is in each key, if it waits. What waits where nothing blocks has nothing dead before it. */
+  /** Lets the delivery go whose turn it is in each key, if it waits. Where nothing blocks, whoever ends a delivery gives on its turn; this is for the keys that do. */
   private async free(sql: SqlRunner, keys: readonly OrderedKey[]): Promise<void> {
     const t = this.context.tables;
     await sql.run({
