@@ -79,7 +79,10 @@ export type TopicKind = 'NORMAL' | 'FIFO';
 /** A broker that has a topic. */
 export interface TopicPlace {
   readonly broker: string;
+  /** Those that are read. */
   readonly queues: number;
+  /** Those that messages are written to. */
+  readonly written: number;
 }
 
 /** A group as it is on a broker. */
