@@ -11,7 +11,9 @@ export interface Broker {
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
   /** Its answer is what `response` makes of it. */
-  readonly connectionPool: { send(made: MadeRequest): Promise<unknown> };
+  readonly connectionPool: { readonly host: string; readonly port: number; send(made: MadeRequest): Promise<unknown> };
+  /** Once what is asked of it is answered, or has timed out. */
+  disconnect(): Promise<unknown>;
 }
 
 /** Who wants to be a member of a group; without an id it gets a new one. */
