@@ -46,6 +46,11 @@ export class Topics {
     for (const spec of subscriptions) await this.begin(spec);
   }
 
+  /** Whether it is there, as far as is known here. */
+  isKnown(topic: string): boolean {
+    return this.known.has(topic);
+  }
+
   /**
    * Which of these topics are not there. Those that may be made are made, where that is ours to do.
    *

@@ -152,33 +152,41 @@ export class Publisher {
       };
       const call: Call = { outcomes, sendings: new Set(), ended };
       for (const [place, order] of orders.entries()) call.sendings.add({ ...order, call, place });
-      void this.line(call);
+      this.line(call);
     });
   }
 
-  /** Puts in line what has somewhere to go. */
-  private async line(call: Call): Promise<void> {
+  /** Puts in line what has somewhere to go: at once where that is known, and where it is asked first, it holds up nothing else. */
+  private line(call: Call): void {
+    const { topology } = this.parts;
+    const lines = new Map<string, Sending[]>();
+    for (const sending of call.sendings) {
+      const { message, place, envelope } = sending;
+      const name = envelope?.key === undefined ? String(place) : `${message.topic}/${message.group}`;
+      lines.set(name, [...(lines.get(name) ?? []), sending]);
+    }
+    // A line is of one topic.
+    const isKnown = ([first]: readonly Sending[]) => first !== undefined && topology.isKnown(first.message.topic);
+    const unknown = [...lines.values()].filter((line) => !isKnown(line));
+    this.lines.push(...[...lines.values()].filter(isKnown));
+    this.pump();
+    if (unknown.length > 0) void this.ask(unknown);
+  }
+
+  private async ask(lines: readonly Sending[][]): Promise<void> {
     const { topology, logger } = this.parts;
-    const all = [...call.sendings];
+    const all = lines.flat();
     const wanted = new Map<string, boolean>();
     for (const { message, makesTopic } of all) wanted.set(message.topic, makesTopic || wanted.get(message.topic) === true);
-    let missing: ReadonlySet<string>;
     try {
-      missing = await topology.missing(wanted);
+      const missing = await topology.missing(wanted);
+      for (const sending of all) if (missing.has(sending.message.topic)) this.settle(sending, 'unroutable');
     } catch (error) {
       logger.warn('it is not known whether the topics of messages are there; they are published again', { error });
       this.leaveAll(all, error);
-      return;
-    }
-    const lines = new Map<string, Sending[]>();
-    for (const sending of all) {
-      const { message, place, envelope } = sending;
-      const name = envelope?.key === undefined ? String(place) : `${message.topic}/${message.group}`;
-      if (missing.has(message.topic)) this.settle(sending, 'unroutable');
-      else lines.set(name, [...(lines.get(name) ?? []), sending]);
     }
     if (this.isClosing) return this.leaveAll(all);
-    this.lines.push(...lines.values());
+    this.lines.push(...lines.filter((line) => line.some(isWaitedFor)));
     this.pump();
   }
 

@@ -65,6 +65,11 @@ export class RocketmqTopology {
     });
   }
 
+  /** Whether it is there, as far as is known here. */
+  isKnown(topic: string): boolean {
+    return this.known.has(topic);
+  }
+
   /**
    * Which of these topics are not there. Those that may be made are made, where that is ours to do. The proxy is not asked: what it does not find it
    * remembers for twenty seconds. Nor are the
