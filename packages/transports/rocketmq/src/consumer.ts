@@ -12,10 +12,11 @@ import {
   type TransportHealth,
 } from '@holdfast/core';
 import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
-import { deadLetterOf } from './dead-letter.js';
+import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
 import { Hand } from './hand.js';
 import type { Names } from './names.js';
 import type { Publisher } from './publisher.js';
+import { isTooLarge } from './refusal.js';
 import type { Settings } from './settings.js';
 import { orderProblemOf } from './topology.js';
 import { attributeOf } from './wire.js';
@@ -230,8 +231,10 @@ export class Consumer {
   private async putDeadLetter(message: ReceivedMessage, reason: DeadLetterReason): Promise<void> {
     const { names, publisher, spec } = this.parts;
     const topic = names.deadLettersOf(spec);
-    const outcome = await publisher.put(deadLetterOf(message, reason, topic));
-    if (outcome !== 'confirmed') throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome });
+    let { outcome, error } = await publisher.put(deadLetterOf(message, reason, topic));
+    if (outcome === 'rejected' && isTooLarge(error)) ({ outcome, error } = await publisher.put(shortDeadLetterOf(message, reason, topic)));
+    if (outcome === 'confirmed') return;
+    throw hfError('HF_BROKER_DEAD_LETTER', { subscription: reason.subscription, queue: topic, outcome }, { cause: error });
   }
 
   private failed(source: Source, error: unknown, delayMs: number): void {

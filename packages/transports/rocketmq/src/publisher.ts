@@ -47,6 +47,8 @@ interface Sending extends Order {
 interface Call {
   readonly outcomes: PublishOutcome[];
   readonly sendings: Set<Sending>;
+  /** Told why one of them is not known to be there. */
+  readonly failed: (error: unknown) => void;
   readonly ended: () => void;
 }
 
@@ -88,10 +90,13 @@ export class Publisher {
     return this.call(batch.map((envelope) => ({ message: this.messageOf(envelope), makesTopic: envelope.kind === 'event', envelope })));
   }
 
-  /** Publishes something that is no message of the bus. */
-  async put(message: OutgoingMessage): Promise<PublishOutcome> {
-    const [outcome] = await this.call([{ message, makesTopic: false, envelope: undefined }]);
-    return outcome as PublishOutcome;
+  /** Publishes something that is no message of the bus; with the reason why it is not known to be there. */
+  async put(message: OutgoingMessage): Promise<{ readonly outcome: PublishOutcome; readonly error: unknown }> {
+    let error: unknown;
+    const [outcome] = await this.call([{ message, makesTopic: false, envelope: undefined }], (reason) => {
+      error = reason;
+    });
+    return { outcome: outcome as PublishOutcome, error };
   }
 
   /** Sends nothing new from now on, and waits for what is sent to be answered. */
@@ -140,7 +145,7 @@ export class Publisher {
     logger.warn('there is no producer; it is tried again', told);
   }
 
-  private call(orders: readonly Order[]): Promise<readonly PublishOutcome[]> {
+  private call(orders: readonly Order[], failed: Call['failed'] = () => undefined): Promise<readonly PublishOutcome[]> {
     const outcomes = orders.map((): PublishOutcome => 'unknown');
     if (this.isClosing || orders.length === 0) return Promise.resolve(outcomes);
     const { context, settings } = this.parts;
@@ -150,7 +155,7 @@ export class Publisher {
         timer.cancel();
         resolve(outcomes);
       };
-      const call: Call = { outcomes, sendings: new Set(), ended };
+      const call: Call = { outcomes, sendings: new Set(), failed, ended };
       for (const [place, order] of orders.entries()) call.sendings.add({ ...order, call, place });
       this.line(call);
     });
@@ -232,6 +237,7 @@ export class Publisher {
     if (!isWaitedFor(sending)) return outcome;
     const { call, place, envelope, message } = sending;
     call.outcomes[place] = outcome;
+    if (error !== undefined) call.failed(error);
     if (envelope !== undefined && outcome !== 'confirmed') {
       const { id, source, type, key } = envelope;
       emit('message:unconfirmed', () => ({ id, source, type, key, outcome, error }));

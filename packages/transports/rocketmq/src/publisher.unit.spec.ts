@@ -70,3 +70,15 @@ describe('a message whose topic is not known yet', () => {
     expect(sent).toEqual(['scene.happened 0', 'scene.new 1']);
   });
 });
+
+describe('what is no message of the bus', () => {
+  it('is published with the reason why it is not taken', async () => {
+    const error = new TypeError('Message body size exceeds the threshold, max size=5 bytes');
+    const { publisher, topic } = await scene(
+      async () => new Set(),
+      () => Promise.reject(error),
+    );
+    const message = { topic, group: undefined, body: Buffer.alloc(10), properties: new Map<string, string>(), keys: [] };
+    expect(await publisher.put(message)).toEqual({ outcome: 'rejected', error });
+  });
+});
