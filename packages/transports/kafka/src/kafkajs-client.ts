@@ -18,6 +18,7 @@ import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
 import { checkKafkajs, withInside } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
+import { Members } from './members.js';
 import { rejoining } from './rejoining.js';
 import { Seeds } from './seeds.js';
 import { settledPosition } from './settled-position.js';
@@ -47,13 +48,17 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
   private readonly sockets = new Sockets();
   private readonly withInside: ReturnType<typeof withInside>;
   private readonly seeds: Seeds;
+  private readonly members: Members;
 
   constructor(parts: DriverParts) {
     // With the tries that kafkajs makes.
     super(parts, 2 * parts.settings.requestTimeoutMs + 2 * parts.settings.sessionTimeoutMs);
     checkKafkajs();
     this.seeds = new Seeds(parts.settings.brokers);
-    this.kafka = rejoining(leavingHungLeaders(readCommittedOnly(this.kafkaWith(RETRY))));
+    const kafka = leavingHungLeaders(readCommittedOnly(this.kafkaWith(RETRY)));
+    // Within what lets them come back: who leaves in vain is no other member for it.
+    this.members = new Members(kafka);
+    this.kafka = rejoining(kafka);
     this.withInside = withInside(this.kafka);
   }
 
@@ -91,7 +96,7 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
   }
 
   async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {
-    const consumer = new KafkajsConsumer(this.kafka, options, this.parts);
+    const consumer = new KafkajsConsumer(this.kafka, options, { ...this.parts, members: this.members });
     return this.seeds.trying(() => this.opened('a consumer', consumer, consumer.join()));
   }
 
