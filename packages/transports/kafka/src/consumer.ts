@@ -27,6 +27,8 @@ import { typeOf } from './wire.js';
 
 /** Before the broker is asked again how partitions were left. */
 const AGAIN_MS = 300;
+/** Before a partition is tried again that could not be taken over; the waits double until then. */
+const LONGEST_AGAIN_MS = 5000;
 /** Before an engine that took nothing is asked again. */
 const IDLE_MS = 100;
 /** For a word about what is still in hand at the end: whoever leaves has a second for all of it. */
@@ -69,6 +71,8 @@ export class Consumer {
   private readonly group: string;
   /** Where positions are committed by transactions, and by nothing else: somebody who was shut out must not move the group back. */
   private readonly transactions = new WeakMap<PartitionWindow, PartitionTransactions>();
+  /** Those that could not be taken over yet, and why. */
+  private readonly untaken = new Map<PartitionWindow, string>();
   private current: Open | undefined;
   private isStopped = false;
   /** Why it reads nothing. */
@@ -93,8 +97,15 @@ export class Consumer {
     const { context, settings, spec } = this.parts;
     const silentMs = context.clock.monotonicMs() - (this.current?.consumer?.heardMs ?? 0);
     const isSilent = this.problem === undefined && silentMs > settings.sessionTimeoutMs;
-    const problem = isSilent ? `the broker has not been heard of for ${Math.round(silentMs / 1000)} s` : this.problem;
+    const problem = isSilent
+      ? `the broker has not been heard of for ${Math.round(silentMs / 1000)} s`
+      : (this.problem ?? this.untakenProblem);
     return problem === undefined ? { status: 'up', problem } : { status: 'down', problem: `the subscription ${spec.name}: ${problem}` };
+  }
+
+  private get untakenProblem(): string | undefined {
+    const [window, reason] = [...this.untaken].find(([{ isOurs }]) => isOurs) ?? [];
+    return window && `the partition ${nameOf(window)} could not be taken over: ${reason}`;
   }
 
   /** Resolves when the group has taken it in. @throws HF_BROKER_REFUSED and HF_BROKER_TOPOLOGY at once, else the last error at the time-out */
@@ -197,16 +208,19 @@ export class Consumer {
   private async takeOver(windows: readonly PartitionWindow[]): Promise<void> {
     const { context, logger, spec } = this.parts;
     const take = async (window: PartitionWindow) => {
-      while (window.isOurs) {
+      for (let waitMs = AGAIN_MS; window.isOurs; waitMs = Math.min(LONGEST_AGAIN_MS, 2 * waitMs)) {
         try {
           await this.transactions.get(window)?.ready();
+          this.untaken.delete(window);
           return this.fill();
         } catch (error) {
-          if (!window.isOurs) return;
+          if (!window.isOurs) break;
+          this.untaken.set(window, reasonOf(error));
           logger.warn('a partition could not be taken over; it is tried again', { subscription: spec.name, place: nameOf(window), error });
-          await context.scheduler.sleep(AGAIN_MS);
+          await context.scheduler.sleep(waitMs);
         }
       }
+      this.untaken.delete(window);
     };
     await Promise.all(windows.map(take));
   }
@@ -332,11 +346,15 @@ export class Consumer {
 
   private failed(error: unknown, delayMs: number): void {
     const { logger, spec } = this.parts;
-    this.problem = error instanceof Error ? error.message : String(error);
+    this.problem = reasonOf(error);
     const facts = { subscription: spec.name, queue: this.group, error, delayMs };
     emit('subscription:interrupted', () => facts);
     logger.warn('a subscription was interrupted; it is tried again', facts);
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf({ topic, partition }: Place): string {

@@ -26,6 +26,7 @@ class Bench {
   commit = async (_positions: readonly Position[]): Promise<void> => undefined;
   lose: (reason: unknown) => void = () => undefined;
   put: Publisher['put'] = () => Promise.reject(new Error('none'));
+  openTransactions: KafkaClient['openTransactions'] = () => Promise.reject(new Error('none'));
 
   constructor(spec = specOf('reader')) {
     this.catcher = new Catcher(spec.batchSize);
@@ -81,9 +82,14 @@ class Bench {
   private client(): KafkaClient {
     return {
       openProducer: () => Promise.reject(new Error('none')),
-      openTransactions: () => Promise.reject(new Error('none')),
+      openTransactions: (options) => this.openTransactions(options),
       setPositions: () => Promise.reject(new Error('none')),
-      administer: async (work) => work({ positions: async () => this.left } as Partial<KafkaAdmin> as KafkaAdmin),
+      administer: async (work) =>
+        work({
+          positions: async () => this.left,
+          settledPosition: async () => undefined,
+          ends: async () => [],
+        } as Partial<KafkaAdmin> as KafkaAdmin),
       openConsumer: async (options) => {
         this.options.push(options);
         this.join('member', ...this.partitions);
@@ -313,6 +319,33 @@ describe('a consumer', () => {
     const bench = new Bench(specOf('reader', { from: 'now' }));
     await bench.start(0);
     expect(bench.ensured).toEqual(['earliest']);
+  });
+
+  it('is down while a partition cannot be taken over, which is tried after growing waits, until it is or belongs to somebody else', async () => {
+    const bench = new Bench(specOf('reader', { transaction: { timeoutMs: 1000 } }));
+    const tries: number[] = [];
+    bench.openTransactions = () => {
+      tries.push(bench.time.monotonicMs());
+      return Promise.reject(new Error('not allowed'));
+    };
+    await bench.start(0);
+    const problem = `the subscription reader: the partition ${TOPIC}/0 could not be taken over: not allowed`;
+    expect(bench.consumer.health).toEqual({ status: 'down', problem });
+    await bench.time.advance('9s');
+    const waits = tries.slice(1).map((ms, n) => ms - (tries[n] as number));
+    expect(waits).toEqual([300, 600, 1200, 2400]);
+    bench.join('member');
+    expect(bench.consumer.health.status).toBe('up');
+    bench.join('member', 1);
+    await bench.time.advance(0);
+    expect(bench.consumer.health).toMatchObject({ status: 'down', problem: expect.stringContaining(`${TOPIC}/1`) });
+    bench.openTransactions = async () => ({
+      lost: new Promise(() => undefined),
+      end: async () => undefined,
+      transact: async () => undefined,
+    });
+    await bench.time.advance('300ms');
+    expect(bench.consumer.health.status).toBe('up');
   });
 
   it('is opened again when it is lost, and down until then', async () => {

@@ -12,12 +12,15 @@ import type {
   TransactionOptions,
 } from './client.port.js';
 import { readCommittedOnly } from './committed-only.js';
+import { leavingHungLeaders } from './hung-leaders.js';
 import { KafkajsAdmin } from './kafkajs-admin.js';
 import { KafkajsConsumer } from './kafkajs-consumer.js';
 import { encodeQuickly, KafkajsProducer } from './kafkajs-producer.js';
 import { checkKafkajs, withInside } from './kafkajs-inside.js';
 import { KafkajsTransactions } from './kafkajs-transactions.js';
+import { Members } from './members.js';
 import { rejoining } from './rejoining.js';
+import { Seeds } from './seeds.js';
 import { settledPosition } from './settled-position.js';
 import { Sockets } from './sockets.js';
 import { whileEnding } from './while-ending.js';
@@ -44,21 +47,27 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
   private readonly kafka: Kafka;
   private readonly sockets = new Sockets();
   private readonly withInside: ReturnType<typeof withInside>;
+  private readonly seeds: Seeds;
+  private readonly members: Members;
 
   constructor(parts: DriverParts) {
     // With the tries that kafkajs makes.
     super(parts, 2 * parts.settings.requestTimeoutMs + 2 * parts.settings.sessionTimeoutMs);
     checkKafkajs();
-    this.kafka = rejoining(readCommittedOnly(this.kafkaWith(RETRY)));
+    this.seeds = new Seeds(parts.settings.brokers);
+    const kafka = leavingHungLeaders(readCommittedOnly(this.kafkaWith(RETRY)));
+    // Within what lets them come back: who leaves in vain is no other member for it.
+    this.members = new Members(kafka);
+    this.kafka = rejoining(kafka);
     this.withInside = withInside(this.kafka);
   }
 
   private kafkaWith(retry: RetryOptions): Kafka {
     const { settings, clientId, logger, clock } = this.parts;
-    const { brokers, ssl, sasl, requestTimeoutMs } = settings;
+    const { ssl, sasl, requestTimeoutMs } = settings;
     const kafka = new Kafka({
       clientId,
-      brokers: [...brokers],
+      brokers: () => this.seeds.list,
       ssl: ssl as KafkaConfig['ssl'],
       sasl,
       connectionTimeout: requestTimeoutMs,
@@ -78,20 +87,24 @@ export class KafkajsClient extends BaseDriver<DriverParts> implements KafkaDrive
 
   async openProducer(): Promise<KafkaProducer> {
     const producer = new KafkajsProducer(this.kafka, this.parts);
-    return this.opened('a producer', producer, producer.connect());
+    return this.seeds.trying(() => this.opened('a producer', producer, producer.connect()));
   }
 
   async openTransactions(options: TransactionOptions): Promise<KafkaTransactions> {
     const transactions = new KafkajsTransactions(this.kafkaWith(TRANSACTION_RETRY), options, this.parts);
-    return this.opened(`the transactional id ${options.transactionalId}`, transactions, transactions.connect());
+    return this.seeds.trying(() => this.opened(`the transactional id ${options.transactionalId}`, transactions, transactions.connect()));
   }
 
   async openConsumer(options: ConsumerOptions): Promise<KafkaConsumer> {
-    const consumer = new KafkajsConsumer(this.kafka, options, this.parts);
-    return this.opened('a consumer', consumer, consumer.join());
+    const consumer = new KafkajsConsumer(this.kafka, options, { ...this.parts, members: this.members });
+    return this.seeds.trying(() => this.opened('a consumer', consumer, consumer.join()));
   }
 
-  async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+  administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+    return this.seeds.trying(() => this.withAdmin(work));
+  }
+
+  private async withAdmin<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
     const [admin, cluster] = this.withInside(() => this.kafka.admin());
     let isOver = false;
     const waiting = { ...this.parts, isOver: () => isOver };

@@ -4,6 +4,7 @@ import { assignEvenly } from './assigner.js';
 import type { ConsumerOptions, KafkaConsumer, Place, Position, ReceivedRecord } from './client.port.js';
 import { writtenNote } from './kafkajs-admin.js';
 import type { DriverParts } from './kafkajs-client.js';
+import type { Member, Members } from './members.js';
 import { isTakenOut } from './refusal.js';
 
 /** A new record is there after this at most; pausing, resuming and leaving wait for a fetch that is on its way. */
@@ -20,6 +21,11 @@ const SILENT_SESSIONS = REBALANCE_SESSIONS + 1;
 /** While the broker is away for less than a session, its group still knows us, and trying again is sooner than coming anew. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1000, retries: 12, factor: 0.2, multiplier: 2, restartOnFailure: async () => false };
 
+/** What a consumer works with. */
+export interface ConsumerParts extends DriverParts {
+  readonly members: Pick<Members, 'of'>;
+}
+
 /**
  * A consumer of kafkajs. Its loop is never kept waiting and never sees an error: records are handed over, and what becomes of them is told by `commit`. So
  * it goes on saying that it is alive, however long handlers take. When it crashes, or is silent for too long, it is lost.
@@ -31,13 +37,15 @@ export class KafkajsConsumer implements KafkaConsumer {
   private lose: (reason: unknown) => void = () => undefined;
   private watch: Timer | undefined;
   private ending: Promise<void> | undefined;
+  /** Who we are since the group has given partitions for the last time. */
+  private member: Member | undefined;
   /** What the group has given us. */
   private places: readonly Place[] = [];
 
   constructor(
     kafka: Kafka,
     private readonly options: ConsumerOptions,
-    private readonly parts: DriverParts,
+    private readonly parts: ConsumerParts,
   ) {
     const { sessionTimeoutMs } = parts.settings;
     this.heardMs = parts.clock.monotonicMs();
@@ -67,6 +75,7 @@ export class KafkajsConsumer implements KafkaConsumer {
         // It was given up while it tried: nobody else would let go of what it has now.
         if (this.ending !== undefined) return void this.disconnect();
         this.heard();
+        this.member = this.parts.members.of(options.group, memberId);
         this.places = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
           partitions.map((partition) => ({ topic, partition })),
         );
@@ -86,17 +95,20 @@ export class KafkajsConsumer implements KafkaConsumer {
     this.look();
   }
 
+  /** Not by kafkajs, which tries again for whoever it is by then: what goes wrong is tried again by those who know what is ours. */
   async commit(positions: readonly Position[]): Promise<void> {
-    const written = positions.map(({ topic, partition, offset, note }) => ({
+    const { member } = this;
+    if (member === undefined) throw hfError('HF_INVARIANT', { fact: `a consumer of ${this.options.group} commits and is no member` });
+    const written = [...new Set(positions.map(({ topic }) => topic))].map((topic) => ({
       topic,
-      partition,
-      offset: String(offset),
-      metadata: writtenNote(note),
+      partitions: positions
+        .filter((each) => each.topic === topic)
+        .map(({ partition, offset, note }) => ({ partition, offset: String(offset), metadata: writtenNote(note) })),
     }));
     const { scheduler, settings } = this.parts;
     const timeoutMs = settings.requestTimeoutMs + settings.sessionTimeoutMs;
     try {
-      await within(scheduler, { request: 'a commit of offsets', timeoutMs }, this.consumer.commitOffsets(written));
+      await within(scheduler, { request: 'a commit of offsets', timeoutMs }, member.commit(written));
     } catch (error) {
       // kafkajs would find out with its next heartbeat, which does not come for as long as a clock was set back.
       if (isTakenOut(error)) this.lose(error);

@@ -6,18 +6,35 @@ import type { FetchedPartition } from './committed-only.js';
 /** A broker, as kafkajs has it inside. */
 export interface Broker {
   fetch(...args: readonly unknown[]): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>;
-  joinGroup(request: JoinRequest): Promise<{ readonly memberId: string }>;
+  readonly nodeId: unknown;
+  isConnected(): boolean;
+  joinGroup(request: JoinRequest): Promise<{ readonly memberId: string; readonly generationId: number }>;
+  offsetCommit(request: CommitRequest): Promise<unknown>;
   leaveGroup(request: JoinRequest): Promise<unknown>;
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
   /** Its answer is what `response` makes of it. */
-  readonly connectionPool: { send(made: MadeRequest): Promise<unknown> };
+  readonly connectionPool: { readonly host: string; readonly port: number; send(made: MadeRequest): Promise<unknown> };
+  /** Once what is asked of it is answered, or has timed out. */
+  disconnect(): Promise<unknown>;
 }
 
 /** Who wants to be a member of a group; without an id it gets a new one. */
 export interface JoinRequest {
   readonly groupId: string;
   readonly memberId: string;
+}
+
+/** Where a group is to stand, as one of its members says it. */
+export interface CommitRequest {
+  readonly groupId: string;
+  readonly memberId: string;
+  /** Another one each time that partitions were given: what a member of an earlier one says is refused. */
+  readonly groupGenerationId: number;
+  readonly topics: readonly {
+    readonly topic: string;
+    readonly partitions: readonly { readonly partition: number; readonly offset: string; readonly metadata: string | null }[];
+  }[];
 }
 
 /** A request, and how its answer is read. */

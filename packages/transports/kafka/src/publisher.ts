@@ -54,7 +54,8 @@ interface Sending {
 }
 
 /**
- * Publishes with an idempotent producer, one request at a time, into which goes all that has come meanwhile. After a request whose outcome is not known the
+ * Publishes with an idempotent producer, one request at a time, into which goes all that has come meanwhile. Whether topics are there that are not known yet is asked
+ * beside it, so that they hold up only what goes there, and what is behind it in its key. After a request whose outcome is not known the
  * producer is given up: the next one would take up its numbers, and the broker would drop new records as repeats of those that did arrive.
  */
 export class Publisher {
@@ -63,6 +64,10 @@ export class Publisher {
   private unsent: Sending[] = [];
   private underWay: readonly Sending[] = [];
   private pumping: Promise<void> | undefined;
+  /** To topics that are not known yet, and those behind them. */
+  private unasked: Sending[] = [];
+  private inQuestion: readonly Sending[] = [];
+  private asking: Promise<void> | undefined;
   private generation = 0;
   private isClosing = false;
   /** Why there is no producer. */
@@ -77,7 +82,7 @@ export class Publisher {
   }
 
   get isBusy(): boolean {
-    return this.unsent.length + this.underWay.length > 0;
+    return this.waiting.length + this.underWay.length > 0;
   }
 
   /** Resolves when it can publish. @throws HF_BROKER_REFUSED at once, else the last error at the time-out */
@@ -111,7 +116,7 @@ export class Publisher {
   /** Sends nothing new from now on, and waits for what is sent to be answered. */
   async drain(): Promise<void> {
     this.isClosing = true;
-    for (const sending of this.unsent.splice(0)) this.settle(sending, 'unknown');
+    for (const sending of this.waiting) this.settle(sending, 'unknown');
     await this.pumping;
   }
 
@@ -119,7 +124,11 @@ export class Publisher {
   async stop(): Promise<void> {
     this.isClosing = true;
     await this.keeper.stop();
-    for (const sending of [...this.underWay, ...this.unsent.splice(0)]) this.settle(sending, 'unknown');
+    for (const sending of [...this.underWay, ...this.waiting]) this.settle(sending, 'unknown');
+  }
+
+  private get waiting(): readonly Sending[] {
+    return [...this.unsent, ...this.unasked, ...this.inQuestion].filter(isWaitedFor);
   }
 
   private async open(): Promise<KafkaProducer> {
@@ -158,16 +167,27 @@ export class Publisher {
         resolve(outcomes);
       };
       const call: Call = { outcomes, sendings: new Set(), failed, ended };
-      for (const [place, message] of messages.entries()) {
-        const sending = { ...message, call, place, bytes: bytesOf(message.record), isAlone: false };
-        call.sendings.add(sending);
-        this.unsent.push(sending);
-      }
+      for (const [place, message] of messages.entries())
+        call.sendings.add({ ...message, call, place, bytes: bytesOf(message.record), isAlone: false });
+      this.line(call);
       this.pump();
     });
   }
 
+  private line({ sendings }: Call): void {
+    const held = new Set<string>();
+    for (const sending of sendings) {
+      const { key, topic } = sending.record;
+      const name = key?.toString('latin1');
+      const isHeld = !this.parts.topics.isKnown(topic) || (name !== undefined && held.has(name));
+      if (isHeld && name !== undefined) held.add(name);
+      if (isHeld) this.unasked.push(sending);
+      else this.unsent.push(sending);
+    }
+  }
+
   private pump(): void {
+    this.ask();
     if (this.pumping !== undefined || this.producer === undefined || this.unsent.length === 0) return;
     this.pumping = this.sendNext(this.producer).finally(() => {
       this.pumping = undefined;
@@ -176,13 +196,41 @@ export class Publisher {
     });
   }
 
+  private ask(): void {
+    if (this.asking !== undefined || this.producer === undefined || this.unasked.length === 0) return;
+    const sendings = this.unasked.splice(0).filter(isWaitedFor);
+    this.inQuestion = sendings;
+    this.asking = this.look(sendings).finally(() => {
+      this.asking = undefined;
+      this.inQuestion = [];
+      this.unsent.push(...sendings.filter(isWaitedFor));
+      this.pump();
+    });
+  }
+
+  /** Settles those whose topic is not there, or of which that is not known. */
+  private async look(sendings: readonly Sending[]): Promise<void> {
+    const wanted = new Map<string, boolean>();
+    for (const { record, makesTopic } of sendings) wanted.set(record.topic, makesTopic || wanted.get(record.topic) === true);
+    try {
+      const missing = await this.parts.topics.missing(wanted);
+      for (const sending of sendings) if (missing.has(sending.record.topic)) this.settle(sending, 'unroutable');
+    } catch (error) {
+      const isRefused = produceFailureOf(error) === 'refused';
+      if (isRefused && wanted.size > 1) {
+        for (const topic of wanted.keys()) await this.look(sendings.filter(({ record }) => record.topic === topic));
+        return;
+      }
+      for (const sending of sendings) this.settle(sending, isRefused ? 'rejected' : 'unknown', error);
+    }
+  }
+
   private async sendNext(producer: KafkaProducer): Promise<void> {
     const sendings = this.nextRequest();
     this.underWay = sendings;
     try {
-      const there = await this.withTopic(sendings);
-      if (there.length > 0) await producer.send(there.map(({ record }) => record));
-      for (const sending of there) this.settle(sending, 'confirmed');
+      await producer.send(sendings.map(({ record }) => record));
+      for (const sending of sendings) this.settle(sending, 'confirmed');
     } catch (error) {
       this.unsettled(sendings, error);
     }
@@ -199,15 +247,6 @@ export class Publisher {
       if (sending.isAlone) break;
     }
     return this.unsent.splice(0, count);
-  }
-
-  /** Those whose topic is there; the others have nowhere to go. */
-  private async withTopic(sendings: readonly Sending[]): Promise<readonly Sending[]> {
-    const wanted = new Map<string, boolean>();
-    for (const { record, makesTopic } of sendings) wanted.set(record.topic, makesTopic || wanted.get(record.topic) === true);
-    const missing = await this.parts.topics.missing(wanted);
-    for (const sending of sendings) if (missing.has(sending.record.topic)) this.settle(sending, 'unroutable');
-    return sendings.filter(({ record }) => !missing.has(record.topic));
   }
 
   private unsettled(sendings: readonly Sending[], error: unknown): void {
@@ -235,8 +274,8 @@ export class Publisher {
     leave(sending);
     if (record.key === null || outcome === 'confirmed' || outcome === 'unroutable') return;
     const { key } = record;
-    const isBehind = (each: Sending) => each.call === call && each.record.key?.equals(key) === true;
-    for (const behind of this.unsent.filter(isBehind)) leave(behind);
+    const isBehind = (each: Sending) => each.call === call && each.place > place && each.record.key?.equals(key) === true;
+    for (const behind of this.waiting.filter(isBehind)) leave(behind);
     this.unsent = this.unsent.filter(isWaitedFor);
   }
 

@@ -18,7 +18,12 @@ const NOT_LET_IN = new Set([
   'GROUP_AUTHORIZATION_FAILED',
   'TOPIC_AUTHORIZATION_FAILED',
   'CLUSTER_AUTHORIZATION_FAILED',
+  'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
 ]);
+/** What it says of a transaction that may last longer than it allows. */
+const TOO_LONG = 'INVALID_TRANSACTION_TIMEOUT';
+/** What to do about that. */
+const SHORTEN = "the timeout of @Transactional({ protocol: 'kafka' }) is longer than the broker's transaction.max.timeout.ms; shorten it";
 
 /** What it says of a producer that is not the last one with its transactional id. */
 const FENCED = new Set(['PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH', 'INVALID_PRODUCER_ID_MAPPING', 'INVALID_TXN_STATE']);
@@ -43,9 +48,10 @@ export function refusalIn(error: unknown, address: string): Error {
   if (isHoldfastError(error)) return error;
   const causes = causesOf(error);
   const ofTls = causes.map((cause) => tlsReason('kafka({ ssl })', cause)).find((reason) => reason !== undefined);
-  const reason = ofTls ?? (error instanceof Error ? error.message : String(error));
-  const isRefused = causes.some(({ type, name }) => NOT_LET_IN.has(String(type)) || name === 'KafkaJSSASLAuthenticationError');
-  return hfError(isRefused ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
+  const isTooLong = causes.some(({ type }) => type === TOO_LONG);
+  const reason = isTooLong ? SHORTEN : (ofTls ?? (error instanceof Error ? error.message : String(error)));
+  const isNotLetIn = causes.some(({ type, name }) => NOT_LET_IN.has(String(type)) || name === 'KafkaJSSASLAuthenticationError');
+  return hfError(isTooLong || isNotLetIn ? 'HF_BROKER_REFUSED' : 'HF_BROKER_UNREACHABLE', { address, reason }, { cause: error });
 }
 
 /** A start ends with it at once. */

@@ -27,6 +27,11 @@ describe('an error of kafkajs', () => {
 
   it('is an error of Holdfast: of a service that is not let in, or of a broker that is out of reach', () => {
     expect(refusalIn(said('SASL_AUTHENTICATION_FAILED'), 'a:1')).toMatchObject({ code: 'HF_BROKER_REFUSED', details: { address: 'a:1' } });
+    expect(refusalIn(said('TRANSACTIONAL_ID_AUTHORIZATION_FAILED'), 'a:1')).toMatchObject({ code: 'HF_BROKER_REFUSED' });
+    expect(refusalIn(said('INVALID_TRANSACTION_TIMEOUT'), 'a:1')).toMatchObject({
+      code: 'HF_BROKER_REFUSED',
+      message: expect.stringMatching(/the timeout of @Transactional.* transaction\.max\.timeout\.ms/),
+    });
     expect(refusalIn(new Error('ECONNREFUSED'), 'a:1')).toMatchObject({ code: 'HF_BROKER_UNREACHABLE' });
     const own = hfError('HF_BROKER_UNANSWERED', { request: 'x', timeoutMs: 1 });
     expect(refusalIn(own, 'a:1')).toBe(own);

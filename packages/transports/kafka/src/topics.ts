@@ -1,5 +1,6 @@
 import { hfError, type SubscriptionSpec } from '@holdfast/core';
 import type { KafkaAdmin, KafkaClient, Position, TopicPlan } from './client.port.js';
+import { isInFirst } from './first-positions.js';
 import { knownEnds } from './known-ends.js';
 import type { Names } from './names.js';
 import type { Settings } from './settings.js';
@@ -43,6 +44,11 @@ export class Topics {
     const { client, settings } = this.parts;
     if (settings.topology !== 'none') await client.administer((admin) => this.have(admin, subscriptions));
     for (const spec of subscriptions) await this.begin(spec);
+  }
+
+  /** Whether it is there, as far as is known here. */
+  isKnown(topic: string): boolean {
+    return this.known.has(topic);
   }
 
   /**
@@ -122,8 +128,8 @@ export class Topics {
         const ofTopic = positions.filter((position) => position.topic === topic);
         if (ofTopic.some((position) => position.partition === partition)) return [];
         const { first, next } = knownEnds(found);
-        // A partition that was added since has to be read from its beginning.
-        const isNew = ofTopic.length === 0;
+        // A partition that was added since has to be read from its beginning. Transactions are one for each partition, and that of the first is the last.
+        const isNew = spec.transaction === undefined ? ofTopic.length === 0 : !ofTopic.some(isInFirst);
         return [{ topic, partition, offset: isNew && spec.from === 'now' ? next : first, note: NOTHING_IN_HAND }];
       });
     });

@@ -1,4 +1,4 @@
-import { describeWithKafka, quiet, specOf } from '@holdfast-internal/test-support';
+import { describeWithKafka, openBlackHole, quiet, specOf } from '@holdfast-internal/test-support';
 import { eachInScene, type Scene } from './kafka-scene.spec.js';
 
 describeWithKafka('topics of Kafka', () => {
@@ -53,6 +53,19 @@ describeWithKafka('topics of Kafka', () => {
       await scene.transport({ partitions: undefined, topology }).start({ subscriptions: [specOf('reader')] });
     },
   );
+
+  it('are made through another broker when the first one that is named hangs', async () => {
+    const { address } = scene.area;
+    const hung = await openBlackHole(`http://${address}`);
+    hung.hold(true);
+    try {
+      const brokers = [new URL(hung.url).host, address];
+      await scene.consuming({ brokers, requestTimeout: '1s', startTimeout: '20s' });
+      expect(await made()).toEqual([scene.topicOf()]);
+    } finally {
+      await hung.close();
+    }
+  });
 
   it('that cannot be made are told with the reason of the broker', async () => {
     const start = scene.transport({ replicationFactor: 7 }).start({ subscriptions: [specOf('reader')] });

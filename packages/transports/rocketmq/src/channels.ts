@@ -1,8 +1,8 @@
 import { unzipSync } from 'node:zlib';
 import { hfError } from '@holdfast/core';
 import { ChannelCredentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
-import { type BaseClient, type Endpoints, type ILogger, RpcClientManager } from 'rocketmq-client-nodejs';
-import { Encoding } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb';
+import { type BaseClient, type Endpoints, type ILogger, Producer, RpcClientManager } from 'rocketmq-client-nodejs';
+import { Encoding, type MessageQueue, Permission } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb';
 import { MessagingServiceClient } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_grpc_pb';
 import type { ReceiveMessageResponse } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb';
 import { handleOver } from './refusal.js';
@@ -38,8 +38,16 @@ export class Channels extends RpcClientManager {
     super(owner, logger);
   }
 
-  override queryRoute(endpoints: Endpoints, request: Request<'queryRoute'>, ms: number): ReturnType<Manager['queryRoute']> {
-    return this.ask(endpoints, ms, (client, terms) => client.queryRoute(request, ...terms));
+  override async queryRoute(
+    endpoints: Endpoints,
+    request: Request<'queryRoute'>,
+    ms: number,
+  ): Promise<Awaited<ReturnType<Manager['queryRoute']>>> {
+    const answer = await this.ask<Awaited<ReturnType<Manager['queryRoute']>>>(endpoints, ms, (client, terms) =>
+      client.queryRoute(request, ...terms),
+    );
+    numberFor(this.owner instanceof Producer ? Permission.WRITE : Permission.READ, answer.getMessageQueuesList());
+    return answer;
   }
 
   override heartbeat(endpoints: Endpoints, request: Request<'heartbeat'>, ms: number): ReturnType<Manager['heartbeat']> {
@@ -113,6 +121,21 @@ export class Channels extends RpcClientManager {
       this.open.set(address, client);
     }
     return client;
+  }
+}
+
+/**
+ * Sees to it that of each broker the queue with the number 0 is one that may be read, or written. It is all that the client takes of a broker, and it only says
+ * where the broker is: which of its queues is meant is for the proxy to say. Where a topic has not as many queues to be read as to be written, the proxy
+ * begins to count with those that are only one of it.
+ */
+export function numberFor(wanted: Permission, queues: readonly MessageQueue[]): void {
+  const suiting = queues.filter((queue) => [wanted, Permission.READ_WRITE].includes(queue.getPermission()));
+  const brokerOf = (queue: MessageQueue) => queue.getBroker()?.getName();
+  const numbered = new Set(suiting.filter((queue) => queue.getId() === 0).map(brokerOf));
+  for (const queue of suiting) {
+    if (!numbered.has(brokerOf(queue))) queue.setId(0);
+    numbered.add(brokerOf(queue));
   }
 }
 

@@ -58,8 +58,10 @@ export interface RocketmqProducer extends Opened {
 export interface RocketmqConsumer extends Opened {
   /** Whether the group gives a queue's messages to one process at a time, in order. */
   readonly isOrdered: boolean;
-  /** Waits for a message, and gives up to so many. What it rejects with, the consumer is lost with. */
-  receive(limit: number): Promise<readonly ReceivedMessage[]>;
+  /** That have its topic to be read, as far as is known by now; one at least. */
+  readonly brokers: readonly string[];
+  /** Waits for a message of one of them, and gives up to so many. What it rejects with, the consumer is lost with. */
+  receive(broker: string, limit: number): Promise<readonly ReceivedMessage[]>;
   /** It is done: nobody gets it again. Also one that an earlier consumer of the group received. */
   ack(message: ReceivedMessage): Promise<void>;
   /** Nobody else gets it for so long from now on. */
@@ -79,7 +81,10 @@ export type TopicKind = 'NORMAL' | 'FIFO';
 /** A broker that has a topic. */
 export interface TopicPlace {
   readonly broker: string;
+  /** Those that are read. */
   readonly queues: number;
+  /** Those that messages are written to. */
+  readonly written: number;
 }
 
 /** A group as it is on a broker. */

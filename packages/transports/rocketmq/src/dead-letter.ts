@@ -50,6 +50,17 @@ export function deadLetterOf(
   };
 }
 
+/**
+ * What is put away of a message when RocketMQ does not take its body again, which was sent by another client, or packed, or under another limit: why, and which message
+ * it is. It stays where it came from, until that is deleted.
+ */
+export function shortDeadLetterOf(message: ReceivedMessage, reason: DeadLetterReason, topic: string): OutgoingMessage {
+  const { body } = message;
+  const leftOut = `${body.byteLength} bytes of data: RocketMQ does not take the message as it was; it stays in ${message.topic}, until that is deleted`;
+  const letter = deadLetterOf({ ...message, body: new Uint8Array() }, reason, topic);
+  return { ...letter, properties: fitting([[`${DEAD}left-out`, leftOut], ...letter.properties]) };
+}
+
 /** As many as a message may have, and leaves room for what RocketMQ and its client add. */
 function fitting(properties: readonly (readonly [string, string])[]): ReadonlyMap<string, string> {
   const kept = new Map<string, string>();

@@ -1,6 +1,6 @@
 import type { DeadLetterReason } from '@holdfast/core';
 import type { ReceivedMessage } from './client.port.js';
-import { deadLetterOf } from './dead-letter.js';
+import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
 import { MOST_PROPERTIES, PROPERTY_BYTES } from './wire.js';
 
 const FAILURE = { code: 'HF_X', message: 'a'.repeat(5000), fingerprint: 'f', type: 'Error', stack: 'at\n'.repeat(3000) };
@@ -27,6 +27,16 @@ describe('a dead letter', () => {
     expect(bytes).toBeLessThan(PROPERTY_BYTES);
     expect([...letter.properties.keys()].filter((name) => /attempts|reason|code/.test(name))).toHaveLength(3);
     expect(letter.properties.get('p0')).toBe(properties[0]?.[1]);
+  });
+
+  it('that is too large has no body, and says what was left out and which message it is', () => {
+    const properties = Array.from({ length: MOST_PROPERTIES }, (_, n) => [`p${n}`, 'x'] as const);
+    const letter = shortDeadLetterOf({ ...received([['CE_id', 'e'], ...properties]), body: Buffer.alloc(5000) }, REASON, 'dead');
+    expect(letter.body.byteLength).toBe(1);
+    const own = Object.fromEntries(letter.properties);
+    expect(own).toMatchObject({ CE_id: 'e', 'holdfast-dead-id': 'm', 'holdfast-dead-topic': 't', 'holdfast-dead-attempts': '3' });
+    expect(own['holdfast-dead-left-out']).toMatch(/^5000 bytes of data: .* it stays in t, until that is deleted$/);
+    expect(letter.properties.size).toBeLessThan(MOST_PROPERTIES);
   });
 
   it('has no control characters, which other protocols let pass', () => {

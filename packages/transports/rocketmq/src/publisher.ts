@@ -47,6 +47,8 @@ interface Sending extends Order {
 interface Call {
   readonly outcomes: PublishOutcome[];
   readonly sendings: Set<Sending>;
+  /** Told why one of them is not known to be there. */
+  readonly failed: (error: unknown) => void;
   readonly ended: () => void;
 }
 
@@ -88,10 +90,13 @@ export class Publisher {
     return this.call(batch.map((envelope) => ({ message: this.messageOf(envelope), makesTopic: envelope.kind === 'event', envelope })));
   }
 
-  /** Publishes something that is no message of the bus. */
-  async put(message: OutgoingMessage): Promise<PublishOutcome> {
-    const [outcome] = await this.call([{ message, makesTopic: false, envelope: undefined }]);
-    return outcome as PublishOutcome;
+  /** Publishes something that is no message of the bus; with the reason why it is not known to be there. */
+  async put(message: OutgoingMessage): Promise<{ readonly outcome: PublishOutcome; readonly error: unknown }> {
+    let error: unknown;
+    const [outcome] = await this.call([{ message, makesTopic: false, envelope: undefined }], (reason) => {
+      error = reason;
+    });
+    return { outcome: outcome as PublishOutcome, error };
   }
 
   /** Sends nothing new from now on, and waits for what is sent to be answered. */
@@ -140,7 +145,7 @@ export class Publisher {
     logger.warn('there is no producer; it is tried again', told);
   }
 
-  private call(orders: readonly Order[]): Promise<readonly PublishOutcome[]> {
+  private call(orders: readonly Order[], failed: Call['failed'] = () => undefined): Promise<readonly PublishOutcome[]> {
     const outcomes = orders.map((): PublishOutcome => 'unknown');
     if (this.isClosing || orders.length === 0) return Promise.resolve(outcomes);
     const { context, settings } = this.parts;
@@ -150,35 +155,43 @@ export class Publisher {
         timer.cancel();
         resolve(outcomes);
       };
-      const call: Call = { outcomes, sendings: new Set(), ended };
+      const call: Call = { outcomes, sendings: new Set(), failed, ended };
       for (const [place, order] of orders.entries()) call.sendings.add({ ...order, call, place });
-      void this.line(call);
+      this.line(call);
     });
   }
 
-  /** Puts in line what has somewhere to go. */
-  private async line(call: Call): Promise<void> {
+  /** Puts in line what has somewhere to go: at once where that is known, and where it is asked first, it holds up nothing else. */
+  private line(call: Call): void {
+    const { topology } = this.parts;
+    const lines = new Map<string, Sending[]>();
+    for (const sending of call.sendings) {
+      const { message, place, envelope } = sending;
+      const name = envelope?.key === undefined ? String(place) : `${message.topic}/${message.group}`;
+      lines.set(name, [...(lines.get(name) ?? []), sending]);
+    }
+    // A line is of one topic.
+    const isKnown = ([first]: readonly Sending[]) => first !== undefined && topology.isKnown(first.message.topic);
+    const unknown = [...lines.values()].filter((line) => !isKnown(line));
+    this.lines.push(...[...lines.values()].filter(isKnown));
+    this.pump();
+    if (unknown.length > 0) void this.ask(unknown);
+  }
+
+  private async ask(lines: readonly Sending[][]): Promise<void> {
     const { topology, logger } = this.parts;
-    const all = [...call.sendings];
+    const all = lines.flat();
     const wanted = new Map<string, boolean>();
     for (const { message, makesTopic } of all) wanted.set(message.topic, makesTopic || wanted.get(message.topic) === true);
-    let missing: ReadonlySet<string>;
     try {
-      missing = await topology.missing(wanted);
+      const missing = await topology.missing(wanted);
+      for (const sending of all) if (missing.has(sending.message.topic)) this.settle(sending, 'unroutable');
     } catch (error) {
       logger.warn('it is not known whether the topics of messages are there; they are published again', { error });
       this.leaveAll(all, error);
-      return;
-    }
-    const lines = new Map<string, Sending[]>();
-    for (const sending of all) {
-      const { message, place, envelope } = sending;
-      const name = envelope?.key === undefined ? String(place) : `${message.topic}/${message.group}`;
-      if (missing.has(message.topic)) this.settle(sending, 'unroutable');
-      else lines.set(name, [...(lines.get(name) ?? []), sending]);
     }
     if (this.isClosing) return this.leaveAll(all);
-    this.lines.push(...lines.values());
+    this.lines.push(...lines.filter((line) => line.some(isWaitedFor)));
     this.pump();
   }
 
@@ -224,6 +237,7 @@ export class Publisher {
     if (!isWaitedFor(sending)) return outcome;
     const { call, place, envelope, message } = sending;
     call.outcomes[place] = outcome;
+    if (error !== undefined) call.failed(error);
     if (envelope !== undefined && outcome !== 'confirmed') {
       const { id, source, type, key } = envelope;
       emit('message:unconfirmed', () => ({ id, source, type, key, outcome, error }));

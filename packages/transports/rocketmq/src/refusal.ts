@@ -7,7 +7,10 @@ const REFUSED = [
   40_000, 40_002, 40_004, 40_005, 40_006, 40_007, 40_009, 40_012, 40_014, 40_016, 40_300, 41_300, 41_301, 41_302, 42_800, 43_100, 43_101,
   50_500,
 ];
+/** Of these, what it says of bodies and requests that are too large. */
+const TOO_LARGE = [41_300, 41_301];
 /** What the client says of sizes and of kinds, at which it looks itself, without a code. */
+const TOO_LARGE_FOR_CLIENT = /body size exceeds/i;
 const REFUSED_BY_CLIENT = /message type not match|body size exceeds/i;
 /** What client and proxy say of a topic that was deleted: for a while the proxy tells where it was, and that it takes messages of no kind. */
 const DELETED = /message type not match.*acceptMessageTypes=\[0\]|expected type is UNSPECIFIED/i;
@@ -27,6 +30,11 @@ export function sendFailureOf(error: unknown): SendFailure {
   if (NOT_THERE.includes(code) || DELETED.test(String(error))) return 'no-topic';
   const isRefusedHere = isHoldfastError(error, 'HF_BROKER_LIMIT') || isHoldfastError(error, 'HF_BROKER_TOPOLOGY');
   return isRefusedHere || REFUSED.includes(code) || REFUSED_BY_CLIENT.test(String(error)) ? 'refused' : 'unknown';
+}
+
+/** It is the size of its body that RocketMQ does not take. */
+export function isTooLarge(error: unknown): boolean {
+  return TOO_LARGE.includes(codeOf(error)) || TOO_LARGE_FOR_CLIENT.test(String(error));
 }
 
 /**

@@ -50,7 +50,7 @@ interface ToldGroup {
 }
 
 interface Route {
-  readonly queueDatas: readonly { readonly brokerName: string; readonly readQueueNums: number }[];
+  readonly queueDatas: readonly { readonly brokerName: string; readonly readQueueNums: number; readonly writeQueueNums: number }[];
 }
 
 /** Topics and groups of all brokers that the name server knows, over connections of one session. */
@@ -67,7 +67,7 @@ export class RemotingAdmin implements RocketmqTopics, RocketmqGroups, RocketmqOf
       if (places.length > 0)
         found.set(
           topic,
-          places.map(({ brokerName: broker, readQueueNums: queues }) => ({ broker, queues })),
+          places.map(({ brokerName: broker, readQueueNums: queues, writeQueueNums: written }) => ({ broker, queues, written })),
         );
     }
     return found;

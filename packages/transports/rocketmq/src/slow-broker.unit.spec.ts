@@ -58,7 +58,8 @@ class SlowBroker {
       lost,
       end: async () => lose('ended'),
       isOrdered: this.isOrdered,
-      receive: (limit) => this.onTheWay(() => this.receive(limit)),
+      brokers: ['a'],
+      receive: (_, limit) => this.onTheWay(() => this.receive(limit)),
       ack: (message) => this.onTheWay(async () => this.settle(message, 'done')),
       keep: (message, ms) => this.onTheWay(async () => this.settle(message, ms)),
     };

@@ -11,6 +11,7 @@ import { RocketmqTopology } from './topology.js';
 /** Of `RequestCode`. */
 const QUERY_POSITION = 14;
 const MAKE_GROUP = 200;
+const MAKE_TOPIC = 17;
 
 /** Its process ends when it has written the first position of several. */
 class DyingAdmin extends RemotingAdmin {
@@ -29,6 +30,12 @@ async function dieHalfway(scene: Scene, spec: SubscriptionSpec): Promise<void> {
   const topology = new RocketmqTopology({ ...parts, names: new Names(settings, 'scene'), hasStore: true });
   await expect(topology.ensure([spec])).rejects.toThrow('killed');
   admin.end();
+}
+
+async function makeTopic(scene: Scene, readQueueNums: string, writeQueueNums: string): Promise<void> {
+  const numbers = { readQueueNums, writeQueueNums, perm: '6', topicSysFlag: '0', topicFilterType: 'SINGLE_TAG', order: 'false' };
+  const fields = { topic: scene.topicOf(), defaultTopic: 'TBW102', ...numbers, attributes: '+message.type=FIFO' };
+  expect((await invoke(scene.area.broker, { code: MAKE_TOPIC, fields })).code).toBe(0);
 }
 
 describeWithRocketmq('topics and groups of RocketMQ', () => {
@@ -69,6 +76,24 @@ describeWithRocketmq('topics and groups of RocketMQ', () => {
           ),
         ],
       },
+    });
+  });
+
+  it('may have more queues to be read than to be written, as long as those are emptied', async () => {
+    await makeTopic(scene, '4', '2');
+    const { transport, catcher } = await scene.consuming({ queues: 4 });
+    expect(await transport.publish([envelopeOf('a')])).toEqual(['confirmed']);
+    await eventually(
+      () => catcher.texts,
+      (texts) => texts.includes('a'),
+    );
+  });
+
+  it('that have fewer queues to be read than to be written are refused: nobody would get what is in the others', async () => {
+    await makeTopic(scene, '2', '4');
+    await expect(scene.transport().start({ subscriptions: [specOf('reader')] })).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      details: { problems: [expect.stringMatching(`^the topic ${scene.topicOf()} has 2 queues to be read and 4 to be written on `)] },
     });
   });
 

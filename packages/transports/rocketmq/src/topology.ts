@@ -65,6 +65,11 @@ export class RocketmqTopology {
     });
   }
 
+  /** Whether it is there, as far as is known here. */
+  isKnown(topic: string): boolean {
+    return this.known.has(topic);
+  }
+
   /**
    * Which of these topics are not there. Those that may be made are made, where that is ours to do. The proxy is not asked: what it does not find it
    * remembers for twenty seconds. Nor are the
@@ -121,6 +126,11 @@ export class RocketmqTopology {
         // One that says nothing takes what has no order.
         const kind = kinds.map((each) => each ?? 'NORMAL').find((each) => each !== plan.kind);
         if (kind !== undefined) problems.push(`the topic ${topic} is of the kind ${kind}, and has to be ${plan.kind}`);
+        const unread = places.find(({ queues, written }) => queues < written);
+        if (unread !== undefined)
+          problems.push(
+            `the topic ${topic} has ${unread.queues} queues to be read and ${unread.written} to be written on ${unread.broker} (readQueueNums, writeQueueNums): nobody gets what is in the others; let as many be read`,
+          );
         const isCounted = settings.areQueuesGiven && plan.kind === 'FIFO';
         const other = isCounted ? places.find(({ queues }) => queues !== plan.queues) : undefined;
         if (other !== undefined)
