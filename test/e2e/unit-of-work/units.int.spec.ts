@@ -469,6 +469,25 @@ describe('joining a transaction of the user', () => {
     expect(await units.openTransactions()).toBe(0);
   });
 
+  it('lets no statement behind his rollback that was to come behind one on its way', async () => {
+    const ended = gate();
+    const joining = units.dataSource.transaction((manager) =>
+      units.engine.join(manager, () =>
+        units.engine.run({ timeout: 50 }, async () => {
+          await manager.query('select pg_sleep(0.3)').catch(() => undefined);
+          await expect(manager.query(`insert into account (id) values ('late')`)).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+          ended.open();
+        }),
+      ),
+    );
+    await expect(joining).rejects.toMatchObject({ code: 'HF_UOW_TIMEOUT' });
+    await ended.opened;
+    expect(await units.accounts()).toEqual([]);
+    expect(await units.openTransactions()).toBe(0);
+    await save('next');
+    expect(await units.accounts()).toEqual(['next']);
+  });
+
   it('refuses another join of it beside one that is at work, and leaves nothing open', async () => {
     const [begun, tried] = [gate(), gate()];
     let joins: Promise<unknown>[] = [];

@@ -26,9 +26,12 @@ export function encodeData(
   description: MessageDescription,
   limits: MessageLimits = DEFAULT_LIMITS,
 ): Buffer | Promise<Buffer> {
-  const text = stringify(description.isJson ? (message as UntypedMessage).data : message, description, limits);
-  if (!description.schema) return bytesOf(text, description, limits);
-  return whenReady(validated(JSON.parse(text), description), (data) => bytesOf(stringify(data, description, limits), description, limits));
+  const data = description.isJson ? (message as UntypedMessage).data : message;
+  const text = stringify(data, description, limits);
+  if (!description.schema) return bytesOf(data, text, { description, limits });
+  return whenReady(validated(JSON.parse(text), description), (checked) =>
+    bytesOf(checked, stringify(checked, description, limits), { description, limits }),
+  );
 }
 
 /**
@@ -69,8 +72,6 @@ function stringify(data: unknown, description: MessageDescription, limits: Messa
   if (isNestedDeeper(text, limits.depth)) throw invalid(description, reasonFor(data, limits) ?? `nested deeper than ${limits.depth}`);
   const polluting = pollutingPath(text);
   if (polluting !== undefined) throw invalid(description, `${polluting}: a key that would change a prototype`);
-  const hiding = description.isJson ? undefined : hidingField(data as object, text, description);
-  if (hiding !== undefined) throw invalid(description, hiddenBy(hiding));
   return text;
 }
 
@@ -103,9 +104,16 @@ function reasonFor(data: unknown, limits: MessageLimits): string | undefined {
   }
 }
 
-function bytesOf(text: string, { type }: MessageDescription, limits: MessageLimits): Buffer {
+/** What is sent. */
+function bytesOf(
+  data: unknown,
+  text: string,
+  { description, limits }: { readonly description: MessageDescription; readonly limits: MessageLimits },
+): Buffer {
+  const hiding = description.isJson ? undefined : hidingField(data as object, text, description);
+  if (hiding !== undefined) throw invalid(description, hiddenBy(hiding));
   const body = Buffer.from(text);
-  assertSize(body, type, limits);
+  assertSize(body, description.type, limits);
   return body;
 }
 

@@ -154,6 +154,13 @@ describe('encodeData', () => {
     expect(await codeOf(() => encodeData(Object.create(OrderPlaced.prototype) as object, description))).toBe('HF_MESSAGE_INVALID');
   });
 
+  it('sends what has such a field until a schema drops it', () => {
+    const validate = ({ lines }: { readonly lines: unknown }) => ({ value: { lines } });
+    const description = { ...order, schema: { '~standard': { version: 1, vendor: 'test', validate } } as never as StandardSchema<unknown> };
+    const message = Object.assign(Object.create(OrderPlaced.prototype) as object, { toJSON: () => ({ lines: [], pieces: 2 }) });
+    expect(encodeText(message, description)).toBe('{"lines":[]}');
+  });
+
   describe('with a schema', () => {
     const schema = z.object({ id: z.string().min(2), at: z.coerce.date(), note: z.string().default('none') });
     const description: MessageDescription = { ...note, schema: schema as StandardSchema<unknown> };

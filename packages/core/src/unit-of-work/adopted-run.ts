@@ -15,14 +15,17 @@ const SETTINGS: UnitSettings = { isolation: undefined, isReadOnly: false, retrie
 export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, handle: object, work: () => Promise<T>): Promise<T> {
   const transaction = parts.transactions.adopt(handle);
   const unit = new Unit<Outgoing>(transaction, SETTINGS);
+  const letGo = () => transaction.letGo();
+  let isExpired = false;
+  const running = parts.scopes.with(transaction.dataSource, unit.root, async () => {
+    const result = await work();
+    refuseStream(result);
+    return result;
+  });
   try {
-    const value = await inTime(unit, () =>
-      parts.scopes.with(transaction.dataSource, unit.root, async () => {
-        const result = await work();
-        refuseStream(result);
-        return result;
-      }),
-    );
+    const value = await inTime(unit, running, () => {
+      isExpired = true;
+    });
     while (unit.hasBefore) await parts.scopes.with(transaction.dataSource, unit.root, () => runBeforeHooks(unit));
     unit.end();
     await undoOpenParts(unit.root);
@@ -33,23 +36,26 @@ export async function runAdopted<Outgoing, T>(parts: EngineParts<Outgoing>, hand
     return value;
   } finally {
     unit.end();
-    transaction.letGo();
+    // Until it has ended what runs on is kept from the connection: behind the rollback of its owner a statement would be a transaction of its own.
+    if (isExpired) running.then(letGo, letGo);
+    else letGo();
   }
 }
 
-/** Waits for the work until the time of a method in it is up: then nothing more is done here, and whoever opened the transaction is told, to roll it back. */
-async function inTime<Outgoing, T>(unit: Unit<Outgoing>, work: () => Promise<T>): Promise<T> {
+/** Waits for the work until the time of a method in it is up: then nothing more is done in it, and whoever opened the transaction is told, to roll it back. */
+async function inTime<Outgoing, T>(unit: Unit<Outgoing>, running: Promise<T>, isOver: () => void): Promise<T> {
   const { transaction } = unit;
   const expired = new Promise<never>((_, reject) => {
     unit.expire = (timeoutMs) => {
       const reason = hfError('HF_UOW_TIMEOUT', { timeoutMs, dataSource: transaction.dataSource });
+      isOver();
       unit.end(reason);
       void transaction.abort(reason);
       reject(reason);
     };
   });
   try {
-    return await Promise.race([work(), expired]);
+    return await Promise.race([running, expired]);
   } finally {
     unit.expire = undefined;
   }

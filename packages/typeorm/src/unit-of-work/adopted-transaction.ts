@@ -71,12 +71,18 @@ export class LentTransaction extends PgTransaction implements ReturnType<Transac
     return this.place.scopes.within(this) !== undefined;
   }
 
+  /** What runs on in a join whose time is up is refused; its owner has his connection, to roll back. */
   override userQuery(args: Parameters<PgClient['query']>): Promise<unknown> {
-    return this.isOutlived ? this.client.query(...args) : super.userQuery(args);
+    return this.isOutlived || this.isLeftByOwner ? this.client.query(...args) : super.userQuery(args);
   }
 
   override userSubmit(submittable: object): unknown {
-    return this.isOutlived ? this.client.query(submittable) : super.userSubmit(submittable);
+    return this.isOutlived || this.isLeftByOwner ? this.client.query(submittable) : super.userSubmit(submittable);
+  }
+
+  /** It was ended from outside, and this is asked by somebody who is not in it. */
+  private get isLeftByOwner(): boolean {
+    return this.reason !== undefined && !this.isInScope;
   }
 
   /** A join within this one goes on, and speaks through it. */

@@ -32,6 +32,8 @@ export class TypeormTransaction extends PgTransaction {
   /** Told of the commit. */
   private readonly whenCommitted: (() => void)[] = [];
   private isSettled = false;
+  /** Ends the wait for a subscriber that is told of the commit. */
+  private whenAborted: ((reason: Error) => void) | undefined;
   private isDestroyed = false;
 
   constructor(
@@ -81,8 +83,8 @@ export class TypeormTransaction extends PgTransaction {
 
   private async tellOfStart(): Promise<void> {
     try {
-      await tell(this.queryRunner, 'BeforeTransactionStart');
-      await tell(this.queryRunner, 'AfterTransactionStart');
+      await this.tellInTime('BeforeTransactionStart');
+      await this.tellInTime('AfterTransactionStart');
     } catch (error) {
       await this.rollback();
       throw error;
@@ -102,10 +104,13 @@ export class TypeormTransaction extends PgTransaction {
     if (this.hasSubscribers) await this.tellAfter('AfterTransactionCommit', 'afterCommit');
   }
 
-  /** Whatever a subscriber throws, it is known that nothing was committed. */
+  /** Whatever a subscriber throws, and also where it does not end before the unit is ended, it is known that nothing was committed. */
   private async tellOfCommit(): Promise<void> {
+    const ended = new Promise<never>((_, reject) => {
+      this.whenAborted = reject;
+    });
     try {
-      await tell(this.queryRunner, 'BeforeTransactionCommit');
+      await Promise.race([tell(this.queryRunner, 'BeforeTransactionCommit'), ended]);
     } catch (error) {
       await this.rollback();
       throw error;
@@ -139,6 +144,7 @@ export class TypeormTransaction extends PgTransaction {
     this.isClosed = true;
     if (!this.isBusy && !wasCommitting) await this.rollBack();
     else await this.destroy(reason);
+    this.whenAborted?.(reason);
   }
 
   /** The command tag of COMMIT. */
@@ -216,12 +222,18 @@ export class TypeormTransaction extends PgTransaction {
     return this.source.subscribers.length > 0;
   }
 
+  /** @throws HF_UOW_HOOK_TIMEOUT for one that does not end, and what one throws */
+  private async tellInTime(event: Parameters<typeof tell>[1]): Promise<void> {
+    try {
+      await within(SUBSCRIBER_MS, tell(this.queryRunner, event));
+    } catch (error) {
+      throw error instanceof Unanswered ? hfError('HF_UOW_HOOK_TIMEOUT', { hook: event, timeoutMs: SUBSCRIBER_MS }) : error;
+    }
+  }
+
   /** Tells them where nothing can be changed any more: what a subscriber throws is told as that of a hook, and so is one that does not end. */
   private async tellAfter(event: Parameters<typeof tell>[1], hook: 'afterCommit' | 'afterRollback'): Promise<void> {
     if (!this.hasSubscribers) return;
-    await within(SUBSCRIBER_MS, tell(this.queryRunner, event)).catch((cause: unknown) => {
-      const isLate = cause instanceof Unanswered;
-      emit('hook:failed', { hook, error: isLate ? hfError('HF_UOW_HOOK_TIMEOUT', { hook: event, timeoutMs: SUBSCRIBER_MS }) : cause });
-    });
+    await this.tellInTime(event).catch((error: unknown) => emit('hook:failed', { hook, error }));
   }
 }

@@ -113,6 +113,18 @@ describe('a subscriber that is told of the commit and throws', () => {
   });
 });
 
+describe('a subscriber that is told of the commit and does not end', () => {
+  it('keeps nobody waiting once the transaction is ended', async () => {
+    const { transaction, transcript } = await begun({}, () => new Promise<never>(() => undefined));
+    const commit = transaction.commit();
+    const reason = new Error('time is up');
+    // Those who hear of the rollback do not end either, and are waited for elsewhere.
+    void transaction.abort(reason);
+    await expect(commit).rejects.toBe(reason);
+    expect(transcript).toEqual(['BEGIN', 'work', 'ROLLBACK', 'given back']);
+  });
+});
+
 describe('the same work is run again', () => {
   const [deadlock, dataSource] = [severe('FEHLER', '40P01'), 'default'];
 
