@@ -229,7 +229,8 @@ export class Publisher {
         for (const topic of wanted.keys()) await this.look(sendings.filter(({ record }) => record.topic === topic));
         return;
       }
-      for (const sending of sendings) this.settle(sending, isRefused ? 'rejected' : 'unknown', error);
+      const outcome = isRefused ? 'rejected' : 'unknown';
+      for (const sending of sendings) if (!this.parts.topics.isKnown(sending.record.topic)) this.settle(sending, outcome, error);
     }
   }
 
