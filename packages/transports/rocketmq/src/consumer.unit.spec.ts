@@ -152,7 +152,7 @@ describe('a topic on several brokers', () => {
     const { time, consumer } = await started({
       brokers: ['quick', 'slow'],
       receive: async (broker) => {
-      await time.sleep(broker === 'quick' ? 1000 : 10_000);
+        await time.sleep(broker === 'quick' ? 1000 : 10_000);
         return broker === 'quick' ? [messageOf('a')] : [];
       },
       keep: (id) => kept.push(id),

@@ -6,7 +6,7 @@ import { RocketmqTopology } from './topology.js';
 
 describe('topics that are looked for', () => {
   it('are known when they are there or were made, also when one beside them cannot be made', async () => {
-    const settings = settingsFrom({ endpoint: 'a:1', namesrv: 'a:2', topology: 'assert' });
+    const settings = settingsFrom({ endpoint: 'a:1', topology: 'assert' });
     const admin: Partial<RocketmqTopics> = {
       topics: async () => new Map<string, readonly TopicPlace[]>([['there', []]]),
       makeTopic: async ({ topic }) => {
