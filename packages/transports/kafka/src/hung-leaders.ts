@@ -21,10 +21,22 @@ function leavingWhenHung(broker: Broker): void {
       return await fetch(...args);
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'KafkaJSRequestTimeoutError') throw error;
-      // It waits for what else was asked of that broker, and may hang with it.
-      broker.disconnect().catch(() => undefined);
+      void letGoOf(broker);
       const { host, port } = broker.connectionPool;
       throw Object.assign(new Error(error.message, { cause: error }), { name: 'KafkaJSConnectionClosedError', host, port });
     }
   };
+}
+
+/** Waits for what else was asked of that broker, which may hang with it. kafkajs only ends its sockets, and one that hangs would keep them. */
+async function letGoOf(broker: Broker): Promise<void> {
+  const before = socketsOf(broker);
+  await broker.disconnect().catch(() => undefined);
+  // Meanwhile it may have been connected anew.
+  const ended = socketsOf(broker).filter(({ writableEnded }) => writableEnded);
+  for (const socket of new Set([...before, ...ended])) socket.destroy();
+}
+
+function socketsOf({ connectionPool }: Broker) {
+  return connectionPool.pool.flatMap(({ socket }) => socket ?? []);
 }

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 import { hfError } from '@holdfast/core';
 import type { Kafka } from 'kafkajs';
 import type { FetchedPartition } from './committed-only.js';
@@ -14,7 +15,12 @@ export interface Broker {
   /** Gives the maker of a request, in a version that this broker knows; another function after each connect. */
   lookupRequest: (apiKey: number, definition: unknown) => (content: never) => MadeRequest;
   /** Its answer is what `response` makes of it. */
-  readonly connectionPool: { readonly host: string; readonly port: number; send(made: MadeRequest): Promise<unknown> };
+  readonly connectionPool: {
+    readonly host: string;
+    readonly port: number;
+    readonly pool: readonly { readonly socket?: Pick<Socket, 'writableEnded' | 'destroy'> }[];
+    send(made: MadeRequest): Promise<unknown>;
+  };
   /** Once what is asked of it is answered, or has timed out. */
   disconnect(): Promise<unknown>;
 }

@@ -32,7 +32,12 @@ export class Members {
   private watch(broker: Broker, cluster: Cluster): void {
     const join = broker.joinGroup.bind(broker);
     broker.joinGroup = async (request) => {
-      const answer = await join(request);
+      const answer = await join(request).catch((error: unknown) => {
+        // Its session was over: it comes back as somebody else.
+        if ((error as { readonly type?: unknown }).type === 'UNKNOWN_MEMBER_ID')
+          this.members.delete(nameOf(request.groupId, request.memberId));
+        throw error;
+      });
       const { memberId, generationId: groupGenerationId } = answer;
       const commit = async (topics: CommitRequest['topics']) => {
         const coordinator = broker.isConnected() ? broker : await cluster.findBroker(broker);

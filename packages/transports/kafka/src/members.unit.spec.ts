@@ -8,12 +8,14 @@ const TOPICS: CommitRequest['topics'] = [{ topic: 't', partitions: [{ partition:
 async function grouped() {
   const commits: unknown[] = [];
   let generationId = 0;
+  let isOver = false;
   const brokerOf = (nodeId: number) => {
     const broker = {
       nodeId,
       isDown: false,
       isConnected: () => !broker.isDown,
       joinGroup: async () => {
+        if (isOver) throw Object.assign(new Error('no such member'), { type: 'UNKNOWN_MEMBER_ID' });
         generationId += 1;
         return { memberId: 'm', generationId };
       },
@@ -41,6 +43,9 @@ async function grouped() {
     members,
     join: async () => (await ask()).joinGroup(request),
     leave: async () => (await ask()).leaveGroup(request),
+    endSession: () => {
+      isOver = true;
+    },
     /** Its connection is lost, and made anew by whoever asks for it. */
     lose: () => {
       now.isDown = true;
@@ -76,5 +81,13 @@ describe('a member of a group', () => {
     await join();
     await leave();
     expect([members.of('g', 'm'), members.of('other', 'm')]).toEqual([undefined, undefined]);
+  });
+
+  it('is forgotten when its session was over', async () => {
+    const { members, join, endSession } = await grouped();
+    await join();
+    endSession();
+    await expect(join()).rejects.toThrow('no such member');
+    expect(members.of('g', 'm')).toBeUndefined();
   });
 });

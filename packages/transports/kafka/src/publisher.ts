@@ -116,19 +116,27 @@ export class Publisher {
   /** Sends nothing new from now on, and waits for what is sent to be answered. */
   async drain(): Promise<void> {
     this.isClosing = true;
-    for (const sending of this.waiting) this.settle(sending, 'unknown');
-    await this.pumping;
+    for (const sending of this.takeWaiting()) this.settle(sending, 'unknown');
+    while (this.pumping !== undefined) await this.pumping;
   }
 
   /** Lets go of the producer: what is not answered has an unknown outcome. */
   async stop(): Promise<void> {
     this.isClosing = true;
     await this.keeper.stop();
-    for (const sending of [...this.underWay, ...this.waiting]) this.settle(sending, 'unknown');
+    for (const sending of [...this.underWay, ...this.takeWaiting()]) this.settle(sending, 'unknown');
   }
 
   private get waiting(): readonly Sending[] {
     return [...this.unsent, ...this.unasked, ...this.inQuestion].filter(isWaitedFor);
+  }
+
+  /** From now on they are not sent. */
+  private takeWaiting(): readonly Sending[] {
+    const { waiting } = this;
+    this.unsent = [];
+    this.unasked = [];
+    return waiting;
   }
 
   private async open(): Promise<KafkaProducer> {
@@ -221,7 +229,8 @@ export class Publisher {
         for (const topic of wanted.keys()) await this.look(sendings.filter(({ record }) => record.topic === topic));
         return;
       }
-      for (const sending of sendings) this.settle(sending, isRefused ? 'rejected' : 'unknown', error);
+      const outcome = isRefused ? 'rejected' : 'unknown';
+      for (const sending of sendings) if (!this.parts.topics.isKnown(sending.record.topic)) this.settle(sending, outcome, error);
     }
   }
 

@@ -15,7 +15,13 @@ class Bench {
   readonly sent: string[] = [];
   readonly looks: string[] = [];
   private readonly known = new Set([KNOWN]);
-  private readonly publisher: Publisher;
+  /** Seen to be there by any look, whatever becomes of it. */
+  readonly there = new Set<string>();
+  private lose: () => void = () => undefined;
+  private readonly lost = new Promise<void>((resolve) => {
+    this.lose = resolve;
+  });
+  readonly publisher: Publisher;
   look: (topics: readonly string[]) => Promise<readonly string[]> = () => Promise.reject(new Error('no answer'));
   send = async (_records: readonly OutgoingRecord[]): Promise<void> => undefined;
 
@@ -23,8 +29,8 @@ class Bench {
     const settings = settingsFrom({ brokers: ['a:1'], confirmTimeout: '5s' });
     const client: Partial<KafkaClient> = {
       openProducer: async () => ({
-        lost: new Promise(() => undefined),
-        end: async () => undefined,
+        lost: this.lost,
+        end: async () => this.lose(),
         send: async (records) => {
           await this.send(records);
           this.sent.push(...records.map(({ value }) => textOf(value)));
@@ -37,6 +43,7 @@ class Bench {
         const unknown = [...wanted.keys()].filter((topic) => !this.known.has(topic));
         if (unknown.length === 0) return new Set();
         this.looks.push(unknown.join());
+        for (const topic of unknown) if (this.there.has(topic)) this.known.add(topic);
         const missing = new Set(await this.look(unknown));
         for (const topic of unknown) if (!missing.has(topic)) this.known.add(topic);
         return missing;
@@ -136,6 +143,13 @@ describe('a message whose topic is not known yet', () => {
     expect((await bench.publish(...batch)).soon).toEqual(['rejected', 'confirmed', 'confirmed']);
   });
 
+  it('is sent when it was seen to be there by a look that failed', async () => {
+    const bench = await new Bench().start();
+    bench.there.add(`${PREFIX}scene.there`);
+    const batch = [fresh('there', undefined, 'scene.there'), fresh('new')];
+    expect((await bench.publish(...batch)).soon).toEqual(['confirmed', 'unknown']);
+  });
+
   it('is waited for no longer than any other', async () => {
     const bench = await new Bench().start();
     bench.look = () => new Promise(() => undefined);
@@ -143,5 +157,42 @@ describe('a message whose topic is not known yet', () => {
     expect(soon).toBeUndefined();
     await bench.time.advance('5s');
     expect(await late).toEqual(['unknown', 'confirmed']);
+  });
+});
+
+describe('a publisher that ends', () => {
+  it.each(['drain', 'stop'] as const)('sends nothing of which it has said that it is unknown, also without a key (%s)', async (end) => {
+    const bench = await new Bench().start();
+    bench.send = () => bench.time.sleep(1000);
+    const { late: first } = await bench.publish(known('a'));
+    const { late: behind } = await bench.publish(known('b'), known('c'), fresh('new'));
+    const ended = bench.publisher[end]();
+    await bench.time.advance(0);
+    expect(await behind).toEqual(['unknown', 'unknown', 'unknown']);
+    await bench.time.advance('5s');
+    await ended;
+    expect(await first).toEqual([end === 'drain' ? 'confirmed' : 'unknown']);
+    expect(bench.sent).toEqual(['a']);
+  });
+
+  it('waits until what was refused together is answered by itself', async () => {
+    const bench = await new Bench().start();
+    bench.send = () => bench.time.sleep(1000);
+    const { late: first } = await bench.publish(known('a'));
+    const { late: together } = await bench.publish(known('b'), known('c'));
+    bench.send = async (records) => {
+      await bench.time.sleep(1000);
+      if (records.length > 1) throw hfError('HF_BROKER_TOPOLOGY', { problems: ['no'] });
+    };
+    await bench.time.advance('1500ms');
+    let isOver = false;
+    const drained = bench.publisher.drain().then(() => {
+      isOver = true;
+    });
+    await bench.time.advance('1s');
+    expect(isOver).toBe(false);
+    await bench.time.advance('2s');
+    await drained;
+    expect([await first, await together]).toEqual([['confirmed'], ['confirmed', 'confirmed']]);
   });
 });

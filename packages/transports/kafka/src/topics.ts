@@ -61,12 +61,13 @@ export class Topics {
     if (unknown.length === 0) return new Set();
     return this.parts.client.administer(async (admin) => {
       const there = await admin.topics();
+      // Before anything is made: what cannot be must not take them along.
+      for (const topic of unknown) if (there.has(topic)) this.known.add(topic);
       const absent = unknown.filter((topic) => !there.has(topic));
       const made = this.parts.settings.topology === 'assert' ? absent.filter((topic) => wanted.get(topic)) : [];
       if (made.length > 0) await admin.create(made.map((topic) => this.planOf(topic)));
-      const missing = new Set(absent.filter((topic) => !made.includes(topic)));
-      for (const topic of unknown) if (!missing.has(topic)) this.known.add(topic);
-      return missing;
+      for (const topic of made) this.known.add(topic);
+      return new Set(absent.filter((topic) => !made.includes(topic)));
     });
   }
 

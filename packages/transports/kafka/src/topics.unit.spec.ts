@@ -35,7 +35,7 @@ function scene(
   return { ...topicsOver(admin as KafkaAdmin), asked };
 }
 
-function topicsOver(admin: KafkaAdmin) {
+function topicsOver(admin: KafkaAdmin, topology: 'none' | 'assert' = 'none') {
   const set: string[] = [];
   const client: Partial<KafkaClient> = {
     administer: (work) => work(admin),
@@ -43,7 +43,7 @@ function topicsOver(admin: KafkaAdmin) {
       set.push(...places.map(({ partition, offset, note }) => `${group} ${partition}:${offset} ${note}`));
     },
   };
-  const settings = settingsFrom({ brokers: ['a:1'], topology: 'none' });
+  const settings = settingsFrom({ brokers: ['a:1'], topology });
   const topics = new Topics({
     client: client as KafkaClient,
     settings,
@@ -151,5 +151,18 @@ describe('where a subscription begins', () => {
     const { topics } = scene([at(0, 7n), at(1, 6n)], async (_, place) => void places.push(place));
     await topics.ensure([specOf('reader', { transaction: { timeoutMs: 1000 } })]);
     expect(places).toEqual([{ topic: 'holdfast.-dead.shop.reader', partition: 0 }]);
+  });
+});
+
+describe('topics that are looked for', () => {
+  it('are known when they are there, also when one beside them cannot be made', async () => {
+    const admin: Partial<KafkaAdmin> = {
+      topics: async () => new Set([TOPIC]),
+      create: () => Promise.reject(new Error('no answer')),
+    };
+    const { topics } = topicsOver(admin as KafkaAdmin, 'assert');
+    const wanted = new Map([TOPIC, 'new'].map((topic) => [topic, true]));
+    await expect(topics.missing(wanted)).rejects.toThrow('no answer');
+    expect([topics.isKnown(TOPIC), topics.isKnown('new')]).toEqual([true, false]);
   });
 });

@@ -60,7 +60,7 @@ export interface RocketmqConsumer extends Opened {
   readonly isOrdered: boolean;
   /** That have its topic to be read, as far as is known by now; one at least. */
   readonly brokers: readonly string[];
-  /** Waits for a message of one of them, and gives up to so many. What it rejects with, the consumer is lost with. */
+  /** Waits for a message of one of them, and gives up to so many. Of what it rejects with, only a connection that is gone or hangs loses the consumer. */
   receive(broker: string, limit: number): Promise<readonly ReceivedMessage[]>;
   /** It is done: nobody gets it again. Also one that an earlier consumer of the group received. */
   ack(message: ReceivedMessage): Promise<void>;

@@ -102,7 +102,7 @@ export class Consumer {
   }
 
   get health(): TransportHealth {
-    const problem = this.sources.flatMap((source) => [source.problem, ...source.unanswered.values()]).find((each) => each !== undefined);
+    const problem = this.sources.flatMap((source) => [source.problem, ...problemsOf(source)]).find((each) => each !== undefined);
     return problem === undefined
       ? { status: 'up', problem }
       : { status: 'down', problem: `the subscription ${this.parts.spec.name}: ${problem}` };
@@ -194,6 +194,8 @@ export class Consumer {
       const messages = await consumer.receive(broker, room);
       if (!isOver()) source.unanswered.delete(broker);
       this.received(source, messages, askedMs);
+      // Others get it without waiting for what another broker is still asked for.
+      if (this.isStopped) await this.hand.empty();
     } catch (error) {
       if (isOver()) return;
       source.unanswered.set(broker, error instanceof Error ? error.message : String(error));
@@ -272,4 +274,9 @@ export class Consumer {
     emit('subscription:interrupted', () => facts);
     logger.warn('a subscription was interrupted; it is tried again', facts);
   }
+}
+
+/** Of brokers that have its topic: one that has it no more is asked no more, and nobody misses its answer. */
+function problemsOf({ consumer, unanswered }: Source): readonly string[] {
+  return [...unanswered].filter(([broker]) => consumer === undefined || consumer.brokers.includes(broker)).map(([, problem]) => problem);
 }

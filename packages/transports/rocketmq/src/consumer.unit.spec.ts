@@ -31,7 +31,7 @@ async function started({ receive, ack, brokers = ['a'], ...parts }: Brokers) {
     brokers,
     receive,
     ack: async ({ id }) => void ack?.(id),
-    keep: async () => undefined,
+    keep: async ({ id }) => void parts.keep?.(id),
   };
   const catcher = new Catcher(1);
   if (parts.handle !== undefined) catcher.handle = parts.handle;
@@ -53,6 +53,7 @@ async function started({ receive, ack, brokers = ['a'], ...parts }: Brokers) {
 interface Brokers extends Pick<RocketmqConsumer, 'receive'> {
   readonly brokers?: string[];
   readonly ack?: (id: string) => void;
+  readonly keep?: (id: string) => void;
   readonly handle?: Catcher['handle'];
   readonly put?: Publisher['put'];
 }
@@ -128,5 +129,39 @@ describe('a topic on several brokers', () => {
     isHung = false;
     await time.advance('2s');
     expect(consumer.health.status).toBe('up');
+  });
+
+  it('is not down for one that did not answer and has it no more', async () => {
+    const brokers = ['hung', 'other'];
+    const { time, consumer } = await started({
+      brokers,
+      receive: async (broker) => {
+        if (broker === 'hung') throw new Error('no answer');
+        return time.sleep(1000).then(() => []);
+      },
+    });
+    await time.advance('2s');
+    expect(consumer.health.status).toBe('down');
+    brokers.shift();
+    await time.advance('2s');
+    expect(consumer.health.status).toBe('up');
+  });
+
+  it('gets back at once what one of them still gives when nothing is taken any more', async () => {
+    const kept: string[] = [];
+    const { time, consumer } = await started({
+      brokers: ['quick', 'slow'],
+      receive: async (broker) => {
+        await time.sleep(broker === 'quick' ? 1000 : 10_000);
+        return broker === 'quick' ? [messageOf('a')] : [];
+      },
+      keep: (id) => kept.push(id),
+    });
+    await time.advance('500ms');
+    const drained = consumer.drain();
+    await time.advance('2s');
+    expect(kept).toEqual(['a']);
+    await time.advance('10s');
+    await drained;
   });
 });

@@ -179,20 +179,31 @@ export class Publisher {
   }
 
   private async ask(lines: readonly Sending[][]): Promise<void> {
-    const { topology, logger } = this.parts;
     const all = lines.flat();
-    const wanted = new Map<string, boolean>();
-    for (const { message, makesTopic } of all) wanted.set(message.topic, makesTopic || wanted.get(message.topic) === true);
-    try {
-      const missing = await topology.missing(wanted);
-      for (const sending of all) if (missing.has(sending.message.topic)) this.settle(sending, 'unroutable');
-    } catch (error) {
-      logger.warn('it is not known whether the topics of messages are there; they are published again', { error });
-      this.leaveAll(all, error);
-    }
+    await this.look(all);
     if (this.isClosing) return this.leaveAll(all);
     this.lines.push(...lines.filter((line) => line.some(isWaitedFor)));
     this.pump();
+  }
+
+  /** Settles those whose topic is not there, or of which that is not known. */
+  private async look(sendings: readonly Sending[]): Promise<void> {
+    const { topology, logger } = this.parts;
+    const wanted = new Map<string, boolean>();
+    for (const { message, makesTopic } of sendings) wanted.set(message.topic, makesTopic || wanted.get(message.topic) === true);
+    try {
+      const missing = await topology.missing(wanted);
+      for (const sending of sendings) if (missing.has(sending.message.topic)) this.settle(sending, 'unroutable');
+    } catch (error) {
+      const isRefused = sendFailureOf(error) === 'refused';
+      if (isRefused && wanted.size > 1) {
+        for (const topic of wanted.keys()) await this.look(sendings.filter(({ message }) => message.topic === topic));
+        return;
+      }
+      const unsettled = sendings.filter(({ message }) => !topology.isKnown(message.topic));
+      if (!isRefused) logger.warn('it is not known whether the topics of messages are there; they are published again', { error });
+      for (const sending of unsettled) this.settle(sending, isRefused ? 'rejected' : 'unknown', error);
+    }
   }
 
   private pump(): void {

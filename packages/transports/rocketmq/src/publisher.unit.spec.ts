@@ -1,5 +1,5 @@
 import { envelopeOf } from '@holdfast-internal/test-support';
-import { type PublishOutcome, seededRandom, silentLogger, VirtualTime } from '@holdfast/core';
+import { hfError, type PublishOutcome, seededRandom, silentLogger, VirtualTime } from '@holdfast/core';
 import type { RocketmqClient } from './client.port.js';
 import { Names } from './names.js';
 import { Publisher } from './publisher.js';
@@ -7,7 +7,7 @@ import { settingsFrom } from './settings.js';
 import type { RocketmqTopology } from './topology.js';
 
 /** A publisher to a broker that confirms everything and has one topic. What becomes of a look for others is to be said. */
-async function scene(look: () => Promise<ReadonlySet<string>>, send: () => Promise<void> = async () => undefined) {
+async function scene(look: (topics: readonly string[]) => Promise<ReadonlySet<string>>, send: () => Promise<void> = async () => undefined) {
   const time = new VirtualTime();
   const settings = settingsFrom({ endpoint: 'a:1', confirmTimeout: '5s' });
   const names = new Names(settings, 'scene');
@@ -25,7 +25,7 @@ async function scene(look: () => Promise<ReadonlySet<string>>, send: () => Promi
   const isKnown = (topic: string) => topic === names.topicOf('scene.happened');
   const topology: Pick<RocketmqTopology, 'isKnown' | 'missing'> = {
     isKnown,
-    missing: async (wanted) => ([...wanted.keys()].every(isKnown) ? new Set() : look()),
+    missing: async (wanted) => ([...wanted.keys()].every(isKnown) ? new Set() : look([...wanted.keys()])),
   };
   const publisher = new Publisher({
     context: { scheduler: time, random: seededRandom(1), clock: time },
@@ -68,6 +68,17 @@ describe('a message whose topic is not known yet', () => {
     answer(new Set());
     expect(await late).toEqual(['confirmed', 'confirmed']);
     expect(sent).toEqual(['scene.happened 0', 'scene.new 1']);
+  });
+});
+
+describe('a message whose topic cannot be made', () => {
+  it('is rejected by itself', async () => {
+    const { publish, sent } = await scene(async (topics) => {
+      if (topics.some((topic) => topic.endsWith('bad'))) throw hfError('HF_BROKER_TOPOLOGY', { problems: ['no'] });
+      return new Set();
+    });
+    expect((await publish('scene.bad', 'scene.new')).soon).toEqual(['rejected', 'confirmed']);
+    expect(sent).toEqual(['scene.new 1']);
   });
 });
 

@@ -83,12 +83,15 @@ export class RocketmqTopology {
     if (unknown.length === 0 || settings.topology === 'none') return new Set();
     return administer(async (admin) => {
       const there = await admin.topics(unknown);
+      // Before anything is made: what cannot be must not take them along.
+      for (const topic of unknown) if (there.has(topic)) this.known.add(topic);
       const absent = unknown.filter((topic) => !there.has(topic));
       const made = settings.topology === 'assert' ? absent.filter((topic) => wanted.get(topic)) : [];
-      for (const topic of made) await admin.makeTopic(this.planOf(topic));
-      const missing = new Set(absent.filter((topic) => !made.includes(topic)));
-      for (const topic of unknown) if (!missing.has(topic)) this.known.add(topic);
-      return missing;
+      for (const topic of made) {
+        await admin.makeTopic(this.planOf(topic));
+        this.known.add(topic);
+      }
+      return new Set(absent.filter((topic) => !made.includes(topic)));
     });
   }
 
