@@ -1,5 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
+import { printable } from '../errors/printable.js';
 import type { ClaimEnd, ClaimTerm, InboxStore, Recalled } from '../inbox/inbox.store.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
@@ -178,7 +180,7 @@ export class GuardedMethod {
       return await this.inUnit(async () => {
         const value = await method();
         failpoint('method:after-call');
-        const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
+        const end = { ...claim, done: { result: this.textOf(value) } };
         isRenewed = await this.end(end, isOwn, renewal);
         failpoint('method:after-done');
         return value;
@@ -190,6 +192,22 @@ export class GuardedMethod {
     } finally {
       // Not waited for: in a unit that goes on after this call it waits for the end of that.
       if (!isRenewed) void renewal.stop();
+    }
+  }
+
+  /**
+   * What is remembered of a result. Where no unit can be rolled back the call has succeeded, whatever it gave.
+   *
+   * @throws NonRetryableError in a unit when it has no form in JSON
+   */
+  private textOf(value: unknown): string | undefined {
+    try {
+      return JSON.stringify(value);
+    } catch (error) {
+      const text = `the result of ${this.name}, which is idempotent, has no form in JSON: ${printable(error)}`;
+      if (this.holder() !== undefined) throw new NonRetryableError(text, { cause: error });
+      this.context.logger.error(`${text}; the call has succeeded, and repeats of it get undefined`, { method: this.name, error });
+      return undefined;
     }
   }
 
