@@ -405,6 +405,38 @@ describe('an idempotent method in a unit of work', () => {
     },
   );
 
+  it.each([
+    ['of no unit for a minute', undefined, 60_000],
+    ['of a unit of its own in another database for less than a hook is waited for', { dataSource: 'other' }, 25_000],
+  ] as const)('tries to remember a call %s, also where each try takes long', async (_, options, expectedMs) => {
+    const { inbox, time, logged, pay } = unitScene(options);
+    const fails = async () => {
+      await time.sleep(10_000);
+      throw new Error('no answer');
+    };
+    Object.assign(inbox, { finish: fails, renew: fails });
+    const paid = pay().then(() => time.monotonicMs());
+    await time.advance(300_000);
+    expect(await paid).toBe(expectedMs);
+    expect(logged).toEqual([expect.stringContaining('could not be remembered in time')]);
+  });
+
+  it('does not wait for so long between tries that its claim lapses', async () => {
+    const { inbox, time, pay } = elsewhere({ dataSource: 'other' });
+    const triedMs: number[] = [];
+    inbox.finish = async () => {
+      triedMs.push(time.monotonicMs());
+      throw new Error('no connection');
+    };
+    const paid = pay();
+    await time.advance(20_000);
+    const waitsMs = triedMs.slice(1).map((ms, index) => ms - (triedMs[index] as number));
+    expect(waitsMs.slice(0, 6)).toEqual([100, 200, 400, 800, LEASE_MS / 3, LEASE_MS / 3]);
+    expect(Math.max(...waitsMs)).toBe(LEASE_MS / 3);
+    await time.advance(20_000);
+    await paid;
+  });
+
   it('whose claim somebody else has by its end may have been done twice, and says so', async () => {
     const { inbox, pay } = unitScene();
     inbox.finish = () => Promise.reject(hfError('HF_LEASE_LOST', { resource: 'the claim of k' }));
