@@ -3,6 +3,8 @@ import { growingWaitsMs } from './next-attempt.js';
 
 /** The end of a claim whose call has succeeded. */
 export interface SuccessfulEnd {
+  /** How long the claim lives between renewals. */
+  readonly leaseMs: number;
   /** Stores it. */
   readonly store: () => Promise<void>;
   /** Keeps the claim for another term. */
@@ -13,12 +15,15 @@ export interface SuccessfulEnd {
   readonly wait: (error: unknown, ms: number) => Promise<boolean>;
 }
 
+/** Part of a claim's life that is waited at most between two tries, so that the one behind them still finds it. */
+const WAITED_PART = 3;
+
 /**
  * Stays with the end of a call that succeeded until it is stored: what it did is there for good, and must not be done again because the database was away.
  *
  * @throws HF_LEASE_LOST when somebody else has the claim, and what `wait` throws
  */
-export async function storeSuccess({ store, renew, isDone, wait }: SuccessfulEnd): Promise<void> {
+export async function storeSuccess({ leaseMs, store, renew, isDone, wait }: SuccessfulEnd): Promise<void> {
   let hasFailed = false;
   for (const waitMs of growingWaitsMs()) {
     try {
@@ -30,7 +35,7 @@ export async function storeSuccess({ store, renew, isDone, wait }: SuccessfulEnd
         if (isStored === true) return;
         if (isStored === false) throw error;
       }
-      if (!(await wait(error, waitMs))) return;
+      if (!(await wait(error, Math.min(waitMs, leaseMs / WAITED_PART)))) return;
     }
     hasFailed = true;
     await renew().catch(() => undefined);

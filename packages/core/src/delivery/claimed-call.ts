@@ -109,6 +109,7 @@ export class ClaimedCall {
     const { store, runUnit, scheduler, inHand, logger } = this.context;
     const { name: subscription } = this.subscription.spec;
     return storeSuccess({
+      leaseMs: claim.leaseMs,
       store: () => this.finish(claim, called, answer),
       renew: () => store.inbox.renew(claim),
       isDone: async () => (await runUnit(FRAMEWORK_UNIT, (tx) => store.inbox.recall(tx, claim))).isDone,

@@ -1,5 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
+import { printable } from '../errors/printable.js';
 import type { ClaimEnd, ClaimTerm, InboxStore, Recalled } from '../inbox/inbox.store.port.js';
 import type { Logger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
@@ -56,6 +58,8 @@ export interface GuardContext {
 const WAIT_MS = 50;
 /** How long it is tried to remember what was done. */
 const REMEMBER_MS = 60_000;
+/** The same in a hook after a commit: such a one is given up after 30 seconds. */
+const REMEMBER_IN_HOOK_MS = 25_000;
 /** With these a call ends in no unit of its caller. */
 const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
 /** With these a call begins no unit: without one of its data source it is as if nothing was said. */
@@ -66,7 +70,7 @@ const BARE: readonly (Propagation | undefined)[] = ['SUPPORTS', 'NEVER', 'MANDAT
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
  * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and without a unit the call. A crash in between, or
- * claims that are out of reach for a minute then, let the next call do the work again; the call itself has succeeded all the same. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
+ * claims that are out of reach for a minute then (25 seconds after a commit), let the next call do the work again; the call itself has succeeded all the same. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
  * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
  * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
@@ -178,7 +182,7 @@ export class GuardedMethod {
       return await this.inUnit(async () => {
         const value = await method();
         failpoint('method:after-call');
-        const end = { ...claim, done: { result: value === undefined ? undefined : JSON.stringify(value) } };
+        const end = { ...claim, done: { result: this.textOf(value) } };
         isRenewed = await this.end(end, isOwn, renewal);
         failpoint('method:after-done');
         return value;
@@ -194,6 +198,22 @@ export class GuardedMethod {
   }
 
   /**
+   * What is remembered of a result. Where no unit can be rolled back the call has succeeded, whatever it gave.
+   *
+   * @throws NonRetryableError in a unit when it has no form in JSON
+   */
+  private textOf(value: unknown): string | undefined {
+    try {
+      return JSON.stringify(value);
+    } catch (error) {
+      const text = `the result of ${this.name}, which is idempotent, has no form in JSON: ${printable(error)}`;
+      if (this.holder() !== undefined) throw new NonRetryableError(text, { cause: error });
+      this.context.logger.error(`${text}; the call has succeeded, and repeats of it get undefined`, { method: this.name, error });
+      return undefined;
+    }
+  }
+
+  /**
    * Ends a claim with the unit that holds what was done: in its transaction, or where that is of another database once it has committed.
    *
    * @param isOwn whether that unit began with this call, which itself sees when it runs no more; of another one's rollback only a hook tells
@@ -202,7 +222,7 @@ export class GuardedMethod {
   private async end(end: OwnEnd, isOwn: boolean, renewal: Renewal): Promise<boolean> {
     const { inbox } = this.context.store as Store;
     const holder = this.holder();
-    if (holder === undefined) await this.storeSuccess(end);
+    if (holder === undefined) await this.storeSuccess(end, REMEMBER_MS);
     else if (holder.dataSource !== this.dataSourceOfClaims) return this.endAfterCommit(holder, end, isOwn ? undefined : renewal);
     else {
       if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
@@ -252,32 +272,40 @@ export class GuardedMethod {
 
   /** What was done is committed, whatever becomes of this. */
   private remember(end: OwnEnd): Promise<void> {
-    return this.storeSuccess(end).catch((error: unknown) => {
+    return this.storeSuccess(end, REMEMBER_IN_HOOK_MS).catch((error: unknown) => {
       const text = 'a call took longer than its claim lived: it may have been done twice';
       this.context.logger.warn(text, { method: this.name, error });
     });
   }
 
-  /** Remembers what was done, and is not undone by whatever becomes of this. @throws HF_LEASE_LOST when somebody else has the claim, and nothing else */
-  private storeSuccess(end: OwnEnd): Promise<void> {
+  /**
+   * Remembers what was done, and is not undone by whatever becomes of this. A try that is under way when its time is over is not waited for.
+   *
+   * @throws HF_LEASE_LOST when somebody else has the claim, and nothing else
+   */
+  private async storeSuccess(end: OwnEnd, forMs: number): Promise<void> {
     const { store, scheduler, logger } = this.context;
     const { inbox } = store as Store;
-    let waitedMs = 0;
-    return storeSuccess({
+    const over = new AbortController();
+    let failure: unknown;
+    const timer = scheduler.after(forMs, () => {
+      const text = 'a call has succeeded and could not be remembered in time: the next one with its key does it again';
+      logger.error(text, { method: this.name, error: failure });
+      over.abort();
+    });
+    const late = new Promise<void>((resolve) => over.signal.addEventListener('abort', () => resolve(), { once: true }));
+    const stored = storeSuccess({
+      leaseMs: end.leaseMs,
       store: () => inbox.finish(end),
       renew: () => inbox.renew(end),
       isDone: () => this.isDone(end),
       wait: async (error, ms) => {
-        const goesOn = waitedMs < REMEMBER_MS;
-        waitedMs += ms;
-        if (goesOn) await scheduler.sleep(ms);
-        else {
-          const text = 'a call has succeeded and could not be remembered: the next one with its key does it again';
-          logger.error(text, { method: this.name, error });
-        }
-        return goesOn;
+        failure = error;
+        await scheduler.sleep(ms, over.signal).catch(() => undefined);
+        return !over.signal.aborted;
       },
     });
+    await Promise.race([stored, late]).finally(() => timer.cancel());
   }
 
   private isDone(where: ClaimTerm): Promise<boolean> {

@@ -8,6 +8,7 @@ import { recordingEngine } from '../unit-of-work/recording-transactions.spec.js'
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
 import { GuardedMethod } from './guarded-method.js';
+import { type RetryPolicy, retryPolicy } from './retry-policy.js';
 
 const LEASE_MS = 3000;
 
@@ -76,7 +77,7 @@ describe('an idempotent method that takes longer than its lease', () => {
 });
 
 /** An idempotent method in units of work, over an inbox with one key: what a unit finished is seen by itself at once, and by others when it has committed. */
-function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async () => ({ paid: true })) {
+function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async () => ({ paid: true }), retry?: RetryPolicy) {
   const { engine, transactions, time } = recordingEngine();
   const transcript: string[] = [];
   const logged: string[] = [];
@@ -111,7 +112,7 @@ function unitScene(unit?: UnitOptions, method: () => Promise<unknown> = async ()
     logger: { ...silentLogger, error: (text: string) => void logged.push(text) },
   };
   const idempotency = { key: () => 'k', ttlMs: LEASE_MS * 10, lockTtlMs: LEASE_MS, onExpired: 'park' } as const;
-  const guarded = new GuardedMethod(context, 'pay', { retry: undefined, idempotency, unit });
+  const guarded = new GuardedMethod(context, 'pay', { retry, idempotency, unit });
   guarded.scopeId = 1;
   return { engine, transactions, time, transcript, logged, inbox, pay: () => guarded.call([], method) };
 }
@@ -404,6 +405,38 @@ describe('an idempotent method in a unit of work', () => {
     },
   );
 
+  it.each([
+    ['of no unit for a minute', undefined, 60_000],
+    ['of a unit of its own in another database for less than a hook is waited for', { dataSource: 'other' }, 25_000],
+  ] as const)('tries to remember a call %s, also where each try takes long', async (_, options, expectedMs) => {
+    const { inbox, time, logged, pay } = unitScene(options);
+    const fails = async () => {
+      await time.sleep(10_000);
+      throw new Error('no answer');
+    };
+    Object.assign(inbox, { finish: fails, renew: fails });
+    const paid = pay().then(() => time.monotonicMs());
+    await time.advance(300_000);
+    expect(await paid).toBe(expectedMs);
+    expect(logged).toEqual([expect.stringContaining('could not be remembered in time')]);
+  });
+
+  it('does not wait for so long between tries that its claim lapses', async () => {
+    const { inbox, time, pay } = elsewhere({ dataSource: 'other' });
+    const triedMs: number[] = [];
+    inbox.finish = async () => {
+      triedMs.push(time.monotonicMs());
+      throw new Error('no connection');
+    };
+    const paid = pay();
+    await time.advance(20_000);
+    const waitsMs = triedMs.slice(1).map((ms, index) => ms - (triedMs[index] as number));
+    expect(waitsMs.slice(0, 6)).toEqual([100, 200, 400, 800, LEASE_MS / 3, LEASE_MS / 3]);
+    expect(Math.max(...waitsMs)).toBe(LEASE_MS / 3);
+    await time.advance(20_000);
+    await paid;
+  });
+
   it('whose claim somebody else has by its end may have been done twice, and says so', async () => {
     const { inbox, pay } = unitScene();
     inbox.finish = () => Promise.reject(hfError('HF_LEASE_LOST', { resource: 'the claim of k' }));
@@ -421,4 +454,43 @@ describe('an idempotent method in a unit of work', () => {
     expect(await engine.run(async () => [await pay(), await pay()])).toEqual([undefined, undefined]);
     expect(transcript).toEqual(['claimed', 'finished']);
   });
+});
+
+describe('an idempotent method whose result has no form in JSON', () => {
+  const retry = retryPolicy({ attempts: 3, backoff: { delay: 1 } }, () => undefined, 'pay');
+  const charge = () => {
+    const charges: string[] = [];
+    const method = async () => {
+      charges.push('charged');
+      return { paid: 1n };
+    };
+    return { charges, method };
+  };
+
+  it.each([[undefined], [{ propagation: 'NOT_SUPPORTED' }]] as const)(
+    'with the options %j, outside any unit, has succeeded: it is not made again, and its repeats get undefined',
+    async (options) => {
+      const { charges, method } = charge();
+      const { time, transcript, logged, pay } = unitScene(options, method, retry);
+      const paid = pay().catch((error: unknown) => error);
+      await time.advance(1000);
+      expect(await paid).toEqual({ paid: 1n });
+      expect(await pay()).toBeUndefined();
+      expect({ charges, transcript }).toEqual({ charges: ['charged'], transcript: ['claimed', 'finished', 'done'] });
+      expect(logged).toEqual([expect.stringMatching(/^the result of pay, .* has no form in JSON: .*BigInt.*; the call has succeeded/)]);
+    },
+  );
+
+  it.each([[{}], [{ dataSource: 'other' }]] as const)(
+    'with the options %j rolls its unit back, and is not tried again',
+    async (options) => {
+      const { charges, method } = charge();
+      const { time, transactions, transcript, pay } = unitScene(options, method, retry);
+      const paid = pay().catch((error: unknown) => error);
+      await time.advance(1000);
+      expect(await paid).toMatchObject({ name: 'NonRetryableError', message: expect.stringContaining('no form in JSON') });
+      expect({ charges, transcript }).toEqual({ charges: ['charged'], transcript: ['claimed', 'given back'] });
+      expect(transactions.transcript.at(-1)).toMatch(/ROLLBACK$/);
+    },
+  );
 });

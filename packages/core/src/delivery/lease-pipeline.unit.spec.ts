@@ -221,7 +221,7 @@ describe('a leased message', () => {
     const broken = new Error('ECONNRESET');
 
     /** An inbox that answers the end of a claim as told, in turn; `isDone`: what it says when it is asked. */
-    function remembering(answers: readonly (Error | undefined)[], isDone = false) {
+    function remembering(answers: readonly (Error | undefined)[], isDone = false, idempotent: HandlerPolicies<never>['idempotent'] = true) {
       const left = [...answers];
       const seen: string[] = [];
       const inbox = {
@@ -237,7 +237,7 @@ describe('a leased message', () => {
           if (answer !== undefined) throw answer;
         },
       };
-      const made = scene(async () => undefined, undefined, { inbox, policies: { idempotent: true } });
+      const made = scene(async () => undefined, undefined, { inbox, policies: { idempotent } });
       return { ...made, seen };
     }
 
@@ -257,6 +257,15 @@ describe('a leased message', () => {
         stored: ['finish', stored, 'ack'],
       });
       expect(calls()).toBe(1);
+    });
+
+    it('does not wait for so long between tries to store its end that its claim lapses', async () => {
+      const { seen, time, handled, end } = remembering(Array(6).fill(broken), false, { lockTtl: 1200 });
+      await time.advance(1);
+      end();
+      await time.advance(100 + 200 + 400 + 400 + 400 + 400);
+      expect(await handled).toBe('worked');
+      expect(seen.filter((line) => line === 'finished')).toHaveLength(7);
     });
 
     it('keeps its claim when stopping cannot wait for its end: what it did is there', async () => {

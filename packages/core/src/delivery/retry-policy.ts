@@ -1,4 +1,5 @@
 import { classify } from '../errors/classify.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { problemsOf } from '../errors/problems.js';
 import { isNonRetryableError } from '../errors/non-retryable-error.js';
 import { type Duration, toMs } from '../time/duration.js';
@@ -72,12 +73,13 @@ export function laterAttempt({ delayMs }: Pick<RetryPolicy, 'delayMs'>, { error,
   return { kind: 'retry', delayMs: Math.max(0, delayMs(attempt, error, random)) };
 }
 
-/** Whether another attempt may help. The user's word counts, except against his own NonRetryableError; a `retryIf` that throws is no word. */
+/** Whether another attempt may help. The user's word counts, except against his own NonRetryableError; a `retryIf` that throws, or gives a promise, is no word. */
 export function mayRetry({ retryIf }: Pick<RetryPolicy, 'retryIf'>, { error, attempt }: FailedAttempt): boolean {
   if (isNonRetryableError(error)) return false;
   if (retryIf === undefined) return classify(error).retryable;
   try {
-    return retryIf(error, attempt);
+    const word = retryIf(error, attempt);
+    return isDroppedPromise(word) ? classify(error).retryable : word;
   } catch {
     return classify(error).retryable;
   }
@@ -89,7 +91,14 @@ function delaysOf(
   where: string,
 ): Pick<RetryPolicy, 'delayMs' | 'longestDelayMs'> {
   if (typeof backoff === 'function')
-    return { delayMs: (attempt, error) => toMs(backoff(attempt, error), `${where}: backoff`), longestDelayMs: () => undefined };
+    return {
+      delayMs: (attempt, error) => {
+        const given = backoff(attempt, error);
+        isDroppedPromise(given);
+        return toMs(given, `${where}: backoff`);
+      },
+      longestDelayMs: () => undefined,
+    };
   const { delay = DEFAULT_DELAY, factor = DEFAULT_FACTOR, maxDelay = DEFAULT_MAX_DELAY, jitter = 'full' }: Partial<Backoff> = backoff ?? {};
   const ms = (value: Duration, option: string): number => {
     try {

@@ -37,6 +37,27 @@ describe('the decision after a failure', () => {
   });
 });
 
+describe('a promise that rejects, of a function that must answer at once,', () => {
+  const rejecting = (): never => Promise.reject(new Error('my own bug')) as never;
+  const unhandled = jest.fn();
+  beforeEach(() => void process.on('unhandledRejection', unhandled));
+  afterEach(async () => {
+    await new Promise(setImmediate);
+    process.off('unhandledRejection', unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
+  it('is no word of retryIf', () => {
+    const refused = hfError('HF_MESSAGE_INVALID', { type: 't', issues: 'x' } as never);
+    expect(decide({ retryIf: rejecting }, new Error('down'), 1).kind).toBe('retry');
+    expect(decide({ retryIf: rejecting }, refused, 1).kind).toBe('dead');
+  });
+
+  it('is no wait', () => {
+    expect(() => decide({ backoff: rejecting }, new Error('down'), 1)).toThrow('subscription "s": backoff is not a length of time');
+  });
+});
+
 describe('the wait before the next attempt', () => {
   const delays = (options: Parameters<typeof retryPolicy>[0]) =>
     [1, 2, 3, 4, 5, 6, 7, 8].map((attempt) => policy(options).policy.delayMs(attempt, undefined, random));

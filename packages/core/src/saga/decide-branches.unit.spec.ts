@@ -108,6 +108,18 @@ describe('a step with a condition', () => {
   });
 });
 
+describe('a condition that gives a promise', () => {
+  it('fails its step for good, and its rejection reaches nobody', async () => {
+    const unhandled = jest.fn();
+    process.on('unhandledRejection', unhandled);
+    const torn = sagaOf({ reserve: UNDONE, check: { retry: PATIENT, when: () => Promise.reject(new Error('no field')) as never } });
+    given(torn).when(done).expect('run check', 'undo reserve').ends('compensating', 'reserve done', 'check failed', 'check turned-back');
+    await new Promise(setImmediate);
+    process.off('unhandledRejection', unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+});
+
 describe('a condition behind the pivot that throws', () => {
   const when = (({ total }: { total?: number }) => {
     if (total === undefined) throw new Error('no total');

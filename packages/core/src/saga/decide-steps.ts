@@ -1,5 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
 import { describeFailure } from '../errors/describe-failure.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
+import { NonRetryableError } from '../errors/non-retryable-error.js';
 import { decideRetry, type FailedAttempt, type RetryDecision, type RetryPolicy, retryPolicy } from '../delivery/retry-policy.js';
 import type { Random } from '../time/random.js';
 import { branchTimesAreUp, closeBranches, openBranch } from './branch-times.js';
@@ -19,6 +21,7 @@ export function openNext(draft: SagaDraft): void {
     let isWanted = true;
     try {
       isWanted = when === undefined || when(draft.state as never);
+      if (isDroppedPromise(isWanted)) throw new NonRetryableError(`the condition of step ${name} gave a promise: it must answer at once`);
     } catch (error) {
       draft.begin(name, 'running');
       givenUp(draft, draft.change(draft.find(name) as StepAt, { isUnasked: true }), error);

@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { unstorable } from '../message/storable.js';
 import type { Random } from '../time/random.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
@@ -58,7 +59,7 @@ async function lockOf(
   if (lock === undefined) return undefined;
   const { name: saga } = definition;
   const key: unknown = lock.keyOf(state as never);
-  const reason = unstorable(key, KEY_LENGTH);
+  const reason = isDroppedPromise(key) ? 'it is a promise: the key must be there at once' : unstorable(key, KEY_LENGTH);
   if (reason !== undefined) throw hfError('HF_SAGA_LOCK_KEY', { saga, id, reason, limit: KEY_LENGTH });
   const wanted = { key: key as string, id };
   const holder = await store.claimKey(tx, wanted);
