@@ -58,10 +58,8 @@ export interface RocketmqProducer extends Opened {
 export interface RocketmqConsumer extends Opened {
   /** Whether the group gives a queue's messages to one process at a time, in order. */
   readonly isOrdered: boolean;
-  /** That have its topic to be read, as far as is known by now; one at least. */
-  readonly brokers: readonly string[];
-  /** Waits for a message of one of them, and gives up to so many. Of what it rejects with, only a connection that is gone or hangs loses the consumer. */
-  receive(broker: string, limit: number): Promise<readonly ReceivedMessage[]>;
+  /** Waits for a message, and gives up to so many. What it rejects with may be what the consumer is lost with. */
+  receive(limit: number): Promise<readonly ReceivedMessage[]>;
   /** It is done: nobody gets it again. Also one that an earlier consumer of the group received. */
   ack(message: ReceivedMessage): Promise<void>;
   /** Nobody else gets it for so long from now on. */

@@ -13,7 +13,6 @@ import {
 } from '@holdfast/core';
 import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
 import { deadLetterOf, shortDeadLetterOf } from './dead-letter.js';
-import { fromEachBroker } from './each-broker.js';
 import { Hand } from './hand.js';
 import type { Names } from './names.js';
 import type { Publisher } from './publisher.js';
@@ -52,22 +51,11 @@ interface Source {
   consumer: RocketmqConsumer | undefined;
   /** Why nothing is received. */
   problem: string | undefined;
-  /** The same, of brokers. */
-  readonly unanswered: Map<string, string>;
   receiving: Promise<void>;
 }
 
-/** From what is received, until it is over. */
-interface Receiving {
-  readonly source: Source;
-  readonly consumer: RocketmqConsumer;
-  readonly isOver: () => boolean;
-  /** How many may be on their way. */
-  asked: number;
-}
-
 /**
- * One subscription: a client of its group for each topic, opened again whenever it is lost, one receive at a time from each broker, and as many hand-overs in work as its
+ * One subscription: a client of its group for each topic, opened again whenever it is lost, one receive at a time, and as many hand-overs in work as its
  * concurrency. No more is received than what is worked on and as much again. While it is paused nothing is received.
  */
 export class Consumer {
@@ -102,7 +90,7 @@ export class Consumer {
   }
 
   get health(): TransportHealth {
-    const problem = this.sources.flatMap((source) => [source.problem, ...problemsOf(source)]).find((each) => each !== undefined);
+    const problem = this.sources.map((source) => source.problem).find((each) => each !== undefined);
     return problem === undefined
       ? { status: 'up', problem }
       : { status: 'down', problem: `the subscription ${this.parts.spec.name}: ${problem}` };
@@ -141,14 +129,7 @@ export class Consumer {
       open: () => this.open(source),
       failed: (error, delayMs) => this.failed(source, error, delayMs),
     });
-    const source: Source = {
-      topic,
-      keeper,
-      consumer: undefined,
-      problem: 'it has not been opened yet',
-      unanswered: new Map(),
-      receiving: Promise.resolve(),
-    };
+    const source: Source = { topic, keeper, consumer: undefined, problem: 'it has not been opened yet', receiving: Promise.resolve() };
     return source;
   }
 
@@ -162,7 +143,6 @@ export class Consumer {
     }
     source.consumer = consumer;
     source.problem = undefined;
-    source.unanswered.clear();
     emit('subscription:consuming', { subscription: spec.name, queue: this.group });
     source.receiving = this.receive(source, consumer);
     return consumer;
@@ -170,40 +150,30 @@ export class Consumer {
 
   /** Receives until the consumer is lost. */
   private async receive(source: Source, consumer: RocketmqConsumer): Promise<void> {
+    const { clock, scheduler } = this.parts.context;
     let isLost = false;
     void consumer.lost.then(() => {
       isLost = true;
       if (source.consumer === consumer) source.consumer = undefined;
       this.changed();
     });
-    const receiving: Receiving = { source, consumer, isOver: () => isLost || this.isStopped, asked: 0 };
-    await fromEachBroker(consumer, receiving.isOver, (broker) => this.receiveFrom(broker, receiving));
-  }
-
-  /** Each broker has a part of the room, so that one that has nothing leaves some to the others. */
-  private async receiveFrom(broker: string, receiving: Receiving): Promise<void> {
-    const { source, consumer, isOver } = receiving;
-    const { context, sink, logger } = this.parts;
-    const most = this.mostInHand;
-    const part = Math.max(1, Math.floor(most / consumer.brokers.length));
-    const room = Math.min(MOST_RECEIVED, part, most - this.hand.size - receiving.asked);
-    if (room <= 0 || sink.isPaused) return this.woken;
-    const askedMs = context.clock.monotonicMs();
-    receiving.asked += room;
-    try {
-      const messages = await consumer.receive(broker, room);
-      if (!isOver()) source.unanswered.delete(broker);
-      this.received(source, messages, askedMs);
-      // Others get it without waiting for what another broker is still asked for.
-      if (this.isStopped) await this.hand.empty();
-    } catch (error) {
-      if (isOver()) return;
-      source.unanswered.set(broker, error instanceof Error ? error.message : String(error));
-      logger.warn('the broker did not answer a receive; it is asked again', { queue: this.group, broker, error });
-      await context.scheduler.sleep(AGAIN_MS);
-    } finally {
-      receiving.asked -= room;
-      this.changed();
+    while (!isLost && !this.isStopped) {
+      const room = Math.min(MOST_RECEIVED, this.mostInHand - this.hand.size);
+      if (room <= 0 || this.parts.sink.isPaused) {
+        await this.woken;
+        continue;
+      }
+      const askedMs = clock.monotonicMs();
+      try {
+        const messages = await consumer.receive(room);
+        if (!isLost) source.problem = undefined;
+        this.received(source, messages, askedMs);
+      } catch (error) {
+        if (isLost || this.isStopped) return;
+        source.problem = error instanceof Error ? error.message : String(error);
+        this.parts.logger.warn('the broker did not answer a receive; it is asked again', { queue: this.group, error });
+        await scheduler.sleep(AGAIN_MS);
+      }
     }
   }
 
@@ -274,9 +244,4 @@ export class Consumer {
     emit('subscription:interrupted', () => facts);
     logger.warn('a subscription was interrupted; it is tried again', facts);
   }
-}
-
-/** Of brokers that have its topic: one that has it no more is asked no more, and nobody misses its answer. */
-function problemsOf({ consumer, unanswered }: Source): readonly string[] {
-  return [...unanswered].filter(([broker]) => consumer === undefined || consumer.brokers.includes(broker)).map(([, problem]) => problem);
 }

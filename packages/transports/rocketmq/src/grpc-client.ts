@@ -1,14 +1,5 @@
 import { type EndContext, hfError, within } from '@holdfast/core';
-import {
-  type BaseClientOptions,
-  FilterExpression,
-  Message,
-  type MessageView,
-  Producer,
-  SimpleConsumer,
-  type TopicRouteData,
-} from 'rocketmq-client-nodejs';
-import { Permission } from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb';
+import { type BaseClientOptions, Message, type MessageView, Producer, SimpleConsumer } from 'rocketmq-client-nodejs';
 import type {
   ConsumerOptions,
   OutgoingMessage,
@@ -28,8 +19,6 @@ const GOODBYE_MS = 500;
 const MUTE = { info: () => undefined, warn: () => undefined, error: () => undefined };
 /** No topic of ours: the proxy says that it is not there, and so that it is there itself. */
 const NO_TOPIC = '-none';
-
-const READABLE = [Permission.READ, Permission.READ_WRITE] as readonly Permission[];
 
 /** Begin of properties that the broker notes for itself, and refuses of others. */
 const OF_THE_BROKER = '__';
@@ -61,8 +50,8 @@ export class GrpcClient implements RocketmqClient {
   async openConsumer({ group, topic, tag = '*' }: ConsumerOptions): Promise<RocketmqConsumer> {
     const { requestTimeoutMs, awaitMs, invisibleMs } = this.parts.settings;
     const subscriptions = new Map([[topic, tag]]);
-    const options = { ...this.options, consumerGroup: group, subscriptions, awaitDuration: awaitMs };
-    const consumer = new QuietConsumer(options, { filter: new FilterExpression(tag), awaitMs });
+    const options = { ...this.options, consumerGroup: group, subscriptions, awaitDuration: awaitMs, maxRetryAttempts: 1 };
+    const consumer = new QuietConsumer(options);
     const line = new Line(this.parts, consumer);
     const request = `a consumer of ${group}`;
     await line.begin(() => within(this.parts.scheduler, { request, timeoutMs: 2 * requestTimeoutMs }, consumer.reach(topic)));
@@ -70,11 +59,8 @@ export class GrpcClient implements RocketmqClient {
       lost: line.lost,
       end: () => line.end(),
       isOrdered: consumer.isOrdered,
-      get brokers() {
-        return consumer.brokers;
-      },
-      receive: async (broker, limit) => {
-        const views = await line.ask(() => consumer.receiveFrom(broker, { limit, invisibleMs }));
+      receive: async (limit) => {
+        const views = await line.ask(() => consumer.receive(limit, invisibleMs));
         return views.map((view) => new Received(view));
       },
       ack: (message) => line.ask(() => consumer.ack(viewOf(message))),
@@ -201,12 +187,6 @@ class QuietProducer extends Producer implements Quiet {
   }
 }
 
-/** How a consumer receives. */
-interface ReceiveTerms {
-  readonly filter: FilterExpression;
-  readonly awaitMs: number;
-}
-
 class QuietConsumer extends SimpleConsumer implements Quiet {
   readonly fence = new Fence();
   /** What the proxy says of the group. */
@@ -216,13 +196,7 @@ class QuietConsumer extends SimpleConsumer implements Quiet {
     this.told = resolve;
   });
 
-  /** Of each broker that may be read the queue that stands for it. */
-  private queues: ReadonlyMap<string, TopicRouteData['messageQueues'][number]> = new Map();
-
-  constructor(
-    options: ConstructorParameters<typeof SimpleConsumer>[0],
-    private readonly terms: ReceiveTerms,
-  ) {
+  constructor(options: ConstructorParameters<typeof SimpleConsumer>[0]) {
     super(options);
     this.rpcClientManager.close();
     Object.assign(this, { rpcClientManager: new Channels(this, MUTE, (error) => this.fence.report(error)) });
@@ -234,28 +208,6 @@ class QuietConsumer extends SimpleConsumer implements Quiet {
   async reach(topic: string): Promise<void> {
     await this.getRouteData(topic);
     await this.settled;
-  }
-
-  get brokers(): readonly string[] {
-    return [...this.queues.keys()];
-  }
-
-  /** As `receive`, which goes round the brokers: one that has nothing would keep those waiting that have. */
-  async receiveFrom(
-    broker: string,
-    { limit, invisibleMs }: { readonly limit: number; readonly invisibleMs: number },
-  ): Promise<MessageView[]> {
-    const queue = this.queues.get(broker);
-    if (queue === undefined) return [];
-    const { filter, awaitMs } = this.terms;
-    return this.receiveMessage(this.wrapReceiveMessageRequest(limit, queue, filter, invisibleMs, awaitMs), queue, awaitMs);
-  }
-
-  protected override onTopicRouteDataUpdate(topic: string, route: TopicRouteData): void {
-    // Throws when none of them may be read: then those that were may be again.
-    super.onTopicRouteDataUpdate(topic, route);
-    const readable = route.messageQueues.filter(({ queueId, permission }) => queueId === 0 && READABLE.includes(permission));
-    this.queues = new Map(readable.map((queue) => [queue.broker.name, queue]));
   }
 
   override onSettingsCommand(...args: Parameters<SimpleConsumer['onSettingsCommand']>): void {

@@ -2,7 +2,6 @@ import { emit, Keeper, type Logger, type ReceivedReply, type StartTerms, type Tr
 import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
 import type { Names } from './names.js';
 import type { RocketmqTopology } from './topology.js';
-import { fromEachBroker } from './each-broker.js';
 import { fromMessage } from './wire.js';
 
 /** Of one receive. */
@@ -71,15 +70,14 @@ export class Replies {
     void consumer.lost.then(() => {
       isLost = true;
     });
-    const receive = async (broker: string) => {
+    while (!isLost) {
       try {
-        for (const message of await consumer.receive(broker, MOST_RECEIVED)) this.received(consumer, message);
+        for (const message of await consumer.receive(MOST_RECEIVED)) this.received(consumer, message);
       } catch {
         // What it is lost with is told by the keeper.
         await this.parts.context.scheduler.sleep(AGAIN_MS);
       }
-    };
-    await fromEachBroker(consumer, () => isLost, receive);
+    }
   }
 
   private received(consumer: RocketmqConsumer, message: ReceivedMessage): void {

@@ -58,8 +58,7 @@ class SlowBroker {
       lost,
       end: async () => lose('ended'),
       isOrdered: this.isOrdered,
-      brokers: ['a'],
-      receive: (_, limit) => this.onTheWay(() => this.receive(limit)),
+      receive: (limit) => this.onTheWay(() => this.receive(limit)),
       ack: (message) => this.onTheWay(async () => this.settle(message, 'done')),
       keep: (message, ms) => this.onTheWay(async () => this.settle(message, ms)),
     };
