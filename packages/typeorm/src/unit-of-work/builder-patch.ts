@@ -1,41 +1,34 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { notedRunner } from './outside-writes.js';
 import { participantsOf, runnerInScope } from './participants.js';
+import { dataSourceOf, type OfDataSource, patchMethod } from './prototype-patch.js';
 import { unreleased } from './unit-runner.js';
 
-interface Builder {
+interface Builder extends OfDataSource {
   readonly queryRunner?: unknown;
-  readonly dataSource?: DataSource;
-  /** TypeORM 0.3. */
-  readonly connection?: DataSource;
   readonly expressionMap?: { readonly queryType?: string };
 }
-
-const PATCHED = Symbol.for('holdfast.typeorm.patched');
 
 /**
  * A query builder asks for a runner when it is executed, maybe in a unit that began after it was made: the one method of its prototypes that has to
  * know of units. Done once per process and copy of TypeORM; where there is no unit it does what it did.
  */
 export function patchQueryBuilders(dataSource: DataSource): void {
-  const builder: object = dataSource.createQueryBuilder();
-  for (let each: object | null = Object.getPrototypeOf(builder); each; each = Object.getPrototypeOf(each)) {
-    const original: unknown = Object.getOwnPropertyDescriptor(each, 'obtainQueryRunner')?.value;
-    if (typeof original !== 'function' || PATCHED in original) continue;
-    const patched = function (this: Builder): unknown {
-      return this.queryRunner ?? runnerOf(this, () => original.call(this) as QueryRunner);
-    };
-    Object.defineProperty(each, 'obtainQueryRunner', {
-      configurable: true,
-      writable: true,
-      value: Object.assign(patched, { [PATCHED]: true }),
-    });
-  }
+  patchMethod(
+    dataSource.createQueryBuilder(),
+    'obtainQueryRunner',
+    (original) =>
+      function (this: unknown): unknown {
+        const builder = this as Builder;
+        return builder.queryRunner ?? runnerOf(builder, () => original.call(builder) as QueryRunner);
+      },
+  );
 }
 
-function runnerOf({ dataSource, connection = dataSource, expressionMap }: Builder, make: () => QueryRunner): unknown {
-  if (!connection || !participantsOf(connection)) return make();
-  const runner = runnerInScope(connection);
+function runnerOf(builder: Builder, make: () => QueryRunner): unknown {
+  const dataSource = dataSourceOf(builder);
+  if (!dataSource || !participantsOf(dataSource)) return make();
+  const runner = runnerInScope(dataSource);
   if (runner) return unreleased(runner);
-  return expressionMap?.queryType === 'select' ? make() : notedRunner(connection, make);
+  return builder.expressionMap?.queryType === 'select' ? make() : notedRunner(dataSource, make);
 }
