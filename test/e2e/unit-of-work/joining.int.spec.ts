@@ -1,17 +1,10 @@
 import { Account } from './entities.js';
-import { gate, openUnits, type Units } from './support.js';
+import { eachWithUnits, gate, type Units } from './support.js';
 
 let units: Units;
-
-beforeAll(async () => {
-  units = await openUnits();
+eachWithUnits((opened) => {
+  units = opened;
 });
-beforeEach(() => units.clean());
-afterEach(async () => {
-  expect(units.busy()).toEqual({ out: 0, waiting: 0 });
-  expect(await units.openTransactions()).toBe(0);
-});
-afterAll(() => units.close());
 
 const accounts = () => units.dataSource.getRepository(Account);
 const save = (id: string) => accounts().save({ id });

@@ -87,6 +87,21 @@ export async function openUnits(options: { poolSize?: number; withSubscriber?: b
   };
 }
 
+/** Opens units for the tests of a file, of which each leaves nothing open. */
+export function eachWithUnits(opened: (units: Units) => void): void {
+  let units: Units;
+  beforeAll(async () => {
+    units = await openUnits();
+    opened(units);
+  });
+  beforeEach(() => units.clean());
+  afterEach(async () => {
+    expect(units.busy()).toEqual({ out: 0, waiting: 0 });
+    expect(await units.openTransactions()).toBe(0);
+  });
+  afterAll(() => units.close());
+}
+
 /** Units of one application over a data source. */
 export function unitsOver(dataSource: DataSource, logger: Logger = silentLogger) {
   const scopes = new ScopeStorage<string>();

@@ -2,19 +2,12 @@ import { EventEmitter } from 'node:events';
 import { subscribe } from '@holdfast/core';
 import type { TypeormTransaction } from '../../../packages/typeorm/src/unit-of-work/owned-transaction.js';
 import { Account, Audit, Entry, EntrySubscriber } from './entities.js';
-import { gate, openUnits, type Units } from './support.js';
+import { eachWithUnits, gate, openUnits, type Units } from './support.js';
 
 let units: Units;
-
-beforeAll(async () => {
-  units = await openUnits();
+eachWithUnits((opened) => {
+  units = opened;
 });
-beforeEach(() => units.clean());
-afterEach(async () => {
-  expect(units.busy()).toEqual({ out: 0, waiting: 0 });
-  expect(await units.openTransactions()).toBe(0);
-});
-afterAll(() => units.close());
 
 const accounts = () => units.dataSource.getRepository(Account);
 const save = (id: string) => accounts().save({ id });

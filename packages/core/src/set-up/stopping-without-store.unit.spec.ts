@@ -1,14 +1,9 @@
 // What can still be published while a process without a store stops, over transports that write down what is asked of them.
 import { Holdfast } from '../holdfast.js';
-import type { Incoming, Intake, Lease } from '../delivery/intake.port.js';
-import { attributesOf } from '../message/attributes.js';
 import type { Envelope } from '../message/envelope.js';
-import { Message } from '../message/message.js';
 import { silentLogger } from '../monitoring/logger.js';
+import { intakeOf, Placed } from './stopping-scene.spec.js';
 import type { PublishOutcome, Sink, TransportCapabilities, TransportFactory } from '../transport/transport.port.js';
-
-@Message('order.placed')
-class Placed {}
 
 const CAPABILITIES: TransportCapabilities = {
   persistent: true,
@@ -21,13 +16,6 @@ const CAPABILITIES: TransportCapabilities = {
   replies: true,
 };
 
-function placed(): Incoming {
-  const facts = { id: '1', source: 'shop', type: 'order.placed', version: 1, key: undefined, time: new Date(), headers: {} };
-  const envelope = { ...facts, correlationId: '1', kind: 'event', contentType: 'application/json', body: Buffer.from('{}') } as const;
-  const rest = { lane: 0, writtenAt: envelope.time, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined };
-  return { type: envelope.type, attributes: attributesOf(envelope), body: envelope.body, place: '0/1', ...rest };
-}
-
 /** What a broker of these transports does with a message, until the process has let go of it. */
 type Answer = (envelope: Envelope) => PublishOutcome | Promise<PublishOutcome>;
 
@@ -35,13 +23,7 @@ type Answer = (envelope: Envelope) => PublishOutcome | Promise<PublishOutcome>;
 function scripted(name: string, transcript: string[], answer: Answer = () => 'confirmed'): TransportFactory {
   let isClosed = false;
   let work: Promise<unknown> | undefined;
-  const lease: Lease = {
-    ...{ messages: [placed()], hasMore: false, isMoved: true, isSuspect: false, hasStored: false },
-    renew: async () => undefined,
-    finish: async () => void transcript.push('the message is consumed'),
-    release: async () => void transcript.push('the message is given back'),
-  };
-  const intake = { lease: async () => lease, settle: async () => undefined } as unknown as Intake;
+  const intake = intakeOf(transcript);
   return {
     transport: name,
     capabilities: CAPABILITIES,

@@ -1,15 +1,10 @@
 // The order of a stop, on a store and a transport that write down what is asked of them.
 import { Holdfast } from '../holdfast.js';
-import type { Incoming, Intake, Lease } from '../delivery/intake.port.js';
-import { attributesOf } from '../message/attributes.js';
-import { Message } from '../message/message.js';
 import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
+import { intakeOf, Placed } from './stopping-scene.spec.js';
 import type { Store } from '../store/store.port.js';
 import type { Sink, Transport, TransportCapabilities } from '../transport/transport.port.js';
-
-@Message('order.placed')
-class Placed {}
 
 const CAPABILITIES: TransportCapabilities = {
   persistent: true,
@@ -21,13 +16,6 @@ const CAPABILITIES: TransportCapabilities = {
   renamedSubscriptions: true,
   replies: true,
 };
-
-function placed(): Incoming {
-  const facts = { id: '1', source: 'shop', type: 'order.placed', version: 1, key: undefined, time: new Date(), headers: {} };
-  const envelope = { ...facts, correlationId: '1', kind: 'event', contentType: 'application/json', body: Buffer.from('{}') } as const;
-  const rest = { lane: 0, writtenAt: envelope.time, attempts: 0, isRedelivery: false, hasConsent: false, deliveryId: undefined };
-  return { type: envelope.type, attributes: attributesOf(envelope), body: envelope.body, place: '0/1', ...rest };
-}
 
 /** A promise to be kept by hand. */
 function gate(): { readonly opened: Promise<void>; open: () => void } {
@@ -45,13 +33,7 @@ async function scene(handlerEnds: Promise<void>) {
   let work: Promise<unknown> = Promise.resolve();
   let late = async (): Promise<unknown> => undefined;
 
-  const lease: Lease = {
-    ...{ messages: [placed()], hasMore: false, isMoved: true, isSuspect: false, hasStored: false },
-    renew: async () => undefined,
-    finish: async () => void transcript.push('the message is consumed'),
-    release: async () => void transcript.push('the message is given back'),
-  };
-  const intake = { lease: async () => lease, settle: async () => undefined } as unknown as Intake;
+  const intake = intakeOf(transcript);
   const transport: Transport = {
     capabilities: CAPABILITIES,
     isBusy: false,
