@@ -84,6 +84,7 @@ export { LEASE_MS } from './delivery/lease-term.js';
 export type { Leftover, RegisteredSubscription, SubscriptionDeclaration, SubscriptionStore } from './delivery/subscription.store.port.js';
 
 // unit of work
+export { HOOK_MS } from './unit-of-work/unit-hooks.js';
 export {
   type Isolation,
   type KafkaUnitOptions,
@@ -258,6 +259,7 @@ export {
   type RelayStore,
   type Resent,
 } from './outbox/relay.store.port.js';
+export { MOST_SILENT_MS } from './outbox/housekeeper.js';
 export { MAX_PARKED_DELAY_MS } from './outbox/relay-sender.js';
 export { Permits } from './delivery/permits.js';
 export { PartLeases, type PartLeasesParts } from './lease/part-leases.js';

@@ -9,6 +9,7 @@ import { failpoint } from '../testing/failpoints.js';
 import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
+import { HOOK_MS } from '../unit-of-work/unit-hooks.js';
 import type { UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { Propagation, UnitOfWork, UnitOptions } from '../unit-of-work/unit-of-work.js';
@@ -58,8 +59,8 @@ export interface GuardContext {
 const WAIT_MS = 50;
 /** How long it is tried to remember what was done. */
 const REMEMBER_MS = 60_000;
-/** The same in a hook after a commit: such a one is given up after 30 seconds. */
-const REMEMBER_IN_HOOK_MS = 25_000;
+/** The same in a hook after a commit, before that is given up. */
+const REMEMBER_IN_HOOK_MS = HOOK_MS - 5000;
 /** With these a call ends in no unit of its caller. */
 const APART: readonly (Propagation | undefined)[] = ['REQUIRES_NEW', 'NOT_SUPPORTED'];
 /** With these a call begins no unit: without one of its data source it is as if nothing was said. */

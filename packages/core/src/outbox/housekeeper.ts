@@ -33,7 +33,7 @@ const SILENT_MS = 6000;
 /** What keeps a process from speaking may keep the others, too: they may be silent for so many times the longest pause of its own of late. */
 const TIMES_OWN_PAUSE = 3;
 /** But not for longer: what a frozen process holds is missed. */
-const MOST_SILENT_MS = 15_000;
+export const MOST_SILENT_MS = 15_000;
 const OF_LATE_MS = 30_000;
 /** A longer pause is an outage, such as a database that was away: from then on others are given the time to speak again. */
 const OUTAGE_MS = 10_000;

@@ -1,5 +1,6 @@
 import { hfError } from '../errors/catalogue.js';
 import type { Logger } from '../monitoring/logger.js';
+import { before } from '../time/before.js';
 import type { Scheduler } from '../time/scheduler.js';
 
 /** What is asked of the broker, and how long an answer may take. */
@@ -9,19 +10,9 @@ export interface BrokerRequest {
 }
 
 /** Waits for an answer, but not for ever. @throws HF_BROKER_UNANSWERED, and whatever `answer` rejects with */
-export async function within<T>(scheduler: Scheduler, { request, timeoutMs }: BrokerRequest, answer: Promise<T>): Promise<T> {
-  let late = (_error: Error): void => undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    late = reject;
-  });
-  const timer = scheduler.after(timeoutMs, () => late(hfError('HF_BROKER_UNANSWERED', { request, timeoutMs })), {
-    keepsProcessAlive: true,
-  });
-  try {
-    return await Promise.race([answer, deadline]);
-  } finally {
-    timer.cancel();
-  }
+export function within<T>(scheduler: Scheduler, { request, timeoutMs }: BrokerRequest, answer: Promise<T>): Promise<T> {
+  const tooLate = () => hfError('HF_BROKER_UNANSWERED', { request, timeoutMs });
+  return before(scheduler, { ms: timeoutMs, tooLate, keepsProcessAlive: true }, answer);
 }
 
 /** What ending something needs. */

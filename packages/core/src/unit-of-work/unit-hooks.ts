@@ -1,11 +1,12 @@
 import { hfError } from '../errors/catalogue.js';
 import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
-import type { Scheduler, Timer } from '../time/scheduler.js';
+import { before } from '../time/before.js';
+import type { Scheduler } from '../time/scheduler.js';
 import type { Hook, Unit } from './unit.js';
 
 /** How long one hook after the end of a unit is waited for: whoever waits for the unit, as a message in hand does, waits for its hooks. */
-const HOOK_MS = 30_000;
+export const HOOK_MS = 30_000;
 
 type AfterHook = 'afterCommit' | 'afterRollback';
 
@@ -26,26 +27,14 @@ export async function runBeforeHooks<Outgoing>(unit: Unit<Outgoing>): Promise<vo
 
 /** Runs hooks after the end of a unit, one after another; what one throws is logged and changes nothing, nor does one that does not end. */
 export async function runAfterHooks(hooks: readonly Hook[], name: AfterHook, { scheduler, logger }: AfterHookParts): Promise<void> {
+  const tooLate = () => hfError('HF_UOW_HOOK_TIMEOUT', { hook: name, timeoutMs: HOOK_MS });
   for (const hook of hooks) {
     try {
       const ending = hook();
-      if (ending !== undefined) await inTime(ending, name, scheduler);
+      if (ending !== undefined) await before(scheduler, { ms: HOOK_MS, tooLate }, ending);
     } catch (error) {
       logger.error(`A hook given to ${name}() failed; the unit of work had ended and stays as it is.`, { error });
       emit('hook:failed', { hook: name, error });
     }
-  }
-}
-
-/** @throws HF_UOW_HOOK_TIMEOUT when it takes too long; what becomes of it then changes nothing */
-async function inTime(ending: Promise<void>, hook: AfterHook, scheduler: Scheduler): Promise<void> {
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = scheduler.after(HOOK_MS, () => reject(hfError('HF_UOW_HOOK_TIMEOUT', { hook, timeoutMs: HOOK_MS })));
-  });
-  try {
-    await Promise.race([ending, late]);
-  } finally {
-    timer?.cancel();
   }
 }

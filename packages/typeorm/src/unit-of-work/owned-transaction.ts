@@ -1,4 +1,4 @@
-import { emit, hfError } from '@holdfast/core';
+import { emit, hfError, HOOK_MS } from '@holdfast/core';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Statement } from '../postgres/sql/sql.js';
 import type { FirstStatement, LastStatement, TextRow } from '../postgres/sql/transaction-sql.js';
@@ -14,8 +14,6 @@ const COMMIT: Statement = { name: 'hf_COMMIT', text: 'COMMIT' };
 
 /** How long a rollback waits for statements that nobody waits for any more. */
 const GRACE_MS = 1000;
-/** How long a subscriber is waited for where nothing can be changed any more. */
-const SUBSCRIBER_MS = 30_000;
 /** The same of one that comes to a connection with nothing on its way. */
 const ROLLBACK_MS = 5000;
 
@@ -225,9 +223,9 @@ export class TypeormTransaction extends PgTransaction {
   /** @throws HF_UOW_HOOK_TIMEOUT for one that does not end, and what one throws */
   private async tellInTime(event: Parameters<typeof tell>[1]): Promise<void> {
     try {
-      await within(SUBSCRIBER_MS, tell(this.queryRunner, event));
+      await within(HOOK_MS, tell(this.queryRunner, event));
     } catch (error) {
-      throw error instanceof Unanswered ? hfError('HF_UOW_HOOK_TIMEOUT', { hook: event, timeoutMs: SUBSCRIBER_MS }) : error;
+      throw error instanceof Unanswered ? hfError('HF_UOW_HOOK_TIMEOUT', { hook: event, timeoutMs: HOOK_MS }) : error;
     }
   }
 

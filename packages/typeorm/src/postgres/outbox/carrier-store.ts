@@ -5,6 +5,7 @@ import {
   type Crossing,
   hfError,
   LOG_TRANSPORT,
+  MOST_SILENT_MS,
   type OperatorAction,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
@@ -29,9 +30,6 @@ interface SubscriptionRow {
   readonly backlog: string;
   readonly transports: string[];
 }
-
-/** Who has not said for so long that he lives is dead, or is taken for dead by the others. */
-const SILENT_MS = 15_000;
 
 interface OtherBroker {
   readonly service: string;
@@ -177,7 +175,7 @@ export class PostgresCarrierStore implements CarrierStore {
   private async withOtherBroker(sql: SqlRunner, transport: string): Promise<readonly OtherBroker[]> {
     const { rows } = await sql.run<OtherBroker>({
       text: `select service, transport, count(*) as n from ${this.context.tables.node}
-             where transport <> all($1::text[]) and $2 <> '${LOG_TRANSPORT}' and seen_at > clock_timestamp() - interval '${SILENT_MS} milliseconds'
+             where transport <> all($1::text[]) and $2 <> '${LOG_TRANSPORT}' and seen_at > clock_timestamp() - interval '${MOST_SILENT_MS} milliseconds'
              group by service, transport order by service, transport`,
       values: [[transport, LOG_TRANSPORT], transport],
     });
