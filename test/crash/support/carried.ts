@@ -34,7 +34,7 @@ export function describeOverKafka(title: string, suite: (carrier: (also?: Partia
   });
 }
 
-/** The same over RocketMQ. */
+/** The same over RocketMQ, whose processes have what they received for as long as the broker needs to lose nothing of one that is killed. */
 export function describeOverRocketmq(
   title: string,
   suite: (carrier: (also?: Partial<RocketmqCarrier['rocketmq']>) => RocketmqCarrier) => void,
@@ -47,7 +47,7 @@ export function describeOverRocketmq(
     });
     afterAll(() => cleared(area));
 
-    suite((also = {}) => ({ rocketmq: { ...(area as RocketmqArea).options(), awaitDuration: 1000, ...also } }));
+    suite((also = {}) => ({ rocketmq: { ...(area as RocketmqArea).options(), awaitDuration: 1000, invisibleDuration: 10_000, ...also } }));
   });
 }
 

@@ -62,6 +62,13 @@ describeWithRocketmq('consuming from RocketMQ', () => {
     expect([...catcher.texts].sort()).toEqual(['after', 'between']);
   });
 
+  it('warns of a time in hand that is too short for the broker to keep what comes for a process that has just died', async () => {
+    await scene.transport({ invisibleDuration: 9999 }).start({ subscriptions: [] });
+    expect(scene.warnings).toEqual([expect.stringContaining('invisibleDuration }) is below ten seconds')]);
+    await scene.transport({ invisibleDuration: 10_000 }).start({ subscriptions: [] });
+    expect(scene.warnings).toHaveLength(1);
+  });
+
   it("begins with the oldest message where that is wanted (from: 'earliest')", async () => {
     const first = scene.transport();
     await first.start({ subscriptions: [] });

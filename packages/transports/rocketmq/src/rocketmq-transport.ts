@@ -21,7 +21,7 @@ import { Names } from './names.js';
 import { Publisher } from './publisher.js';
 import { administerWith } from './remoting-admin.js';
 import { Replies } from './replies.js';
-import { type RocketmqOptions, type Settings, settingsFrom, TRANSPORT } from './settings.js';
+import { type RocketmqOptions, SAFE_INVISIBLE_MS, type Settings, settingsFrom, TRANSPORT } from './settings.js';
 import { RocketmqTopology } from './topology.js';
 
 /** What this transport keeps. */
@@ -101,6 +101,11 @@ class RocketmqTransport implements Transport {
   async start({ subscriptions }: Topology): Promise<void> {
     const problems = subscriptions.flatMap((spec) => this.problemsOf(spec));
     if (problems.length > 0) throw hfError('HF_CONFIG_INVALID', { problems });
+    if (this.settings.invisibleMs < SAFE_INVISIBLE_MS)
+      this.context.logger.warn(
+        'rocketmq({ invisibleDuration }) is below ten seconds: the broker may lose messages of processes that are killed; raise it',
+        { transport: TRANSPORT, invisibleMs: this.settings.invisibleMs },
+      );
     await this.publisher.start(this.terms);
     await this.ensure(subscriptions);
     this.isStarted = true;

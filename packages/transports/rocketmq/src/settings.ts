@@ -19,6 +19,8 @@ const PREFIX_LENGTH = 32;
 const SHORTEST_REQUEST_MS = 1000;
 /** The proxy takes no more. */
 const LONGEST_INVISIBLE_MS = 12 * 3_600_000;
+/** What a proxy allows by itself; below it, what a broker notes of a message that its proxy takes back for a dead client may hide what it noted before. */
+export const SAFE_INVISIBLE_MS = 10_000;
 const TOPIC_NAME = /^[%|\w-]{1,127}$/;
 const ADDRESS = /^(?:[^\s:/;,]+|\[[\da-f:]+\]):\d+$/i;
 
@@ -65,7 +67,8 @@ export interface RocketmqOptions {
   startTimeout?: Duration;
   /**
    * What a process has received and not settled is given to another one after this time; default '15s', at least what the proxy allows (ten seconds unless
-   * it is told otherwise). It is extended while a handler runs. Code that blocks the event loop for longer loses what it has in hand.
+   * it is told otherwise). It is extended while a handler runs. Code that blocks the event loop for longer loses what it has in hand. Below ten seconds, which
+   * a warning tells, a broker with its proxy in one process may lose a message that came for a process that had just died (ADR 29).
    */
   invisibleDuration?: Duration;
   /**
