@@ -100,7 +100,7 @@ export class ClaimedCall {
   /** Makes the call, unless it is needless. */
   private async ended(called: Called): Promise<CallEnd> {
     const { call } = called;
-    if (await this.isNeedless(called)) return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
+    if (await this.guardUndoing(called)) return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
     await call.run();
     return { answer: this.answering.answerOf(called) };
   }
@@ -124,8 +124,8 @@ export class ClaimedCall {
     });
   }
 
-  /** Whether it undoes a request that left nothing behind; committed before the handler is called, so that the request never runs beside it. */
-  private async isNeedless({ message, call }: Called): Promise<boolean> {
+  /** Commits, before the handler is called, that the request it undoes never runs beside it. True when that one left nothing behind: there is nothing to undo. */
+  private async guardUndoing({ message, call }: Called): Promise<boolean> {
     if (this.subscription.undoes === undefined) return false;
     const { needless, keys } = await this.context.runUnit(FRAMEWORK_UNIT, (tx) =>
       this.guard.admit(tx, [{ message, call, key: undefined }], false),

@@ -50,7 +50,7 @@ export class FailureRecorder {
 
   /** Writes what a failed attempt leads to: another one later, a dead letter, an invalid message, or nothing but an answer. */
   async record(tx: Transaction, message: OpenedMessage, error: unknown): Promise<void> {
-    if (await this.isDropped(tx, message)) return;
+    if (await this.dropIfUndone(tx, message)) return;
     const record = isReadable(message) ? this.failed(message, error) : this.unread(message);
     if (record === 'refused') return this.refused(tx, message as ReadableMessage, error);
     failpoint('failure:before-record');
@@ -151,8 +151,11 @@ export class FailureRecorder {
     this.context.afterCommit(() => tellRefused(this.context, message, ended));
   }
 
-  /** A request that was undone meanwhile, or refused: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */
-  private async isDropped(tx: Transaction, message: OpenedMessage): Promise<boolean> {
+  /**
+   * Drops a request that was undone meanwhile, or refused, and tells whoever asked: a stored failure of it would keep back its key, and nobody would withdraw it.
+   * True when it did.
+   */
+  private async dropIfUndone(tx: Transaction, message: OpenedMessage): Promise<boolean> {
     const { subscription, context } = this;
     if (!subscription.isUndoable || !isReadable(message) || !isStepRequest(message.envelope)) return false;
     const { source, id } = message.envelope;

@@ -226,7 +226,7 @@ export class GuardedMethod {
     if (holder === undefined) await this.storeSuccess(end, REMEMBER_MS);
     else if (holder.dataSource !== this.dataSourceOfClaims) return this.endAfterCommit(holder, end, isOwn ? undefined : renewal);
     else {
-      if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
+      if (!isOwn) this.tryHook(() => holder.afterRollback(() => this.giveBack(end)));
       await holder.inTurn((tx) => inbox.finish(end, tx));
     }
     return false;
@@ -234,7 +234,7 @@ export class GuardedMethod {
 
   private endAfterCommit(holder: HoldingUnit, end: OwnEnd, renewal: Renewal | undefined): boolean {
     this.keep(holder, end);
-    const isHooked = this.isHooked(() => holder.firstAfterCommit(() => this.remember(end)));
+    const isHooked = this.tryHook(() => holder.firstAfterCommit(() => this.remember(end)));
     if (!isHooked || renewal === undefined) return false;
     holder.afterRollback(() => this.giveBack(end));
     holder.onEnd(() => void renewal.stop());
@@ -260,8 +260,8 @@ export class GuardedMethod {
     this.ended.set(transaction, ended.set(key.id, { holder, result: done?.result }));
   }
 
-  /** False where the caller ends the transaction, and nobody tells us how. */
-  private isHooked(hook: () => void): boolean {
+  /** Registers a hook. False where the caller ends the transaction, and nobody tells us how. */
+  private tryHook(hook: () => void): boolean {
     try {
       hook();
       return true;

@@ -56,7 +56,7 @@ export class InProcessPipeline {
       if ('done' in end) {
         await intake.settle(lease.messages, 'ack');
         end.done.succeeded();
-      } else if (end.refused !== undefined && (await this.isAnswered(end.refused, end.error))) {
+      } else if (end.refused !== undefined && (await this.answerRefusal(end.refused, end.error))) {
         await intake.settle(lease.messages, 'ack');
         tellRefused(this.context, end.refused, { subscription: this.subscription.spec.name, ...end });
       } else await this.giveUp(intake, { lease, message, ...end });
@@ -115,8 +115,8 @@ export class InProcessPipeline {
     }
   }
 
-  /** Whether the broker has the no of a handler. Answered before the message is acknowledged: a crash in between repeats both, and loses neither. */
-  private async isAnswered(message: ReadableMessage, error: unknown): Promise<boolean> {
+  /** Answers with the no of a handler before the message is acknowledged: a crash in between repeats both, and loses neither. True when the broker has it. */
+  private async answerRefusal(message: ReadableMessage, error: unknown): Promise<boolean> {
     const { replies, logger, failures } = this.context;
     const { spec, transport } = this.subscription;
     try {

@@ -81,7 +81,7 @@ export class LeasePipeline {
     if (!isReadable(message)) return this.store(lease, (tx) => this.storeUnread(tx, message));
     const usedUp = this.recorder.usedUp(message);
     if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
-    if (await this.isHeldBack(lease, message)) return 'worked';
+    if (await this.putAsideIfNotItsTurn(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
     let end: CallEnd;
     try {
@@ -122,8 +122,8 @@ export class LeasePipeline {
     await this.recorder.recordInTurn(tx, marked, { error: message.error, gate: this.gate });
   }
 
-  /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
-  private async isHeldBack(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
+  /** Puts it aside where its key has an unfinished delivery, or it is too old to be proven new. True when it did. */
+  private async putAsideIfNotItsTurn(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
     const expired = expiredError(this.subscription, message, this.context.clock);
     if (expired !== undefined) {
       await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, expired)]));
