@@ -58,21 +58,21 @@ export class Answering {
     await this.context.replies.give(envelope, answer, this.subscription.transport);
   }
 
-  /** Answers repeats of what was handled before, to whoever asks again; those that were undone or refused, and are dropped, also where nobody asks. */
+  /** Answers repeats of what was handled before, to whoever asks again; those that were undone or refused, and are dropped, also where nobody asks. Gives these. */
   async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
-    const dropped = new Set<ReadableMessage>();
+    const droppedRepeats = new Set<ReadableMessage>();
     for (const { message, call, key } of repeated) {
       const isAsked = message.envelope.replyTo !== undefined;
       if (key === undefined || !(isAsked || this.subscription.isUndoable)) continue;
       const { isUndone, result } = await this.context.store.inbox.recall(tx, this.memory(key));
-      const answer = isUndone ? this.dropped(message, result) : answerFrom(result);
+      const answer = isUndone ? this.answerToDropped(message, result) : answerFrom(result);
       if (isUndone) {
-        dropped.add(message);
+        droppedRepeats.add(message);
         this.context.afterCommit(() => this.tellDropped({ message, call }, result));
       }
       await this.context.replies.give(message.envelope, answer, this.subscription.transport);
     }
-    return dropped;
+    return droppedRepeats;
   }
 
   /** Answers those that had nothing to undo: it is as if they had done it. */
@@ -81,7 +81,7 @@ export class Answering {
   }
 
   /** The answer to a request that is not handled any more: what it was refused with before, else that it was undone. */
-  dropped({ envelope: { id, sagaId } }: ReadableMessage, result: string | undefined): Answer {
+  answerToDropped({ envelope: { id, sagaId } }: ReadableMessage, result: string | undefined): Answer {
     if (result !== undefined) return answerFrom(result);
     const error = hfError('HF_REQUEST_UNDONE', { id, sagaId, subscription: this.subscription.spec.name });
     return refusalFor(error, this.subscription.limits);

@@ -64,7 +64,7 @@ export class ClaimedCall {
           if (result !== undefined) emit('delivery:duplicate', () => call.facts());
           this.answering.tellDropped({ message, call }, result);
         };
-        return { answer: this.answering.dropped(message, result), isDropped: true, tell };
+        return { answer: this.answering.answerToDropped(message, result), isDropped: true, tell };
       }
       case 'claimed':
         failpoint('inbox:after-insert');

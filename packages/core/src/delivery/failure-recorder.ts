@@ -78,7 +78,7 @@ export class FailureRecorder {
   }
 
   /** Writes what was decided of messages that are not attempted. */
-  async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
+  async recordUnattempted(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
     await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
     for (const record of records.filter(isEnded)) await this.tellSender(tx, record, record.error);
@@ -163,7 +163,7 @@ export class FailureRecorder {
     const { isUndone, result } = await context.store.inbox.recall(tx, key);
     if (!isUndone) return false;
     const call = new HandlerCall(context, subscription, message);
-    await context.replies.give(message.envelope, this.answering.dropped(message, result), subscription.transport);
+    await context.replies.give(message.envelope, this.answering.answerToDropped(message, result), subscription.transport);
     await this.drop(tx, message);
     context.afterCommit(() => this.answering.tellDropped({ message, call }, result));
     return true;

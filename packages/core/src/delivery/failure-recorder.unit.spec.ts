@@ -103,7 +103,7 @@ describe('what ends without an attempt', () => {
     const codes: string[] = [];
     const unsubscribe = subscribe('delivery:dead-lettered', ({ code }) => codes.push(code));
     const dead = recorder.usedUp(messageOf({ attempts: LIMIT }, 'k'));
-    await recorder.put(tx, dead === undefined ? [] : [dead]);
+    await recorder.recordUnattempted(tx, dead === undefined ? [] : [dead]);
     expect(codes).toEqual([]);
     commit();
     unsubscribe();
@@ -112,7 +112,7 @@ describe('what ends without an attempt', () => {
 
   it('but only waits frees nothing and is not told', async () => {
     const { recorder, transcript, stored, commit } = scene('skip');
-    await recorder.put(tx, [recorder.waiting(messageOf({ attempts: 0 }, 'k'))]);
+    await recorder.recordUnattempted(tx, [recorder.waiting(messageOf({ attempts: 0 }, 'k'))]);
     commit();
     expect({ transcript, states: stored.map(({ state }) => state) }).toEqual({ transcript: ['COMMIT'], states: ['waiting'] });
   });

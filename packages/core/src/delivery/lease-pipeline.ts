@@ -80,7 +80,7 @@ export class LeasePipeline {
     if (lease.isSuspect) return this.putAside(lease, message);
     if (!isReadable(message)) return this.store(lease, (tx) => this.storeUnread(tx, message));
     const usedUp = this.recorder.usedUp(message);
-    if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
+    if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.recordUnattempted(tx, [usedUp]));
     if (await this.putAsideIfNotItsTurn(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
     let end: CallEnd;
@@ -126,7 +126,7 @@ export class LeasePipeline {
   private async putAsideIfNotItsTurn(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
     const expired = expiredError(this.subscription, message, this.context.clock);
     if (expired !== undefined) {
-      await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, expired)]));
+      await this.store(lease, (tx) => this.recorder.recordUnattempted(tx, [this.recorder.dead(message, expired)]));
       return true;
     }
     if (this.subscription.spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;
@@ -143,7 +143,7 @@ export class LeasePipeline {
   /** It was undone while its handler was at it, outside any transaction: a person must see that, also where somebody else has the message by now. */
   private async tellLate(lease: KeptLease, message: ReadableMessage, error: unknown): Promise<HandOver> {
     const put = (tx: Transaction, { incoming }: ReadableMessage) =>
-      this.recorder.put(tx, [this.recorder.dead({ ...message, incoming }, error)]);
+      this.recorder.recordUnattempted(tx, [this.recorder.dead({ ...message, incoming }, error)]);
     try {
       return await this.store(lease, (tx) => put(tx, message));
     } catch (failure) {
