@@ -1,7 +1,7 @@
 import type { CallOfMessage } from '../delivery/answering.js';
 import type { HandlerCall } from '../delivery/handler-call.js';
 import { envelopeFrom } from '../message/attributes.js';
-import { messageOf } from '../delivery/pipeline-scene.spec.js';
+import { messageOf } from '../delivery/handling-scene.spec.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ChoreographyStore, NewPart } from './choreography.store.port.js';
 import { recordParts } from './parts.js';

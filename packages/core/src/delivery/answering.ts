@@ -6,7 +6,7 @@ import { type Answer, answerFrom, keptText, refusalFor } from '../reply/answer.j
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { HandlerCall } from './handler-call.js';
 import type { ReadableMessage } from './opened-message.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 /** A message, the call of its handler, and what it is remembered by where the subscription is idempotent. */
@@ -22,7 +22,7 @@ export const DONE: Answer = { json: undefined };
 /** Answers requests in the transaction in which their handlers worked, and repeats of them with what was answered first. */
 export class Answering {
   constructor(
-    private readonly context: Pick<PipelineContext, 'store' | 'replies' | 'logger' | 'afterCommit'>,
+    private readonly context: Pick<HandlingContext, 'store' | 'replies' | 'logger' | 'afterCommit'>,
     private readonly subscription: Subscription,
   ) {}
 

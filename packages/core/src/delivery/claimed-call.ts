@@ -12,7 +12,7 @@ import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { type Answering, type CallOfMessage, DONE } from './answering.js';
 import { storeSuccess } from './claim-end.js';
 import { Renewal } from './kept-lease.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 /** A call outside any transaction. */
@@ -36,7 +36,7 @@ export class ClaimedCall {
   private readonly guard: RequestGuard;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
     private readonly answering: Answering,
   ) {

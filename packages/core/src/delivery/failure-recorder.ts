@@ -24,7 +24,7 @@ import {
   type UnreadableMessage,
 } from './opened-message.js';
 import { waitForOthersMs } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
@@ -42,7 +42,7 @@ export class FailureRecorder {
   private readonly answering: Answering;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.answering = new Answering(context, subscription);

@@ -3,7 +3,7 @@ import { failureFacts, type HandlerCall } from './handler-call.js';
 import type { Lease } from './intake.port.js';
 import { openMessage } from './open-message.js';
 import type { OpenedMessage, ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 const FIRST_WAIT_MS = 100;

@@ -10,18 +10,18 @@ import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
 import { tellGivenUp, tellRefused } from './given-up.js';
 import { HandlerCall } from './handler-call.js';
 import { growingWaitsMs, nextAttempt } from './next-attempt.js';
-import { MOST_RETURNS } from './in-process-pipeline.js';
+import { MOST_RETURNS } from './in-process-handling.js';
 import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessages } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 import { decideFailure } from './refusal-rule.js';
 import { type CallOf, runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
 /** What handling in Kafka transactions needs. */
-export interface KafkaPipelineContext extends HandlerCallContext {
+export interface KafkaHandlingContext extends HandlerCallContext {
   readonly units: KafkaUnits<Outgoing>;
   /** Told of what is committed. */
   readonly committed: (messages: readonly Outgoing[]) => void;
@@ -48,9 +48,9 @@ type Failed = { readonly error: unknown } | undefined;
  * handled one by one, so that only the bad message pays. Retries are in this process, and what comes behind waits; a process that dies leaves the message to
  * the next one, with fresh attempts; the transport counts how often that was.
  */
-export class KafkaPipeline {
+export class KafkaHandling {
   constructor(
-    private readonly context: KafkaPipelineContext,
+    private readonly context: KafkaHandlingContext,
     private readonly subscription: Subscription,
   ) {}
 

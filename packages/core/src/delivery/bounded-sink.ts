@@ -6,7 +6,7 @@ import type { Permits } from './permits.js';
 import type { Subscription } from './subscription.js';
 
 /** Deals with what one intake gives, once. */
-export interface Handling {
+export interface MessageHandling {
   /** @param limit messages it may take; default: the subscription's batch */
   handle(intake: Intake, limit?: number): Promise<HandOver>;
 }
@@ -15,8 +15,8 @@ export interface Handling {
 const BLOCKED_MS = 100;
 const LONGEST_BLOCKED_MS = 1000;
 
-/** What a pipeline works with. */
-export interface PipelineParts {
+/** What a sink works with. */
+export interface BoundedSinkParts {
   readonly permits: Permits;
   readonly failures: FailurePause;
   readonly scheduler: Scheduler;
@@ -24,7 +24,7 @@ export interface PipelineParts {
 }
 
 /** The engine's end of a subscription: bounds and counts what is in work, and never throws. */
-export class Pipeline implements Sink {
+export class BoundedSink implements Sink {
   inFlight = 0;
   /** Set when the process was told to stop: what waits for its turn has taken nothing yet, and takes nothing any more. */
   isStopping = false;
@@ -35,8 +35,8 @@ export class Pipeline implements Sink {
 
   constructor(
     readonly subscription: Subscription,
-    private readonly handling: Handling,
-    private readonly context: PipelineParts,
+    private readonly handling: MessageHandling,
+    private readonly context: BoundedSinkParts,
   ) {}
 
   get isPaused(): boolean {

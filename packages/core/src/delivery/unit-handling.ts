@@ -20,7 +20,7 @@ import { openMessages } from './open-message.js';
 import { envelopeOf, hasTurn, isForOthers, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { OtherVersions } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import { runHandlers } from './run-handlers.js';
 import type { IdempotencyPolicy } from './idempotency-policy.js';
 import type { Subscription } from './subscription.js';
@@ -79,7 +79,7 @@ interface Known {
  * Handles messages inside the transaction that consumes them: place, inbox, handler and outgoing messages are one commit.
  * A batch that fails is undone and handled one by one, so that only the bad message pays.
  */
-export class UnitPipeline {
+export class UnitHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly answering: Answering;
@@ -91,7 +91,7 @@ export class UnitPipeline {
   private readonly opening: Subscription;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.recorder = new FailureRecorder(context, subscription);

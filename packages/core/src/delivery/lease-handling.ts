@@ -18,21 +18,21 @@ import { growingWaitsMs } from './next-attempt.js';
 import { openMessage } from './open-message.js';
 import { isReadable, type OpenedMessage, type ReadableMessage, succeeded, type UnreadableMessage } from './opened-message.js';
 import { OtherVersions } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
  * after it. At least once; with `@Idempotent` a claim in the inbox keeps repeats away and its end is stored once.
  */
-export class LeasePipeline {
+export class LeaseHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly claimed: ClaimedCall;
   private readonly others: OtherVersions;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.recorder = new FailureRecorder(context, subscription);

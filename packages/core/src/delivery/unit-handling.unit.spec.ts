@@ -9,10 +9,10 @@ import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord, KeyLock, KeyRule } from './delivery.store.port.js';
 import { FailurePause } from './failure-pause.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
-import type { PipelineContext } from './pipeline-context.js';
-import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
+import type { HandlingContext } from './handling-context.js';
+import { messageOf, NEVER_PAUSING, subscriptionOf } from './handling-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
-import { UnitPipeline } from './unit-pipeline.js';
+import { UnitHandling } from './unit-handling.js';
 import { WorkInHand } from './work-in-hand.js';
 
 const fail = (error: Error): never => {
@@ -86,7 +86,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     failures,
     receipts: { give: async () => undefined },
     inHand: new WorkInHand(),
-  } as unknown as PipelineContext;
+  } as unknown as HandlingContext;
   const looks: string[] = [];
   const intake = (isSuspect = false): Intake => ({
     take: async (_tx, limit) => ({ ...taken, messages: messages.slice(0, limit), isSuspect }),
@@ -97,7 +97,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     lease: async () => undefined,
     settle: async (_messages, outcome) => void transcript.push(String(outcome)),
   });
-  const pipeline = new UnitPipeline(
+  const handling = new UnitHandling(
     context,
     subscriptionOf(
       (id) => {
@@ -121,7 +121,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     server,
     time,
     forgets,
-    handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)),
+    handle: (isSuspect?: boolean) => handling.handle(intake(isSuspect)),
   };
 }
 
