@@ -12,6 +12,7 @@ import { LEASE_MS } from './lease-term.js';
 import { openMessage } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
@@ -37,7 +38,7 @@ interface Failed {
  * Handles messages without a store. One is in hand until it ends: its retries are in this process, and what cannot be handled goes to where the
  * transport keeps dead letters. At least once: a process that dies leaves the message to the next one, with fresh attempts.
  */
-export class InProcessHandling {
+export class InProcessHandling implements MessageHandling {
   constructor(
     private readonly context: InProcessContext,
     private readonly subscription: Subscription,

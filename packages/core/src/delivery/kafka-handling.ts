@@ -16,6 +16,7 @@ import { LEASE_MS } from './lease-term.js';
 import { openMessages } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
 import type { HandlerCallContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { decideFailure } from './refusal-rule.js';
 import { type CallOf, runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
@@ -48,7 +49,7 @@ type Failed = { readonly error: unknown } | undefined;
  * handled one by one, so that only the bad message pays. Retries are in this process, and what comes behind waits; a process that dies leaves the message to
  * the next one, with fresh attempts; the transport counts how often that was.
  */
-export class KafkaHandling {
+export class KafkaHandling implements MessageHandling {
   constructor(
     private readonly context: KafkaHandlingContext,
     private readonly subscription: Subscription,

@@ -19,13 +19,14 @@ import { openMessage } from './open-message.js';
 import { isReadable, type OpenedMessage, type ReadableMessage, succeeded, type UnreadableMessage } from './opened-message.js';
 import { OtherVersions } from './other-versions.js';
 import type { HandlingContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import type { Subscription } from './subscription.js';
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
  * after it. At least once; with `@Idempotent` a claim in the inbox keeps repeats away and its end is stored once.
  */
-export class LeaseHandling {
+export class LeaseHandling implements MessageHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly claimed: ClaimedCall;

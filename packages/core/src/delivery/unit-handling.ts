@@ -21,6 +21,7 @@ import { envelopeOf, hasTurn, isForOthers, isReadable, type OpenedMessage, type 
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { OtherVersions } from './other-versions.js';
 import type { HandlingContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { runHandlers } from './run-handlers.js';
 import type { IdempotencyPolicy } from './idempotency-policy.js';
 import type { Subscription } from './subscription.js';
@@ -79,7 +80,7 @@ interface Known {
  * Handles messages inside the transaction that consumes them: place, inbox, handler and outgoing messages are one commit.
  * A batch that fails is undone and handled one by one, so that only the bad message pays.
  */
-export class UnitHandling {
+export class UnitHandling implements MessageHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly answering: Answering;
