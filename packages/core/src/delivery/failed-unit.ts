@@ -69,7 +69,10 @@ export class FailedUnit {
     return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits });
   }
 
-  /** No place in the store tells what became of it, but the inbox does; of one that it does not know nobody can say, and it has failed: at least once. */
+  /**
+   * A broker's message has no place in the store that tells whether the lost COMMIT took effect. The inbox row tells, if there is one; without it the attempt
+   * counts as failed, and the handler may run twice.
+   */
   private async afterUnknownOfBroker(
     intake: Intake,
     message: OpenedMessage,

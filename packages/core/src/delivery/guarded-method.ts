@@ -70,10 +70,18 @@ const BARE: readonly (Propagation | undefined)[] = ['SUPPORTS', 'NEVER', 'MANDAT
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
- * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and without a unit the call. A crash in between, or
- * claims that are out of reach for a minute then (25 seconds after a commit), let the next call do the work again; the call itself has succeeded all the same. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
- * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
- * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
+ * What a call gave is remembered
+ * - in a unit of the database that has the claims: in its transaction, so that both commit or neither does;
+ * - in a unit of another database: after its commit, which is tried for `REMEMBER_IN_HOOK_MS`;
+ * - in no unit: after the call, which is tried for `REMEMBER_MS`.
+ *
+ * After the last two a crash, or claims that are out of reach for that long, let the next call do the work again; the call itself has succeeded all the same.
+ *
+ * A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the engine's own re-run, does the work
+ * anew; a unit of its own keeps it over its re-runs.
+ *
+ * **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose outcome is not known, and in a
+ * NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
 export class GuardedMethod {
   /** Number of its scope in the inbox, known once started. */

@@ -186,8 +186,8 @@ export class KafkaHandling implements MessageHandling {
 
   /**
    * Puts a message away, or answers it where its handler has refused it. Stays with it until that is done, it is not ours any more, or stopping cannot wait: its
-   * handler must not run again meanwhile. An answer that the broker will not have is left out, and where a dead letter goes with it, which may be what is refused, each second
-   * time: whoever asked may run into its time-out, the message has its end.
+   * handler must not run again meanwhile. If the broker rejects what is published with it, a refusal becomes a dead letter; a dead letter is tried in turn with
+   * and without its answer, because either may be what is rejected. Without it whoever asked runs into its time-out, and the message has its end.
    */
   private async putAway(hand: Hand, message: OpenedMessage, end: Failure): Promise<void> {
     const { scheduler, inHand, logger, replies, units, failures } = this.context;

@@ -88,7 +88,7 @@ export class UnitHandling implements MessageHandling {
   private readonly others: OtherVersions;
   private readonly failed: FailedUnit;
   private readonly unit: LocalUnitOptions;
-  /** What messages are opened by: a unit that ends before the time-out of a handler must not end while nobody knows of which message that tells. */
+  /** The subscription as messages are opened with, with a shorter time-out: an asynchronous schema that hangs must fail its own message before the whole unit times out, which names none. */
   private readonly opening: Subscription;
 
   constructor(
