@@ -136,7 +136,7 @@ export class UnitHandling implements MessageHandling {
     Object.assign(state, freshState(state.limit, tx));
     const taken = await intake.take(tx, state.limit);
     state.taken = taken;
-    failpoint('claim:after-read');
+    failpoint('unit:after-take');
     if (taken.messages.length === 0) {
       // A rollback is cheaper than a commit that has to be flushed for nothing.
       if (!taken.isMoved) throw new NothingTaken();
@@ -163,7 +163,7 @@ export class UnitHandling implements MessageHandling {
       state.hasStored = true;
     }
     if (unattempted.length > 0) await this.recorder.recordUnattempted(tx, unattempted);
-    failpoint('cursor:after-move');
+    failpoint('unit:after-handling');
   }
 
   /** Tells what is handled now from what is not. The messages are certainly ours from the moment the place is confirmed. */
