@@ -1,5 +1,5 @@
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { growingWaitsMs } from './next-attempt.js';
+import { growingWaitsMs } from '../time/growing-waits.js';
 
 /** The end of a claim whose call has succeeded. */
 export interface SuccessfulEnd {
