@@ -134,8 +134,18 @@ export class FailureRecorder {
     };
   }
 
-  /** Put aside because a process died near it: to be counted before it is handled, and handled alone. */
-  suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
+  /** A process died at the place of these messages: puts them aside, to be counted before they are handled, and handled alone. */
+  async putAside(tx: Transaction, messages: readonly OpenedMessage[], gate: KeyGate): Promise<void> {
+    const keys = new Set<string>();
+    for (const message of messages) {
+      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
+      const isFirst = key === undefined || (!keys.has(key) && (await gate.isFree(tx, key)));
+      if (key !== undefined) keys.add(key);
+      await this.context.store.deliveries.record(tx, [this.suspect(message, isFirst)]);
+    }
+  }
+
+  private suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
     const state = isFirstOfKey ? 'retry' : 'waiting';
     return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
   }

@@ -78,7 +78,7 @@ export class LeaseHandling implements MessageHandling {
   }
 
   private async deal(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
-    if (lease.isSuspect) return this.putAside(lease, message);
+    if (lease.isSuspect) return this.store(lease, (tx) => this.recorder.putAside(tx, [message], this.gate));
     if (!isReadable(message)) return this.store(lease, (tx) => this.storeUnread(tx, message));
     const usedUp = this.recorder.usedUp(message);
     if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.recordUnattempted(tx, [usedUp]));
@@ -153,15 +153,6 @@ export class LeaseHandling implements MessageHandling {
       await this.context.runUnit(FRAMEWORK_UNIT, (tx) => put(tx, apart));
       throw failure;
     }
-  }
-
-  /** A process died at this place: what it may have died of is put aside, to be counted and handled alone. */
-  private putAside(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
-    return this.store(lease, async (tx) => {
-      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
-      const isFirst = key === undefined || (await this.gate.isFree(tx, key));
-      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
-    });
   }
 
   /** Ends the lease and writes what it came to, in one transaction. */

@@ -149,7 +149,7 @@ export class UnitHandling implements MessageHandling {
     state.opened = opened;
     if (taken.isSuspect) {
       state.hasStored = true;
-      return this.putAside(tx, opened);
+      return this.recorder.putAside(tx, opened, this.gate);
     }
     const held = this.gate.isOrdered ? await this.held(tx, opened) : NO_MESSAGES;
     const { admitted, unattempted } = this.sort(opened, held);
@@ -287,17 +287,6 @@ export class UnitHandling implements MessageHandling {
     if (messages.length === 0) return;
     const closed = messages.map((message) => ({ ...succeeded(message), isDropped: droppedRepeats.has(message) }));
     await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), closed);
-  }
-
-  /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */
-  private async putAside(tx: Transaction, opened: readonly OpenedMessage[]): Promise<void> {
-    const keys = new Set<string>();
-    for (const message of opened) {
-      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
-      const isFirst = key === undefined || (!keys.has(key) && (await this.gate.isFree(tx, key)));
-      if (key !== undefined) keys.add(key);
-      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
-    }
   }
 }
 
