@@ -155,11 +155,10 @@ export class ClaimedCall {
     return hfError('HF_REQUEST_UNDONE_IN_WORK', { subscription, id, sagaId, idempotencyKey }, { cause });
   }
 
-  /** Renews for a term at a third of it, until it is stopped. */
   private renewalOf(claim: ClaimTerm, lost: (error: unknown) => void): Renewal {
     const { scheduler, logger, store } = this.context;
     const failed = (error: unknown) =>
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
-    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => store.inbox.renew(claim), lost, failed });
+    return new Renewal({ scheduler, termMs: claim.leaseMs, renew: () => store.inbox.renew(claim), lost, failed });
   }
 }

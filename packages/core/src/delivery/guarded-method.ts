@@ -337,7 +337,7 @@ export class GuardedMethod {
       logger.warn('the claim of a method could not be renewed; it is tried again', { method: this.name, error });
     // Nobody can stop the method; its end finds that the claim is lost.
     const lost = () => undefined;
-    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => (store as Store).inbox.renew(claim), lost, failed });
+    return new Renewal({ scheduler, termMs: claim.leaseMs, renew: () => (store as Store).inbox.renew(claim), lost, failed });
   }
 }
 

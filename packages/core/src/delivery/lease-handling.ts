@@ -11,7 +11,7 @@ import { type CallEnd, ClaimedCall } from './claimed-call.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import type { Intake } from './intake.port.js';
+import type { Intake, Lease } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { LEASE_MS } from './lease-term.js';
@@ -54,10 +54,7 @@ export class LeaseHandling implements MessageHandling {
     const [incoming] = lease.messages;
     if (incoming === undefined) return 'idle';
     // One that is lost is found by `finish`; until then the handler is only told by its own time-out.
-    const kept = new KeptLease(
-      lease,
-      this.renewal(LEASE_MS, () => lease.renew()),
-    );
+    const kept = new KeptLease(lease, this.renewalOf(lease));
     try {
       const outcome = await this.deal(kept, await openMessage(this.context, this.subscription, incoming));
       await intake.settle(lease.messages, 'ack');
@@ -184,12 +181,11 @@ export class LeaseHandling implements MessageHandling {
     }
   }
 
-  /** Renews for `termMs` at a third of it, until it is stopped. */
-  private renewal(termMs: number, renew: () => Promise<void>): Renewal {
+  private renewalOf(lease: Lease): Renewal {
     const { scheduler, logger } = this.context;
     const failed = (error: unknown) =>
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
-    return new Renewal({ scheduler, ms: termMs / 3, renew, lost: () => undefined, failed });
+    return new Renewal({ scheduler, termMs: LEASE_MS, renew: () => lease.renew(), lost: () => undefined, failed });
   }
 }
 
