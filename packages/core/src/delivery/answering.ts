@@ -4,15 +4,13 @@ import { emit } from '../monitoring/events.js';
 import { refuseRequest } from '../participant/refused-request.js';
 import { type Answer, answerFrom, keptText, refusalFor } from '../reply/answer.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { HandlerCall } from './handler-call.js';
 import type { ReadableMessage } from './opened-message.js';
 import type { HandlingContext } from './handling-context.js';
+import type { CallOf } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
 /** A message, the call of its handler, and what it is remembered by where the subscription is idempotent. */
-export interface CallOfMessage {
-  readonly message: ReadableMessage;
-  readonly call: HandlerCall;
+export interface CallOfMessage extends CallOf {
   readonly key: InboxKey | undefined;
 }
 
@@ -27,7 +25,7 @@ export class Answering {
   ) {}
 
   /** What a call has returned, as an answer; undefined for a message that is none to answer. */
-  answerOf({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>): Answer | undefined {
+  answerOf({ message: { envelope }, call }: CallOf): Answer | undefined {
     const isCommand = envelope.kind === 'command' || envelope.replyTo !== undefined;
     return isCommand ? this.context.replies.answerWith(envelope.type, call.value) : undefined;
   }
@@ -88,7 +86,7 @@ export class Answering {
   }
 
   /** Tells people and events of a request that was undone before it came, once that is committed. */
-  tellDropped({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>, result: string | undefined): void {
+  tellDropped({ message: { envelope }, call }: CallOf, result: string | undefined): void {
     if (result !== undefined) return;
     const { id, sagaId } = envelope;
     emit('delivery:undone', () => call.facts());
