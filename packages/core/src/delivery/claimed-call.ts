@@ -4,7 +4,7 @@ import { isHoldfastError } from '../errors/holdfast-error.js';
 import type { ClaimTerm } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { RequestGuard } from '../participant/request-guard.js';
-import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/message-memory.js';
 import { isStepRequest } from '../participant/undo-rules.js';
 import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { failpoint } from '../testing/failpoints.js';

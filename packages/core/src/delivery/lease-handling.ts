@@ -1,6 +1,6 @@
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { expiredError } from '../participant/step-memory.js';
+import { expiredError } from '../participant/message-memory.js';
 import { failpoint } from '../testing/failpoints.js';
 import { growingWaitsMs } from '../time/growing-waits.js';
 import type { HandOver } from '../transport/transport.port.js';

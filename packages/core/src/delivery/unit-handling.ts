@@ -6,7 +6,7 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { RequestGuard } from '../participant/request-guard.js';
-import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/message-memory.js';
 import { toMs } from '../time/duration.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
