@@ -142,7 +142,8 @@ export class UnitHandling implements MessageHandling {
       if (!taken.isMoved) throw new NothingTaken();
       return;
     }
-    const { hasStored } = taken.messages.some(isFromBroker)
+    // Not taken apart: what was read ahead knows it once it is confirmed.
+    const begun = taken.messages.some(isFromBroker)
       ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
       : taken;
     const opened = await this.others.mark(tx, await openMessages(this.context, this.opening, taken.messages));
@@ -158,7 +159,7 @@ export class UnitHandling implements MessageHandling {
     await this.run(tx, known.fresh, state);
     await this.answering.drop(tx, known.ofAbortedSagas, abortedError);
     const droppedRepeats = admitted.some(isAsking) ? await this.answer(tx, known, admitted) : NO_MESSAGES;
-    if (hasStored) {
+    if (begun.hasStored) {
       await this.close(tx, admitted, droppedRepeats);
       state.hasStored = true;
     }

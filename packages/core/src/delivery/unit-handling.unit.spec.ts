@@ -122,6 +122,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     time,
     forgets,
     handle: (isSuspect?: boolean) => handling.handle(intake(isSuspect)),
+    handleFrom: (take: Intake['take']) => handling.handle({ ...intake(), take }),
   };
 }
 
@@ -307,6 +308,27 @@ describe('a batch of which every message fails', () => {
     const policy = { messages: 1, share: 0, delayMs: 1000, maxDelayMs: 1000 };
     const logger = { warn: () => undefined } as unknown as Logger;
     expect(await attempts(new FailurePause('orders.book', policy, { clock: new VirtualTime(), random: seededRandom(1), logger }))).toBe(1);
+  });
+});
+
+describe('messages that had been read ahead', () => {
+  it('have their stored deliveries closed where the confirm of their place tells that there are any', async () => {
+    const { transcript, handleFrom } = scene([]);
+    let isConfirmed = false;
+    const taken: Taken = {
+      messages: [{ ...messageOf('1', 'k'), lane: 0 }],
+      hasMore: false,
+      isMoved: true,
+      isSuspect: false,
+      get hasStored() {
+        return isConfirmed;
+      },
+      confirm: async () => {
+        isConfirmed = true;
+      },
+    };
+    await handleFrom(async () => taken);
+    expect(transcript).toEqual(['handled 1', 'closed 1', 'ack']);
   });
 });
 
