@@ -39,10 +39,10 @@ const CHAINS: readonly Chain[] = [
       { at: 'unit:before-commit', hit: 9 },
       { at: 'unit:after-commit', hit: 9 },
       { at: 'unit:after-join', hit: 9, publishing: { isJoined: true } },
-      { at: 'claim:after-read', hit: 7 },
+      { at: 'unit:after-take', hit: 7 },
       { at: 'inbox:after-insert', hit: 7 },
       { at: 'handler:after', hit: 7 },
-      { at: 'cursor:after-move', hit: 7 },
+      { at: 'unit:after-handling', hit: 7 },
     ],
   },
   {

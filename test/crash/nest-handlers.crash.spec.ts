@@ -4,7 +4,7 @@ import { openArena } from './support/arena.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** Where the process dies, one after another, in the midst of messages of which some fail at first. */
-const DEATHS = ['inbox:after-insert', 'handler:after', 'cursor:after-move', 'failure:before-record', 'failure:after-record'] as const;
+const DEATHS = ['inbox:after-insert', 'handler:after', 'unit:after-handling', 'failure:before-record', 'failure:after-record'] as const;
 const KINDS: readonly Kind[] = ['ok', 'throw-once', 'ok', 'ok'];
 
 afterEach(killPrograms);

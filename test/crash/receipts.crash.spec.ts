@@ -9,7 +9,7 @@ const SUBSCRIPTIONS = [
 ];
 const MESSAGES = 60;
 /** Where a process dies that handles messages: before its handler, after it, and when all but the COMMIT is done. */
-const DEATHS = ['inbox:after-insert', 'handler:after', 'cursor:after-move', 'failure:after-record'];
+const DEATHS = ['inbox:after-insert', 'handler:after', 'unit:after-handling', 'failure:after-record'];
 
 const MISMATCHES = `
   select e.message_id as effect, r.message_id as receipt

@@ -87,7 +87,7 @@ async function askOnce({ arena, asker, answering, close }: Scene, dieAt: Failpoi
 }
 
 /** Between the call of a handler inside a transaction and the end of the commit. */
-const IN_UNIT: readonly FailpointName[] = ['cursor:after-move', 'unit:after-outbox', 'unit:after-commit'];
+const IN_UNIT: readonly FailpointName[] = ['unit:after-handling', 'unit:after-outbox', 'unit:after-commit'];
 
 // Side by side: most of their time is waiting until a dead process is found.
 describe('over the database, a request is answered, and its effect is there once, when its process dies at', () => {

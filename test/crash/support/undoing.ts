@@ -22,7 +22,7 @@ const EITHER = [true, false];
 /** Between the memory of the undoing and its end. */
 export const UNDO_DEATHS: readonly UndoDeath[] = [
   ...EITHER.flatMap((hasRun) =>
-    (['inbox:after-insert', 'guard:after-write', 'cursor:after-move', 'unit:before-commit', 'unit:after-commit'] as const).map((at) => ({
+    (['inbox:after-insert', 'guard:after-write', 'unit:after-handling', 'unit:before-commit', 'unit:after-commit'] as const).map((at) => ({
       at,
       hasRun,
       isTransactional: true,

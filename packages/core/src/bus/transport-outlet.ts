@@ -9,7 +9,7 @@ import type { Outgoing } from './outgoing.js';
 
 /** Times that a message is given to the broker while it is not known whether it has it. */
 const ATTEMPTS = 5;
-/** After this time none of them begins any more, but the second one: the first may have lasted so long because the process stood still. */
+/** After this time no further attempt begins. The second is always made: the first may only have taken so long because the process stood still. */
 const NO_MORE_AFTER_MS = 30_000;
 /** Longest wait before the second one; doubles. */
 const FIRST_WAIT_MS = 100;

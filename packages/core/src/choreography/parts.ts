@@ -10,7 +10,7 @@ export interface Recorded {
   /** To be handled. */
   readonly kept: readonly CallOfMessage[];
   /** Of aborted sagas: not to be handled. */
-  readonly dropped: readonly CallOfMessage[];
+  readonly ofAbortedSagas: readonly CallOfMessage[];
   /** Handled before, and that is all that is remembered of it. */
   readonly repeated: readonly CallOfMessage[];
 }
@@ -27,18 +27,18 @@ export interface Recording {
  */
 export async function recordParts(store: ChoreographyStore, tx: Transaction, { undo, calls }: Recording): Promise<Recorded> {
   const ofSagas = calls.filter(({ message }) => message.envelope.sagaId !== undefined);
-  const dropped = new Set<CallOfMessage>();
+  const ofAbortedSagas = new Set<CallOfMessage>();
   const repeated = new Set<CallOfMessage>();
   // Sagas in one order everywhere, so that two batches wait for each other instead of deadlocking; within a saga as they came.
   for (const call of [...ofSagas].sort(bySaga)) {
     const outcome = await store.record(tx, partOf(call.message, undo.id as number));
     if (outcome === 'repeated') repeated.add(call);
-    if (outcome === 'aborted') dropped.add(call);
+    if (outcome === 'aborted') ofAbortedSagas.add(call);
   }
   if (ofSagas.length > 0) failpoint('choreography:after-record');
-  if (dropped.size + repeated.size === 0) return { kept: calls, dropped: [], repeated: [] };
-  const kept = calls.filter((call) => !dropped.has(call) && !repeated.has(call));
-  return { kept, dropped: [...dropped], repeated: [...repeated] };
+  if (ofAbortedSagas.size + repeated.size === 0) return { kept: calls, ofAbortedSagas: [], repeated: [] };
+  const kept = calls.filter((call) => !ofAbortedSagas.has(call) && !repeated.has(call));
+  return { kept, ofAbortedSagas: [...ofAbortedSagas], repeated: [...repeated] };
 }
 
 function bySaga(one: CallOfMessage, other: CallOfMessage): number {

@@ -1,7 +1,7 @@
 import type { CallOfMessage } from '../delivery/answering.js';
 import type { HandlerCall } from '../delivery/handler-call.js';
 import { envelopeFrom } from '../message/attributes.js';
-import { messageOf } from '../delivery/pipeline-scene.spec.js';
+import { messageOf } from '../delivery/handling-scene.spec.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { ChoreographyStore, NewPart } from './choreography.store.port.js';
 import { recordParts } from './parts.js';
@@ -23,15 +23,15 @@ async function recorded(calls: readonly CallOfMessage[], aborted: readonly strin
     return aborted.includes(part.sagaId) ? 'aborted' : 'recorded';
   };
   const undo = { name: 'hotels.book.undo', id: 7 };
-  const { kept, dropped, repeated } = await recordParts({ record } as ChoreographyStore, TX, { undo, calls });
+  const { kept, ofAbortedSagas, repeated } = await recordParts({ record } as ChoreographyStore, TX, { undo, calls });
   const ids = (of: readonly CallOfMessage[]) => of.map(({ message }) => message.envelope.id);
-  return { parts, kept: ids(kept), dropped: ids(dropped), repeated: ids(repeated) };
+  return { parts, kept: ids(kept), ofAbortedSagas: ids(ofAbortedSagas), repeated: ids(repeated) };
 }
 
 describe('what a handler is about to do', () => {
   it('is recorded for sagas only, and handled in the order in which it came', async () => {
-    const { parts, kept, dropped } = await recorded([callOf('1', 'b'), callOf('2', undefined), callOf('3', 'a')]);
-    expect({ kept, dropped }).toEqual({ kept: ['1', '2', '3'], dropped: [] });
+    const { parts, kept, ofAbortedSagas } = await recorded([callOf('1', 'b'), callOf('2', undefined), callOf('3', 'a')]);
+    expect({ kept, ofAbortedSagas }).toEqual({ kept: ['1', '2', '3'], ofAbortedSagas: [] });
     expect(parts.map(({ message }) => message.id).sort()).toEqual(['1', '3']);
   });
 
@@ -41,13 +41,13 @@ describe('what a handler is about to do', () => {
   });
 
   it('is left out for aborted sagas', async () => {
-    const { kept, dropped } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b'), callOf('4', undefined)], ['b']);
-    expect({ kept, dropped }).toEqual({ kept: ['2', '4'], dropped: ['1', '3'] });
+    const { kept, ofAbortedSagas } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b'), callOf('4', undefined)], ['b']);
+    expect({ kept, ofAbortedSagas }).toEqual({ kept: ['2', '4'], ofAbortedSagas: ['1', '3'] });
   });
 
   it('is left out where it was recorded before', async () => {
-    const { kept, dropped, repeated } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b')], ['b'], ['2', '3']);
-    expect({ kept, dropped, repeated }).toEqual({ kept: [], dropped: ['1'], repeated: ['2', '3'] });
+    const { kept, ofAbortedSagas, repeated } = await recorded([callOf('1', 'b'), callOf('2', 'a'), callOf('3', 'b')], ['b'], ['2', '3']);
+    expect({ kept, ofAbortedSagas, repeated }).toEqual({ kept: [], ofAbortedSagas: ['1'], repeated: ['2', '3'] });
   });
 
   it('is recorded with its message, without whoever waits for an answer or a receipt', async () => {

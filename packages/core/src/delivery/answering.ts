@@ -4,15 +4,13 @@ import { emit } from '../monitoring/events.js';
 import { refuseRequest } from '../participant/refused-request.js';
 import { type Answer, answerFrom, keptText, refusalFor } from '../reply/answer.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import type { HandlerCall } from './handler-call.js';
 import type { ReadableMessage } from './opened-message.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
+import type { CallOf } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
 /** A message, the call of its handler, and what it is remembered by where the subscription is idempotent. */
-export interface CallOfMessage {
-  readonly message: ReadableMessage;
-  readonly call: HandlerCall;
+export interface CallOfMessage extends CallOf {
   readonly key: InboxKey | undefined;
 }
 
@@ -22,12 +20,12 @@ export const DONE: Answer = { json: undefined };
 /** Answers requests in the transaction in which their handlers worked, and repeats of them with what was answered first. */
 export class Answering {
   constructor(
-    private readonly context: Pick<PipelineContext, 'store' | 'replies' | 'logger' | 'afterCommit'>,
+    private readonly context: Pick<HandlingContext, 'store' | 'replies' | 'logger' | 'afterCommit'>,
     private readonly subscription: Subscription,
   ) {}
 
   /** What a call has returned, as an answer; undefined for a message that is none to answer. */
-  answerOf({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>): Answer | undefined {
+  answerOf({ message: { envelope }, call }: CallOf): Answer | undefined {
     const isCommand = envelope.kind === 'command' || envelope.replyTo !== undefined;
     return isCommand ? this.context.replies.answerWith(envelope.type, call.value) : undefined;
   }
@@ -58,21 +56,21 @@ export class Answering {
     await this.context.replies.give(envelope, answer, this.subscription.transport);
   }
 
-  /** Answers repeats of what was handled before, to whoever asks again; those that were undone or refused, and are dropped, also where nobody asks. */
+  /** Answers repeats of what was handled before, to whoever asks again; those that were undone or refused, and are dropped, also where nobody asks. Gives these. */
   async answerAgain(tx: Transaction, repeated: readonly CallOfMessage[]): Promise<ReadonlySet<ReadableMessage>> {
-    const dropped = new Set<ReadableMessage>();
+    const droppedRepeats = new Set<ReadableMessage>();
     for (const { message, call, key } of repeated) {
       const isAsked = message.envelope.replyTo !== undefined;
       if (key === undefined || !(isAsked || this.subscription.isUndoable)) continue;
       const { isUndone, result } = await this.context.store.inbox.recall(tx, this.memory(key));
-      const answer = isUndone ? this.dropped(message, result) : answerFrom(result);
+      const answer = isUndone ? this.answerToDropped(message, result) : answerFrom(result);
       if (isUndone) {
-        dropped.add(message);
+        droppedRepeats.add(message);
         this.context.afterCommit(() => this.tellDropped({ message, call }, result));
       }
       await this.context.replies.give(message.envelope, answer, this.subscription.transport);
     }
-    return dropped;
+    return droppedRepeats;
   }
 
   /** Answers those that had nothing to undo: it is as if they had done it. */
@@ -81,14 +79,14 @@ export class Answering {
   }
 
   /** The answer to a request that is not handled any more: what it was refused with before, else that it was undone. */
-  dropped({ envelope: { id, sagaId } }: ReadableMessage, result: string | undefined): Answer {
+  answerToDropped({ envelope: { id, sagaId } }: ReadableMessage, result: string | undefined): Answer {
     if (result !== undefined) return answerFrom(result);
     const error = hfError('HF_REQUEST_UNDONE', { id, sagaId, subscription: this.subscription.spec.name });
     return refusalFor(error, this.subscription.limits);
   }
 
   /** Tells people and events of a request that was undone before it came, once that is committed. */
-  tellDropped({ message: { envelope }, call }: Pick<CallOfMessage, 'message' | 'call'>, result: string | undefined): void {
+  tellDropped({ message: { envelope }, call }: CallOf, result: string | undefined): void {
     if (result !== undefined) return;
     const { id, sagaId } = envelope;
     emit('delivery:undone', () => call.facts());

@@ -1,5 +1,5 @@
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { growingWaitsMs } from './next-attempt.js';
+import { growingWaitsMs } from '../time/growing-waits.js';
 
 /** The end of a claim whose call has succeeded. */
 export interface SuccessfulEnd {
@@ -15,8 +15,8 @@ export interface SuccessfulEnd {
   readonly wait: (error: unknown, ms: number) => Promise<boolean>;
 }
 
-/** Part of a claim's life that is waited at most between two tries, so that the one behind them still finds it. */
-const WAITED_PART = 3;
+/** Waits at most this fraction of the lease between two tries, so that the claim is still ours at the next one. */
+const TRIES_PER_LEASE = 3;
 
 /**
  * Stays with the end of a call that succeeded until it is stored: what it did is there for good, and must not be done again because the database was away.
@@ -35,7 +35,7 @@ export async function storeSuccess({ leaseMs, store, renew, isDone, wait }: Succ
         if (isStored === true) return;
         if (isStored === false) throw error;
       }
-      if (!(await wait(error, Math.min(waitMs, leaseMs / WAITED_PART)))) return;
+      if (!(await wait(error, Math.min(waitMs, leaseMs / TRIES_PER_LEASE)))) return;
     }
     hasFailed = true;
     await renew().catch(() => undefined);

@@ -4,19 +4,17 @@ import { isHoldfastError } from '../errors/holdfast-error.js';
 import type { ClaimTerm } from '../inbox/inbox.store.port.js';
 import { emit } from '../monitoring/events.js';
 import { RequestGuard } from '../participant/request-guard.js';
-import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/message-memory.js';
 import { isStepRequest } from '../participant/undo-rules.js';
 import { type Answer, answerFrom, keptText } from '../reply/answer.js';
 import { failpoint } from '../testing/failpoints.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
-import { type Answering, type CallOfMessage, DONE } from './answering.js';
+import { type Answering, DONE } from './answering.js';
 import { storeSuccess } from './claim-end.js';
 import { Renewal } from './kept-lease.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
+import type { CallOf } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
-
-/** A call outside any transaction. */
-type Called = Pick<CallOfMessage, 'message' | 'call'>;
 
 /** What a call came to. */
 export interface CallEnd {
@@ -36,14 +34,14 @@ export class ClaimedCall {
   private readonly guard: RequestGuard;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
     private readonly answering: Answering,
   ) {
     this.guard = new RequestGuard(context, subscription);
   }
 
-  async make({ message, call }: Called): Promise<CallEnd> {
+  async make({ message, call }: CallOf): Promise<CallEnd> {
     const policy = memoryPolicyOf(this.subscription, message.envelope);
     if (policy === undefined) {
       await call.run();
@@ -64,7 +62,7 @@ export class ClaimedCall {
           if (result !== undefined) emit('delivery:duplicate', () => call.facts());
           this.answering.tellDropped({ message, call }, result);
         };
-        return { answer: this.answering.dropped(message, result), isDropped: true, tell };
+        return { answer: this.answering.answerToDropped(message, result), isDropped: true, tell };
       }
       case 'claimed':
         failpoint('inbox:after-insert');
@@ -72,7 +70,7 @@ export class ClaimedCall {
     }
   }
 
-  private async underClaim(claim: ClaimTerm, called: Called): Promise<CallEnd> {
+  private async underClaim(claim: ClaimTerm, called: CallOf): Promise<CallEnd> {
     const { inbox } = this.context.store;
     const { call, message } = called;
     const renewal = this.renewalOf(claim, (error) => call.abort(error));
@@ -98,14 +96,14 @@ export class ClaimedCall {
   }
 
   /** Makes the call, unless it is needless. */
-  private async ended(called: Called): Promise<CallEnd> {
+  private async ended(called: CallOf): Promise<CallEnd> {
     const { call } = called;
-    if (await this.isNeedless(called)) return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
+    if (await this.guardUndoing(called)) return { answer: DONE, tell: () => emit('delivery:needless', () => call.facts()) };
     await call.run();
     return { answer: this.answering.answerOf(called) };
   }
 
-  private storeSuccess(claim: ClaimTerm, called: Called, { answer }: CallEnd): Promise<void> {
+  private storeSuccess(claim: ClaimTerm, called: CallOf, { answer }: CallEnd): Promise<void> {
     const { store, runUnit, scheduler, inHand, logger } = this.context;
     const { name: subscription } = this.subscription.spec;
     return storeSuccess({
@@ -124,8 +122,8 @@ export class ClaimedCall {
     });
   }
 
-  /** Whether it undoes a request that left nothing behind; committed before the handler is called, so that the request never runs beside it. */
-  private async isNeedless({ message, call }: Called): Promise<boolean> {
+  /** Commits, before the handler is called, that the request it undoes never runs beside it. True when that one left nothing behind: there is nothing to undo. */
+  private async guardUndoing({ message, call }: CallOf): Promise<boolean> {
     if (this.subscription.undoes === undefined) return false;
     const { needless, keys } = await this.context.runUnit(FRAMEWORK_UNIT, (tx) =>
       this.guard.admit(tx, [{ message, call, key: undefined }], false),
@@ -134,7 +132,7 @@ export class ClaimedCall {
     return needless.length > 0;
   }
 
-  private async finish(claim: ClaimTerm, { message }: Called, answer: Answer | undefined): Promise<void> {
+  private async finish(claim: ClaimTerm, { message }: CallOf, answer: Answer | undefined): Promise<void> {
     const { inbox } = this.context.store;
     const end = { ...claim, done: { result: answer && keptText(answer) } };
     // What was needless has undone nothing.
@@ -146,7 +144,7 @@ export class ClaimedCall {
   }
 
   /** Its claim is gone: if because the request was undone meanwhile, what it did after that is there for good, and a person must know. */
-  private async whatBecameOf({ subscriptionId, key }: ClaimTerm, { message, call }: Called, cause: unknown): Promise<unknown> {
+  private async whatBecameOf({ subscriptionId, key }: ClaimTerm, { message, call }: CallOf, cause: unknown): Promise<unknown> {
     const { inbox } = this.context.store;
     const { isUndone } = await this.context.runUnit(FRAMEWORK_UNIT, (tx) => inbox.recall(tx, { subscriptionId, key }));
     if (!isUndone) return cause;
@@ -155,11 +153,10 @@ export class ClaimedCall {
     return hfError('HF_REQUEST_UNDONE_IN_WORK', { subscription, id, sagaId, idempotencyKey }, { cause });
   }
 
-  /** Renews for a term at a third of it, until it is stopped. */
   private renewalOf(claim: ClaimTerm, lost: (error: unknown) => void): Renewal {
     const { scheduler, logger, store } = this.context;
     const failed = (error: unknown) =>
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
-    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => store.inbox.renew(claim), lost, failed });
+    return new Renewal({ scheduler, termMs: claim.leaseMs, renew: () => store.inbox.renew(claim), lost, failed });
   }
 }

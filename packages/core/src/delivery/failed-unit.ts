@@ -9,7 +9,7 @@ import type { FailureRecorder } from './failure-recorder.js';
 import type { Incoming, Intake, RetakeTerms, Taken } from './intake.port.js';
 import type { KeyGate } from './key-gate.js';
 import type { OpenedMessage } from './opened-message.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 /** For how long a look at the inbox would remember something, were it not undone. */
@@ -47,7 +47,7 @@ export interface FailedUnitParts {
 /** What becomes of messages whose unit has failed: they are handled one by one, the failure of one is stored, or they stay where they are. */
 export class FailedUnit {
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
     private readonly parts: FailedUnitParts,
   ) {}
@@ -69,7 +69,10 @@ export class FailedUnit {
     return this.record(intake, message, { error: isUnknown ? reasonOfUnknown(error) : error, waits });
   }
 
-  /** No place in the store tells what became of it, but the inbox does; of one that it does not know nobody can say, and it has failed: at least once. */
+  /**
+   * A broker's message has no place in the store that tells whether the lost COMMIT took effect. The inbox row tells, if there is one; without it the attempt
+   * counts as failed, and the handler may run twice.
+   */
   private async afterUnknownOfBroker(
     intake: Intake,
     message: OpenedMessage,

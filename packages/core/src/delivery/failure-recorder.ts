@@ -24,7 +24,7 @@ import {
   type UnreadableMessage,
 } from './opened-message.js';
 import { waitForOthersMs } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
@@ -42,7 +42,7 @@ export class FailureRecorder {
   private readonly answering: Answering;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.answering = new Answering(context, subscription);
@@ -50,7 +50,7 @@ export class FailureRecorder {
 
   /** Writes what a failed attempt leads to: another one later, a dead letter, an invalid message, or nothing but an answer. */
   async record(tx: Transaction, message: OpenedMessage, error: unknown): Promise<void> {
-    if (await this.isDropped(tx, message)) return;
+    if (await this.dropIfUndone(tx, message)) return;
     const record = isReadable(message) ? this.failed(message, error) : this.unread(message);
     if (record === 'refused') return this.refused(tx, message as ReadableMessage, error);
     failpoint('failure:before-record');
@@ -78,7 +78,7 @@ export class FailureRecorder {
   }
 
   /** Writes what was decided of messages that are not attempted. */
-  async put(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
+  async recordUnattempted(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
     await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
     for (const record of records.filter(isEnded)) await this.tellSender(tx, record, record.error);
@@ -134,8 +134,18 @@ export class FailureRecorder {
     };
   }
 
-  /** Put aside because a process died near it: to be counted before it is handled, and handled alone. */
-  suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
+  /** A process died at the place of these messages: puts them aside, to be counted before they are handled, and handled alone. */
+  async putAside(tx: Transaction, messages: readonly OpenedMessage[], gate: KeyGate): Promise<void> {
+    const keys = new Set<string>();
+    for (const message of messages) {
+      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
+      const isFirst = key === undefined || (!keys.has(key) && (await gate.isFree(tx, key)));
+      if (key !== undefined) keys.add(key);
+      await this.context.store.deliveries.record(tx, [this.suspect(message, isFirst)]);
+    }
+  }
+
+  private suspect(message: OpenedMessage, isFirstOfKey: boolean): DeliveryRecord {
     const state = isFirstOfKey ? 'retry' : 'waiting';
     return { ...this.base(message), state, attempts: message.incoming.attempts, delayMs: 0, failure: undefined, isSuspect: true };
   }
@@ -151,8 +161,11 @@ export class FailureRecorder {
     this.context.afterCommit(() => tellRefused(this.context, message, ended));
   }
 
-  /** A request that was undone meanwhile, or refused: a stored failure of it would keep back its key, and nobody would withdraw it. Whoever asked is told. */
-  private async isDropped(tx: Transaction, message: OpenedMessage): Promise<boolean> {
+  /**
+   * Drops a request that was undone meanwhile, or refused, and tells whoever asked: a stored failure of it would keep back its key, and nobody would withdraw it.
+   * True when it did.
+   */
+  private async dropIfUndone(tx: Transaction, message: OpenedMessage): Promise<boolean> {
     const { subscription, context } = this;
     if (!subscription.isUndoable || !isReadable(message) || !isStepRequest(message.envelope)) return false;
     const { source, id } = message.envelope;
@@ -160,7 +173,7 @@ export class FailureRecorder {
     const { isUndone, result } = await context.store.inbox.recall(tx, key);
     if (!isUndone) return false;
     const call = new HandlerCall(context, subscription, message);
-    await context.replies.give(message.envelope, this.answering.dropped(message, result), subscription.transport);
+    await context.replies.give(message.envelope, this.answering.answerToDropped(message, result), subscription.transport);
     await this.drop(tx, message);
     context.afterCommit(() => this.answering.tellDropped({ message, call }, result));
     return true;

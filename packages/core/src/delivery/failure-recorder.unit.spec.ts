@@ -8,7 +8,7 @@ import type { DeliveryRecord, KeyLock, SucceededMessage } from './delivery.store
 import { FailureRecorder } from './failure-recorder.js';
 import type { Incoming } from './intake.port.js';
 import type { OpenedMessage } from './opened-message.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 const LIMIT = 3;
@@ -29,7 +29,7 @@ function scene(onDeadLetter: Subscription['onDeadLetter'] = 'block') {
     afterCommit: (then: () => void) => void tellings.push(then),
     replies: { refuse: async () => undefined },
     receipts: { give: async () => undefined },
-  } as unknown as PipelineContext;
+  } as unknown as HandlingContext;
   const subscription = { spec: { id: 1, name: 'reader' }, retry: { attempts: LIMIT }, onDeadLetter } as unknown as Subscription;
   const commit = () => {
     transcript.push('COMMIT');
@@ -103,7 +103,7 @@ describe('what ends without an attempt', () => {
     const codes: string[] = [];
     const unsubscribe = subscribe('delivery:dead-lettered', ({ code }) => codes.push(code));
     const dead = recorder.usedUp(messageOf({ attempts: LIMIT }, 'k'));
-    await recorder.put(tx, dead === undefined ? [] : [dead]);
+    await recorder.recordUnattempted(tx, dead === undefined ? [] : [dead]);
     expect(codes).toEqual([]);
     commit();
     unsubscribe();
@@ -112,7 +112,7 @@ describe('what ends without an attempt', () => {
 
   it('but only waits frees nothing and is not told', async () => {
     const { recorder, transcript, stored, commit } = scene('skip');
-    await recorder.put(tx, [recorder.waiting(messageOf({ attempts: 0 }, 'k'))]);
+    await recorder.recordUnattempted(tx, [recorder.waiting(messageOf({ attempts: 0 }, 'k'))]);
     commit();
     expect({ transcript, states: stored.map(({ state }) => state) }).toEqual({ transcript: ['COMMIT'], states: ['waiting'] });
   });
@@ -151,7 +151,7 @@ async function asking({ error, recalled, isUndoable = false, deliveryId = 'd1', 
           void end.closed.push(...messages.filter(({ isDropped }) => isDropped).map((each) => each.deliveryId)),
       },
     },
-  } as unknown as PipelineContext;
+  } as unknown as HandlingContext;
   const spec = { id: 1, name: 'cards', types: [] };
   const policies = { retry: { attempts: 1 }, limits: limitsFrom(), isUndoable, onDeadLetter: 'block', timeoutMs: 1 };
   const message = messageOf({ attempts: 0, deliveryId });

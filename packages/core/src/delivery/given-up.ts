@@ -3,7 +3,7 @@ import { emit } from '../monitoring/events.js';
 import type { Logger } from '../monitoring/logger.js';
 import { failureFacts } from './handler-call.js';
 import { identityOf, isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 
 /** An end of a message that is no success. */
 export interface Ended {

@@ -70,10 +70,18 @@ const BARE: readonly (Propagation | undefined)[] = ['SUPPORTS', 'NEVER', 'MANDAT
  * A plain method behind its policies, from the outside in: retry (in process, outside the transaction), idempotent, transactional.
  * A repeated call gives the stored result of the first, as JSON carries it.
  *
- * The end of a claim commits with the unit it is in; where that is of another database than the claims it follows its commit, and without a unit the call. A crash in between, or
- * claims that are out of reach for a minute then (25 seconds after a commit), let the next call do the work again; the call itself has succeeded all the same. A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the
- * engine's own re-run, does the work anew; a unit of its own keeps it over its re-runs. **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose
- * outcome is not known, and in a NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
+ * What a call gave is remembered
+ * - in a unit of the database that has the claims: in its transaction, so that both commit or neither does;
+ * - in a unit of another database: after its commit, which is tried for `REMEMBER_IN_HOOK_MS`;
+ * - in no unit: after the call, which is tried for `REMEMBER_MS`.
+ *
+ * After the last two a crash, or claims that are out of reach for that long, let the next call do the work again; the call itself has succeeded all the same.
+ *
+ * A unit of its caller that rolls back gives the claim back when it has ended, so that the next call, also that of the engine's own re-run, does the work
+ * anew; a unit of its own keeps it over its re-runs.
+ *
+ * **Not promised:** the same where nobody tells us of the rollback: in a transaction given to `join`, after a COMMIT whose outcome is not known, and in a
+ * NESTED part that was undone until its unit ends. There the key stays claimed until its lease ends.
  */
 export class GuardedMethod {
   /** Number of its scope in the inbox, known once started. */
@@ -226,7 +234,7 @@ export class GuardedMethod {
     if (holder === undefined) await this.storeSuccess(end, REMEMBER_MS);
     else if (holder.dataSource !== this.dataSourceOfClaims) return this.endAfterCommit(holder, end, isOwn ? undefined : renewal);
     else {
-      if (!isOwn) this.isHooked(() => holder.afterRollback(() => this.giveBack(end)));
+      if (!isOwn) this.tryHook(() => holder.afterRollback(() => this.giveBack(end)));
       await holder.inTurn((tx) => inbox.finish(end, tx));
     }
     return false;
@@ -234,7 +242,7 @@ export class GuardedMethod {
 
   private endAfterCommit(holder: HoldingUnit, end: OwnEnd, renewal: Renewal | undefined): boolean {
     this.keep(holder, end);
-    const isHooked = this.isHooked(() => holder.firstAfterCommit(() => this.remember(end)));
+    const isHooked = this.tryHook(() => holder.firstAfterCommit(() => this.remember(end)));
     if (!isHooked || renewal === undefined) return false;
     holder.afterRollback(() => this.giveBack(end));
     holder.onEnd(() => void renewal.stop());
@@ -260,8 +268,8 @@ export class GuardedMethod {
     this.ended.set(transaction, ended.set(key.id, { holder, result: done?.result }));
   }
 
-  /** False where the caller ends the transaction, and nobody tells us how. */
-  private isHooked(hook: () => void): boolean {
+  /** Registers a hook. False where the caller ends the transaction, and nobody tells us how. */
+  private tryHook(hook: () => void): boolean {
     try {
       hook();
       return true;
@@ -329,7 +337,7 @@ export class GuardedMethod {
       logger.warn('the claim of a method could not be renewed; it is tried again', { method: this.name, error });
     // Nobody can stop the method; its end finds that the claim is lost.
     const lost = () => undefined;
-    return new Renewal({ scheduler, ms: claim.leaseMs / 3, renew: () => (store as Store).inbox.renew(claim), lost, failed });
+    return new Renewal({ scheduler, termMs: claim.leaseMs, renew: () => (store as Store).inbox.renew(claim), lost, failed });
   }
 }
 

@@ -7,7 +7,7 @@ import { failpoint } from '../testing/failpoints.js';
 import { createDelivery, type Delivery, undoneRequest } from './delivery.js';
 import { withDelivery } from './delivery-context.js';
 import { nameOf, type ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 
 /** What events tell of a failure. */

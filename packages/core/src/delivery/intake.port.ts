@@ -99,8 +99,8 @@ export interface RetakeTerms {
 }
 
 /**
- * Where the pipeline takes the messages of one subscription from: a place in the log, what a broker handed over, or the stored deliveries
- * that are due. The same pipeline serves all of them, because it may take the same messages several times until one transaction commits.
+ * Where the engine takes the messages of one subscription from: a place in the log, what a broker handed over, or the stored deliveries
+ * that are due. The same code handles all of them, because it may take the same messages several times until one transaction commits.
  */
 export interface Intake {
   /** Takes up to `limit` messages inside `tx`: consumed when it commits, back when it does not. Nothing to take gives no messages. */

@@ -3,11 +3,14 @@ import type { Scheduler, Timer } from '../time/scheduler.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { Lease } from './intake.port.js';
 
+/** Renewals in a term, so that one or two may fail before it is over. */
+const RENEWALS_PER_TERM = 3;
+
 /** How something is renewed. */
 export interface RenewalParts {
   readonly scheduler: Scheduler;
-  /** Between two renewals. */
-  readonly ms: number;
+  /** How long it lives without one, in milliseconds. */
+  readonly termMs: number;
   readonly renew: () => Promise<void>;
   /** Somebody else has it: it is not renewed any more. */
   readonly lost: (error: unknown) => void;
@@ -15,7 +18,7 @@ export interface RenewalParts {
   readonly failed: (error: unknown) => void;
 }
 
-/** Renews something again and again until it is stopped or lost. */
+/** Renews something for a term, again and again, until it is stopped or lost. */
 export class Renewal {
   private timer: Timer;
   private running: Promise<void> = Promise.resolve();
@@ -33,8 +36,8 @@ export class Renewal {
   }
 
   private later(): Timer {
-    const { scheduler, ms } = this.parts;
-    return scheduler.after(ms, () => {
+    const { scheduler, termMs } = this.parts;
+    return scheduler.after(termMs / RENEWALS_PER_TERM, () => {
       this.running = this.once();
     });
   }

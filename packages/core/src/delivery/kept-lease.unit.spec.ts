@@ -11,7 +11,7 @@ function scene(answers: readonly (Error | Promise<void> | undefined)[] = []) {
   const left = [...answers];
   const renewal = new Renewal({
     scheduler: time,
-    ms: MS,
+    termMs: MS * 3,
     renew: async () => {
       transcript.push('renew');
       const answer = left.shift();

@@ -3,16 +3,8 @@ import { failureFacts, type HandlerCall } from './handler-call.js';
 import type { Lease } from './intake.port.js';
 import { openMessage } from './open-message.js';
 import type { OpenedMessage, ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
-
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 5000;
-
-/** Milliseconds between tries that are never given up; they double. */
-export function* growingWaitsMs(): Generator<number, never> {
-  for (let ms = FIRST_WAIT_MS; ; ms = Math.min(LONGEST_WAIT_MS, 2 * ms)) yield ms;
-}
 
 /** An attempt that has failed, of a message that stays in hand until it has ended. */
 export interface FailedInHand {

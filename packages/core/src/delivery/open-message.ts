@@ -10,7 +10,7 @@ import { unstorable } from '../message/storable.js';
 import { undoingError } from '../participant/undone-step.js';
 import type { Incoming } from './intake.port.js';
 import type { OpenedMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
 import type { Subscription } from './subscription.js';
 import { TimedCall } from './timed-call.js';
 

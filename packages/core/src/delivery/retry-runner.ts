@@ -7,7 +7,7 @@ import type { DeliveryStore, Hand } from './delivery.store.port.js';
 import { keyRuleOf } from './key-gate.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Intake } from './intake.port.js';
-import type { Pipeline } from './pipeline.js';
+import type { BoundedSink } from './bounded-sink.js';
 
 const POLL_MS = 1000;
 /** The first one is earlier, so that it does not ask for a connection when the look at the log does. */
@@ -34,7 +34,7 @@ export class RetryRunner {
 
   constructor(
     private readonly store: DeliveryStore,
-    private readonly pipelines: ReadonlyMap<number, Pipeline>,
+    private readonly sinks: ReadonlyMap<number, BoundedSink>,
     { scheduler, logger }: { readonly scheduler: Scheduler; readonly logger: Logger },
   ) {
     this.failed = (error) => {
@@ -51,7 +51,7 @@ export class RetryRunner {
 
   /** Begins; again when there are more subscriptions. */
   start(): void {
-    if (this.pipelines.size === 0) return;
+    if (this.sinks.size === 0) return;
     this.loop.start();
     this.forgotten.start();
   }
@@ -70,7 +70,7 @@ export class RetryRunner {
 
   /** Starts what is due; milliseconds until the next is. */
   private async look(): Promise<number | false> {
-    const due = await this.store.due([...this.pipelines.keys()]);
+    const due = await this.store.due([...this.sinks.keys()]);
     for (const [id, { ms }] of due) if (ms === 0) this.launch(id);
     this.launchSuspects([...due].filter(([, { suspectMs }]) => suspectMs === 0).map(([id]) => id));
     const later = [...due.values()].flatMap(({ ms, suspectMs }) => [ms, suspectMs]).filter((ms) => ms !== undefined && ms > 0) as number[];
@@ -78,15 +78,15 @@ export class RetryRunner {
   }
 
   private launch(id: number): void {
-    const pipeline = this.pipelines.get(id);
-    if (pipeline === undefined) return;
+    const sink = this.sinks.get(id);
+    if (sink === undefined) return;
     const running = this.running.get(id) ?? 0;
-    if (running >= Math.min(MAX_AT_ONCE, pipeline.subscription.spec.concurrency)) {
+    if (running >= Math.min(MAX_AT_ONCE, sink.subscription.spec.concurrency)) {
       this.refused.add(id);
       return;
     }
     this.running.set(id, running + 1);
-    this.track(this.drain(id, pipeline), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
+    this.track(this.drain(id, sink), () => this.running.set(id, (this.running.get(id) ?? 1) - 1));
   }
 
   /**
@@ -104,11 +104,11 @@ export class RetryRunner {
   private async takeTurns(ids: readonly number[]): Promise<boolean> {
     let hasWorked = false;
     for (const id of ids) {
-      const pipeline = this.pipelines.get(id);
-      if (pipeline === undefined || this.isStopping) continue;
+      const sink = this.sinks.get(id);
+      if (sink === undefined || this.isStopping) continue;
       let counted: Intake | undefined;
-      const outcome = await pipeline.handleNext(async () => {
-        counted = await this.count(id, pipeline);
+      const outcome = await sink.handleNext(async () => {
+        counted = await this.count(id, sink);
         return counted;
       });
       // Whatever it came to, the process is still here: what is neither handled nor recorded must not wait for the end of its lease.
@@ -118,14 +118,14 @@ export class RetryRunner {
     return hasWorked;
   }
 
-  private async count(id: number, { subscription }: Pipeline): Promise<Intake | undefined> {
+  private async count(id: number, { subscription }: BoundedSink): Promise<Intake | undefined> {
     const intake = await this.store.countSuspect(id, subscription.timeoutMs + MARGIN_MS);
     failpoint('count:after-record');
     return intake;
   }
 
   private async freeForgotten(): Promise<boolean> {
-    const rules = [...this.pipelines.values()].map(({ subscription }) => keyRuleOf(subscription));
+    const rules = [...this.sinks.values()].map(({ subscription }) => keyRuleOf(subscription));
     if ((await this.store.freeForgotten(rules)) > 0) this.loop.nudge();
     return false;
   }
@@ -145,14 +145,14 @@ export class RetryRunner {
     this.tasks.add(task);
   }
 
-  private async drain(id: number, pipeline: Pipeline): Promise<boolean> {
+  private async drain(id: number, sink: BoundedSink): Promise<boolean> {
     const hand = this.hands.open();
     const look = async () => this.store.intake(id, hand);
     let hasWorked = false;
     let outcome: HandOver = 'worked';
     try {
       while (outcome === 'worked' && !this.isStopping) {
-        outcome = await pipeline.handleNext(look);
+        outcome = await sink.handleNext(look);
         hasWorked ||= outcome === 'worked';
       }
     } finally {

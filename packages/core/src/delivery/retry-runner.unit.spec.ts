@@ -5,8 +5,8 @@ import type { HandOver } from '../transport/transport.port.js';
 import type { DeliveryStore, Hand } from './delivery.store.port.js';
 import type { Intake } from './intake.port.js';
 import { Permits } from './permits.js';
-import { Pipeline } from './pipeline.js';
-import { NEVER_PAUSING } from './pipeline-scene.spec.js';
+import { BoundedSink } from './bounded-sink.js';
+import { NEVER_PAUSING } from './handling-scene.spec.js';
 import { RetryRunner } from './retry-runner.js';
 import type { Subscription } from './subscription.js';
 
@@ -34,17 +34,17 @@ function scene(suspects: ReadonlyMap<number, string[]>, connections = 10) {
     transcript.push(`${name} ends`);
     return 'worked';
   };
-  const pipelineOf = (id: number) => {
+  const sinkOf = (id: number) => {
     const subscription = { spec: { id, concurrency: 10 }, timeoutMs: TIMEOUT_MS } as unknown as Subscription;
-    return new Pipeline(
+    return new BoundedSink(
       subscription,
       { handle },
       { permits, failures: NEVER_PAUSING, scheduler: systemScheduler, unexpected: () => undefined },
     );
   };
   const store = { due, countSuspect, freeForgotten: async () => 0 } as unknown as DeliveryStore;
-  const pipelines = new Map([...suspects.keys()].map((id) => [id, pipelineOf(id)]));
-  const runner = new RetryRunner(store, pipelines, { scheduler: systemScheduler, logger: silentLogger });
+  const sinks = new Map([...suspects.keys()].map((id) => [id, sinkOf(id)]));
+  const runner = new RetryRunner(store, sinks, { scheduler: systemScheduler, logger: silentLogger });
   return { runner, transcript, permits, leases };
 }
 
@@ -101,12 +101,12 @@ describe('deliveries that are due', () => {
       return begin(counts.handed);
     };
     const subscription = { spec: { id: 1, concurrency } } as unknown as Subscription;
-    const pipeline = new Pipeline(
+    const sink = new BoundedSink(
       subscription,
       { handle },
       { failures: NEVER_PAUSING, permits: new Permits(10), scheduler: time, unexpected: () => undefined },
     );
-    return { counts, time, runner: new RetryRunner(store, new Map([[1, pipeline]]), { scheduler: time, logger: silentLogger }) };
+    return { counts, time, runner: new RetryRunner(store, new Map([[1, sink]]), { scheduler: time, logger: silentLogger }) };
   }
 
   it('and in work elsewhere are looked at by the poll only', async () => {
@@ -159,8 +159,8 @@ it('what one hand-over has taken is not for those beside it until it has ended',
   };
   const subscription = { spec: { id: 1, concurrency: 10 } } as unknown as Subscription;
   const parts = { failures: NEVER_PAUSING, permits: new Permits(10), scheduler: time, unexpected: () => undefined };
-  const pipelines = new Map([[1, new Pipeline(subscription, { handle }, parts)]]);
-  const runner = new RetryRunner(store, pipelines, { scheduler: time, logger: silentLogger });
+  const sinks = new Map([[1, new BoundedSink(subscription, { handle }, parts)]]);
+  const runner = new RetryRunner(store, sinks, { scheduler: time, logger: silentLogger });
   runner.start();
   await time.advance(2000);
   ends.shift()?.();
@@ -185,8 +185,8 @@ describe('deliveries that wait for nothing', () => {
       },
     } as unknown as DeliveryStore;
     const subscription = { spec: { id: 1, ordering: 'key' }, onDeadLetter: 'block' } as unknown as Subscription;
-    const pipeline = { subscription } as unknown as Pipeline;
-    const runner = new RetryRunner(store, new Map([[1, pipeline]]), { scheduler: time, logger: silentLogger });
+    const sink = { subscription } as unknown as BoundedSink;
+    const runner = new RetryRunner(store, new Map([[1, sink]]), { scheduler: time, logger: silentLogger });
     runner.start();
     await new Promise<void>((resolve) => setTimeout(resolve, 20));
     const free = 'free [{"subscriptionId":1,"blocksKeys":true}]';

@@ -95,7 +95,9 @@ export function buildSubscription(
   if (compensate !== undefined)
     checkCompensation({ policies: others, compensate, idempotency, hasStore: isStored, undoRetentionMs }, problem);
   const failurePause = failurePausePolicy(policies.failurePause ?? context.defaults.failurePause, problem);
-  const { concurrency, batchSize } = numbersOf(context, policies, problem);
+  // A handler outside any transaction takes none.
+  const connections = unit === undefined ? undefined : context.maxConcurrency;
+  const { concurrency, batchSize } = numbersOf({ defaults: context.defaults, connections }, policies, problem);
   if (messages === undefined || retry === undefined || timeoutMs === undefined) return undefined;
   const { transport, holdLimitMs: limitMs } = context;
   const hasStore = context.hasStore && transaction === undefined;
@@ -139,16 +141,16 @@ function undoneBy(command: HandlerPolicies<never>['compensates'], problem: (text
   return type;
 }
 
-function numbersOf(context: BuildContext, policies: HandlerPolicies<never>, problem: (text: string) => void) {
-  const { concurrency = context.defaults.concurrency, batchSize = 1 } = policies;
+function numbersOf(
+  { defaults, connections }: Pick<BuildContext, 'defaults'> & { readonly connections: number | undefined },
+  policies: HandlerPolicies<never>,
+  problem: (text: string) => void,
+) {
+  const { concurrency = defaults.concurrency, batchSize = 1 } = policies;
   if (concurrency !== undefined && !isCount(concurrency)) problem(`concurrency is ${String(concurrency)}; use a whole number from 1`);
   if (!isCount(batchSize)) problem(`batchSize is ${String(batchSize)}; use a whole number from 1`);
-  const { maxConcurrency } = context;
-  if (concurrency !== undefined && maxConcurrency !== undefined && concurrency > maxConcurrency) {
-    problem(
-      `concurrency is ${concurrency}, and the pool has ${maxConcurrency} connections for handlers; lower it, or raise the pool's size`,
-    );
-  }
+  if (concurrency !== undefined && connections !== undefined && concurrency > connections)
+    problem(`concurrency is ${concurrency}, and the pool has ${connections} connections for handlers; lower it, or raise the pool's size`);
   return { concurrency: concurrency ?? DEFAULT_CONCURRENCY, batchSize };
 }
 

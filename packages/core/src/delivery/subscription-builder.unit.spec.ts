@@ -57,6 +57,12 @@ describe('a handler', () => {
     });
   });
 
+  it('may have more in work than there are connections where it takes none', () => {
+    const { subscription, problems } = build({ concurrency: 50 });
+    expect(problems).toEqual([]);
+    expect(subscription?.spec.concurrency).toBe(50);
+  });
+
   it.each<[string, Partial<HandlerPolicies<never>>, RegExp]>([
     ['no name', { name: '' }, /has no name; give it one that will survive refactoring/],
     ['a name with blanks', { name: 'my orders' }, /must be printable ASCII without blanks/],
@@ -66,7 +72,7 @@ describe('a handler', () => {
     ['no concurrency', { concurrency: 0 }, /concurrency is 0; use a whole number from 1/],
     [
       'more concurrency than connections',
-      { concurrency: 8 },
+      { concurrency: 8, transactional: true },
       /concurrency is 8, and the pool has 7 connections for handlers; lower it, or raise the pool's size/,
     ],
     ['a negative time-out', { timeout: -1 }, /timeout is not a length of time: -1/],

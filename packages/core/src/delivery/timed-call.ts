@@ -11,7 +11,7 @@ export interface TimedCallTerms {
   readonly tooLong: () => Error;
 }
 
-/** One call of a method outside the deliveries, such as a step of a saga: its time-out, its abort signal, and the end of it when stopping cannot wait. */
+/** One call of the user's that is no handler (a step of a saga, the end of a try, the schema of a message): its time-out, its abort signal, and the end of it when stopping cannot wait. */
 export class TimedCall {
   private readonly controller = new AbortController();
 

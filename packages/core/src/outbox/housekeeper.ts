@@ -4,7 +4,7 @@ import type { Scheduler } from '../time/scheduler.js';
 import type { Store } from '../store/store.port.js';
 import { Loop, type LoopParts } from './loop.js';
 
-/** Time between two looks at holes, sequences and silent nodes. */
+/** Time between two ticks of a duty that is not said to be rarer. */
 const TICK_MS = 1000;
 /** How long after the start the ticks of each duty begin: apart, so that an idle process needs one connection for all of them. */
 const FIRST_MS = { nodes: 500, deaths: 550, holes: 600, sequences: 700, scheduled: 800, halfMessages: 900 };
@@ -55,7 +55,7 @@ export interface HousekeeperContext {
   readonly checkBack: () => Promise<boolean>;
 }
 
-/** Duties that every process does in turn, whoever gets the lock: fence, scheduled rows, half messages, silent processes, trimming. */
+/** Says that this process lives, and looks after what is of all of them: silent processes, holes, sequences, scheduled rows, half messages, what is old. */
 export class Housekeeper {
   private readonly loops: readonly Loop[];
   private readonly scheduled: Loop;

@@ -2,7 +2,7 @@ import { keyRuleOf } from '../delivery/key-gate.js';
 import { longestMs } from '../delivery/retry-policy.js';
 import type { Subscription } from '../delivery/subscription.js';
 import type { UnregisteredSubscription } from '../delivery/subscription-builder.js';
-import { keepMsOf } from './step-memory.js';
+import { keepMsOf } from './message-memory.js';
 
 /** Tells each handler that undoes requests whose they are; with the numbers that all have by now. */
 export function linkSteps(subscriptions: readonly Subscription[]): readonly Subscription[] {

@@ -4,7 +4,7 @@ import type { InboxStore } from '../inbox/inbox.store.port.js';
 import type { Envelope } from '../message/envelope.js';
 import { type Answer, keptText, refusalFor } from '../reply/answer.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
-import { keepMsOf, memoryPolicyOf } from './step-memory.js';
+import { keepMsOf, memoryPolicyOf } from './message-memory.js';
 import { isStepRequest } from './undo-rules.js';
 
 /**

@@ -1,6 +1,6 @@
 import type { CallOfMessage } from '../delivery/answering.js';
 import type { ReadableMessage } from '../delivery/opened-message.js';
-import type { PipelineContext } from '../delivery/pipeline-context.js';
+import type { HandlingContext } from '../delivery/handling-context.js';
 import type { Subscription } from '../delivery/subscription.js';
 import { hfError } from '../errors/catalogue.js';
 import type { RememberedRequest } from '../inbox/inbox.store.port.js';
@@ -26,7 +26,7 @@ export interface Guarded {
  */
 export class RequestGuard {
   constructor(
-    private readonly context: Pick<PipelineContext, 'store' | 'clock' | 'runUnit' | 'logger' | 'onStored'>,
+    private readonly context: Pick<HandlingContext, 'store' | 'clock' | 'runUnit' | 'logger' | 'onStored'>,
     private readonly subscription: Pick<Subscription, 'undoes' | 'spec'>,
   ) {}
 

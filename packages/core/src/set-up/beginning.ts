@@ -1,29 +1,29 @@
-import type { Pipeline } from '../delivery/pipeline.js';
+import type { BoundedSink } from '../delivery/bounded-sink.js';
 import type { Transports } from './transports.js';
 
 /** Lets the deliveries of subscriptions begin: with the start, or those that a framework keeps back when it says so. */
 export class Beginning {
   /** Those that are to begin with the start, and since then have begun, by the number of their row: the retries of others wait, too. */
-  readonly begun = new Map<number, Pipeline>();
-  private held: readonly Pipeline[] = [];
-  private waiting: readonly Pipeline[] = [];
+  readonly begun = new Map<number, BoundedSink>();
+  private held: readonly BoundedSink[] = [];
+  private waiting: readonly BoundedSink[] = [];
   private transports: Transports | undefined;
 
   /** Says which there are. `heldNames`: those that are kept back. */
-  divide(pipelines: readonly Pipeline[], heldNames: ReadonlySet<string>): void {
-    const isHeld = ({ subscription }: Pipeline) => heldNames.has(subscription.spec.name);
-    this.held = pipelines.filter(isHeld);
-    this.add(pipelines.filter((pipeline) => !isHeld(pipeline)));
+  divide(sinks: readonly BoundedSink[], heldNames: ReadonlySet<string>): void {
+    const isHeld = ({ subscription }: BoundedSink) => heldNames.has(subscription.spec.name);
+    this.held = sinks.filter(isHeld);
+    this.add(sinks.filter((sink) => !isHeld(sink)));
   }
 
   /** Begins with those that are not kept back. */
   async begin(transports: Transports): Promise<void> {
     this.transports = transports;
-    const pipelines = this.waiting;
+    const sinks = this.waiting;
     this.waiting = [];
-    for (const pipeline of pipelines) {
-      const { transport, spec, isOnlyStored } = pipeline.subscription;
-      if (!isOnlyStored) await transports.of(transport).subscribe(spec, pipeline);
+    for (const sink of sinks) {
+      const { transport, spec, isOnlyStored } = sink.subscription;
+      if (!isOnlyStored) await transports.of(transport).subscribe(spec, sink);
     }
   }
 
@@ -36,8 +36,8 @@ export class Beginning {
     await this.begin(this.transports);
   }
 
-  private add(pipelines: readonly Pipeline[]): void {
-    this.waiting = [...this.waiting, ...pipelines];
-    for (const pipeline of pipelines) this.begun.set(pipeline.subscription.spec.id as number, pipeline);
+  private add(sinks: readonly BoundedSink[]): void {
+    this.waiting = [...this.waiting, ...sinks];
+    for (const sink of sinks) this.begun.set(sink.subscription.spec.id as number, sink);
   }
 }

@@ -1,4 +1,4 @@
-import type { Pipeline } from '../delivery/pipeline.js';
+import type { BoundedSink } from '../delivery/bounded-sink.js';
 import { Permits } from '../delivery/permits.js';
 import { RetryRunner } from '../delivery/retry-runner.js';
 import type { Subscription } from '../delivery/subscription.js';
@@ -22,7 +22,7 @@ import type { Assembly } from './assembly.js';
 import { assertNotMoved, haveLanes, tellStranded } from './lanes-of-transports.js';
 import { Relays } from './relaying.js';
 import { type NamedTransport, registeredTypes, type Transports } from './transports.js';
-import { pipelinesOf } from './pipelines.js';
+import { sinksOf } from './sinks.js';
 import { branchRunnerOf, tellUnservedBranches } from './branches-of-process.js';
 import { haveStepGuards, sagaRunnerOf, stepDataSources, tellUnserved } from './sagas-of-process.js';
 import { Beginning } from './beginning.js';
@@ -53,7 +53,7 @@ function withoutStore({ all }: Transports): string {
 export class Node {
   private readonly inHand = new WorkInHand();
   private built: readonly UnregisteredSubscription[] = [];
-  private pipelines: readonly Pipeline[] = [];
+  private sinks: readonly BoundedSink[] = [];
   private readonly beginning = new Beginning();
   private readonly relays: Relays;
   private housekeeper: Housekeeper | undefined;
@@ -104,7 +104,7 @@ export class Node {
     this.sagas = sagaRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
     assembly.branchRunner = branchRunnerOf(assembly, { inHand: this.inHand, connections, sharing: subscriptions.length });
     const parts = { assembly, inHand: this.inHand, connections, sharing: this.sagas === undefined ? 0 : 1 };
-    this.pipelines = pipelinesOf({ ...parts, onStored: () => this.retries?.nudge() }, subscriptions);
+    this.sinks = sinksOf({ ...parts, onStored: () => this.retries?.nudge() }, subscriptions);
     this.assertNotStopping();
     const { requests } = assembly;
     const receive = (reply: ReceivedReply) => requests.receive(reply);
@@ -120,7 +120,7 @@ export class Node {
     await store?.carrier.announce(assembly.nodeId, main.kind);
     requests.start(main.name, (moved) => this.storedReplies?.open(receive) ?? main.transport.openReplies(receive, moved));
     for (const each of further) openReplies(each);
-    this.beginning.divide(this.pipelines, assembly.held);
+    this.beginning.divide(this.sinks, assembly.held);
     if (store !== undefined) await this.startStoreLoops(store);
     await this.beginning.begin(transports);
     this.phase = 'running';
@@ -172,7 +172,7 @@ export class Node {
 
   health(terms: Pick<HealthParts, 'timeoutMs' | 'maxLagMs'>): Promise<Health> {
     const { store, transports, runtime } = this.assembly;
-    const failing = this.pipelines.filter(({ isHoldingBack }) => isHoldingBack).map(({ subscription }) => subscription.spec.name);
+    const failing = this.sinks.filter(({ isHoldingBack }) => isHoldingBack).map(({ subscription }) => subscription.spec.name);
     return checkHealth({ ...terms, phase: this.phase, store, transports, failing, scheduler: runtime.scheduler });
   }
 
@@ -190,12 +190,12 @@ export class Node {
     // First of all, while everything still works: whoever sends requests here needs a moment to look elsewhere.
     this.phase = 'stopping';
     emit('node:stopping', { service: settings.service, node: nodeId, timeoutMs });
-    for (const pipeline of this.pipelines) pipeline.isStopping = true;
+    for (const sink of this.sinks) sink.isStopping = true;
     const sent = this.assembly.halfMessages?.stop();
     const endMs = runtime.clock.monotonicMs() + timeoutMs + RETURN_MS;
     let returned = 0;
     const deadline = runtime.scheduler.after(timeoutMs, () => {
-      returned = this.pipelines.reduce((sum, { inFlight }) => sum + inFlight, 0);
+      returned = this.sinks.reduce((sum, { inFlight }) => sum + inFlight, 0);
       this.inHand.giveUp();
     });
     await this.within(
@@ -251,7 +251,7 @@ export class Node {
   }
 
   private busy(): string[] {
-    const inFlight = this.pipelines.filter((pipeline) => pipeline.inFlight > 0).map(({ subscription }) => subscription.spec.name);
+    const inFlight = this.sinks.filter((sink) => sink.inFlight > 0).map(({ subscription }) => subscription.spec.name);
     const loops = [
       this.relays.busy,
       this.assembly.halfMessages?.isBusy ? ['half messages'] : [],
@@ -374,7 +374,7 @@ export class Node {
   /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */
   private async lookForPauses(store: Store): Promise<void> {
     const paused = await store.subscriptions.paused();
-    for (const pipeline of this.pipelines) pipeline.isPaused = paused.has(pipeline.subscription.spec.name);
+    for (const sink of this.sinks) sink.isPaused = paused.has(sink.subscription.spec.name);
   }
 
   private watch(pollMs: number, look: () => Promise<void>): Loop {

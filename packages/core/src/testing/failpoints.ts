@@ -25,9 +25,9 @@ export const FAILPOINTS = [
   'relay:after-publish',
   'relay:after-advance',
   'parked:after-publish',
-  // taking messages: a stored delivery, the log inside a transaction, the log under a lease
+  // taking messages: a stored delivery; whatever it is from, inside a transaction; the same under a lease
   'delivery:after-take',
-  'claim:after-read',
+  'unit:after-take',
   'lease:after-take',
   // handling
   'count:after-record',
@@ -35,7 +35,8 @@ export const FAILPOINTS = [
   // a request that is to be undone: it is written that it is, or never will run
   'guard:after-write',
   'handler:after',
-  'cursor:after-move',
+  // in a transaction: handlers have run, and what became of their messages is written, or goes with COMMIT
+  'unit:after-handling',
   'lease:after-handler',
   'lease:after-done',
   // a transaction of the broker: its messages are sent, its offsets are in it, it is committed

@@ -3,7 +3,7 @@ import { ClaimedCall } from '../../delivery/claimed-call.js';
 import type { Delivery } from '../../delivery/delivery.js';
 import { HandlerCall } from '../../delivery/handler-call.js';
 import type { ReadableMessage } from '../../delivery/opened-message.js';
-import type { PipelineContext } from '../../delivery/pipeline-context.js';
+import type { HandlingContext } from '../../delivery/handling-context.js';
 import type { Subscription } from '../../delivery/subscription.js';
 import { WorkInHand } from '../../delivery/work-in-hand.js';
 import { NonRetryableError } from '../../errors/non-retryable-error.js';
@@ -100,7 +100,7 @@ export interface OutsideParts {
 
 /** The handlers of a process that call another system, outside any transaction, under the claims of production. */
 export class OutsideHandlers {
-  private readonly context: PipelineContext;
+  private readonly context: HandlingContext;
 
   constructor(private readonly parts: OutsideParts) {
     const { process, units, desk } = parts;
@@ -115,7 +115,7 @@ export class OutsideHandlers {
       store: { inbox: desk.requests, deliveries: { withdraw: async () => [] } },
       runUnit: (options: object, work: never) => units.runFramework(options, work),
       onStored: () => undefined,
-    } as unknown as PipelineContext;
+    } as unknown as HandlingContext;
   }
 
   /** Handles a request, or what undoes one; how, and what is answered. */

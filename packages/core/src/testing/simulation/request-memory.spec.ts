@@ -1,5 +1,5 @@
 import type { CallOfMessage } from '../../delivery/answering.js';
-import type { PipelineContext } from '../../delivery/pipeline-context.js';
+import type { HandlingContext } from '../../delivery/handling-context.js';
 import type { Subscription } from '../../delivery/subscription.js';
 import { hfError } from '../../errors/catalogue.js';
 import type {
@@ -166,7 +166,7 @@ export class RequestDesk {
     readonly requests: SimulatedRequests,
   ) {
     const context = { clock, logger: silentLogger, store: { inbox: this.requests, deliveries: { withdraw: async () => [] } } };
-    this.guard = new RequestGuard(context as unknown as PipelineContext, UNDOING);
+    this.guard = new RequestGuard(context as unknown as HandlingContext, UNDOING);
   }
 
   /** What is known of a request, which nobody else looks at until the transaction ends. */

@@ -243,7 +243,7 @@ function followersOf({ trip, at }: LegBody): readonly Wire[] {
   return trip.isRefused ? aborts(trip.id, 'the last') : [];
 }
 
-/** As the pipeline has it: what is recorded of a message is its attributes, which here are all of it. */
+/** As the handling has it: what is recorded of a message is its attributes, which here are all of it. */
 function callOf(wire: Wire): CallOfMessage {
   const envelope = { id: wire.id, source: 'bank', sagaId: wire.sagaId };
   const incoming = { type: wire.type, attributes: JSON.stringify(wire), body: new Uint8Array() };

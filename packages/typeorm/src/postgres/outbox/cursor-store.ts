@@ -39,7 +39,7 @@ export class PostgresCursorStore implements CursorStore {
 
   constructor(private readonly context: PostgresContext) {
     this.notes = new CursorNotes(context);
-    // What passes only rows that nobody here wants is not past what a process may have died of.
+    // `moved_at` stays when only unwanted rows were passed: what a process may have died of is still ahead, so the cursor stays suspect.
     // Holes are taken out and put in, not written: the fence may have written some off meanwhile.
     const move = `update ${context.tables.cursor} set position = $3, holes = holes - $4::int8multirange + $5::int8multirange, owner_token = null,
         lease_until = null, moved_at = case when $6 then clock_timestamp() else moved_at end where subscription_id = $1 and lane = $2`;

@@ -1,7 +1,8 @@
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
-import { expiredError } from '../participant/step-memory.js';
+import { expiredError } from '../participant/message-memory.js';
 import { failpoint } from '../testing/failpoints.js';
+import { growingWaitsMs } from '../time/growing-waits.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
@@ -10,29 +11,29 @@ import { type CallEnd, ClaimedCall } from './claimed-call.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { FailureRecorder } from './failure-recorder.js';
 import { HandlerCall } from './handler-call.js';
-import type { Intake } from './intake.port.js';
+import type { Intake, Lease } from './intake.port.js';
 import { KeptLease, Renewal } from './kept-lease.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { LEASE_MS } from './lease-term.js';
-import { growingWaitsMs } from './next-attempt.js';
 import { openMessage } from './open-message.js';
 import { isReadable, type OpenedMessage, type ReadableMessage, succeeded, type UnreadableMessage } from './opened-message.js';
 import { OtherVersions } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import type { Subscription } from './subscription.js';
 
 /**
  * Handles messages outside any transaction, for handlers that call the outside world: the place is leased while the handler runs and moves
  * after it. At least once; with `@Idempotent` a claim in the inbox keeps repeats away and its end is stored once.
  */
-export class LeasePipeline {
+export class LeaseHandling implements MessageHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly claimed: ClaimedCall;
   private readonly others: OtherVersions;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.recorder = new FailureRecorder(context, subscription);
@@ -53,10 +54,7 @@ export class LeasePipeline {
     const [incoming] = lease.messages;
     if (incoming === undefined) return 'idle';
     // One that is lost is found by `finish`; until then the handler is only told by its own time-out.
-    const kept = new KeptLease(
-      lease,
-      this.renewal(LEASE_MS, () => lease.renew()),
-    );
+    const kept = new KeptLease(lease, this.renewalOf(lease));
     try {
       const outcome = await this.deal(kept, await openMessage(this.context, this.subscription, incoming));
       await intake.settle(lease.messages, 'ack');
@@ -77,11 +75,11 @@ export class LeasePipeline {
   }
 
   private async deal(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
-    if (lease.isSuspect) return this.putAside(lease, message);
+    if (lease.isSuspect) return this.store(lease, (tx) => this.recorder.putAside(tx, [message], this.gate));
     if (!isReadable(message)) return this.store(lease, (tx) => this.storeUnread(tx, message));
     const usedUp = this.recorder.usedUp(message);
-    if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.put(tx, [usedUp]));
-    if (await this.isHeldBack(lease, message)) return 'worked';
+    if (usedUp !== undefined) return this.store(lease, (tx) => this.recorder.recordUnattempted(tx, [usedUp]));
+    if (await this.putAsideIfNotItsTurn(lease, message)) return 'worked';
     const call = new HandlerCall(this.context, this.subscription, message);
     let end: CallEnd;
     try {
@@ -122,11 +120,11 @@ export class LeasePipeline {
     await this.recorder.recordInTurn(tx, marked, { error: message.error, gate: this.gate });
   }
 
-  /** True when the message was put aside: its key has an unfinished delivery, or it is too old to be proven new. */
-  private async isHeldBack(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
+  /** Puts it aside where its key has an unfinished delivery, or it is too old to be proven new. True when it did. */
+  private async putAsideIfNotItsTurn(lease: KeptLease, message: ReadableMessage): Promise<boolean> {
     const expired = expiredError(this.subscription, message, this.context.clock);
     if (expired !== undefined) {
-      await this.store(lease, (tx) => this.recorder.put(tx, [this.recorder.dead(message, expired)]));
+      await this.store(lease, (tx) => this.recorder.recordUnattempted(tx, [this.recorder.dead(message, expired)]));
       return true;
     }
     if (this.subscription.spec.ordering !== 'key' || message.incoming.deliveryId !== undefined) return false;
@@ -143,7 +141,7 @@ export class LeasePipeline {
   /** It was undone while its handler was at it, outside any transaction: a person must see that, also where somebody else has the message by now. */
   private async tellLate(lease: KeptLease, message: ReadableMessage, error: unknown): Promise<HandOver> {
     const put = (tx: Transaction, { incoming }: ReadableMessage) =>
-      this.recorder.put(tx, [this.recorder.dead({ ...message, incoming }, error)]);
+      this.recorder.recordUnattempted(tx, [this.recorder.dead({ ...message, incoming }, error)]);
     try {
       return await this.store(lease, (tx) => put(tx, message));
     } catch (failure) {
@@ -152,15 +150,6 @@ export class LeasePipeline {
       await this.context.runUnit(FRAMEWORK_UNIT, (tx) => put(tx, apart));
       throw failure;
     }
-  }
-
-  /** A process died at this place: what it may have died of is put aside, to be counted and handled alone. */
-  private putAside(lease: KeptLease, message: OpenedMessage): Promise<HandOver> {
-    return this.store(lease, async (tx) => {
-      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
-      const isFirst = key === undefined || (await this.gate.isFree(tx, key));
-      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
-    });
   }
 
   /** Ends the lease and writes what it came to, in one transaction. */
@@ -192,12 +181,11 @@ export class LeasePipeline {
     }
   }
 
-  /** Renews for `termMs` at a third of it, until it is stopped. */
-  private renewal(termMs: number, renew: () => Promise<void>): Renewal {
+  private renewalOf(lease: Lease): Renewal {
     const { scheduler, logger } = this.context;
     const failed = (error: unknown) =>
       logger.warn('a lease could not be renewed; it is tried again', { subscription: this.subscription.spec.name, error });
-    return new Renewal({ scheduler, ms: termMs / 3, renew, lost: () => undefined, failed });
+    return new Renewal({ scheduler, termMs: LEASE_MS, renew: () => lease.renew(), lost: () => undefined, failed });
   }
 }
 

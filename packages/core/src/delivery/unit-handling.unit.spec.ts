@@ -9,10 +9,10 @@ import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord, KeyLock, KeyRule } from './delivery.store.port.js';
 import { FailurePause } from './failure-pause.js';
 import type { Incoming, Intake, Taken } from './intake.port.js';
-import type { PipelineContext } from './pipeline-context.js';
-import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
+import type { HandlingContext } from './handling-context.js';
+import { messageOf, NEVER_PAUSING, subscriptionOf } from './handling-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
-import { UnitPipeline } from './unit-pipeline.js';
+import { UnitHandling } from './unit-handling.js';
 import { WorkInHand } from './work-in-hand.js';
 
 const fail = (error: Error): never => {
@@ -86,7 +86,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     failures,
     receipts: { give: async () => undefined },
     inHand: new WorkInHand(),
-  } as unknown as PipelineContext;
+  } as unknown as HandlingContext;
   const looks: string[] = [];
   const intake = (isSuspect = false): Intake => ({
     take: async (_tx, limit) => ({ ...taken, messages: messages.slice(0, limit), isSuspect }),
@@ -97,7 +97,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     lease: async () => undefined,
     settle: async (_messages, outcome) => void transcript.push(String(outcome)),
   });
-  const pipeline = new UnitPipeline(
+  const handling = new UnitHandling(
     context,
     subscriptionOf(
       (id) => {
@@ -121,7 +121,8 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     server,
     time,
     forgets,
-    handle: (isSuspect?: boolean) => pipeline.handle(intake(isSuspect)),
+    handle: (isSuspect?: boolean) => handling.handle(intake(isSuspect)),
+    handleFrom: (take: Intake['take']) => handling.handle({ ...intake(), take }),
   };
 }
 
@@ -307,6 +308,27 @@ describe('a batch of which every message fails', () => {
     const policy = { messages: 1, share: 0, delayMs: 1000, maxDelayMs: 1000 };
     const logger = { warn: () => undefined } as unknown as Logger;
     expect(await attempts(new FailurePause('orders.book', policy, { clock: new VirtualTime(), random: seededRandom(1), logger }))).toBe(1);
+  });
+});
+
+describe('messages that had been read ahead', () => {
+  it('have their stored deliveries closed where the confirm of their place tells that there are any', async () => {
+    const { transcript, handleFrom } = scene([]);
+    let isConfirmed = false;
+    const taken: Taken = {
+      messages: [{ ...messageOf('1', 'k'), lane: 0 }],
+      hasMore: false,
+      isMoved: true,
+      isSuspect: false,
+      get hasStored() {
+        return isConfirmed;
+      },
+      confirm: async () => {
+        isConfirmed = true;
+      },
+    };
+    await handleFrom(async () => taken);
+    expect(transcript).toEqual(['handled 1', 'closed 1', 'ack']);
   });
 });
 

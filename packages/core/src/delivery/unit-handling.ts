@@ -6,7 +6,7 @@ import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
 import { RequestGuard } from '../participant/request-guard.js';
-import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/step-memory.js';
+import { expiredError, keepMsOf, memoryKeyOf, memoryPolicyOf } from '../participant/message-memory.js';
 import { toMs } from '../time/duration.js';
 import type { HandOver } from '../transport/transport.port.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
@@ -20,12 +20,13 @@ import { openMessages } from './open-message.js';
 import { envelopeOf, hasTurn, isForOthers, isReadable, type OpenedMessage, type ReadableMessage, succeeded } from './opened-message.js';
 import { KeyGate, keyRuleOf } from './key-gate.js';
 import { OtherVersions } from './other-versions.js';
-import type { PipelineContext } from './pipeline-context.js';
+import type { HandlingContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { runHandlers } from './run-handlers.js';
 import type { IdempotencyPolicy } from './idempotency-policy.js';
 import type { Subscription } from './subscription.js';
 
-const NONE_HELD: ReadonlySet<OpenedMessage> = new Set();
+const NO_MESSAGES: ReadonlySet<OpenedMessage> = new Set();
 
 /** What the framework's own statements of a delivery may take. */
 const FRAMEWORK_MS = 10_000;
@@ -33,11 +34,11 @@ const FRAMEWORK_MS = 10_000;
 /** Thrown to undo a look that found nothing. */
 class NothingTaken extends Error {}
 
-/** What one attempt took, known also when it failed. */
-interface Attempt {
+/** What one hand-over has come to so far, known also when its unit failed. */
+interface HandOverState {
   readonly limit: number;
   /** The transaction it was last made in. */
-  tx: Transaction | undefined;
+  readonly tx: Transaction | undefined;
   taken: Taken | undefined;
   opened: readonly OpenedMessage[];
   handled: readonly CallOfMessage[];
@@ -52,18 +53,34 @@ interface Attempt {
   hasThrown: boolean;
 }
 
-/** Calls of what is handled now, of what was handled before, and of what has nothing to undo. */
-interface Remembered {
+function freshState(limit: number, tx: Transaction | undefined): HandOverState {
+  return {
+    limit,
+    tx,
+    taken: undefined,
+    opened: [],
+    handled: [],
+    hasStored: false,
+    remembered: [],
+    freed: [],
+    isConfirmed: false,
+    hasThrown: false,
+  };
+}
+
+/** Calls of what is handled now, of what was handled before, of what has nothing to undo, and of what comes too late. */
+interface Known {
   readonly fresh: readonly CallOfMessage[];
   readonly repeated: readonly CallOfMessage[];
   readonly needless: readonly CallOfMessage[];
+  readonly ofAbortedSagas: readonly CallOfMessage[];
 }
 
 /**
  * Handles messages inside the transaction that consumes them: place, inbox, handler and outgoing messages are one commit.
  * A batch that fails is undone and handled one by one, so that only the bad message pays.
  */
-export class UnitPipeline {
+export class UnitHandling implements MessageHandling {
   private readonly recorder: FailureRecorder;
   private readonly gate: KeyGate;
   private readonly answering: Answering;
@@ -71,11 +88,11 @@ export class UnitPipeline {
   private readonly others: OtherVersions;
   private readonly failed: FailedUnit;
   private readonly unit: LocalUnitOptions;
-  /** What messages are opened by: a unit that ends before the time-out of a handler must not end while nobody knows of which message that tells. */
+  /** The subscription as messages are opened with, with a shorter time-out: an asynchronous schema that hangs must fail its own message before the whole unit times out, which names none. */
   private readonly opening: Subscription;
 
   constructor(
-    private readonly context: PipelineContext,
+    private readonly context: HandlingContext,
     private readonly subscription: Subscription,
   ) {
     this.recorder = new FailureRecorder(context, subscription);
@@ -86,7 +103,7 @@ export class UnitPipeline {
     this.failed = new FailedUnit(context, subscription, {
       gate: this.gate,
       recorder: this.recorder,
-      alone: (intake) => this.attempt(intake, 1),
+      alone: (intake) => this.handle(intake, 1),
     });
     // The handler's own time-out comes first; the unit's is for when the framework's part hangs.
     const timeout = subscription.timeoutMs * subscription.spec.batchSize + FRAMEWORK_MS;
@@ -95,128 +112,120 @@ export class UnitPipeline {
     this.opening = { ...subscription, timeoutMs: Math.min(subscription.timeoutMs, unitMs / 2) };
   }
 
-  handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
-    return this.attempt(intake, limit);
-  }
-
-  private async attempt(intake: Intake, limit: number): Promise<HandOver> {
-    const attempt: Attempt = {
-      limit,
-      tx: undefined,
-      taken: undefined,
-      opened: [],
-      handled: [],
-      hasStored: false,
-      remembered: [],
-      freed: [],
-      isConfirmed: false,
-      hasThrown: false,
-    };
+  async handle(intake: Intake, limit = this.subscription.spec.batchSize): Promise<HandOver> {
+    const state = freshState(limit, undefined);
     try {
-      await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, attempt));
+      await this.context.runUnit(this.unit, (tx) => this.inUnit(tx, intake, state));
     } catch (error) {
       if (error instanceof NothingTaken) return 'idle';
       // They had been read ahead and were not certainly ours yet: whatever went wrong says nothing of them. The next look is a fresh one.
-      const wasOurs = attempt.isConfirmed || attempt.taken?.confirm === undefined || classify(error).category === 'cancelled';
-      return wasOurs ? this.failed.deal(intake, attempt, error) : 'worked';
+      const wasOurs = state.isConfirmed || state.taken?.confirm === undefined || classify(error).category === 'cancelled';
+      return wasOurs ? this.failed.deal(intake, state, error) : 'worked';
     }
-    const { taken } = attempt;
+    const { taken } = state;
     if (taken === undefined || taken.messages.length === 0) return taken?.hasMore ? 'worked' : 'idle';
     await intake.settle(taken.messages, 'ack');
-    for (const { call } of attempt.handled) call.succeeded();
-    if (attempt.hasStored) this.context.onStored();
-    await this.guard.free(attempt.freed);
+    for (const { call } of state.handled) call.succeeded();
+    if (state.hasStored) this.context.onStored();
+    await this.guard.free(state.freed);
     return taken.hasMore ? 'worked' : 'idle';
   }
 
-  private async inUnit(tx: Transaction, intake: Intake, attempt: Attempt): Promise<void> {
-    attempt.tx = tx;
-    attempt.isConfirmed = false;
-    attempt.hasThrown = false;
-    attempt.remembered = [];
-    attempt.handled = [];
-    const taken = await intake.take(tx, attempt.limit);
-    attempt.taken = taken;
-    failpoint('claim:after-read');
+  private async inUnit(tx: Transaction, intake: Intake, state: HandOverState): Promise<void> {
+    // The unit may be run again: nothing of its first run counts then.
+    Object.assign(state, freshState(state.limit, tx));
+    const taken = await intake.take(tx, state.limit);
+    state.taken = taken;
+    failpoint('unit:after-take');
     if (taken.messages.length === 0) {
       // A rollback is cheaper than a commit that has to be flushed for nothing.
       if (!taken.isMoved) throw new NothingTaken();
       return;
     }
+    // Not taken apart: what was read ahead knows it once it is confirmed.
     const begun = taken.messages.some(isFromBroker)
       ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
       : taken;
-    const opening = openMessages(this.context, this.opening, taken.messages);
-    const marking = this.others.mark(tx, opening instanceof Promise ? await opening : opening);
-    const opened = marking instanceof Promise ? await marking : marking;
-    attempt.opened = opened;
+    const opened = await this.others.mark(tx, await openMessages(this.context, this.opening, taken.messages));
+    state.opened = opened;
     if (taken.isSuspect) {
-      attempt.hasStored = true;
-      return this.putAside(tx, opened);
+      state.hasStored = true;
+      return this.recorder.putAside(tx, opened, this.gate);
     }
-    const held = this.gate.isOrdered ? await this.held(tx, opened) : NONE_HELD;
-    const { admitted, records } = this.sort(opened, held);
-    const { fresh: unguarded, repeated } = await this.remember(tx, admitted);
-    const { calls: fresh, needless, keys } = await this.guard.admit(tx, unguarded, true);
-    attempt.remembered = unguarded.flatMap(({ key }) => key ?? []);
-    attempt.freed = keys;
-    if (taken.confirm) await taken.confirm();
-    attempt.isConfirmed = true;
-    const { kept, dropped, repeated: recorded } = await this.record(tx, fresh);
-    const again = [...repeated, ...recorded];
-    this.tellLater({ again, needless, dropped });
-    attempt.handled = kept;
-    try {
-      await runHandlers(kept);
-    } catch (error) {
-      attempt.hasThrown = true;
-      // A handler that was given up may still have a statement running: only the end of the connection ends it.
-      if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) await tx.abort(error);
-      throw error;
-    }
-    await this.answering.drop(tx, dropped, abortedError);
-    const undone = admitted.some(isAsking) ? await this.answer(tx, { fresh: kept, repeated: again, needless, admitted }) : NONE_HELD;
+    const held = this.gate.isOrdered ? await this.held(tx, opened) : NO_MESSAGES;
+    const { admitted, unattempted } = this.sort(opened, held);
+    const known = await this.tellApart(tx, admitted, state);
+    this.tellLater(known);
+    await this.run(tx, known.fresh, state);
+    await this.answering.drop(tx, known.ofAbortedSagas, abortedError);
+    const droppedRepeats = admitted.some(isAsking) ? await this.answer(tx, known, admitted) : NO_MESSAGES;
     if (begun.hasStored) {
-      await this.close(tx, admitted, undone);
-      attempt.hasStored = true;
+      await this.close(tx, admitted, droppedRepeats);
+      state.hasStored = true;
     }
-    if (records.length > 0) await this.recorder.put(tx, records);
-    failpoint('cursor:after-move');
+    if (unattempted.length > 0) await this.recorder.recordUnattempted(tx, unattempted);
+    failpoint('unit:after-handling');
+  }
+
+  /** Tells what is handled now from what is not. The messages are certainly ours from the moment the place is confirmed. */
+  private async tellApart(tx: Transaction, admitted: readonly ReadableMessage[], state: HandOverState): Promise<Known> {
+    const { fresh: unguarded, repeated } = await this.remember(tx, admitted);
+    const { calls: wanted, needless, keys } = await this.guard.admit(tx, unguarded, true);
+    state.remembered = unguarded.flatMap(({ key }) => key ?? []);
+    state.freed = keys;
+    await state.taken?.confirm?.();
+    state.isConfirmed = true;
+    const { kept: fresh, ofAbortedSagas, repeated: recorded } = await this.recordParts(tx, wanted);
+    return { fresh, repeated: [...repeated, ...recorded], needless, ofAbortedSagas };
   }
 
   /** Of messages that are not handled, once that is committed. */
-  private tellLater({ again, needless, dropped }: Readonly<Record<'again' | 'needless' | 'dropped', readonly CallOfMessage[]>>): void {
-    if (again.length + needless.length + dropped.length === 0) return;
+  private tellLater({ repeated, needless, ofAbortedSagas }: Known): void {
+    if (repeated.length + needless.length + ofAbortedSagas.length === 0) return;
     this.context.afterCommit(() => {
-      for (const { call } of again) emit('delivery:duplicate', () => call.facts());
+      for (const { call } of repeated) emit('delivery:duplicate', () => call.facts());
       for (const { call } of needless) emit('delivery:needless', () => call.facts());
-      for (const { call, message } of dropped)
+      for (const { call, message } of ofAbortedSagas)
         emit('saga:message-dropped', () => ({ ...call.facts(), sagaId: message.envelope.sagaId as string }));
     });
   }
 
-  /** Only what can be undone waits for it. */
-  private record(tx: Transaction, fresh: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
-    const { undo } = this.subscription;
-    return undo === undefined
-      ? { kept: fresh, dropped: [], repeated: [] }
-      : recordParts(this.context.store.choreography, tx, { undo, calls: fresh });
+  private async run(tx: Transaction, calls: readonly CallOfMessage[], state: HandOverState): Promise<void> {
+    state.handled = calls;
+    try {
+      await runHandlers(calls);
+    } catch (error) {
+      state.hasThrown = true;
+      // A handler that was given up may still have a statement running: only the end of the connection ends it.
+      if (isHoldfastError(error, 'HF_HANDLER_TIMEOUT') || isHoldfastError(error, 'HF_STOPPING')) await tx.abort(error);
+      throw error;
+    }
   }
 
+  /** Only what can be undone waits for it. */
+  private recordParts(tx: Transaction, calls: readonly CallOfMessage[]): Recorded | Promise<Recorded> {
+    const { undo } = this.subscription;
+    return undo === undefined
+      ? { kept: calls, ofAbortedSagas: [], repeated: [] }
+      : recordParts(this.context.store.choreography, tx, { undo, calls });
+  }
+
+  /** Answers whoever asks. Gives the repeats that are dropped, because they were undone or refused before. */
   private async answer(
     tx: Transaction,
-    { fresh, repeated, needless, admitted }: Remembered & { readonly admitted: readonly ReadableMessage[] },
+    { fresh, repeated, needless }: Known,
+    admitted: readonly ReadableMessage[],
   ): Promise<ReadonlySet<OpenedMessage>> {
     await this.answering.answer(tx, fresh);
     await this.answering.answerNeedless(needless);
     // After the others: a batch may hold a request twice.
-    const undone = await this.answering.answerAgain(tx, repeated);
+    const droppedRepeats = await this.answering.answerAgain(tx, repeated);
     await this.context.receipts.give(tx, admitted.map(envelopeOf), {
       subscription: this.subscription.spec.name,
       transport: this.subscription.transport,
       status: 'consumed',
     });
-    return undone;
+    return droppedRepeats;
   }
 
   /** Those behind an unfinished delivery of their key. */
@@ -230,21 +239,21 @@ export class UnitPipeline {
   private sort(
     opened: readonly OpenedMessage[],
     held: ReadonlySet<OpenedMessage>,
-  ): { readonly admitted: readonly ReadableMessage[]; readonly records: readonly Unattempted[] } {
+  ): { readonly admitted: readonly ReadableMessage[]; readonly unattempted: readonly Unattempted[] } {
     const { blocksKeys } = keyRuleOf(this.subscription);
     const blocked = new Set<string>();
     const admitted: ReadableMessage[] = [];
-    const records: Unattempted[] = [];
+    const unattempted: Unattempted[] = [];
     for (const message of opened) {
       const key = message.envelope?.key;
       const waits = hasTurn(message) && (held.has(message) || (key !== undefined && blocked.has(key)));
       const ended = waits ? undefined : this.ended(message);
       if (ended !== undefined && (blocksKeys || (this.gate.isOrdered && isForOthers(message))) && key !== undefined) blocked.add(key);
-      if (ended !== undefined) records.push(ended);
-      else if (waits) records.push(this.recorder.waiting(message));
+      if (ended !== undefined) unattempted.push(ended);
+      else if (waits) unattempted.push(this.recorder.waiting(message));
       else if (isReadable(message)) admitted.push(message);
     }
-    return { admitted, records };
+    return { admitted, unattempted };
   }
 
   /** What ends without an attempt: nobody can read it, its attempts are used up, or it is too old to be proven new. */
@@ -256,7 +265,7 @@ export class UnitPipeline {
   }
 
   /** Tells the messages that are to be handled, new where the subscription is idempotent, from repeats of what was. */
-  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<Omit<Remembered, 'needless'>> {
+  private async remember(tx: Transaction, messages: readonly ReadableMessage[]): Promise<Pick<Known, 'fresh' | 'repeated'>> {
     let policy: IdempotencyPolicy | undefined;
     const calls = messages.map((message): CallOfMessage => {
       const call = new HandlerCall(this.context, this.subscription, message);
@@ -275,21 +284,10 @@ export class UnitPipeline {
     return { fresh: calls.filter((call) => !isRepeated.has(call)), repeated };
   }
 
-  private async close(tx: Transaction, messages: readonly ReadableMessage[], dropped: ReadonlySet<OpenedMessage>): Promise<void> {
+  private async close(tx: Transaction, messages: readonly ReadableMessage[], droppedRepeats: ReadonlySet<OpenedMessage>): Promise<void> {
     if (messages.length === 0) return;
-    const closed = messages.map((message) => ({ ...succeeded(message), isDropped: dropped.has(message) }));
+    const closed = messages.map((message) => ({ ...succeeded(message), isDropped: droppedRepeats.has(message) }));
     await this.context.store.deliveries.close(tx, keyRuleOf(this.subscription), closed);
-  }
-
-  /** A process died at this place: what it may have died of is put aside, to be counted and handled one by one. */
-  private async putAside(tx: Transaction, opened: readonly OpenedMessage[]): Promise<void> {
-    const keys = new Set<string>();
-    for (const message of opened) {
-      const key = this.subscription.spec.ordering === 'key' ? message.envelope?.key : undefined;
-      const isFirst = key === undefined || (!keys.has(key) && (await this.gate.isFree(tx, key)));
-      if (key !== undefined) keys.add(key);
-      await this.context.store.deliveries.record(tx, [this.recorder.suspect(message, isFirst)]);
-    }
   }
 }
 

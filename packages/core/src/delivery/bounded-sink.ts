@@ -2,21 +2,16 @@ import type { Scheduler } from '../time/scheduler.js';
 import type { HandOver, Sink } from '../transport/transport.port.js';
 import type { FailurePause } from './failure-pause.js';
 import type { Intake } from './intake.port.js';
+import type { MessageHandling } from './message-handling.js';
 import type { Permits } from './permits.js';
 import type { Subscription } from './subscription.js';
-
-/** Deals with what one intake gives, once. */
-export interface Handling {
-  /** @param limit messages it may take; default: the subscription's batch */
-  handle(intake: Intake, limit?: number): Promise<HandOver>;
-}
 
 /** Wait after a hand-over that could not be dealt with, before the source may ask again; doubles while nothing gets through. */
 const BLOCKED_MS = 100;
 const LONGEST_BLOCKED_MS = 1000;
 
-/** What a pipeline works with. */
-export interface PipelineParts {
+/** What a sink works with besides its handling. */
+export interface BoundedSinkParts {
   readonly permits: Permits;
   readonly failures: FailurePause;
   readonly scheduler: Scheduler;
@@ -24,7 +19,7 @@ export interface PipelineParts {
 }
 
 /** The engine's end of a subscription: bounds and counts what is in work, and never throws. */
-export class Pipeline implements Sink {
+export class BoundedSink implements Sink {
   inFlight = 0;
   /** Set when the process was told to stop: what waits for its turn has taken nothing yet, and takes nothing any more. */
   isStopping = false;
@@ -35,8 +30,8 @@ export class Pipeline implements Sink {
 
   constructor(
     readonly subscription: Subscription,
-    private readonly handling: Handling,
-    private readonly context: PipelineParts,
+    private readonly handling: MessageHandling,
+    private readonly parts: BoundedSinkParts,
   ) {}
 
   get isPaused(): boolean {
@@ -57,7 +52,7 @@ export class Pipeline implements Sink {
 
   /** True while it has paused by itself, because most deliveries fail. */
   get isHoldingBack(): boolean {
-    return !this.context.failures.isDelivering;
+    return !this.parts.failures.isDelivering;
   }
 
   handle(intake: Intake): Promise<HandOver> {
@@ -66,7 +61,7 @@ export class Pipeline implements Sink {
 
   /** As `handle`, of an intake that is looked for once there is a connection for it. */
   async handleNext(look: () => Promise<Intake | undefined>): Promise<HandOver> {
-    const { permits, failures, scheduler } = this.context;
+    const { permits, failures, scheduler } = this.parts;
     const outcome = this.isPaused
       ? 'held back'
       : await permits.run(async () => {
@@ -86,7 +81,7 @@ export class Pipeline implements Sink {
     try {
       return await this.handleNow(look, 1);
     } finally {
-      this.context.failures.probeEnded();
+      this.parts.failures.probeEnded();
     }
   }
 
@@ -100,7 +95,7 @@ export class Pipeline implements Sink {
       return outcome;
     } catch (error) {
       // Nothing was consumed: the message is still where it was.
-      this.context.unexpected(error);
+      this.parts.unexpected(error);
       await this.rest();
       return 'blocked';
     } finally {
@@ -111,6 +106,6 @@ export class Pipeline implements Sink {
   private async rest(): Promise<void> {
     const ms = Math.min(LONGEST_BLOCKED_MS, BLOCKED_MS * 2 ** this.blocked);
     this.blocked += 1;
-    await this.context.scheduler.sleep(ms);
+    await this.parts.scheduler.sleep(ms);
   }
 }

@@ -6,9 +6,9 @@ import type { Replies } from '../reply/replies.js';
 import { seededRandom } from '../time/random.js';
 import { FailurePause } from './failure-pause.js';
 import type { FailurePausePolicy } from './failure-pause-options.js';
-import { InProcessPipeline } from './in-process-pipeline.js';
+import { InProcessHandling } from './in-process-handling.js';
 import type { Incoming, Intake, Lease, Settlement } from './intake.port.js';
-import { messageOf, subscriptionOf } from './pipeline-scene.spec.js';
+import { messageOf, subscriptionOf } from './handling-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
 import { WorkInHand } from './work-in-hand.js';
 
@@ -73,8 +73,8 @@ function scene(
   };
   const failures = new FailurePause('orders.book', failurePause, context);
   const subscription = subscriptionOf(handler, { retry: RETRY, ...policies }, { hasStore: false, holdLimitMs });
-  const pipeline = new InProcessPipeline({ ...context, failures, keepsDeadLetters: true }, subscription);
-  return { transcript, logged, time, inHand, failures, handled: pipeline.handle(intake) };
+  const handling = new InProcessHandling({ ...context, failures, keepsDeadLetters: true }, subscription);
+  return { transcript, logged, time, inHand, failures, handled: handling.handle(intake) };
 }
 
 const always = () => {

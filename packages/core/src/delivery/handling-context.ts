@@ -26,8 +26,8 @@ export interface HandlerCallContext {
   readonly inHand: WorkInHand;
 }
 
-/** What every part of the pipeline over a store uses. */
-export interface PipelineContext extends HandlerCallContext {
+/** What every part of the handling over a store uses. */
+export interface HandlingContext extends HandlerCallContext {
   readonly store: Store;
   readonly receipts: Receipts;
   readonly runUnit: RunUnit;

@@ -3,15 +3,17 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { failpoint } from '../testing/failpoints.js';
+import { growingWaitsMs } from '../time/growing-waits.js';
 import type { HandOver } from '../transport/transport.port.js';
 import { tellGivenUp, tellRefused } from './given-up.js';
 import { HandlerCall } from './handler-call.js';
-import { growingWaitsMs, nextAttempt } from './next-attempt.js';
+import { nextAttempt } from './next-attempt.js';
 import type { DeadLetterReason, Incoming, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessage } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { decideFailure } from './refusal-rule.js';
 import type { Subscription } from './subscription.js';
 
@@ -37,7 +39,7 @@ interface Failed {
  * Handles messages without a store. One is in hand until it ends: its retries are in this process, and what cannot be handled goes to where the
  * transport keeps dead letters. At least once: a process that dies leaves the message to the next one, with fresh attempts.
  */
-export class InProcessPipeline {
+export class InProcessHandling implements MessageHandling {
   constructor(
     private readonly context: InProcessContext,
     private readonly subscription: Subscription,
@@ -56,7 +58,7 @@ export class InProcessPipeline {
       if ('done' in end) {
         await intake.settle(lease.messages, 'ack');
         end.done.succeeded();
-      } else if (end.refused !== undefined && (await this.isAnswered(end.refused, end.error))) {
+      } else if (end.refused !== undefined && (await this.answerRefusal(end.refused, end.error))) {
         await intake.settle(lease.messages, 'ack');
         tellRefused(this.context, end.refused, { subscription: this.subscription.spec.name, ...end });
       } else await this.giveUp(intake, { lease, message, ...end });
@@ -115,8 +117,8 @@ export class InProcessPipeline {
     }
   }
 
-  /** Whether the broker has the no of a handler. Answered before the message is acknowledged: a crash in between repeats both, and loses neither. */
-  private async isAnswered(message: ReadableMessage, error: unknown): Promise<boolean> {
+  /** Answers with the no of a handler before the message is acknowledged: a crash in between repeats both, and loses neither. True when the broker has it. */
+  private async answerRefusal(message: ReadableMessage, error: unknown): Promise<boolean> {
     const { replies, logger, failures } = this.context;
     const { spec, transport } = this.subscription;
     try {

@@ -1,20 +1,21 @@
 import { FailurePause } from '../delivery/failure-pause.js';
-import { InProcessPipeline } from '../delivery/in-process-pipeline.js';
-import { KafkaPipeline } from '../delivery/kafka-pipeline.js';
-import { LeasePipeline } from '../delivery/lease-pipeline.js';
+import { InProcessHandling } from '../delivery/in-process-handling.js';
+import { KafkaHandling } from '../delivery/kafka-handling.js';
+import { LeaseHandling } from '../delivery/lease-handling.js';
+import type { MessageHandling } from '../delivery/message-handling.js';
 import { Permits, shareOf } from '../delivery/permits.js';
-import { type Handling, Pipeline } from '../delivery/pipeline.js';
-import type { PipelineContext } from '../delivery/pipeline-context.js';
+import { BoundedSink } from '../delivery/bounded-sink.js';
+import type { HandlingContext } from '../delivery/handling-context.js';
 import type { Subscription } from '../delivery/subscription.js';
-import { UnitPipeline } from '../delivery/unit-pipeline.js';
+import { UnitHandling } from '../delivery/unit-handling.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { dampedLogger } from '../monitoring/damped-logger.js';
 import type { Receipts } from '../receipt/receipts.js';
 import type { Replies } from '../reply/replies.js';
 import type { Assembly } from './assembly.js';
 
-/** What the pipelines of a process have in common. */
-export interface PipelinesParts {
+/** What the sinks of a process have in common. */
+export interface SinksParts {
   readonly assembly: Assembly;
   readonly inHand: WorkInHand;
   /** Connections that handlers and the steps of sagas share. */
@@ -25,33 +26,33 @@ export interface PipelinesParts {
   readonly onStored: () => void;
 }
 
-/** One pipeline for each subscription, which share the connections there are. */
-export function pipelinesOf(
-  { assembly, inHand, connections, sharing: others, onStored }: PipelinesParts,
+/** One sink for each subscription, which share the connections there are. */
+export function sinksOf(
+  { assembly, inHand, connections, sharing: others, onStored }: SinksParts,
   subscriptions: readonly Subscription[],
-): readonly Pipeline[] {
+): readonly BoundedSink[] {
   const { store, units, runtime, transports } = assembly;
   const { clock, random, scheduler } = runtime;
   const logger = dampedLogger(runtime.logger, clock);
   const replies = assembly.replies as Replies;
   const receipts = assembly.receipts as Receipts;
   const hasKafkaUnits = subscriptions.some(({ spec }) => spec.transaction !== undefined);
-  const handling = (subscription: Subscription, failures: FailurePause): Handling => {
+  const handling = (subscription: Subscription, failures: FailurePause): MessageHandling => {
     const made = handlingOf(subscription, failures);
     if (!hasKafkaUnits || subscription.spec.transaction !== undefined) return made;
     // A connection that was opened inside one keeps it as its context.
     return { handle: (...args) => assembly.kafkaUnits.outside(() => made.handle(...args)) };
   };
-  const handlingOf = (subscription: Subscription, failures: FailurePause): Handling => {
+  const handlingOf = (subscription: Subscription, failures: FailurePause): MessageHandling => {
     const call = { clock, random, scheduler, logger, replies, failures, inHand };
     if (subscription.spec.transaction !== undefined)
-      return new KafkaPipeline({ ...call, units: assembly.kafkaUnits, committed: (messages) => assembly.told(messages) }, subscription);
+      return new KafkaHandling({ ...call, units: assembly.kafkaUnits, committed: (messages) => assembly.told(messages) }, subscription);
     if (store === undefined || units === undefined)
-      return new InProcessPipeline(
+      return new InProcessHandling(
         { ...call, keepsDeadLetters: transports.of(subscription.transport).capabilities.persistent },
         subscription,
       );
-    const context: PipelineContext = {
+    const context: HandlingContext = {
       ...call,
       store,
       receipts,
@@ -59,9 +60,9 @@ export function pipelinesOf(
       afterCommit: (then) => units.afterCommit(then),
       onStored,
     };
-    if (subscription.unit !== undefined) return new UnitPipeline(context, subscription);
-    const pipeline = new LeasePipeline(context, subscription);
-    return { handle: (intake) => units.runInRoot(() => pipeline.handle(intake)) };
+    if (subscription.unit !== undefined) return new UnitHandling(context, subscription);
+    const leased = new LeaseHandling(context, subscription);
+    return { handle: (intake) => units.runInRoot(() => leased.handle(intake)) };
   };
   const total = store?.maxConcurrency ?? Number.POSITIVE_INFINITY;
   // A handler outside any transaction holds no connection while it works.
@@ -76,6 +77,6 @@ export function pipelinesOf(
     const unexpected = (error: unknown) =>
       logger.error('a delivery ended unexpectedly; the message stays where it is', { subscription: subscription.spec.name, error });
     const failures = new FailurePause(subscription.spec.name, subscription.failurePause, { clock, random, logger });
-    return new Pipeline(subscription, handling(subscription, failures), { permits, failures, scheduler, unexpected });
+    return new BoundedSink(subscription, handling(subscription, failures), { permits, failures, scheduler, unexpected });
   });
 }

@@ -4,24 +4,26 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { emit } from '../monitoring/events.js';
+import { growingWaitsMs } from '../time/growing-waits.js';
 import type { HandOver } from '../transport/transport.port.js';
 import { KAFKA_UNIT, KafkaUnit, type KafkaUnits } from '../unit-of-work/kafka-unit.js';
 import { runAfterHooks } from '../unit-of-work/unit-hooks.js';
 import { tellGivenUp, tellRefused } from './given-up.js';
 import { HandlerCall } from './handler-call.js';
-import { growingWaitsMs, nextAttempt } from './next-attempt.js';
-import { MOST_RETURNS } from './in-process-pipeline.js';
+import { nextAttempt } from './next-attempt.js';
+import { MOST_RETURNS } from './in-process-handling.js';
 import type { BrokerTransaction, DeadLetterReason, Intake, Lease } from './intake.port.js';
 import { LEASE_MS } from './lease-term.js';
 import { openMessages } from './open-message.js';
 import { isReadable, nameOf, type OpenedMessage, type ReadableMessage } from './opened-message.js';
-import type { HandlerCallContext } from './pipeline-context.js';
+import type { HandlerCallContext } from './handling-context.js';
+import type { MessageHandling } from './message-handling.js';
 import { decideFailure } from './refusal-rule.js';
 import { type CallOf, runHandlers } from './run-handlers.js';
 import type { Subscription } from './subscription.js';
 
 /** What handling in Kafka transactions needs. */
-export interface KafkaPipelineContext extends HandlerCallContext {
+export interface KafkaHandlingContext extends HandlerCallContext {
   readonly units: KafkaUnits<Outgoing>;
   /** Told of what is committed. */
   readonly committed: (messages: readonly Outgoing[]) => void;
@@ -48,9 +50,9 @@ type Failed = { readonly error: unknown } | undefined;
  * handled one by one, so that only the bad message pays. Retries are in this process, and what comes behind waits; a process that dies leaves the message to
  * the next one, with fresh attempts; the transport counts how often that was.
  */
-export class KafkaPipeline {
+export class KafkaHandling implements MessageHandling {
   constructor(
-    private readonly context: KafkaPipelineContext,
+    private readonly context: KafkaHandlingContext,
     private readonly subscription: Subscription,
   ) {}
 
@@ -185,8 +187,8 @@ export class KafkaPipeline {
 
   /**
    * Puts a message away, or answers it where its handler has refused it. Stays with it until that is done, it is not ours any more, or stopping cannot wait: its
-   * handler must not run again meanwhile. An answer that the broker will not have is left out, and where a dead letter goes with it, which may be what is refused, each second
-   * time: whoever asked may run into its time-out, the message has its end.
+   * handler must not run again meanwhile. If the broker rejects what is published with it, a refusal becomes a dead letter; a dead letter is tried in turn with
+   * and without its answer, because either may be what is rejected. Without it whoever asked runs into its time-out, and the message has its end.
    */
   private async putAway(hand: Hand, message: OpenedMessage, end: Failure): Promise<void> {
     const { scheduler, inHand, logger, replies, units, failures } = this.context;

@@ -9,10 +9,10 @@ import type { Transaction } from '../unit-of-work/transaction.port.js';
 import type { DeliveryRecord } from './delivery.store.port.js';
 import { HeldIntake } from './held-intake.js';
 import type { Incoming, Intake, Lease } from './intake.port.js';
-import { LeasePipeline } from './lease-pipeline.js';
+import { LeaseHandling } from './lease-handling.js';
 import { LEASE_MS } from './lease-term.js';
-import type { PipelineContext } from './pipeline-context.js';
-import { messageOf, NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
+import type { HandlingContext } from './handling-context.js';
+import { messageOf, NEVER_PAUSING, subscriptionOf } from './handling-scene.spec.js';
 import type { HandlerPolicies } from './subscription-options.js';
 import { WorkInHand } from './work-in-hand.js';
 
@@ -75,7 +75,7 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined,
     failures: NEVER_PAUSING,
     receipts: { give: async () => undefined },
     inHand,
-  } as unknown as PipelineContext;
+  } as unknown as HandlingContext;
   const intake = {
     lease: async () => lease,
     settle: async (_: unknown, outcome: string) => void transcript.push(outcome),
@@ -87,8 +87,8 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined,
       calls += 1;
       end = (error) => (error === undefined ? resolve() : reject(error));
     });
-  const pipeline = new LeasePipeline(context, subscriptionOf(handler, given.policies ?? {}));
-  const handled = pipeline.handle(given.intake ?? intake);
+  const handling = new LeaseHandling(context, subscriptionOf(handler, given.policies ?? {}));
+  const handled = handling.handle(given.intake ?? intake);
   const stop = () => inHand.giveUp();
   return { transcript, time, handled, end: (error?: Error) => end(error), calls: () => calls, stop };
 }

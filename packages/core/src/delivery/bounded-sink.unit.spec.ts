@@ -4,8 +4,8 @@ import { systemRandom } from '../time/random.js';
 import { FailurePause } from './failure-pause.js';
 import type { Intake } from './intake.port.js';
 import { Permits } from './permits.js';
-import { Pipeline } from './pipeline.js';
-import { NEVER_PAUSING, subscriptionOf } from './pipeline-scene.spec.js';
+import { BoundedSink } from './bounded-sink.js';
+import { NEVER_PAUSING, subscriptionOf } from './handling-scene.spec.js';
 
 const INTAKE = {} as Intake;
 
@@ -24,13 +24,13 @@ describe('a hand-over that waits for its turn', () => {
       },
     };
     const unexpected = (error: unknown) => taken.push(String(error));
-    const pipeline = new Pipeline(
+    const sink = new BoundedSink(
       subscriptionOf(() => undefined, {}),
       work,
       { permits: new Permits(1), failures: NEVER_PAUSING, scheduler: new VirtualTime(), unexpected },
     );
-    const outcomes = Promise.all([pipeline.handle(INTAKE), pipeline.handle(INTAKE)]);
-    pipeline.isStopping = true;
+    const outcomes = Promise.all([sink.handle(INTAKE), sink.handle(INTAKE)]);
+    sink.isStopping = true;
     end();
     expect(await outcomes).toEqual(['worked', 'idle']);
     expect(taken).toEqual(['taken']);
@@ -48,21 +48,21 @@ describe('a subscription that an operator pauses', () => {
       },
     };
     const parts = { permits: new Permits(1), failures: NEVER_PAUSING, scheduler: time, unexpected: () => undefined };
-    const pipeline = new Pipeline(
+    const sink = new BoundedSink(
       subscriptionOf(() => undefined, {}),
       work,
       parts,
     );
     const changes: boolean[] = [];
-    const end = pipeline.onPause(() => changes.push(pipeline.isPaused));
-    for (const isPaused of [false, true, true]) pipeline.isPaused = isPaused;
-    const outcome = pipeline.handle(INTAKE);
+    const end = sink.onPause(() => changes.push(sink.isPaused));
+    for (const isPaused of [false, true, true]) sink.isPaused = isPaused;
+    const outcome = sink.handle(INTAKE);
     await time.advance(1000);
     expect([await outcome, taken]).toEqual(['blocked', 0]);
-    for (const isPaused of [false, false]) pipeline.isPaused = isPaused;
-    expect([await pipeline.handle(INTAKE), taken]).toEqual(['worked', 1]);
+    for (const isPaused of [false, false]) sink.isPaused = isPaused;
+    expect([await sink.handle(INTAKE), taken]).toEqual(['worked', 1]);
     end();
-    pipeline.isPaused = true;
+    sink.isPaused = true;
     expect(changes).toEqual([true, false]);
   });
 });
@@ -90,7 +90,7 @@ describe('a subscription that paused because most of its deliveries failed', () 
       },
     };
     const unexpected = (error: unknown) => taken.push(Number(error));
-    const pipeline = new Pipeline(
+    const sink = new BoundedSink(
       subscriptionOf(() => undefined, {}),
       handling,
       { permits: new Permits(10), failures, scheduler: time, unexpected },
@@ -101,13 +101,13 @@ describe('a subscription that paused because most of its deliveries failed', () 
       end();
       await time.advance(0);
     };
-    return { time, pipeline, taken, ends };
+    return { time, sink, taken, ends };
   }
 
   it('takes nothing, then one message, and the others only when that one succeeded', async () => {
-    const { time, pipeline, taken, ends } = scene();
+    const { time, sink, taken, ends } = scene();
     const outcomes: string[] = [];
-    const hand = () => void pipeline.handle(INTAKE).then((outcome) => outcomes.push(outcome));
+    const hand = () => void sink.handle(INTAKE).then((outcome) => outcomes.push(outcome));
     hand();
     await time.advance(999);
     expect({ taken, outcomes }).toEqual({ taken: [], outcomes: ['blocked'] });
@@ -122,13 +122,13 @@ describe('a subscription that paused because most of its deliveries failed', () 
   });
 
   it('takes nothing more when that one failed', async () => {
-    const { time, pipeline, taken, ends } = scene();
+    const { time, sink, taken, ends } = scene();
     await time.advance(1000);
-    void pipeline.handle(INTAKE);
+    void sink.handle(INTAKE);
     await time.advance(0);
     await ends('failed');
     expect(taken).toEqual([1]);
-    void pipeline.handle(INTAKE);
+    void sink.handle(INTAKE);
     await time.advance(999);
     expect(taken).toEqual([1]);
   });
