@@ -5,7 +5,7 @@ import { readArguments } from './runner/arguments.js';
 import { type Bench, type Case, openBench } from './runner/bench.js';
 import { summary, table } from './runner/report.js';
 import { Skipped } from './runner/rabbit.js';
-import { failed, type Result } from './runner/result.js';
+import { failed, type Result, skipped } from './runner/result.js';
 
 /** `npm run bench [-- --quick] [--json FILE] [--only NAME]…` */
 async function main(): Promise<void> {
@@ -28,17 +28,14 @@ async function main(): Promise<void> {
   }
   console.log(`\n${table(results)}`);
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, undefined, 2)}\n`);
-  // A target that is missed is a result; a case that broke is not.
-  if (results.some(({ value }) => value === null)) process.exitCode = 1;
+  // A target that is missed is a result, and so is a case that has no broker; one that broke is not.
+  if (results.some(({ value, skipped: reason }) => value === null && reason === undefined)) process.exitCode = 1;
 }
 
 async function runCase(one: Case, bench: Bench): Promise<readonly Result[]> {
   const startedMs = performance.now();
   const results = await one.run(bench).catch((error: unknown) => {
-    if (error instanceof Skipped) {
-      console.log(`– ${one.name}: skipped, ${error.message}`);
-      return [];
-    }
+    if (error instanceof Skipped) return [skipped(one.name, error.message)];
     console.error(error);
     return [failed(one.name, error)];
   });

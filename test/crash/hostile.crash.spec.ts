@@ -3,10 +3,14 @@ import type { Kind, ProgramOptions, Subscribing } from './programs/options.js';
 import { account } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
 import { none } from './support/deaths.js';
+import { acknowledged } from './support/endure.js';
 import { buildPrograms, killPrograms, Program, Supervised } from './support/program.js';
 
 /** How often a supervisor may see a message kill its process before the message is put away: its attempts, and a few before anybody knew. */
 const ATTEMPTS = 3;
+/** Messages that flow before the first process is killed, and again when all has healed. */
+const BEFORE = 20;
+const AFTERWARDS = 10;
 
 interface Letter {
   readonly subscription: string;
@@ -65,7 +69,9 @@ describe('messages whose handlers never succeed', () => {
     first?.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms, rollbackShare: 0 } });
     await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'), 150_000);
     const deaths = nodes.reduce((sum, node) => sum + node.deaths, 0);
-    const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum: 20 };
+    await (await nodes[0]?.current())?.publish({ untilAcknowledged: AFTERWARDS });
+    const minimum = 20 + AFTERWARDS;
+    const promises = { [subscription.name === 'unit' ? 'once' : 'atLeastOnce']: [subscription.name], never: ['kill'], minimum };
     const { faults } = await account(
       arena,
       nodes.flatMap(({ programs }) => programs),
@@ -91,14 +97,15 @@ describe('messages whose handlers never succeed', () => {
       rollbackShare: 0,
     });
     const never: readonly Kind[] = ['throw', 'hang', 'pg-sleep'];
-    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never, minimum: 40 };
-    const { faults } = await account(arena, [program], promises);
-    expect(faults).toEqual([]);
+    const promises = { once: ['unit', 'batch'], atLeastOnce: ['leased'], never };
+    expect((await account(arena, [program], { ...promises, minimum: 40 })).faults).toEqual([]);
     await until(
       'the end of all attempts',
       async () => (await letters(arena)).filter(({ state }) => state === 'dead').length === 36,
       90_000,
     );
+    await program.publish({ untilAcknowledged: AFTERWARDS });
+    expect((await account(arena, [program], { ...promises, minimum: 40 + AFTERWARDS })).faults).toEqual([]);
     const dead = await letters(arena);
     expect(dead.filter(({ attempts }) => attempts !== ATTEMPTS)).toEqual([]);
     const codes = (index: number) =>
@@ -130,8 +137,11 @@ describe('messages whose handlers never succeed', () => {
     const probe = setInterval(() => void killSilent(nodes), 500);
     await until('the end of the killer', async () => (await letters(arena)).some(({ state }) => state === 'dead'));
     clearInterval(probe);
-    const programs = nodes.flatMap((node) => node.programs);
-    const { faults } = await account(arena, programs, { once: ['unit'], never: ['spin'], minimum: 20 });
+    // Of the others, one may still be frozen.
+    const healthy = await new Program(options).ready();
+    await healthy.publish({ untilAcknowledged: AFTERWARDS });
+    const programs = [...nodes.flatMap((node) => node.programs), healthy];
+    const { faults } = await account(arena, programs, { once: ['unit'], never: ['spin'], minimum: 20 + AFTERWARDS });
     const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));
     expect({ faults, dead }).toEqual({
       faults: [],
@@ -152,13 +162,15 @@ describe('messages whose handlers never succeed', () => {
     const options: ProgramOptions = { url: arena.url, lanes: 4, subscriptions: killed.map((each) => ({ ...each, slowMs: 30 })) };
     const program = await new Program(options).ready();
     program.order({ publish: { prefix: 'm', count: 60, kinds: ['ok'], rollbackShare: 0, perSecond: 150 } });
+    await acknowledged([program], BEFORE);
     program.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms: 100, rollbackShare: 0 } });
     await program.end();
     const supervised = new Supervised(options);
     const isPutAway = async () => (await letters(arena)).filter(({ state }) => state === 'dead').length >= killed.length;
     await until('the end of the killer', isPutAway);
     const deaths = supervised.deaths + 1;
-    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1 };
+    await (await supervised.current()).publish({ untilAcknowledged: AFTERWARDS });
+    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: BEFORE + AFTERWARDS };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);
     await supervised.stop();
     const dead = (await letters(arena)).map(({ message_id, error_code, attempts }) => ({ message_id, error_code, attempts }));

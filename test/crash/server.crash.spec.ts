@@ -71,7 +71,8 @@ describe('under a service', () => {
     // Its own time-outs, and what a busy machine may add.
     expect(stopped.ms).toBeLessThan(1000 + 2000 + 3 * 1000 + 14_000);
     const next = await new Program(options).ready();
-    const { faults } = await account(arena, [program, next], { ...PROMISES, minimum: 20 });
+    await next.publish({ untilAcknowledged: 10 });
+    const { faults } = await account(arena, [program, next], { ...PROMISES, minimum: 35 });
     expect(faults).toEqual([]);
     await next.stop();
     await arena.close();

@@ -1,10 +1,11 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
-import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, ears, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { HandRelay } from './support/hand-relay.js';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import type { RawTransaction } from './support/raw-transaction.js';
 
 describe.each(servers())('the fence on $name', (server) => {
+  const hear = ears();
   let database: TestDatabase;
   let scene: LaneScene;
 
@@ -37,10 +38,14 @@ describe.each(servers())('the fence on $name', (server) => {
     expect(await scene.cursor()).toEqual({ position: 2, holes: '{}' });
   });
 
-  it('writes a hole off when its transaction was rolled back', async () => {
+  it('writes a hole off when its transaction was rolled back, and tells both', async () => {
+    const [found, dead] = [hear('lane:hole-found'), hear('lane:hole-dead')];
     const writer = await hole();
+    const facts = [{ lane: 0, from: 1n, to: 1n }];
+    expect([found, dead]).toEqual([facts, []]);
     await writer.rollback();
     expect(await scene.fence(1)).toBe(1);
+    expect([found, dead]).toEqual([facts, facts]);
     expect(await scene.cursor()).toEqual({ position: 2, holes: '{}' });
     expect(await scene.query('select dead::text from holdfast_lane')).toEqual([{ dead: '{[1,2)}' }]);
   });

@@ -1,3 +1,4 @@
+import { ears } from '@holdfast-internal/test-support';
 import {
   type Envelope,
   type ParkedBatch,
@@ -71,7 +72,7 @@ function scene(
   };
   const relay = new Relay({
     store,
-    parked: { due: () => due(time) } as unknown as ParkedStore,
+    parked: { due: () => due(time), resent: async () => true } as unknown as ParkedStore,
     lanes: { mine: () => [...lanes.keys()], ownerToken: () => 'token' },
     transport: { publish } as unknown as Transport,
     name: 'default',
@@ -85,6 +86,8 @@ function scene(
 }
 
 describe('the relay over several lanes', () => {
+  const hear = ears();
+
   it('goes on with the others while one is not answered, and reads that one again when it has ended', async () => {
     let release = (): void => undefined;
     const lanes: Lanes = new Map([
@@ -244,6 +247,21 @@ describe('the relay over several lanes', () => {
     expect(hiccups).toBeLessThan(1);
     expect(parked).toEqual([]);
     expect([...lanes.values()]).toEqual([[], []]);
+    await relay.stop();
+  });
+
+  it('tells of each parked row that was sent after all, and of no other', async () => {
+    const told = hear('message:resumed');
+    const [sent, unsure] = rowsOf(0, 2, (n) => `key ${n}`);
+    const batches = [{ lane: 0, life: 'one', rows: [sent, unsure] }] as ParkedBatch[];
+    const { time, relay } = scene(
+      new Map([[0, []]]),
+      ({ id }) => (id === '0-1' ? 'confirmed' : 'unknown'),
+      async () => batches.splice(0),
+    );
+    relay.start();
+    await time.advance(20_000);
+    expect(told).toEqual([{ type: sent?.type, key: 'key 0', place: '0/1', transport: 'default' }]);
     await relay.stop();
   });
 

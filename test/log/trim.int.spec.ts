@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { servers, type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, ears, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { armFailpoint } from '@holdfast/core';
 import { HandRelay } from './support/hand-relay.js';
 import { keysOf, type LaneScene, openScene, takeAndCommit } from './support/lane-scene.js';
@@ -8,6 +8,7 @@ const DAY_MS = 86_400_000;
 const BY = { by: 'test' };
 
 describe.each(servers())('trimming on $name', (server) => {
+  const hear = ears();
   let database: TestDatabase;
   let scene: LaneScene;
 
@@ -25,7 +26,8 @@ describe.each(servers())('trimming on $name', (server) => {
   const ids = async () => (await scene.query<{ id: string }>('select id from holdfast_outbox order by id')).map(({ id }) => Number(id));
   const trimmedTo = async () => Number((await scene.query<{ to: string }>('select trimmed_to as to from holdfast_lane'))[0]?.to);
 
-  it('deletes what every reader has passed, and remembers how far', async () => {
+  it('deletes what every reader has passed, remembers how far, and tells it', async () => {
+    const told = hear('lane:trimmed');
     await scene.publish('a', 'b', 'c');
     expect(await trim()).toBe(0);
     await scene.take(2);
@@ -36,6 +38,10 @@ describe.each(servers())('trimming on $name', (server) => {
     expect(await trim()).toBe(1);
     expect(await trimmedTo()).toBe(3);
     expect(await trim()).toBe(0);
+    expect(told).toEqual([
+      { lane: 0, count: 2, trimmedTo: 2n },
+      { lane: 0, count: 1, trimmedTo: 3n },
+    ]);
   });
 
   it('keeps rows as long as the retention says, and all behind the first young one', async () => {

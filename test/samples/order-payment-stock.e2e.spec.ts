@@ -1,4 +1,4 @@
-import { openKafka, openRocketmq } from '@holdfast-internal/test-support';
+import { measured, openKafka, openRocketmq } from '@holdfast-internal/test-support';
 import { runSample } from './run-sample.js';
 
 /** Every order has ended in one of three ways, each of which is there. */
@@ -10,16 +10,23 @@ function expectBalance(lastLine: string): void {
   expect(Math.min(...ends)).toBeGreaterThan(0);
 }
 
+/** What `npm start` takes at most, once everything is built. */
+const PROMISED_MS = 60_000;
+
 describe('samples/01-order-payment-stock', () => {
-  it('ends every order within the time it is given, shipped, undone or parked, with two services killed half-way', async () => {
-    const startMs = performance.now();
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--within', '120');
-    expectBalance(lastLine);
-    expect(output).toMatch(/kill -9 \d+: payments is gone/);
-    expect(output).toMatch(/kill -9 \d+: shipping is gone/);
-    expect(output).toContain('missing are 0 lamps and 0 of the money');
-    expect(exitCode).toBe(0);
-    expect(performance.now() - startMs).toBeLessThan(120_000);
+  it('ends every order within a minute, shipped, undone or parked, with two services killed half-way', async () => {
+    const run = async () => {
+      const startMs = performance.now();
+      // Longer than promised, so that a run on a machine that stalls still shows that nothing is lost.
+      const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', '--within', '120');
+      expectBalance(lastLine);
+      expect(output).toMatch(/kill -9 \d+: payments is gone/);
+      expect(output).toMatch(/kill -9 \d+: shipping is gone/);
+      expect(output).toContain('missing are 0 lamps and 0 of the money');
+      expect(exitCode).toBe(0);
+      return performance.now() - startMs;
+    };
+    expect(await measured(run, (ms) => ms < PROMISED_MS)).toBeLessThan(PROMISED_MS);
   });
 
   const rabbit = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rabbit":{"reason":"nobody has looked"}}').rabbit;

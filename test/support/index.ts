@@ -3,6 +3,7 @@ export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } fr
 export { type BlackHole, openBlackHole } from './black-hole.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdfast-internal/embedded-postgres';
 export { eventually, measured, PATIENCE_MS, PATIENTLY, pause, until } from './eventually.js';
+export { ears, type Hear } from './hear.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
 export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export {

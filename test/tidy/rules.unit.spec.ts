@@ -63,6 +63,27 @@ describe('type-escape', () => {
   });
 });
 
+describe('ambient-time', () => {
+  it.each([
+    ['Date.now()', 'Date.now: ask the port for it, Clock.now()'],
+    ['new Date()', 'new Date: ask the port for it, Clock.now()'],
+    ['performance.now()', 'performance.now: ask the port for it, Clock.monotonicMs()'],
+    ['Math.random()', 'Math.random: ask the port for it, Random.next()'],
+    ['setTimeout(f, 1)', 'setTimeout: ask the port for it, Scheduler.after() or sleep()'],
+    ['globalThis.setInterval(f, 1)', 'setInterval: ask the port for it, Scheduler.after(), again after each time'],
+  ])('sends %s to its port, in the engine and its store', (text, message) => {
+    expect(check('ambient-time', `const x = ${text};`)).toEqual([`1 ${message}`]);
+    expect(check('ambient-time', `const x = ${text};`, 'packages/typeorm/src/a.ts')).toHaveLength(1);
+    expect(check('ambient-time', `// tidy: ambient-time: the driver asks for it so\nconst x = ${text};`)).toEqual([]);
+    for (const path of ['core/src/time/clock.ts', 'core/src/testing/a.ts', 'core/src/a.unit.spec.ts', 'nest/src/a.ts'])
+      expect(check('ambient-time', `const x = ${text};`, `packages/${path}`)).toEqual([]);
+  });
+
+  it('leaves what is given a time, and methods of the same name', () => {
+    expect(check('ambient-time', 'new Date(0); socket.setTimeout(1); scheduler.now(); setImmediate(f);')).toEqual([]);
+  });
+});
+
 describe('import-arrow', () => {
   it('lets the other packages import core only', () => {
     const sideways = "import { x } from '@holdfast/transport-in-memory';";

@@ -20,7 +20,7 @@ export const consuming: Case = {
       hand.orders += count;
       return rate(count, performance.now(), () => hand.shop.drain(BATCH));
     };
-    const measured = await alternate(bench.size(7, 5), () => drain(ours, count, ({ id }) => id), byHand);
+    const measured = await alternate(bench.size(7, 3), () => drain(ours, count, ({ id }) => id), byHand);
     await ours.end();
     await hand.end();
     return [ratioAtLeast(0.6, { name: 'consuming from a full log, batchSize 64', unit: UNIT, ...measured })];

@@ -11,7 +11,8 @@ import { CALLERS, Ledger, newOrder } from '../shop/shop.js';
 const LATE_MS = 100;
 const FREEZE_MS = 2000;
 /** What is committed before that is not counted: connections are opened and code is compiled. */
-const WARM_UP_MS = 5000;
+const WARM_UP_MS = { full: 5000, quick: 3000 } as const;
+const FREEZES = { full: 2, quick: 1 } as const;
 /** Time between the starts of two orders of one caller: together far below what the machine can do, so that nothing but the frozen one delays. */
 const PACE_MS = 250;
 /** Share of transactions whose COMMIT fails, after their message got its number. */
@@ -26,7 +27,7 @@ const REFUSAL = `
 export const frozenWriter: Case = {
   name: 'frozen-writer',
   async run(bench) {
-    const value = await lateMessages(bench, 2);
+    const value = await lateMessages(bench, bench.size(FREEZES.full, FREEZES.quick));
     const reference = await lateMessages(bench, 0);
     return [
       valueAtMost(0, {
@@ -50,7 +51,7 @@ async function lateMessages(bench: Bench, freezes: number): Promise<number> {
   const shop = await NestShop.open({ url, payments: {} });
   const writer = await ServiceProcess.start({ url, service: 'frozen', poolSize: 6 });
   const load = new Load(shop);
-  await sleep(WARM_UP_MS);
+  await sleep(bench.size(WARM_UP_MS.full, WARM_UP_MS.quick));
   const startedMs = nowMs();
   for (let done = 0; done < Math.max(freezes, 1); done += 1)
     await (freezes > 0 ? writer.ask({ do: 'freeze', ms: FREEZE_MS }) : sleep(FREEZE_MS));

@@ -65,8 +65,8 @@ async function scheduledRows(_: Bench, __: NestShop, ledger: Ledger): Promise<()
   return async () => undefined;
 }
 
-async function blockedKey(bench: Bench, shop: NestShop, ledger: Ledger): Promise<() => Promise<void>> {
-  const behind = bench.size(BLOCKED, BLOCKED);
+async function blockedKey(_: Bench, shop: NestShop, ledger: Ledger): Promise<() => Promise<void>> {
+  const behind = BLOCKED;
   await fill(behind + 1, (orders) => shop.placeAll(orders, () => 'blocked'));
   const stored = async () => Number((await ledger.query<{ n: string }>('select count(*) as n from holdfast_delivery'))[0]?.n);
   await until('all messages of the key to wait', 300_000, async () => (await stored()) >= behind + 1);
@@ -75,7 +75,7 @@ async function blockedKey(bench: Bench, shop: NestShop, ledger: Ledger): Promise
 
 /** Somebody forgot a transaction: nothing that became dead since can be cleaned up. */
 async function oldTransaction(bench: Bench, shop: NestShop, ledger: Ledger): Promise<() => Promise<void>> {
-  const count = bench.size(200_000, 30_000);
+  const count = bench.size(200_000, 10_000);
   const client = new Client({ connectionString: ledger.url });
   await client.connect();
   await client.query('begin isolation level repeatable read');

@@ -11,14 +11,14 @@ const ROWS = 1_000_000;
 export const largeLog: Case = {
   name: 'large-log',
   async run(bench) {
-    const count = bench.size(4000, 1500);
+    const count = bench.size(4000, 1000);
     const full = await oursIn(bench, { payments: {} }, fillLog);
     const empty = await oursIn(bench, { payments: {} });
     const round = (side: Side<Shop>) => () => {
       side.orders += count;
       return placeAndPay(side.shop, side.ledger, count);
     };
-    const measured = await alternate(bench.size(7, 5), round(full), round(empty));
+    const measured = await alternate(bench.size(7, 3), round(full), round(empty));
     await full.end();
     await empty.end();
     return [ratioAtLeast(0.8, { name: 'order → payment with 1 M rows in the log, against an empty one', unit: 'orders/s', ...measured })];

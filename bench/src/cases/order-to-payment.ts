@@ -17,7 +17,7 @@ export const orderToPayment: Case = {
     const ours = await oursIn(bench, { payments: {} });
     const hand = await handIn(bench);
     const measured = await alternate(
-      bench.size(7, 5),
+      bench.size(7, 3),
       () => round(ours, count),
       () => handRound(hand, count),
     );

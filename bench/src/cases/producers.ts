@@ -24,12 +24,12 @@ async function atLatency(bench: Bench, latencyMs: number): Promise<Result> {
     return rate(count, startedMs, () => inParallel(count, CALLERS, place));
   };
   const measured = await alternate(
-    bench.size(9, 5),
+    bench.size(9, 3),
     round(() => shop.place(newOrder())),
     round(() => shop.placeSilently(newOrder())),
   );
   const [rows] = await ledger.query<{ n: string }>('select count(*) as n from holdfast_outbox');
-  const expected = count * (bench.size(9, 5) + WARM_UP_ROUNDS);
+  const expected = count * (bench.size(9, 3) + WARM_UP_ROUNDS);
   if (Number(rows?.n) !== expected) throw new Error(`wrong data: ${rows?.n} messages in the log, expected ${expected}`);
   await shop.close();
   await ledger.close();

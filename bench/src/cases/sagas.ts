@@ -114,7 +114,7 @@ async function measure(bench: Bench, sidesOf: SagaSides, way: Way): Promise<Resu
   const { ours, hand } = await sidesOf(bench);
   const count = bench.size(3000, 500);
   const measured = await alternate(
-    bench.size(7, 5),
+    bench.size(7, 3),
     () => round(ours, way, count),
     () => round(hand, way, count),
   );

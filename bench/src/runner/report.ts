@@ -4,13 +4,13 @@ const COLUMNS = ['case', 'Holdfast', 'reference', 'ratio', 'target', 'met'] as c
 
 /** The results as a table for a terminal. */
 export function table(results: readonly Result[]): string {
-  const rows = results.map(({ name, value, unit, reference, ratio, target, met }) => [
+  const rows = results.map(({ name, value, unit, reference, ratio, target, met, skipped }) => [
     name,
     value === null ? '–' : `${number(value)} ${unit}`,
     reference === null ? '–' : `${number(reference)} ${unit}`,
     ratio === null ? '–' : ratio.toFixed(2),
     target,
-    met ? 'yes' : 'NO',
+    skipped === undefined ? (met ? 'yes' : 'NO') : 'skipped',
   ]);
   const widths = COLUMNS.map((column, index) => Math.max(column.length, ...rows.map((row) => (row[index] as string).length)));
   const line = (cells: readonly string[]) =>
@@ -22,7 +22,8 @@ export function table(results: readonly Result[]): string {
 }
 
 /** One line for a result that was just measured. */
-export function summary({ name, value, unit, ratio, target, met }: Result): string {
+export function summary({ name, value, unit, ratio, target, met, skipped }: Result): string {
+  if (skipped !== undefined) return `– ${name}: skipped, ${skipped}`;
   const measured = value === null ? 'failed' : `${number(value)} ${unit}${ratio === null ? '' : `, ratio ${ratio.toFixed(2)}`}`;
   return `${met ? '✓' : '✗'} ${name}: ${measured} (${target})`;
 }

@@ -9,7 +9,10 @@ export interface Result {
   /** Median over the rounds of value ÷ reference; null where there is no reference. */
   readonly ratio: number | null;
   readonly target: string;
+  /** False also for a case that failed or was skipped. */
   readonly met: boolean;
+  /** Why the case was not run; only where it was not. */
+  readonly skipped?: string;
 }
 
 /** What was measured, before it is held against a target. */
@@ -45,6 +48,11 @@ export function told(measured: Measured): Result {
 /** A case that did not get to its end, or ended with wrong data. */
 export function failed(name: string, error: unknown): Result {
   return { name, value: null, unit: '', reference: null, ratio: null, target: `runs: ${String(error)}`, met: false };
+}
+
+/** A case that this machine has not what it takes for: its only line. */
+export function skipped(name: string, reason: string): Result {
+  return { name, value: null, unit: '', reference: null, ratio: null, target: 'runs', met: false, skipped: reason };
 }
 
 function finish({ name, value, unit, reference, ratio }: Measured, target: string, met: boolean): Result {

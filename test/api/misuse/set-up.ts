@@ -43,6 +43,8 @@ kafka({ brokers: 'localhost:9092' });
 rocketmq({ nameServer: 'localhost:9876' });
 // @ts-expect-error meant 'assert', 'check' or 'none'
 rabbitmq({ url: 'amqp://localhost', topology: 'create' });
+// @ts-expect-error meant 'confirm' or 'tx': there is no publishing that nobody confirms
+rabbitmq({ url: 'amqp://localhost', publishMode: 'none' });
 // @ts-expect-error meant an exchange or a queue
 rabbitmq({ url: 'amqp://localhost', foreign: [{ subscription: 'billing.charge', exchange: 'legacy', queue: 'legacy' }] });
 // @ts-expect-error meant to say what type the message has

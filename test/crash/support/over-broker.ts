@@ -4,6 +4,7 @@ import type { ProgramOptions, Subscribing } from '../programs/options.js';
 import { account, pause, rowsLeftBy } from './account.js';
 import { type Arena, openArena, openArenaWithStore } from './arena.js';
 import { type Chain, die, type Scene } from './deaths.js';
+import { acknowledged } from './endure.js';
 import { untilAtWork } from './frozen.js';
 import { Program, Supervised } from './program.js';
 import { killAFewTimes } from './selling.js';
@@ -144,6 +145,7 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     const { arena, options } = await open({ subscriptions: killed.map((each) => ({ ...each, slowMs: 20 })) });
     const program = await new Program(options).ready();
     program.order({ publish: { prefix: 'm', count: 60, kinds: ['ok'], rollbackShare: 0, perSecond: 150 } });
+    await acknowledged([program], 20);
     program.order({ publish: { prefix: 'killer', count: 1, kinds: ['kill'], ms: 100, rollbackShare: 0 } });
     await program.end();
     const supervised = new Supervised(options);
@@ -154,7 +156,8 @@ export function breakOver(carrier: () => Pick<ProgramOptions, 'broker' | 'kafka'
     for (const end = performance.now() + 2 * PATIENCE_MS; (await dead()).length < killed.length; await pause(100))
       if (performance.now() > end) throw new Error(`after ${supervised.deaths} deaths it is no dead letter`);
     const deaths = supervised.deaths + 1;
-    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 1 };
+    await (await supervised.current()).publish({ untilAcknowledged: 10 });
+    const promises = { once: ['unit', 'batch'], never: ['kill'], minimum: 30 };
     const { faults } = await account(arena, [program, ...supervised.programs], promises);
     await supervised.stop();
     const letter = { message_id: 'killer-0', error_code: 'HF_HANDLER_UNSETTLED_KILLED', attempts: ATTEMPTS };

@@ -1,3 +1,4 @@
+import { ears } from '@holdfast-internal/test-support';
 import { Command, Holdfast, Message, silentLogger } from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -22,6 +23,8 @@ class Refund extends Command {}
 
 const handler = async () => undefined;
 const billing = { name: 'billing', transactional: true } as const;
+
+const hear = ears();
 
 let scene: Scene;
 beforeEach(async () => {
@@ -198,13 +201,15 @@ it('a start without its tables is refused, and nothing else is said', async () =
   expect(said).toEqual([]);
 });
 
-it('a subscription that vanished is refused with three answers, each of which helps', async () => {
+it('a subscription that vanished is refused with three answers, each of which helps, and told', async () => {
+  const missing = hear('subscription:missing');
   const first = scene.bus().on(Anything, handler, billing);
   await first.start();
   await first.stop();
   expect(await sentenceOf(() => scene.bus().start())).toBe(
     "HF_SUBSCRIPTION_MISSING: This service has a subscription named billing, and neither this version nor any running node has a handler for it. If it was renamed, write formerly: 'billing' on the new one; if it is meant to be gone, retire it: holdfast subscriptions retire billing; if not, roll back to the version that had it.",
   );
+  expect(missing).toEqual([{ subscription: 'billing' }]);
   const renamed = scene.bus().on(Anything, handler, { ...billing, name: 'charging', formerly: 'billing' });
   await renamed.start();
   await renamed.subscriptions.list();

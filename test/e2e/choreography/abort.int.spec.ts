@@ -1,5 +1,5 @@
-import { until } from '@holdfast-internal/test-support';
-import { type Delivery, type HoldfastEvents, SagaAborted, subscribe } from '@holdfast/core';
+import { ears, until } from '@holdfast-internal/test-support';
+import { type Delivery, SagaAborted } from '@holdfast/core';
 import {
   gate,
   HotelBooked,
@@ -12,14 +12,13 @@ import {
 } from './support/trip.js';
 
 let trips: Service;
-const unsubscribes: (() => void)[] = [];
+const hear = ears();
 
 beforeEach(async () => {
   trips = await openService('trips');
 });
 
 afterEach(async () => {
-  for (const unsubscribe of unsubscribes.splice(0)) unsubscribe();
   await trips.close();
 });
 
@@ -44,13 +43,6 @@ const comes = (id: string, count: number) => until(`line ${count} of ${id}`, asy
 const tombstones = async () => (await trips.look('select from holdfast_choreography where aborted_at is not null')).length;
 const aborted = (count = 1) => until('the abort', async () => (await tombstones()) === count);
 
-/** What is told of an event from now on. */
-function heard<E extends keyof HoldfastEvents>(name: E): HoldfastEvents[E][] {
-  const facts: HoldfastEvents[E][] = [];
-  unsubscribes.push(subscribe(name, (fact) => facts.push(fact)));
-  return facts;
-}
-
 it('an abort undoes what the service did for the saga, the last first, and nothing of other sagas', async () => {
   const { bus } = await trips.open(booking);
   for (const id of ['t1', 't2']) await bus.bus.publish(new TripRequested(id), { sagaId: id });
@@ -64,7 +56,7 @@ it('an abort undoes what the service did for the saga, the last first, and nothi
 });
 
 it('an abort is told once, with its reason and what is to be undone; a second one, and a repeat, change nothing', async () => {
-  const [told, undone] = [heard('saga:aborted'), heard('saga:part-undone')];
+  const [told, undone] = [hear('saga:aborted'), hear('saga:part-undone')];
   const { bus } = await trips.open(booking);
   const { id: message } = await bus.bus.publish(new TripRequested('t1'), { sagaId: 't1' });
   await comes('t1', 2);
@@ -91,7 +83,7 @@ it('a handler that is in work when the saga is aborted commits first, and is und
       { name: 'hotels.book', ...undoneBy(async ({ trip }: TripRequested) => write(`${trip} no hotel`)) },
     );
   });
-  const busy = heard('delivery:retry-scheduled');
+  const busy = hear('delivery:retry-scheduled');
   await bus.bus.publish(new TripRequested('t1'), { sagaId: 't1' });
   await door.reached;
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 't1' });
@@ -104,7 +96,7 @@ it('a handler that is in work when the saga is aborted commits first, and is und
 });
 
 it('a message that comes after the abort is dropped by what could be undone, and given to all others', async () => {
-  const dropped = heard('saga:message-dropped');
+  const dropped = hear('saga:message-dropped');
   const { bus } = await trips.open((process) => {
     booking(process);
     process.bus.on(TripRequested, async ({ trip }) => process.write(`${trip} counted`), { name: 'statistics.count', transactional: true });
@@ -125,7 +117,7 @@ it('a message that comes after the abort is dropped by what could be undone, and
 it('a message that failed before the abort is not undone, and dropped when it is tried again', async () => {
   let calls = 0;
   const undone: string[] = [];
-  const dropped = heard('saga:message-dropped');
+  const dropped = hear('saga:message-dropped');
   const { bus } = await trips.open(({ bus }) => {
     const failing = () => {
       calls += 1;
@@ -167,19 +159,19 @@ it('of a batch those of aborted sagas are dropped, and the others are handled', 
 });
 
 it('what an undo publishes belongs to the saga', async () => {
-  const heardOf: (string | undefined)[] = [];
+  const hearOf: (string | undefined)[] = [];
   const { bus } = await trips.open(({ bus }) => {
     bus.on(TripRequested, () => undefined, {
       name: 'hotels.book',
       ...undoneBy(async ({ trip }: TripRequested) => void (await bus.bus.publish(new HotelCancelled(trip)))),
     });
-    bus.on(HotelCancelled, (_message, { sagaId }: Delivery) => void heardOf.push(sagaId), { name: 'mail.tell', transactional: true });
+    bus.on(HotelCancelled, (_message, { sagaId }: Delivery) => void hearOf.push(sagaId), { name: 'mail.tell', transactional: true });
   });
   await bus.bus.publish(new TripRequested('t1'), { sagaId: 'saga of t1' });
   await bus.settled(30_000);
   await bus.bus.publish(new SagaAborted('too dear'), { sagaId: 'saga of t1' });
-  await until('the message', () => heardOf.length === 1);
-  expect(heardOf).toEqual(['saga of t1']);
+  await until('the message', () => hearOf.length === 1);
+  expect(hearOf).toEqual(['saga of t1']);
 });
 
 it('a handler may abort its own saga, and what it did is undone, too; anyone may listen', async () => {

@@ -1,5 +1,13 @@
 // Half messages: a COMMIT that nobody heard of, one that takes long, and what is and is not in the outbox.
-import { type BlackHole, createTestDatabase, eventually, openBlackHole, pause, type TestDatabase } from '@holdfast-internal/test-support';
+import {
+  type BlackHole,
+  createTestDatabase,
+  ears,
+  eventually,
+  openBlackHole,
+  pause,
+  type TestDatabase,
+} from '@holdfast-internal/test-support';
 import { armFailpoint, Holdfast, Message, silentLogger, subscribe, type TransportContext } from '@holdfast/core';
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { inMemory } from '@holdfast/transport-in-memory';
@@ -11,6 +19,7 @@ class Paid {
   constructor(readonly n: number) {}
 }
 
+const hear = ears();
 const HALF = { protocol: 'half-message' } as const;
 
 let testDatabase: TestDatabase;
@@ -128,10 +137,13 @@ it('a COMMIT that takes long is asked about and waited for', async () => {
   expect(new Set(outcomes)).toEqual(new Set(['unknown']));
 });
 
-it('a unit whose messages cannot be registered is rolled back', async () => {
+it('a unit whose messages cannot be registered is rolled back, and is not told as registered', async () => {
+  const registered = hear('unit:registered');
   await sell(1);
+  expect(registered).toEqual([{ unit: expect.stringMatching(/^[0-9a-f-]{36}$/), count: 1 }]);
   await booksSource.query('alter table holdfast_half_message rename to elsewhere');
   await expect(sell(2)).rejects.toMatchObject({ code: '42P01' });
+  expect(registered).toHaveLength(1);
   await booksSource.query('alter table elsewhere rename to holdfast_half_message');
   await sell(3);
   expect(

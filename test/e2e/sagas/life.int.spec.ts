@@ -1,9 +1,11 @@
-import { until } from '@holdfast-internal/test-support';
+import { ears, until } from '@holdfast-internal/test-support';
 import { defineSaga, type SagaContext } from '@holdfast/core';
 import { linesOf, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const NOW = { backoff: { delay: 1, jitter: 'none' } } as const;
 const BY = { by: 'ann', reason: 'the test' };
+
+const hear = ears();
 
 let shop: Shop;
 
@@ -50,7 +52,8 @@ async function running(fails: Record<string, number> = {}) {
 }
 
 describe('a saga of local steps', () => {
-  it('is completed: rows, state, history and messages of each step are there once', async () => {
+  it('is completed: rows, state, history and messages of each step are there once, and beginning and end are told', async () => {
+    const [begun, ends] = [hear('saga:started'), hear('saga:ended')];
     const { sagas, started, process } = await running();
     const outcome = await sagas.result(await started('o1'));
     expect(outcome).toEqual({ status: 'completed', state: { id: 'o1', seen: ['reserve', 'charge', 'ship'] } });
@@ -60,6 +63,8 @@ describe('a saga of local steps', () => {
     expect(linesOf(instance)).toEqual(['started', 'reserve done', 'charge done', 'ship done', 'completed']);
     await until('the messages', () => process.told.length === 3);
     expect([...process.told].sort()).toEqual(['o1 charge', 'o1 reserve', 'o1 ship']);
+    const facts = { saga: 'order', id: 'o1', version: 1 };
+    expect([begun, ends]).toEqual([[facts], [{ ...facts, status: 'completed' }]]);
   });
 
   it('is undone in reverse order when a step fails for good; what failed attempts wrote and published is gone', async () => {
@@ -71,13 +76,17 @@ describe('a saga of local steps', () => {
     expect([...process.told].sort()).toEqual(['o1 charge', 'o1 refund', 'o1 release', 'o1 reserve']);
   });
 
-  it('parks when a compensation fails for good, and goes on when a person resumes it', async () => {
+  it('parks when a compensation fails for good, which is told, and goes on when a person resumes it', async () => {
+    const [parkings, ends] = [hear('saga:parked'), hear('saga:ended')];
     const { sagas, started } = await running({ ship: 2, refund: 2 });
     const parked = await sagas.result(await started('o1'));
     expect(parked).toMatchObject({ status: 'parked', failure: { step: 'charge', message: 'refund failed' } });
+    expect(parkings).toMatchObject([{ saga: 'order', id: 'o1', version: 1, failure: { step: 'charge', message: 'refund failed' } }]);
+    expect(ends).toEqual([]);
     expect((await sagas.list({ status: 'parked' })).items.map(({ id, step }) => [id, step])).toEqual([['o1', 'charge']]);
     await sagas.resume('o1', BY);
     expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'ship' } });
+    expect(ends).toEqual([{ saga: 'order', id: 'o1', version: 1, status: 'compensated' }]);
     expect(await shop.written()).toEqual(['o1 reserve', 'o1 charge', 'o1 refund', 'o1 release']);
     expect(linesOf(await sagas.get('o1'))).toEqual([
       'started',

@@ -1,5 +1,5 @@
 // The other end of a remote step: what undoes a request beside that request, twice, in batches, and when it fails itself.
-import { eventually } from '@holdfast-internal/test-support';
+import { ears, eventually } from '@holdfast-internal/test-support';
 import { type Delivery, NonRetryableError } from '@holdfast/core';
 import { overTransports } from './support/over-transports.js';
 import { Door, type Handling, Participant, RefundCard } from './support/participant.js';
@@ -9,6 +9,7 @@ const BY = { by: 'anna', reason: 'it is mended' };
 const HOUR = { attempts: 3, backoff: { delay: '1h', maxDelay: '1h', jitter: 'none' } } as const;
 
 overTransports((over) => {
+  const hear = ears();
   let cards: Participant;
   beforeEach(async () => {
     cards = await Participant.over(over());
@@ -94,6 +95,19 @@ overTransports((over) => {
       await cards.answered('u');
       await cards.answered('v');
       expect([await days('r'), await days('never')]).toEqual([3, 3]);
+    });
+
+    it('a request that comes after its undoing is dropped, and the undoing had nothing to do: both are told', async () => {
+      const [needless, undone] = [hear('delivery:needless'), hear('delivery:undone')];
+      const bus = await cards.start({ isTransactional });
+      await cards.undo({ id: 'u', request: 'late' });
+      expect(await cards.answered('u')).toMatchObject(DONE);
+      await cards.request({ id: 'late' });
+      await cards.answered('late');
+      await bus.settled(30_000);
+      expect(needless).toMatchObject([{ id: 'u', type: 'card.refund', subscription: 'cards.refund', attempt: 1 }]);
+      expect(undone).toMatchObject([{ id: 'late', type: 'card.charge', subscription: 'cards.charge', attempt: 1 }]);
+      expect(await cards.effects()).toEqual([]);
     });
 
     it('a foreign API is told by one key what was done and what is to be undone', async () => {

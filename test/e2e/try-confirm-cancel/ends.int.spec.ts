@@ -1,7 +1,9 @@
-import { until } from '@holdfast-internal/test-support';
+import { ears, until } from '@holdfast-internal/test-support';
 import { armFailpoint, defineSaga, type HoldfastError, Message, NonRetryableError, subscribe, type TryBranch } from '@holdfast/core';
 import { countingProxy } from '../sagas/support/counting-proxy.js';
 import { type Bank, type BankProcess, ended, type Obstacles, openBank } from './support/bank.js';
+
+const hear = ears();
 
 let bank: Bank;
 
@@ -31,7 +33,8 @@ const rollBack = ({ bus, freeze }: BankProcess) =>
   });
 
 describe('a confirm', () => {
-  it('that fails is undone and tried again, with the same key and the result of the try', async () => {
+  it('that fails is undone and tried again, with the same key and the result of the try, and all of it is told', async () => {
+    const [tried, failed, ends] = [hear('branch:tried'), hear('branch:failed'), hear('branch:ended')];
     const seen: Pick<TryBranch<unknown>, 'attempt' | 'idempotencyKey' | 'result' | 'isTried'>[] = [];
     const process = await bank.open({
       confirming: ({ attempt, idempotencyKey, result, isTried }) => {
@@ -45,6 +48,14 @@ describe('a confirm', () => {
     const idempotencyKey = seen[0]?.idempotencyKey as string;
     expect(idempotencyKey).toMatch(/^[0-9a-f]{32}$/);
     expect(seen).toEqual([1, 2, 3].map((attempt) => ({ attempt, idempotencyKey, result: { left: 70 }, isTried: true })));
+    const facts = { branch: tried[0]?.branch, method: 'points.freeze' };
+    await until('the end to be told', () => ends.length > 0);
+    expect([tried, ends]).toEqual([
+      [{ branch: expect.any(String), method: 'points.freeze', durationMs: expect.any(Number) }],
+      [{ ...facts, status: 'confirmed', how: 'called' }],
+    ]);
+    const failure = { ...facts, operation: 'confirm', code: 'Error', category: 'transient', delayMs: expect.any(Number) };
+    expect(failed).toMatchObject([1, 2].map((attempt) => ({ ...failure, attempt })));
   });
 
   it('whose COMMIT was done and never answered has its effect once', async () => {

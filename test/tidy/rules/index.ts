@@ -1,4 +1,5 @@
 import type { Rule } from '../source.js';
+import { ambientTime } from './ambient.js';
 import { escapes } from './escapes.js';
 import { declaredDependencies, importArrows } from './imports.js';
 import { bannedWords, fileNames, interfacePrefix } from './names.js';
@@ -14,6 +15,7 @@ export const rules: readonly Rule[] = [
   parameterCount,
   portMethods,
   escapes,
+  ambientTime,
   importArrows,
   declaredDependencies,
   bannedWords,

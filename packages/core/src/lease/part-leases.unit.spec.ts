@@ -1,3 +1,4 @@
+import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
 import { VirtualTime } from '../testing/virtual-time.js';
 import type { LeaseRequest, LeaseRound, LeaseStore } from './lease.store.port.js';
@@ -126,10 +127,18 @@ describe('leases of parts', () => {
     expect([...two.mine()].sort()).toEqual([0, 1, 2, 3]);
   });
 
-  it('are forgotten when another process has taken them', async () => {
+  it('are forgotten when another process has taken them, and told of when they come and when they go', async () => {
+    const told: string[] = [];
+    const stops = (['lease:taken', 'lease:lost'] as const).map((name) =>
+      subscribe(name, ({ scope, part, node }) => told.push(`${name} ${scope} ${part} ${node}`)),
+    );
     const one = await join('one');
+    const parts = [0, 1, 2, 3];
+    expect(told.splice(0)).toEqual(parts.map((part) => `lease:taken parts ${part} one`));
     for (const [part] of store.owners) store.owners.set(part, { token: 'thief', node: 'thief', untilMs: Number.POSITIVE_INFINITY });
     await time.advance(600);
+    for (const stop of stops) stop();
     expect(one.mine()).toEqual([]);
+    expect(told.sort()).toEqual(parts.map((part) => `lease:lost parts ${part} one`));
   });
 });

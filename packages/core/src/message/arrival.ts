@@ -3,7 +3,7 @@ import { hfError } from '../errors/catalogue.js';
 import { printable } from '../errors/printable.js';
 import { type Attributes, parseAttributes } from './attributes.js';
 import { mapForeign, type ReadForeign } from './foreign.js';
-import { isNestedDeeper } from './json.js';
+import { depthFault, isNestedDeeper } from './json.js';
 import type { MessageLimits } from './limits.js';
 
 /** A message as its transport took it in. */
@@ -89,7 +89,7 @@ function fromStructured(beside: Attributes, body: Uint8Array, limits: MessageLim
   if (!isUtf8(body)) throw unreadable('it is not UTF-8');
   const text = textOf(body);
   // The data is one level down.
-  if (isNestedDeeper(text, limits.depth + 1)) throw unreadable(`it is nested deeper than ${limits.depth}`);
+  if (isNestedDeeper(text, limits.depth + 1)) throw unreadable(depthFault(text, limits.depth, 1));
   let event: unknown;
   try {
     event = JSON.parse(text);

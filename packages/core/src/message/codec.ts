@@ -4,7 +4,7 @@ import { isDroppedPromise } from '../errors/dropped-promise.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { printable } from '../errors/printable.js';
 import type { Envelope } from './envelope.js';
-import { isNestedDeeper, pollutingPath, unserialisable } from './json.js';
+import { depthFault, isNestedDeeper, pollutingPath, unserialisable } from './json.js';
 import { DEFAULT_LIMITS, type MessageLimits } from './limits.js';
 import { className, type MessageDescription } from './message-class.js';
 import { validated, whenReady } from './schema.js';
@@ -69,7 +69,7 @@ function stringify(data: unknown, description: MessageDescription, limits: Messa
   }
   if (text === undefined || !(description.isJson || text.startsWith('{')))
     throw invalid(description, description.isJson ? 'the data has no form in JSON' : 'the data must be an object');
-  if (isNestedDeeper(text, limits.depth)) throw invalid(description, reasonFor(data, limits) ?? `nested deeper than ${limits.depth}`);
+  if (isNestedDeeper(text, limits.depth)) throw invalid(description, reasonFor(data, limits) ?? depthFault(text, limits.depth));
   const polluting = pollutingPath(text);
   if (polluting !== undefined) throw invalid(description, `${polluting}: a key that would change a prototype`);
   return text;
@@ -130,7 +130,7 @@ function parse({ type, body }: Pick<Envelope, 'type' | 'body'>, { isJson }: Mess
     .toString()
     .replace(/^\ufeff/, '');
   let data: unknown;
-  if (isNestedDeeper(text, limits.depth)) throw unreadable(`it is nested deeper than ${limits.depth}`);
+  if (isNestedDeeper(text, limits.depth)) throw unreadable(depthFault(text, limits.depth));
   try {
     data = JSON.parse(text);
   } catch (cause) {

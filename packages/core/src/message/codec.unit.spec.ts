@@ -84,7 +84,11 @@ describe('encodeData', () => {
       })(),
       'cycle.self.cycle: contains itself',
     ],
-    ['what is nested too deep', { deep: JSON.parse(`${'['.repeat(70)}${']'.repeat(70)}`) as object }, 'nested deeper than 64'],
+    [
+      'what is nested too deep',
+      { deep: JSON.parse(`${'['.repeat(70)}${']'.repeat(70)}`) as object },
+      'nested deeper than 64 levels, which is the limit',
+    ],
     [
       'a getter that throws',
       {
@@ -105,7 +109,7 @@ describe('encodeData', () => {
     [
       'a nesting that overflows the stack',
       { deep: JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`) as object },
-      'nested deeper than 64',
+      'nested deeper than 64 levels, which is the limit',
     ],
   ])('refuses %s, naming the place', (_, fields, reason) => {
     const message =
@@ -173,7 +177,9 @@ describe('encodeData', () => {
     it('refuses what the schema refuses, listing every issue', () => {
       const refused = expect.objectContaining({
         code: 'HF_MESSAGE_INVALID',
-        message: expect.stringMatching(/^The data of note\.taken is not valid: \n {2}- id: .+\n {2}- at: .+\nMake the data fit/),
+        message: expect.stringMatching(
+          /^The data of note\.taken is not valid: \n {2}- id: .+; it is ""\n {2}- at: .+; it is "never"\nMake the data fit/,
+        ),
       });
       expect(() => encodeData(plain({ id: '', at: 'never' }), description)).toThrow(refused);
     });
@@ -323,7 +329,31 @@ describe('decodeData', () => {
     it('names the path of an issue', () => {
       const description = withSchema(() => ({ issues: [{ message: 'too small', path: ['lines', 0, { key: 'amount' }] }] }));
       expect(() => decodeData(incoming('note.taken', {}), [description])).toThrow(
-        'The data of note.taken is not valid: lines.0.amount: too small.',
+        'The data of note.taken is not valid: lines.0.amount: too small; it is missing.',
+      );
+    });
+
+    it.each<[string, unknown, readonly PropertyKey[], string]>([
+      ['a number', -1, ['at'], 'at: no; it is -1'],
+      ['a text', 'n"ever\n', ['at'], 'at: no; it is "n\\"ever\\n"'],
+      ['a long text', 'x'.repeat(10_000), ['at'], `at: no; it is "${'x'.repeat(78)}…`],
+      ['null', null, ['at'], 'at: no; it is null'],
+      ['an array', [1, 2], ['at'], 'at: no; it is an array of 2'],
+      ['an object', { secret: 'deep' }, ['at'], 'at: no; it is an object'],
+      ['nothing', {}, ['at', 'day'], 'at.day: no; it is missing'],
+      ['what all objects have', {}, ['at', 'constructor'], 'at.constructor: no; it is missing'],
+      ['the data', 1, [], 'no'],
+    ])('shows %s that was found there, shortened', (_, at, path, text) => {
+      const description = withSchema(() => ({ issues: [{ message: 'no.', path }] }));
+      const shown = expect.objectContaining({ details: expect.objectContaining({ issues: [path.length === 0 ? 'no.' : text] }) });
+      expect(() => decodeData(incoming('note.taken', { at }), [description])).toThrow(shown);
+      expect(() => encodeData(plain({ at }), description)).toThrow(shown);
+    });
+
+    it.each(['password', 'accessToken', 'cardNumber', 'pin'])('shows no %s', (name) => {
+      const description = withSchema(() => ({ issues: [{ message: 'too short', path: ['user', name] }] }));
+      expect(() => decodeData(incoming('note.taken', { user: { [name]: '1234' } }), [description])).toThrow(
+        `The data of note.taken is not valid: user.${name}: too short; it is not shown (string).`,
       );
     });
   });

@@ -3,8 +3,18 @@
  * has touched it. One pass, no recursion; on a text that is no JSON the answer means nothing.
  */
 export function isNestedDeeper(text: string, limit: number): boolean {
-  if (opensAtMost(text, limit)) return false; // what most messages end with, at a fraction of the price
+  // What most messages end with, at a fraction of the price.
+  return !opensAtMost(text, limit) && depthOf(text, limit) > limit;
+}
+
+/**
+ * How deep a JSON text nests arrays and objects; likewise without recursion.
+ *
+ * @param enough looks no further once it is deeper than this; default: looks at all of it
+ */
+export function depthOf(text: string, enough = Number.POSITIVE_INFINITY): number {
   let depth = 0;
+  let deepest = 0;
   let isInString = false;
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
@@ -14,10 +24,16 @@ export function isNestedDeeper(text: string, limit: number): boolean {
     } else if (char === QUOTE) isInString = true;
     else if (char === OPEN_ARRAY || char === OPEN_OBJECT) {
       depth += 1;
-      if (depth > limit) return true;
+      if (depth > deepest) deepest = depth;
+      if (deepest > enough) return deepest;
     } else if (char === CLOSE_ARRAY || char === CLOSE_OBJECT) depth -= 1;
   }
-  return false;
+  return deepest;
+}
+
+/** What is wrong with a text that is nested too deep. @param around levels of the text that are not the data's own */
+export function depthFault(text: string, limit: number, around = 0): string {
+  return `it is nested ${depthOf(text) - around} levels deep, the limit is ${limit}`;
 }
 
 /** Whether the text opens no more than `limit` arrays and objects in all, those in strings counted too. */
@@ -87,7 +103,7 @@ function findUnserialisable(given: unknown, search: Search): string | undefined 
   if (typeof value === 'bigint') return `${here}: a BigInt has no form in JSON, send it as text`;
   if (typeof value !== 'object' || value === null || cleared.has(value)) return undefined;
   if (above.includes(value)) return `${here}: contains itself`;
-  if (above.length >= maxDepth) return `${here}: nested deeper than ${maxDepth}`;
+  if (above.length >= maxDepth) return `${here}: nested deeper than ${maxDepth} levels, which is the limit`;
   for (const [key, child] of Object.entries(value)) {
     const reason = findUnserialisable(child, { ...search, key, path: childPath(path, key, value), above: [...above, value] });
     if (reason !== undefined) return reason;

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { isNestedDeeper, pollutingPath, unserialisable } from './json.js';
+import { depthFault, depthOf, isNestedDeeper, pollutingPath, unserialisable } from './json.js';
 
-function depthOf(value: unknown): number {
+function levelsOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
-  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
+  return 1 + Math.max(0, ...Object.values(value).map(levelsOf));
 }
 
 describe('isNestedDeeper', () => {
@@ -13,7 +13,8 @@ describe('isNestedDeeper', () => {
         fc.json({ maxDepth: 6, noUnicodeString: false } as fc.JsonSharedConstraints),
         fc.integer({ min: 1, max: 6 }),
         (text, limit) => {
-          expect(isNestedDeeper(text, limit)).toBe(depthOf(JSON.parse(text)) > limit);
+          expect(isNestedDeeper(text, limit)).toBe(levelsOf(JSON.parse(text)) > limit);
+          expect(depthOf(text)).toBe(levelsOf(JSON.parse(text)));
         },
       ),
     );
@@ -25,6 +26,7 @@ describe('isNestedDeeper', () => {
 
   it('measures a hundred thousand levels without recursion', () => {
     expect(isNestedDeeper('['.repeat(100_000), 64)).toBe(true);
+    expect(depthFault('['.repeat(100_000), 64)).toBe('it is nested 100000 levels deep, the limit is 64');
   });
 });
 
@@ -54,7 +56,7 @@ describe('unserialisable', () => {
     cycle.inner = { back: [cycle] };
     expect(unserialisable({ lines: [{ amount: 10n }] }, 64)).toBe('lines[0].amount: a BigInt has no form in JSON, send it as text');
     expect(unserialisable(cycle, 64)).toBe('inner.back[0]: contains itself');
-    expect(unserialisable({ a: { b: {} } }, 2)).toBe('a.b: nested deeper than 2');
+    expect(unserialisable({ a: { b: {} } }, 2)).toBe('a.b: nested deeper than 2 levels, which is the limit');
     expect(unserialisable(1n, 64)).toBe('the data: a BigInt has no form in JSON, send it as text');
   });
 

@@ -1,11 +1,12 @@
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import { printable, readProperty } from '../errors/printable.js';
 import type { MessageDescription } from './message-class.js';
 
 /**
  * Data as the schema of its message gives it back; as it is when there is no schema. A promise only when the schema needs one.
  *
- * @throws HF_MESSAGE_INVALID listing what the schema found, or that it threw
+ * @throws HF_MESSAGE_INVALID listing what the schema found and the values it found it in, or that it threw
  */
 export function validated(data: unknown, description: MessageDescription): unknown {
   const { schema } = description;
@@ -16,9 +17,9 @@ export function validated(data: unknown, description: MessageDescription): unkno
   };
   try {
     const result = schema['~standard'].validate(data);
-    if (!isThenable(result)) return accepted(result, description);
+    if (!isThenable(result)) return accepted(result, data, description);
     return Promise.resolve(result)
-      .then((settled) => accepted(settled, description))
+      .then((settled) => accepted(settled, data, description))
       .catch(failed);
   } catch (cause) {
     return failed(cause);
@@ -38,15 +39,41 @@ interface Issue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-function accepted(result: unknown, description: MessageDescription): unknown {
+function accepted(result: unknown, data: unknown, description: MessageDescription): unknown {
   const { issues, value } = (result ?? {}) as { readonly issues?: readonly Issue[]; readonly value?: unknown };
   if (!issues) return value;
-  throw hfError('HF_MESSAGE_INVALID', { type: description.type, issues: Array.from(issues).slice(0, ISSUES).map(issueText) });
+  const texts = Array.from(issues)
+    .slice(0, ISSUES)
+    .map((issue) => issueText(issue, data));
+  throw hfError('HF_MESSAGE_INVALID', { type: description.type, issues: texts });
 }
 
-function issueText({ message, path }: Issue): string {
-  const names = (path ?? []).map((segment) => String(typeof segment === 'object' ? segment.key : segment));
-  return names.length === 0 ? String(message) : `${names.join('.')}: ${String(message)}`;
+function issueText({ message, path }: Issue, data: unknown): string {
+  const keys = (path ?? []).map((segment) => (typeof segment === 'object' ? segment.key : segment));
+  const text = keys.length === 0 ? String(message) : `${keys.map(String).join('.')}: ${String(message)}`;
+  const value = foundAt(data, keys);
+  // Of the data as a whole there is nothing to say.
+  return value === undefined ? text : `${text.replace(/\.$/, '')}; it is ${value}`;
+}
+
+/** Longest value that is shown, in characters. */
+const SHOWN = 80;
+
+/** Names of what may not be read in a log. */
+const SECRET = /pass(word|phrase|code|wd)|secret|token|credential|api_?key|authori[sz]ation|\b(cvc|cvv|pin|ssn|iban)\b|card_?number/i;
+
+/** What stands at a path, for a person: a short value as JSON, of anything else its kind. Never more than one value, never one that its name calls a secret. */
+function foundAt(data: unknown, path: readonly PropertyKey[]): string | undefined {
+  let value = data;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return 'missing';
+    value = readProperty(value, key);
+  }
+  if (value === undefined) return 'missing';
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return path.length === 0 ? undefined : 'an object';
+  if (path.some((key) => SECRET.test(String(key)))) return `not shown (${typeof value})`;
+  return typeof value === 'string' ? printable(JSON.stringify(value.slice(0, SHOWN)), SHOWN) : printable(value, SHOWN);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -29,6 +29,7 @@ export const silentLogger: Logger = { info: () => {}, warn: () => {}, error: () 
 function lineOf(level: string, message: string, fields: LogFields = {}): string {
   const values = Object.entries(fields).filter(([, value]) => value !== undefined);
   const texts = values.map(([name, value]) => ` ${escapeControls(name)}=${fieldText(value)}`);
+  // tidy: ambient-time: a logger is made before any engine, and its lines are for people
   return `${new Date().toISOString()} ${level.padEnd(5)} holdfast: ${escapeControls(message)}${texts.join('')}`;
 }
 

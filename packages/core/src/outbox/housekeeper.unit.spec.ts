@@ -1,3 +1,4 @@
+import { subscribe } from '../monitoring/events.js';
 import { silentLogger } from '../monitoring/logger.js';
 import type { Store } from '../store/store.port.js';
 import { VirtualTime } from '../testing/virtual-time.js';
@@ -126,6 +127,18 @@ it('a house-keeper finds nobody dead until it was heard for six seconds itself: 
   }
   expect(first[0]).toBeLessThan(7000);
   await keeper.stop();
+});
+
+it('a house-keeper tells of each dead process that it finds, and how long that had been silent', async () => {
+  const told: unknown[] = [];
+  const stop = subscribe('node:found-dead', (fact) => told.push(fact));
+  const found = [['other', 'third']];
+  const heard = new Heard(async () => found.splice(0).flat());
+  await heard.keeper.join();
+  await heard.time.advance(20_000);
+  stop();
+  expect(told).toEqual(['other', 'third'].map((node) => ({ service: 'shop', node, silentMs: 6000 })));
+  await heard.keeper.stop();
 });
 
 it('a house-keeper says each second that its process lives, also while a look at others waits', async () => {

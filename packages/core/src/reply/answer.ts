@@ -4,7 +4,7 @@ import { describeFailure } from '../errors/describe-failure.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { isNonRetryableError } from '../errors/non-retryable-error.js';
 import { printable, readProperty } from '../errors/printable.js';
-import { isNestedDeeper, pollutingPath, unserialisable } from '../message/json.js';
+import { depthFault, isNestedDeeper, pollutingPath, unserialisable } from '../message/json.js';
 import type { MessageLimits } from '../message/limits.js';
 
 /** Why a command was not handled, as its requester gets to know it. */
@@ -113,7 +113,7 @@ function parse(body: Uint8Array, about: { type: string; id: string }, limits: Me
 function faultOf(json: string, limits: MessageLimits): string | undefined {
   const bytes = Buffer.byteLength(json);
   if (bytes > limits.bodyBytes) return sizeFault(bytes, limits);
-  if (isNestedDeeper(json, limits.depth)) return `it is nested deeper than ${limits.depth}`;
+  if (isNestedDeeper(json, limits.depth)) return depthFault(json, limits.depth);
   const polluting = pollutingPath(json);
   return polluting === undefined ? undefined : `it has the key ${printable(polluting)}, which would change a prototype`;
 }

@@ -66,7 +66,7 @@ describe('an answer', () => {
 
   it.each<[string, unknown, RegExp]>([
     ['is too large', 'x'.repeat(1000), /it has 1002 bytes, the limit is 990/],
-    ['is nested too deep', [[[[1]]]], /nested deeper than 2/],
+    ['is nested too deep', [[[[1]]]], /it is nested 4 levels deep, the limit is 2/],
     ['has a BigInt in it', { total: 1n }, /total: a BigInt/],
     ['would change a prototype', JSON.parse('{"__proto__":{"isAdmin":true}}'), /__proto__/],
     ['refuses to be written', { toJSON: () => { throw new Error('not me'); } }, /not me/], // biome-ignore format: one row each

@@ -241,11 +241,14 @@ export class Node {
   }
 
   async settled(timeoutMs: number): Promise<void> {
+    // tidy: ambient-time: bounds a test by real time, whatever its clock was set to
     const untilMs = performance.now() + timeoutMs;
     for (let quiet = 0; quiet < SETTLE_LOOKS; ) {
       const busy = this.busy();
       quiet = busy.length === 0 ? quiet + 1 : 0;
+      // tidy: ambient-time: the same bound by real time
       if (performance.now() > untilMs) throw hfError('HF_TEST_NOT_SETTLED', { timeoutMs, inFlight: busy });
+      // tidy: ambient-time: work that runs takes real time, also while the test's stands still
       await new Promise((resolve) => setTimeout(resolve, SETTLE_LOOK_MS));
     }
   }

@@ -1,5 +1,6 @@
 /**
- * The time, as the engine sees it. Everything in core that asks for the time asks a Clock, so that a test can move it.
+ * The time, as the engine sees it. Everything in core that asks for the time asks a Clock, so that a test can move it. Three places ask the machine, with
+ * their reasons there: the dual-write check and `settled` of tests, for which a time that stands still or jumps would be wrong, and the console's lines.
  */
 export interface Clock {
   /** The time of day; may jump when the machine's clock is set. For what people and other machines read, never for measuring. */

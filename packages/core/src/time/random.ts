@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 
-/** Randomness, as the engine sees it: for jitter, ids and owner tokens. A port, so that a simulation can be repeated from its seed. */
+/** Randomness, as the engine sees it: for jitter and the ids of messages. A port, so that a simulation can be repeated from its seed. */
 export interface Random {
   /** A number from 0 (included) to 1 (excluded). */
   next(): number;
@@ -13,7 +13,7 @@ const POOL_BYTES = 4096;
 let pool = Buffer.alloc(0);
 let used = 0;
 
-/** The machine's randomness; `bytes` is fit for secrets such as owner tokens, `next` is not. */
+/** The machine's randomness; `bytes` is fit for secrets, `next` is not. Owner tokens and the ids of nodes are no part of it: they come from `crypto.randomUUID`, because two processes must never draw the same. */
 export const systemRandom: Random = {
   next: () => Math.random(),
   bytes(length) {

@@ -16,6 +16,7 @@ export class WriteNote {
   /** Something is being written. */
   begun(): void {
     this.hasBegun = true;
+    // tidy: ambient-time: how long the process itself has run since; a clock that a test holds still or moves would have it remembered for ever, or not at all
     this.lastMs = performance.now();
   }
 
@@ -31,6 +32,7 @@ export class WriteNote {
   }
 
   get isRecent(): boolean {
+    // tidy: ambient-time: the same time of the process
     return performance.now() - this.lastMs < REMEMBERED_MS;
   }
 }
