@@ -224,7 +224,7 @@ it('a saga that was changed under the same version is refused where instances ha
   await bus.sagas.start(held, { id: 'o1' }, { id: 'o1' });
   await until('its second step', async () => (await bus.sagas.get('o1'))?.step === 'b');
   await expect(opened(1)).rejects.toThrow(
-    'The saga plain version 1 was changed under instances that have not ended: they were started as [a (undone by a:compensate), b], and here it is [a, b, c]',
+    'The saga plain version 1 was changed under instances that have not ended: started as [a (undone by a:compensate), b], and here it is [a, b, c]',
   );
   await opened(2);
   await shop.look(`update holdfast_saga set outline = 'a, b'`);

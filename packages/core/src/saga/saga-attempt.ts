@@ -194,15 +194,16 @@ export class SagaAttempts {
     const step = stepOf(runnable.definition, entry.step) as SagaStepDefinition;
     const isUndoing = entry.way === 'compensating';
     const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name) as SagaCall;
-    const owner = { saga: saga.saga, id: saga.id };
+    const owner = { saga: saga.saga, id: saga.id, step: step.name };
     const { name, timeoutMs } = step;
     const call = new TimedCall(this.parts, {
       activity: `the step ${name} of the saga ${saga.saga} ${saga.id}`,
       timeoutMs,
-      tooLong: () => hfError('HF_SAGA_STEP_TIMEOUT', { ...owner, step: name, timeoutMs }),
+      tooLong: () => hfError('HF_SAGA_STEP_TIMEOUT', { ...owner, timeoutMs }),
     });
     const context = createSagaContext<unknown>({
       id: saga.id,
+      step: name,
       state: decodeState(course.state, owner),
       attempt: entry.attempts + 1,
       idempotencyKey: keyOf(saga, step.name, isUndoing ? 'undo' : 'run'),
@@ -213,9 +214,9 @@ export class SagaAttempts {
     let waits: readonly SagaWait[] | undefined;
     const method = async () => {
       const returned = await inSaga(saga.id, () => run(context as never));
-      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: name });
+      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', owner);
       if (!(returned instanceof StepOutcome)) return;
-      if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, step: name, dataSource: step.dataSource });
+      if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, dataSource: step.dataSource });
       waits = await this.ask(begun, course, askedBy(returned));
     };
     if (step.dataSource !== undefined) {
@@ -247,7 +248,7 @@ export class SagaAttempts {
       throw reasonOfUnknown(error);
     });
     failpoint('saga:after-step-elsewhere');
-    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
+    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id, step: name });
   }
 
   /** Does what a step asks for, in its unit; what it waits for from now on. */

@@ -9,9 +9,19 @@ import { attemptsOf, decide, misfitOf } from './decide.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { RepairArrival, SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
 import type { RunnableSaga } from './saga-plan.js';
-import { saidBy } from './saga-repairs.js';
-import { callable, nextMs, parkingOf, requestOf, type SagaProgress, type SagaWait, type StepAt, stoppedStep } from './saga-progress.js';
-import { decodeState, encodeState } from './saga-state.js';
+import { cancelledError, saidBy } from './saga-repairs.js';
+import {
+  callable,
+  nextMs,
+  parkingOf,
+  requestOf,
+  type SagaProgress,
+  type SagaWait,
+  type StepAt,
+  stepsAt,
+  stoppedStep,
+} from './saga-progress.js';
+import { decodeState, encodeState, type StateOwner } from './saga-state.js';
 import type { StepElsewhere } from './steps-elsewhere.js';
 import type { SagaChange, SagaOutline, SagaReach, SagaTelling, SignalKey, StoredSaga } from './saga.store.port.js';
 
@@ -123,7 +133,7 @@ export class SagaCourse {
     const state = this.isDeaf ? {} : this.value;
     const nowMs = this.saga.nowMs + sinceMs;
     this.nowMs = nowMs;
-    const decision = decide(this.runnable.definition, { progress: this.at, event, state, nowMs }, this.random);
+    const decision = decide(this.runnable.definition, { id: this.saga.id, progress: this.at, event, state, nowMs }, this.random);
     const { progress, notes, commands, set } = decision;
     if (Object.keys(set).length > 0 && !this.keeps({ ...state, ...set })) return;
     this.at = progress;
@@ -201,7 +211,7 @@ export class SagaCourse {
       case 'ended':
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':
-        return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by: arrival.by, reason: arrival.reason }) };
+        return { kind: 'cancelled', error: cancelledError(id, { ...arrival, step: this.at.at[0]?.step }) };
       default:
         throw hfError('HF_INVARIANT', { fact: `${JSON.stringify(arrival).slice(0, 200)} arrived at a saga` });
     }
@@ -227,9 +237,8 @@ export class SagaCourse {
 
   /** Keeps a state; false where it is too large, which parks the saga as it stood: a person has to say how it goes on without what came. */
   private keeps(state: object): boolean {
-    const { saga, id } = this.saga;
     try {
-      this.left(encodeState(state, { saga, id }));
+      this.left(encodeState(state, this.owner));
       return true;
     } catch (error) {
       this.happen({ kind: 'stuck', error });
@@ -240,19 +249,18 @@ export class SagaCourse {
   /** Why nobody here can go on with it. */
   private trouble(): unknown {
     const { saga, runnable } = this;
-    if (saga.outline !== runnable.outline) return changedError(saga, runnable.outline);
+    if (saga.outline !== runnable.outline) return changedUnder(saga, runnable.outline);
     try {
       void this.value;
     } catch (error) {
       return error;
     }
-    return misfitOf(runnable.definition, this.at);
+    return misfitOf(runnable.definition, { id: saga.id, progress: this.at });
   }
 
   /** The state, read; not to be changed. */
   private get value(): object {
-    const { saga, id } = this.saga;
-    this.stateValue ??= decodeState(this.stateText, { saga, id }) as object;
+    this.stateValue ??= decodeState(this.stateText, this.owner) as object;
     return this.stateValue;
   }
 
@@ -261,8 +269,12 @@ export class SagaCourse {
   }
 
   private overdue(): HoldfastError {
+    return hfError('HF_SAGA_TIMEOUT', { ...this.owner, timeoutMs: this.runnable.definition.timeoutMs });
+  }
+
+  private get owner(): StateOwner {
     const { saga, id } = this.saga;
-    return hfError('HF_SAGA_TIMEOUT', { saga, id, timeoutMs: this.runnable.definition.timeoutMs });
+    return { saga, id, step: stepsAt(this.at) };
   }
 
   private reach(): SagaReach | undefined {
@@ -294,9 +306,15 @@ export function isSameCall(one: StepAt, other: StepAt): boolean {
   return one.step === other.step && one.way === other.way && one.round === other.round;
 }
 
-/** An instance was started under a definition that was changed under the same version. */
+/** Instances were started under a definition that was changed under the same version. */
 export function changedError({ saga, version, outline }: SagaOutline, here: string): HoldfastError {
-  return hfError('HF_SAGA_CHANGED', { saga, version, found: outline, here });
+  return hfError('HF_SAGA_CHANGED', { saga, version, instances: 'instances that have not ended', found: outline, here });
+}
+
+/** The same of one instance. */
+export function changedUnder({ saga, version, outline, id, progress }: StoredSaga, here: string): HoldfastError {
+  const step = stepsAt(progress);
+  return hfError('HF_SAGA_CHANGED', { saga, version, id, step, instances: `the instance ${id} (step: ${step})`, found: outline, here });
 }
 
 /** Tells that a saga has ended, or waits for a person. */
