@@ -4,6 +4,7 @@ import { TimedCall } from '../delivery/timed-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import type { Logger } from '../monitoring/logger.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
@@ -40,6 +41,7 @@ export interface SagaAttemptParts {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly inHand: WorkInHand;
+  readonly logger: Logger;
   /** Undefined for a definition this process does not have. */
   readonly sagaOf: (saga: string, version: number) => RunnableSaga | undefined;
   readonly asking: SagaAsking;
@@ -303,14 +305,14 @@ export class SagaAttempts {
   }
 
   private async write(tx: Transaction, course: SagaCourse, call?: CallFacts): Promise<Written> {
-    const { store, isStopping, nudge } = this.parts;
+    const { store, isStopping, nudge, logger } = this.parts;
     if (call !== undefined) course.happen(call.event, call.durationMs);
     const change = course.change((afterMs) => afterMs === 0 && !isStopping());
     await store.change(tx, change);
     const end =
       course.progress.status === 'running' || course.progress.status === 'compensating' ? (change.isTaken ? 'next' : 'waits') : 'ended';
     const tell = () => {
-      course.tell(call, end === 'ended' ? undefined : change.afterMs);
+      course.tell(logger, call, end === 'ended' ? undefined : change.afterMs);
       if (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined)) nudge();
     };
     return { end, tell };

@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import { failureFacts } from '../delivery/handler-call.js';
 import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
 import type { Random } from '../time/random.js';
 import type { OperatorAction } from '../operations/operators.js';
 import type { Refusal } from '../reply/answer.js';
@@ -167,7 +168,7 @@ export class SagaCourse {
   }
 
   /** Tells what has happened, once it is committed. */
-  tell(call: CallFacts | undefined, delayMs: number | undefined): void {
+  tell(logger: Pick<Logger, 'error'>, call?: CallFacts, delayMs?: number): void {
     const { saga: name, id, version } = this.saga;
     const facts = { saga: name, id, version };
     for (const { step, event } of this.notes) {
@@ -182,7 +183,8 @@ export class SagaCourse {
         emit('saga:step-failed', () => ({ ...ofStep, ...failureFacts(error), delayMs }));
       }
     }
-    if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated')) tellEnd(facts, this.at);
+    if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated'))
+      tellEnd(logger, facts, this.at);
   }
 
   /** False where the saga has moved on since somebody said how. */
@@ -318,9 +320,22 @@ export function changedUnder({ saga, version, outline, id, progress }: StoredSag
 }
 
 /** Tells that a saga has ended, or waits for a person. */
-export function tellEnd(facts: { readonly saga: string; readonly id: string; readonly version: number }, progress: SagaProgress): void {
-  const { status, parked } = progress;
-  if (parked !== undefined) emit('saga:parked', () => ({ ...facts, failure: parked.failure }));
+function tellEnd(
+  logger: Pick<Logger, 'error'>,
+  facts: { readonly saga: string; readonly id: string; readonly version: number },
+  { status, at, parked }: SagaProgress,
+): void {
+  if (parked !== undefined) {
+    const { failure } = parked;
+    emit('saga:parked', () => ({ ...facts, failure }));
+    logger.error('a saga is parked: a person has to look at it, and resume, retry, skip or cancel it', {
+      ...facts,
+      step: stoppedStep({ at, parked })?.step,
+      while: parked.while,
+      code: failure.code,
+      message: failure.message,
+    });
+  }
   if (status === 'completed' || status === 'compensated') emit('saga:ended', () => ({ ...facts, status }));
 }
 

@@ -3,6 +3,7 @@ import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { unstorable } from '../message/storable.js';
 import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { Clock } from '../time/clock.js';
@@ -55,6 +56,7 @@ export interface StoredSagasParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
+  readonly logger: Logger;
   /** True inside any unit of work, a broker's too. */
   readonly isInUnit: () => boolean;
   /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
@@ -217,7 +219,7 @@ export class StoredSagas extends Sagas {
     action: OperatorAction & { readonly name: string },
     eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
-    const { store, register, random, runner, elsewhere } = this.parts;
+    const { store, register, random, runner, elsewhere, logger } = this.parts;
     this.assertOperator(id, action);
     let told: SagaCourse | undefined;
     const change: OperatorChange = async (saga) => {
@@ -235,7 +237,7 @@ export class StoredSagas extends Sagas {
       return course.change(() => false);
     };
     if (!(await store.operations.operate(id, action, change))) throw hfError('HF_SAGA_UNKNOWN', { id });
-    told?.tell(undefined, undefined);
+    told?.tell(logger);
     this.ended(id);
     runner()?.nudge();
   }
