@@ -1,7 +1,13 @@
 export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
 export { type BlackHole, openBlackHole } from './black-hole.js';
-export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from '@holdfast-internal/embedded-postgres';
+export {
+  countingProxy,
+  EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
+  freePort,
+  transactionsIn,
+} from '@holdfast-internal/embedded-postgres';
 export { eventually, measured, PATIENCE_MS, PATIENTLY, pause, until } from './eventually.js';
 export { ears, type Hear } from './hear.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';

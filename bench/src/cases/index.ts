@@ -20,6 +20,7 @@ import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 import { rocketmqRecovery } from './rocketmq-recovery.js';
 import { sagaSleeping } from './saga-sleeping.js';
 import { sagaTakeOver } from './saga-take-over.js';
+import { sagaTrips } from './saga-trips.js';
 import { rabbitmqSaga, sagaLocal, sagaUndo } from './sagas.js';
 
 /** All cases, in the order in which they run. */
@@ -37,6 +38,7 @@ export const CASES: readonly Case[] = [
   memory,
   sagaLocal,
   sagaUndo,
+  sagaTrips,
   sagaSleeping,
   sagaTakeOver,
   ...rabbitmqOrderToPayment,

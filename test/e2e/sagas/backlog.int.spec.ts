@@ -1,6 +1,5 @@
-import { until } from '@holdfast-internal/test-support';
+import { countingProxy, until } from '@holdfast-internal/test-support';
 import { defineSaga } from '@holdfast/core';
-import { countingProxy } from './support/counting-proxy.js';
 import { openShop, type Order, type Shop } from './support/shop.js';
 
 /** Sagas that a process works on at once. */

@@ -158,16 +158,32 @@ it('the same request is sent again when no reply comes, and one late reply is en
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
 });
 
-it('a compensation says which request it undoes, and whether it was answered', async () => {
-  const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
-  await start('o1');
-  await until('a refund', async () => (await shop.look(`select from holdfast_outbox where type = 'elsewhere.refund'`)).length > 0);
-  const [refund] = await shop.look(
-    `select attributes::json->>'compensates' as of, attributes::json->>'compensatestype' as type, attributes::json->>'ran' as ran from holdfast_outbox where type = 'elsewhere.refund'`,
-  );
-  const [charge] = await shop.look(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
-  expect(refund).toEqual({ of: charge?.id, type: 'elsewhere.charge', ran: null });
-  expect((await sagas.get('o1'))?.waitsFor).toEqual(['charge: the reply to elsewhere.refund']);
+describe('a compensation says which request it undoes', () => {
+  const sent = async () => {
+    const [refund] = await shop.look(
+      `select attributes::json->>'compensates' as of, attributes::json->>'compensatestype' as type, attributes::json->>'ran' as ran from holdfast_outbox where type = 'elsewhere.refund'`,
+    );
+    const [charge] = await shop.look(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
+    return [refund, charge?.id] as const;
+  };
+
+  it('and nothing of whether it ran, when no answer was seen', async () => {
+    const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
+    await start('o1');
+    await until('a refund', async () => (await sent())[0] !== undefined);
+    const [refund, charge] = await sent();
+    expect(refund).toEqual({ of: charge, type: 'elsewhere.charge', ran: null });
+    expect((await sagas.get('o1'))?.waitsFor).toEqual(['charge: the reply to elsewhere.refund']);
+  });
+
+  it('and that it ran, when its answer was seen', async () => {
+    await bank();
+    const { sagas, start } = await seller((process) => buying(process, () => Promise.reject(new NonRetryableError('no van'))));
+    await start('o1');
+    expect((await sagas.result('o1')).status).toBe('compensated');
+    const [refund, charge] = await sent();
+    expect(refund).toEqual({ of: charge, type: 'elsewhere.charge', ran: 'true' });
+  });
 });
 
 it('branches in other services run side by side, and one that is not wanted is left out', async () => {
@@ -224,6 +240,13 @@ describe('a step that waits for a message', () => {
       ['late', 'Elm Street'],
     ] as const)
       expect(await sagas.result(id)).toMatchObject({ status: 'completed', state: { confirmed: { orderId: id, address } } });
+  });
+
+  it('is told with the saga and the step what it may not wait for', async () => {
+    const { sagas, start } = await seller(() => trip().step('wait', async (saga) => saga.firstOf(), { retry: false }));
+    await start('o1');
+    const message = expect.stringMatching(/^The step wait of the saga o1 asked for the first of several with nothing among them/);
+    expect(await sagas.result('o1')).toMatchObject({ status: 'compensated', failure: { step: 'wait', code: 'HF_SAGA_FIRST_OF', message } });
   });
 
   it('turns the saga back when none comes in time', async () => {

@@ -1,6 +1,6 @@
 import { ears, until } from '@holdfast-internal/test-support';
-import { defineSaga, type SagaContext } from '@holdfast/core';
-import { linesOf, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
+import { defineSaga, type LogFields, type SagaContext, silentLogger } from '@holdfast/core';
+import { linesOf, type OpenOptions, openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
 const NOW = { backoff: { delay: 1, jitter: 'none' } } as const;
 const BY = { by: 'ann', reason: 'the test' };
@@ -41,12 +41,12 @@ function three(process: ShopProcess, fails: Record<string, number> = {}) {
     .step('ship', step('ship'), { retry: { attempts: 2, ...NOW } });
 }
 
-async function running(fails: Record<string, number> = {}) {
+async function running(fails: Record<string, number> = {}, options?: OpenOptions) {
   let saga: ReturnType<typeof three> | undefined;
   const process = await shop.open((opening) => {
     saga = three(opening, fails);
     opening.bus.saga(saga);
-  });
+  }, options);
   const started = async (id: string) => (await process.bus.sagas.start(saga as ReturnType<typeof three>, { id }, { id })).id;
   return { process, sagas: process.bus.sagas, saga: saga as ReturnType<typeof three>, started };
 }
@@ -106,6 +106,22 @@ describe('a saga of local steps', () => {
     expect(await shop.look('select action, target, actor, reason from holdfast_audit')).toEqual([
       { action: 'saga resume', target: 'o1', actor: 'ann', reason: 'the test' },
     ]);
+  });
+
+  it('is told to the log when it parks, once each time, with its id, the step and the reason', async () => {
+    const lines: (LogFields & { text: string })[] = [];
+    const logger = { ...silentLogger, error: (text: string, fields?: LogFields) => void lines.push({ text, ...fields }) };
+    const { sagas, started } = await running({ ship: 2, refund: 3 }, { logger });
+    expect((await sagas.result(await started('o1'))).status).toBe('parked');
+    const text = 'a saga is parked: a person has to look at it, and resume, retry, skip or cancel it';
+    const line = { text, saga: 'order', version: 1, id: 'o1', step: 'charge', while: 'compensating', message: 'refund failed' };
+    expect(lines).toEqual([expect.objectContaining(line)]);
+    await sagas.retry('o1', BY);
+    await until('the attempt', async () => lines.length === 2);
+    expect(lines[1]).toEqual(lines[0]);
+    await sagas.resume('o1', BY);
+    await until('its end', async () => (await sagas.get('o1'))?.status === 'compensated');
+    expect(lines).toHaveLength(2);
   });
 
   it('is not skipped past another step than it stood for when that was asked, or than was named', async () => {

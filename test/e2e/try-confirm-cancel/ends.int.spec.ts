@@ -1,6 +1,5 @@
-import { ears, until } from '@holdfast-internal/test-support';
+import { countingProxy, ears, until } from '@holdfast-internal/test-support';
 import { armFailpoint, defineSaga, type HoldfastError, Message, NonRetryableError, subscribe, type TryBranch } from '@holdfast/core';
-import { countingProxy } from '../sagas/support/counting-proxy.js';
 import { type Bank, type BankProcess, ended, type Obstacles, openBank } from './support/bank.js';
 
 const hear = ears();

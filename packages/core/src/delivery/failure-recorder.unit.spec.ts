@@ -83,8 +83,8 @@ describe('a message whose key another call holds', () => {
 
 describe('a message whose handler asked for what cannot be any more', () => {
   it.each([
-    hfError('HF_SAGA_NOT_RUNNING', { id: 'o1', status: 'completed' }),
-    hfError('HF_SAGA_NOT_PARKED', { action: 'resume', id: 'o1', status: 'completed' }),
+    hfError('HF_SAGA_NOT_RUNNING', { id: 'o1', status: 'completed', step: 'none' }),
+    hfError('HF_SAGA_NOT_PARKED', { action: 'resume', id: 'o1', status: 'completed', step: 'none' }),
     hfError('HF_TCC_NOT_PARKED', { action: 'retry', id: 'b1', status: 'confirmed' }),
   ])('is a dead letter at once: $code', async (error) => {
     const { recorder, stored } = scene();

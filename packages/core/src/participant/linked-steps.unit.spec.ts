@@ -165,7 +165,7 @@ describe('handlers that are linked', () => {
   it('do not take a message that undoes a request where nobody keeps that from happening, unless it is known to have run', () => {
     const error = undoingError(step as never, { compensates: 'r' } as never);
     expect(isHoldfastError(error, 'HF_COMPENSATION_UNGUARDED') && error.message).toMatch(
-      'cards.charge is to undo the request r, and does not undo such requests: it has no @Compensate, so it cannot know whether there is anything to undo.',
+      'cards.charge is to undo the request r (of unknown type) of the saga (not named), and does not undo such requests: it has no @Compensate, so it cannot know whether there is anything to undo.',
     );
     expect(undoingError(step as never, { compensates: 'r', hasRun: true } as never)).toBeUndefined();
   });

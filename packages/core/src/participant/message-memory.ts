@@ -9,6 +9,7 @@ import type { InboxKey } from '../inbox/inbox.store.port.js';
 import type { Envelope } from '../message/envelope.js';
 import type { Clock } from '../time/clock.js';
 import { isStepRequest } from './undo-rules.js';
+import { sagaOf } from './undone-step.js';
 
 /** What is remembered of a step, and of what undoes it, is kept for longer than it counts, because the clocks of publishers differ. */
 const CLOCKS_MS = 86_400_000;
@@ -52,6 +53,12 @@ export function expiredError(
   const time = envelope.time.toISOString();
   if (isRequest) return hfError('HF_REQUEST_EXPIRED', { id, sagaId, time, ttlMs });
   if (undoes !== undefined && compensates !== undefined && envelope.hasRun !== true)
-    return hfError('HF_COMPENSATION_EXPIRED', { subscription: spec.name, request: compensates, step: undoes.name, ttlMs });
+    return hfError('HF_COMPENSATION_EXPIRED', {
+      subscription: spec.name,
+      request: compensates,
+      sagaId: sagaOf(envelope),
+      step: undoes.name,
+      ttlMs,
+    });
   return hfError('HF_IDEMPOTENT_EXPIRED', { time, ttlMs });
 }

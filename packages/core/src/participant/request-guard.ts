@@ -8,7 +8,7 @@ import { failpoint } from '../testing/failpoints.js';
 import type { Transaction } from '../unit-of-work/transaction.port.js';
 import { FRAMEWORK_UNIT } from '../unit-of-work/framework-unit.js';
 import { decideUndo, requestAgeMsOf } from './undo-rules.js';
-import type { UndoneStep } from './undone-step.js';
+import { sagaOf, type UndoneStep } from './undone-step.js';
 
 /** Which calls are to be made. */
 export interface Guarded {
@@ -90,7 +90,8 @@ export class RequestGuard {
         throw hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: request.key.id });
       case 'unknown': {
         const { name: subscription } = this.subscription.spec;
-        throw hfError('HF_COMPENSATION_EXPIRED', { subscription, request: request.key.id, step: undoes.name, ttlMs: undoes.ttlMs });
+        const { name: step, ttlMs } = undoes;
+        throw hfError('HF_COMPENSATION_EXPIRED', { subscription, request: request.key.id, sagaId: sagaOf(envelope), step, ttlMs });
       }
     }
   }

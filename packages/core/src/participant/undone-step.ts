@@ -15,6 +15,11 @@ export interface UndoneStep {
   readonly keepMs: number;
 }
 
+/** The saga that a message belongs to, for errors: a sender that is not Holdfast may not say it. */
+export function sagaOf({ sagaId }: Pick<Envelope, 'sagaId'>): string {
+  return sagaId ?? '(not named)';
+}
+
 /** Why a message cannot be handled because of the request it is to undo; undefined: it can. @throws nothing */
 export function undoingError(
   { undoes, spec }: { readonly undoes: UndoneStep | undefined; readonly spec: { readonly name: string } },
@@ -22,7 +27,8 @@ export function undoingError(
 ): Error | undefined {
   const { compensates, compensatesType, hasRun } = envelope;
   if (compensates === undefined) return undefined;
-  const refused = (reason: string) => hfError('HF_COMPENSATION_UNGUARDED', { subscription: spec.name, request: compensates, reason });
+  const about = { subscription: spec.name, request: compensates, type: compensatesType ?? 'of unknown type', sagaId: sagaOf(envelope) };
+  const refused = (reason: string) => hfError('HF_COMPENSATION_UNGUARDED', { ...about, reason });
   if (undoes === undefined)
     return hasRun ? undefined : refused('it has no @Compensate, so it cannot know whether there is anything to undo');
   const isOther = compensatesType !== undefined && !undoes.types.includes(compensatesType);

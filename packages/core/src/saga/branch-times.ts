@@ -26,13 +26,16 @@ export function branchTimesAreUp(draft: SagaDraft): void {
   });
   const over = draft.branches.find(({ untilMs }) => (untilMs as number) <= nowMs);
   if (over === undefined) return;
-  const { definition } = draft;
+  const { definition, given } = draft;
+  const entry = atWorkIn(draft, over.step);
   const error = hfError('HF_SAGA_BRANCH_TIMEOUT', {
     branch: over.step,
     saga: definition.name,
+    id: given.id,
+    step: entry?.step ?? over.step,
     timeoutMs: timeoutOf(draft, over.step),
   });
-  outOfTime(draft, failureAt(atWorkIn(draft, over.step), error));
+  outOfTime(draft, failureAt(entry, error));
 }
 
 function timeoutOf({ definition }: SagaDraft, step: string): number | undefined {

@@ -17,7 +17,7 @@ const FORKED = sagaOf({
 const sleeps = (step: string): SagaEvent => ({ kind: 'waits', step, waits: [{ kind: 'time', untilMs: 1e9 }] });
 const tooLong = (branch: string) => ({
   code: 'HF_SAGA_BRANCH_TIMEOUT',
-  message: expect.stringContaining(`begins with ${branch} took longer than 10000 ms`) as string,
+  message: expect.stringContaining(`o1 that begins with ${branch} took longer than 10000 ms`) as string,
 });
 
 describe('a branch with a time-out', () => {

@@ -30,7 +30,7 @@ export const of = (step: string, event: (step: string) => SagaEvent): SagaEvent 
 export function given(definition: SagaDefinition, state: object = {}) {
   const random = seededRandom(1);
   const set = { ...state };
-  const begun = begin(definition, { state, random });
+  const begun = begin(definition, { id: 'o1', state, random });
   let nowMs = 0;
   let progress: SagaProgress = begun.progress;
   let commands: readonly SagaCommand[] = begun.commands;
@@ -41,7 +41,7 @@ export function given(definition: SagaDefinition, state: object = {}) {
         // Where one step is at work, it is the one that is meant.
         const step = progress.at[0]?.step ?? '';
         const event = (typeof one === 'function' ? one(step) : one) as SagaEvent;
-        const decision = decide(definition, { progress, event, state: set, nowMs }, random);
+        const decision = decide(definition, { id: 'o1', progress, event, state: set, nowMs }, random);
         Object.assign(set, decision.set);
         progress = decision.progress;
         commands = decision.commands;

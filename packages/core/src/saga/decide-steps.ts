@@ -98,7 +98,7 @@ export function answered(draft: SagaDraft, event: Extract<SagaEvent, { kind: 'an
   if (entries.length === 0 && event.kind === 'signalled') keepSignal(draft, event);
   for (const entry of entries) {
     const wait = entry.waits?.find(isMeant) as SagaWait;
-    const failure = failureIn(event);
+    const failure = failureIn(event, aboutOf(draft, entry));
     unpark(draft, entry);
     if (failure !== undefined) {
       // What a request certainly did not do has nothing to undo.
@@ -133,10 +133,10 @@ export function timeIsUp(draft: SagaDraft): void {
     const [wait] = over;
     // What was decided for the one before may have ended this one too.
     if (wait === undefined || draft.find(entry.step) !== entry) continue;
-    const about = { step: entry.step, saga: draft.definition.name };
+    const about = aboutOf(draft, entry);
     if (over.some(({ kind }) => kind === 'time')) finish(draft, entry, 'done');
     else if (wait.kind === 'request')
-      unanswered(draft, entry, hfError('HF_SAGA_REPLY_TIMEOUT', { ...about, type: wait.type, id: wait.id }));
+      unanswered(draft, entry, hfError('HF_SAGA_REPLY_TIMEOUT', { ...about, type: wait.type, request: wait.id }));
     else if (wait.kind === 'signal')
       givenUp(
         draft,
@@ -160,10 +160,15 @@ function unpark(draft: SagaDraft, { step, isStopped }: StepAt): void {
   draft.parked = undefined;
 }
 
-function failureIn(event: SagaEvent): { readonly error: unknown } | undefined {
+function failureIn(event: SagaEvent, about: ReturnType<typeof aboutOf>): { readonly error: unknown } | undefined {
   if (event.kind === 'refused') return { error: event.error };
   if (event.kind !== 'ended' || event.failure === undefined) return undefined;
-  return { error: hfError('HF_SAGA_CHILD_COMPENSATED', { id: event.id, reason: event.failure.message }) };
+  return { error: hfError('HF_SAGA_CHILD_COMPENSATED', { ...about, child: event.id, reason: event.failure.message }) };
+}
+
+/** What an error says of where it happened. */
+function aboutOf({ definition, given }: SagaDraft, { step }: StepAt) {
+  return { step, saga: definition.name, id: given.id };
 }
 
 function valueIn(event: SagaEvent): unknown {

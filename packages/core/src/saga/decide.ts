@@ -6,25 +6,30 @@ import { answered, failed, finish, givenUp, openNext, takeKept, timeIsUp } from 
 import { outlineOf, type SagaDefinition, type SagaFailure, type SagaStepDefinition, stepOf } from './saga-definition.js';
 import { SagaDraft } from './saga-draft.js';
 import { failureAt, type SagaDecision, type SagaEvent, type SagaMoment } from './saga-event.js';
-import { AT_ONCE, isPastPivot, requestOf, type SagaProgress, type StepAt, stoppedStep, waitText } from './saga-progress.js';
+import { AT_ONCE, isPastPivot, requestOf, type SagaProgress, type StepAt, stepsAt, stoppedStep, waitText } from './saga-progress.js';
 
 const NOWHERE: SagaProgress = { status: 'running', at: [], done: [], leftOut: [], lock: undefined, failure: undefined, parked: undefined };
+
+const UNNAMED = '(unnamed)';
 
 /** How a saga begins. */
 export function begin(
   definition: SagaDefinition,
-  { state = {}, nowMs = 0, random }: Pick<SagaMoment, 'state' | 'nowMs'> & { readonly random: Random },
+  { id = UNNAMED, state = {}, nowMs = 0, random }: Pick<SagaMoment, 'id' | 'state' | 'nowMs'> & { readonly random: Random },
 ): SagaDecision {
-  const draft = new SagaDraft(definition, NOWHERE, { state, nowMs, random });
+  const draft = new SagaDraft(definition, NOWHERE, { id, state, nowMs, random });
   draft.note(undefined, 'started');
   openNext(draft);
   return draft.decision;
 }
 
 /** Why an instance cannot be where it stands: its definition was changed, and going on would run steps twice, leave them out or drop what undoes them. */
-export function misfitOf(definition: SagaDefinition, progress: SagaProgress): HoldfastError | undefined {
+export function misfitOf(
+  definition: SagaDefinition,
+  { id, progress }: { readonly id: string; readonly progress: SagaProgress },
+): HoldfastError | undefined {
   const { name: saga, version, steps } = definition;
-  if (progress.unread !== undefined) return hfError('HF_SAGA_PROGRESS', { saga, version });
+  if (progress.unread !== undefined) return hfError('HF_SAGA_PROGRESS', { saga, id, version });
   const done = progress.done.map(({ step }) => step);
   const passed = new Set([...done, ...progress.leftOut]);
   const isBehindPassed = (name: string) => stepOf(definition, name)?.after.every((before) => passed.has(before)) === true;
@@ -34,8 +39,9 @@ export function misfitOf(definition: SagaDefinition, progress: SagaProgress): Ho
   if (isWhole && progress.at.every(isPlaced)) return undefined;
   return hfError('HF_SAGA_STEP_UNKNOWN', {
     saga,
+    id,
     version,
-    step: progress.at.map(({ step }) => step).join(' and '),
+    step: stepsAt(progress),
     done: done.length === 0 ? 'nothing' : done.join(', '),
     here: outlineOf(definition),
   });
@@ -56,10 +62,14 @@ export function attemptsOf(step: SagaStepDefinition, { way, isSingle }: Pick<Ste
  *
  * @source Garcia-Molina and Salem, "Sagas" (SIGMOD 1987): backward recovery, forward recovery behind a save-point
  */
-export function decide(definition: SagaDefinition, { progress, event, state = {}, nowMs = 0 }: SagaMoment, random: Random): SagaDecision {
-  const draft = new SagaDraft(definition, progress, { state, nowMs, random });
+export function decide(
+  definition: SagaDefinition,
+  { id = UNNAMED, progress, event, state = {}, nowMs = 0 }: SagaMoment,
+  random: Random,
+): SagaDecision {
+  const draft = new SagaDraft(definition, progress, { id, state, nowMs, random });
   if (progress.status === 'completed' || progress.status === 'compensated') return draft.decision;
-  const misfit = event.kind === 'stuck' ? undefined : misfitOf(definition, progress);
+  const misfit = event.kind === 'stuck' ? undefined : misfitOf(definition, { id, progress });
   if (progress.status === 'parked') whileParked(draft, event, misfit);
   else if (misfit !== undefined) stuck(draft, misfit);
   else whileAtWork(draft, event);

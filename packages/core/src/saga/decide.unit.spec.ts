@@ -200,12 +200,16 @@ describe('a saga that stands where its definition has no place', () => {
   const forward = given(THREE).when(done).progress;
   const backward = given(THREE).when(done, done, failed()).progress;
   const later = (definition: SagaDefinition, progress: SagaProgress, event: Happened) =>
-    decide(definition, { progress, event: typeof event === 'function' ? event(progress.at[0]?.step ?? '') : event }, seededRandom(1));
+    decide(
+      definition,
+      { id: 'o1', progress, event: typeof event === 'function' ? event(progress.at[0]?.step ?? '') : event },
+      seededRandom(1),
+    );
 
   it('parks, and says what it has done and what the definition is', () => {
     expect(later(changed, forward, stuck).progress.status).toBe('parked');
     expect(later(changed, forward, cancelled).commands.map(described)).toEqual([
-      'park at charge: An instance of the saga order version 1 is at the step charge with reserve done, which is no place in: reserve (undone by reserve:compensate), wrap. Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
+      'park at charge: The saga order o1 of version 1 is at the step charge with reserve done, which is no place in: reserve (undone by reserve:compensate), wrap. Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
     ]);
   });
 

@@ -4,6 +4,7 @@ import { TimedCall } from '../delivery/timed-call.js';
 import type { WorkInHand } from '../delivery/work-in-hand.js';
 import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import type { Logger } from '../monitoring/logger.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Clock } from '../time/clock.js';
 import type { Random } from '../time/random.js';
@@ -40,6 +41,7 @@ export interface SagaAttemptParts {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly inHand: WorkInHand;
+  readonly logger: Logger;
   /** Undefined for a definition this process does not have. */
   readonly sagaOf: (saga: string, version: number) => RunnableSaga | undefined;
   readonly asking: SagaAsking;
@@ -194,15 +196,16 @@ export class SagaAttempts {
     const step = stepOf(runnable.definition, entry.step) as SagaStepDefinition;
     const isUndoing = entry.way === 'compensating';
     const run = (isUndoing ? runnable.compensations : runnable.runs).get(step.name) as SagaCall;
-    const owner = { saga: saga.saga, id: saga.id };
+    const owner = { saga: saga.saga, id: saga.id, step: step.name };
     const { name, timeoutMs } = step;
     const call = new TimedCall(this.parts, {
       activity: `the step ${name} of the saga ${saga.saga} ${saga.id}`,
       timeoutMs,
-      tooLong: () => hfError('HF_SAGA_STEP_TIMEOUT', { ...owner, step: name, timeoutMs }),
+      tooLong: () => hfError('HF_SAGA_STEP_TIMEOUT', { ...owner, timeoutMs }),
     });
     const context = createSagaContext<unknown>({
       id: saga.id,
+      step: name,
       state: decodeState(course.state, owner),
       attempt: entry.attempts + 1,
       idempotencyKey: keyOf(saga, step.name, isUndoing ? 'undo' : 'run'),
@@ -213,9 +216,9 @@ export class SagaAttempts {
     let waits: readonly SagaWait[] | undefined;
     const method = async () => {
       const returned = await inSaga(saga.id, () => run(context as never));
-      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', { ...owner, step: name });
+      if (hasDropped(context, returned)) throw hfError('HF_SAGA_OUTCOME_DROPPED', owner);
       if (!(returned instanceof StepOutcome)) return;
-      if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, step: name, dataSource: step.dataSource });
+      if (step.dataSource !== undefined) throw hfError('HF_SAGA_STEP_ELSEWHERE', { ...owner, dataSource: step.dataSource });
       waits = await this.ask(begun, course, askedBy(returned));
     };
     if (step.dataSource !== undefined) {
@@ -247,7 +250,7 @@ export class SagaAttempts {
       throw reasonOfUnknown(error);
     });
     failpoint('saga:after-step-elsewhere');
-    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id });
+    return encodeState(withChanges(course.state, changes), { saga: saga.saga, id: saga.id, step: name });
   }
 
   /** Does what a step asks for, in its unit; what it waits for from now on. */
@@ -302,14 +305,14 @@ export class SagaAttempts {
   }
 
   private async write(tx: Transaction, course: SagaCourse, call?: CallFacts): Promise<Written> {
-    const { store, isStopping, nudge } = this.parts;
+    const { store, isStopping, nudge, logger } = this.parts;
     if (call !== undefined) course.happen(call.event, call.durationMs);
     const change = course.change((afterMs) => afterMs === 0 && !isStopping());
     await store.change(tx, change);
     const end =
       course.progress.status === 'running' || course.progress.status === 'compensating' ? (change.isTaken ? 'next' : 'waits') : 'ended';
     const tell = () => {
-      course.tell(call, end === 'ended' ? undefined : change.afterMs);
+      course.tell(logger, call, end === 'ended' ? undefined : change.afterMs);
       if (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined)) nudge();
     };
     return { end, tell };

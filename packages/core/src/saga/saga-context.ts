@@ -1,4 +1,5 @@
 import { hfError } from '../errors/catalogue.js';
+import type { HoldfastError } from '../errors/holdfast-error.js';
 import { printable } from '../errors/printable.js';
 import type { Command, DataOf, MessageClass } from '../message/message.js';
 import { describeMessages } from '../message/message-class.js';
@@ -18,6 +19,8 @@ export type KeysFor<State, V> = { [K in keyof State & string]-?: [V] extends [St
 /** What a context is made of. */
 export interface SagaContextFields<State> {
   readonly id: string;
+  /** The name of the step that it is for: errors name it; default: `(unnamed)`. */
+  readonly step?: string;
   readonly state: State;
   readonly attempt: number;
   readonly idempotencyKey: string;
@@ -44,11 +47,13 @@ export class SagaContext<State> {
   readonly failure: SagaFailure | undefined;
   private readonly makeSignal: () => AbortSignal;
   private readonly signals: readonly string[] | undefined;
+  private readonly step: string;
   /** Outcomes that nobody has returned, or put into another one. */
   private readonly open = new Set<StepOutcome>();
 
-  private constructor({ id, state, attempt, idempotencyKey, failure, signal, signals }: SagaContextFields<State>) {
+  private constructor({ id, step = '(unnamed)', state, attempt, idempotencyKey, failure, signal, signals }: SagaContextFields<State>) {
     this.id = id;
+    this.step = step;
     this.state = state;
     this.attempt = attempt;
     this.idempotencyKey = idempotencyKey;
@@ -96,9 +101,8 @@ export class SagaContext<State> {
   ): StepOutcome {
     const [{ type } = { type: '' }] = describeMessages(signal);
     const reason = unstorable(key, KEY_LENGTH);
-    if (reason !== undefined) throw hfError('HF_SAGA_SIGNAL', { type, problem: `its key ${printable(key)} is not usable: ${reason}` });
-    if (this.signals?.includes(type) === false)
-      throw hfError('HF_SAGA_SIGNAL', { type, problem: 'it is not listed in the signals of the saga' });
+    if (reason !== undefined) throw this.noSignal(type, `its key ${printable(key)} is not usable: ${reason}`);
+    if (this.signals?.includes(type) === false) throw this.noSignal(type, 'it is not listed in the signals of the saga');
     return this.asking({ kind: 'signal', type, key, into, forMs: toMs(timeout, 'timeout') });
   }
 
@@ -126,9 +130,17 @@ export class SagaContext<State> {
   firstOf(...outcomes: readonly StepOutcome[]): StepOutcome {
     const asked = outcomes.flatMap(askedBy);
     const other = asked.find(({ kind }) => kind === 'request' || kind === 'saga');
-    if (asked.length === 0 || other !== undefined) throw hfError('HF_SAGA_FIRST_OF', { found: other?.kind ?? 'nothing' });
+    if (asked.length === 0 || other !== undefined) {
+      const { id, step } = this;
+      throw hfError('HF_SAGA_FIRST_OF', { id, step, found: other?.kind ?? 'nothing' });
+    }
     for (const outcome of outcomes) this.open.delete(outcome);
     return this.asking(...asked);
+  }
+
+  private noSignal(type: string, problem: string): HoldfastError {
+    const { id, step } = this;
+    return hfError('HF_SAGA_SIGNAL', { id, step, type, problem, waiting: `The step ${step} of the saga ${id}` });
   }
 
   private asking(...asked: readonly AskedFor[]): StepOutcome {

@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import type { HoldfastError } from '../errors/holdfast-error.js';
 import { failureFacts } from '../delivery/handler-call.js';
 import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
 import type { Random } from '../time/random.js';
 import type { OperatorAction } from '../operations/operators.js';
 import type { Refusal } from '../reply/answer.js';
@@ -9,9 +10,19 @@ import { attemptsOf, decide, misfitOf } from './decide.js';
 import { type SagaDefinition, stepOf, type SagaStepDefinition } from './saga-definition.js';
 import type { RepairArrival, SagaArrival, SagaCommand, SagaEvent, SagaNote } from './saga-event.js';
 import type { RunnableSaga } from './saga-plan.js';
-import { saidBy } from './saga-repairs.js';
-import { callable, nextMs, parkingOf, requestOf, type SagaProgress, type SagaWait, type StepAt, stoppedStep } from './saga-progress.js';
-import { decodeState, encodeState } from './saga-state.js';
+import { cancelledError, saidBy } from './saga-repairs.js';
+import {
+  callable,
+  nextMs,
+  parkingOf,
+  requestOf,
+  type SagaProgress,
+  type SagaWait,
+  type StepAt,
+  stepsAt,
+  stoppedStep,
+} from './saga-progress.js';
+import { decodeState, encodeState, type StateOwner } from './saga-state.js';
 import type { StepElsewhere } from './steps-elsewhere.js';
 import type { SagaChange, SagaOutline, SagaReach, SagaTelling, SignalKey, StoredSaga } from './saga.store.port.js';
 
@@ -123,7 +134,7 @@ export class SagaCourse {
     const state = this.isDeaf ? {} : this.value;
     const nowMs = this.saga.nowMs + sinceMs;
     this.nowMs = nowMs;
-    const decision = decide(this.runnable.definition, { progress: this.at, event, state, nowMs }, this.random);
+    const decision = decide(this.runnable.definition, { id: this.saga.id, progress: this.at, event, state, nowMs }, this.random);
     const { progress, notes, commands, set } = decision;
     if (Object.keys(set).length > 0 && !this.keeps({ ...state, ...set })) return;
     this.at = progress;
@@ -157,7 +168,7 @@ export class SagaCourse {
   }
 
   /** Tells what has happened, once it is committed. */
-  tell(call: CallFacts | undefined, delayMs: number | undefined): void {
+  tell(logger: Pick<Logger, 'error'>, call?: CallFacts, delayMs?: number): void {
     const { saga: name, id, version } = this.saga;
     const facts = { saga: name, id, version };
     for (const { step, event } of this.notes) {
@@ -172,7 +183,8 @@ export class SagaCourse {
         emit('saga:step-failed', () => ({ ...ofStep, ...failureFacts(error), delayMs }));
       }
     }
-    if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated')) tellEnd(facts, this.at);
+    if (this.notes.some(({ event }) => event === 'parked' || event === 'completed' || event === 'compensated'))
+      tellEnd(logger, facts, this.at);
   }
 
   /** False where the saga has moved on since somebody said how. */
@@ -201,7 +213,7 @@ export class SagaCourse {
       case 'ended':
         return { kind: 'ended', id: arrival.id, state: arrival.state, failure: arrival.failure };
       case 'cancelled':
-        return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by: arrival.by, reason: arrival.reason }) };
+        return { kind: 'cancelled', error: cancelledError(id, { ...arrival, step: this.at.at[0]?.step }) };
       default:
         throw hfError('HF_INVARIANT', { fact: `${JSON.stringify(arrival).slice(0, 200)} arrived at a saga` });
     }
@@ -227,9 +239,8 @@ export class SagaCourse {
 
   /** Keeps a state; false where it is too large, which parks the saga as it stood: a person has to say how it goes on without what came. */
   private keeps(state: object): boolean {
-    const { saga, id } = this.saga;
     try {
-      this.left(encodeState(state, { saga, id }));
+      this.left(encodeState(state, this.owner));
       return true;
     } catch (error) {
       this.happen({ kind: 'stuck', error });
@@ -240,19 +251,18 @@ export class SagaCourse {
   /** Why nobody here can go on with it. */
   private trouble(): unknown {
     const { saga, runnable } = this;
-    if (saga.outline !== runnable.outline) return changedError(saga, runnable.outline);
+    if (saga.outline !== runnable.outline) return changedUnder(saga, runnable.outline);
     try {
       void this.value;
     } catch (error) {
       return error;
     }
-    return misfitOf(runnable.definition, this.at);
+    return misfitOf(runnable.definition, { id: saga.id, progress: this.at });
   }
 
   /** The state, read; not to be changed. */
   private get value(): object {
-    const { saga, id } = this.saga;
-    this.stateValue ??= decodeState(this.stateText, { saga, id }) as object;
+    this.stateValue ??= decodeState(this.stateText, this.owner) as object;
     return this.stateValue;
   }
 
@@ -261,8 +271,12 @@ export class SagaCourse {
   }
 
   private overdue(): HoldfastError {
+    return hfError('HF_SAGA_TIMEOUT', { ...this.owner, timeoutMs: this.runnable.definition.timeoutMs });
+  }
+
+  private get owner(): StateOwner {
     const { saga, id } = this.saga;
-    return hfError('HF_SAGA_TIMEOUT', { saga, id, timeoutMs: this.runnable.definition.timeoutMs });
+    return { saga, id, step: stepsAt(this.at) };
   }
 
   private reach(): SagaReach | undefined {
@@ -294,15 +308,34 @@ export function isSameCall(one: StepAt, other: StepAt): boolean {
   return one.step === other.step && one.way === other.way && one.round === other.round;
 }
 
-/** An instance was started under a definition that was changed under the same version. */
+/** Instances were started under a definition that was changed under the same version. */
 export function changedError({ saga, version, outline }: SagaOutline, here: string): HoldfastError {
-  return hfError('HF_SAGA_CHANGED', { saga, version, found: outline, here });
+  return hfError('HF_SAGA_CHANGED', { saga, version, instances: 'instances that have not ended', found: outline, here });
+}
+
+/** The same of one instance. */
+export function changedUnder({ saga, version, outline, id, progress }: StoredSaga, here: string): HoldfastError {
+  const step = stepsAt(progress);
+  return hfError('HF_SAGA_CHANGED', { saga, version, id, step, instances: `the instance ${id} (step: ${step})`, found: outline, here });
 }
 
 /** Tells that a saga has ended, or waits for a person. */
-export function tellEnd(facts: { readonly saga: string; readonly id: string; readonly version: number }, progress: SagaProgress): void {
-  const { status, parked } = progress;
-  if (parked !== undefined) emit('saga:parked', () => ({ ...facts, failure: parked.failure }));
+function tellEnd(
+  logger: Pick<Logger, 'error'>,
+  facts: { readonly saga: string; readonly id: string; readonly version: number },
+  { status, at, parked }: SagaProgress,
+): void {
+  if (parked !== undefined) {
+    const { failure } = parked;
+    emit('saga:parked', () => ({ ...facts, failure }));
+    logger.error('a saga is parked: a person has to look at it, and resume, retry, skip or cancel it', {
+      ...facts,
+      step: stoppedStep({ at, parked })?.step,
+      while: parked.while,
+      code: failure.code,
+      message: failure.message,
+    });
+  }
   if (status === 'completed' || status === 'compensated') emit('saga:ended', () => ({ ...facts, status }));
 }
 

@@ -169,7 +169,7 @@ describe('what is wrong with a saga is told all together', () => {
 });
 
 describe('the state of a saga', () => {
-  const owner = { saga: 's', id: '1' };
+  const owner = { saga: 's', id: '1', step: 'pay' };
 
   it('is kept up to 256 KiB of JSON, counted in bytes', () => {
     const text = 'ä'.repeat((STATE_BYTES - 8) / 2);

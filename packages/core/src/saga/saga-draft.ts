@@ -14,6 +14,7 @@ import {
 
 /** What a decision is made with besides the progress. */
 export interface SagaGiven {
+  readonly id: string;
   readonly state: object;
   readonly nowMs: number;
   readonly random: Random;

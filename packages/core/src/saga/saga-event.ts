@@ -99,6 +99,8 @@ export interface SagaDecision {
 
 /** An event, and what it happens to. */
 export interface SagaMoment {
+  /** Of the instance: errors name it; default `(unnamed)`. */
+  readonly id?: string;
   readonly progress: SagaProgress;
   readonly event: SagaEvent;
   /** What conditions look at; default: empty. */

@@ -98,7 +98,7 @@ function signalsOf(signal: MessageClass, { store, currentTransaction, arrived }:
   return {
     types: signal,
     handler: async (message: never, { key }: Delivery) => {
-      if (key === undefined) throw hfError('HF_SAGA_SIGNAL', { type, problem: 'it came without a key' });
+      if (key === undefined) throw hfError('HF_SAGA_SIGNAL', { type, problem: 'it came without a key', waiting: 'A saga' });
       await store.signal(inUnit(currentTransaction()), { type, key, value: message });
       arrived();
     },

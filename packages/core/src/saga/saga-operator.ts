@@ -3,7 +3,17 @@ import { describeFailure } from '../errors/describe-failure.js';
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import type { SagaArrival } from './saga-event.js';
 import { nextMs, parkingOf, type SagaParking, type SagaProgress } from './saga-progress.js';
-import { assertForward, assertNamed, assertParked, isForward, purgeSaga, REPAIRED, saidBy, type SagaRepair } from './saga-repairs.js';
+import {
+  assertForward,
+  assertNamed,
+  assertParked,
+  cancelledError,
+  isForward,
+  purgeSaga,
+  REPAIRED,
+  saidBy,
+  type SagaRepair,
+} from './saga-repairs.js';
 import type { SagaChange, SagaOperationStore, StoredSaga } from './saga.store.port.js';
 import type { SagaFilter, SagaHistoryEntry, SagaInstance } from './sagas.js';
 
@@ -13,8 +23,8 @@ export interface SagaWord {
   readonly id: string;
   /** What it is about: it is for nothing else. Undefined for one that wants the saga undone, wherever it stands. */
   readonly about: SagaParking | undefined;
-  /** The line of the history that tells that it was done. */
-  readonly line: Pick<SagaHistoryEntry, 'event' | 'detail'>;
+  /** The line of the history that tells that it was done, at this step. */
+  readonly line: (step: string | undefined) => Pick<SagaHistoryEntry, 'event' | 'detail'>;
   /** The lines that were there before. */
   readonly known: readonly SagaHistoryEntry[];
 }
@@ -70,9 +80,9 @@ export class SagaOperator {
       return told(saga, { kind: REPAIRED[what], by, reason: action.reason, about });
     });
     if (!isThere) throw hfError('HF_SAGA_UNKNOWN', { id });
-    if (what !== 'cancel') return { id, about, line: { event: REPAIRED[what], detail: saidBy(action) }, known };
-    const { message: detail } = describeFailure(hfError('HF_SAGA_CANCELLED', { id, by, reason }));
-    return { id, about, line: { event: 'turned-back', detail }, known };
+    if (what !== 'cancel') return { id, about, line: () => ({ event: REPAIRED[what], detail: saidBy(action) }), known };
+    const detailAt = (step: string | undefined) => describeFailure(cancelledError(id, { by, reason, step })).message;
+    return { id, about, line: (step) => ({ event: 'turned-back', detail: detailAt(step) }), known };
   }
 
   /** What has become of a word by now. Another one that says the same about the same, from the same person, counts as this one. @throws HF_SAGA_UNKNOWN */
@@ -113,7 +123,8 @@ function refusalIn([said, next]: readonly SagaHistoryEntry[]): SagaHistoryEntry 
 }
 
 function isLineOf({ line, about }: SagaWord, { event, detail, step }: SagaHistoryEntry): boolean {
-  return event === line.event && detail === line.detail && (about === undefined || about.step === step);
+  const told = line(step);
+  return event === told.event && detail === told.detail && (about === undefined || about.step === step);
 }
 
 /** Whether a saga stands otherwise than a word has it: then nobody will act on it any more. */

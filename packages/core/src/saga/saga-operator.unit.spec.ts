@@ -67,7 +67,7 @@ describe('what became of a word', () => {
       'skipped',
       'parked',
     ]);
-    const cancelled = line(600, 'turned-back', 'The saga s-1 was cancelled by ann: by hand. What it had done is undone.');
+    const cancelled = line(600, 'turned-back', 'The saga s-1 was cancelled by ann at the step ship: by hand. What it had done is undone.');
     expect(await became('cancel', { ...RUNNING, status: 'compensating' }, cancelled)).toEqual(['turned-back']);
   });
 
@@ -76,7 +76,7 @@ describe('what became of a word', () => {
     expect(await became('skip', RUNNING, line(600, 'resumed', 'ann: by hand'))).toBe('dropped');
     expect(await became('skip', AGAIN, line(600, 'retried', 'bob'), line(700, 'parked', 'no van'))).toBe('dropped');
     expect(await became('skip', RUNNING, line(600, 'skipped of bill', 'ann: by hand'))).toBe('dropped');
-    const cancelled = line(600, 'turned-back', 'The saga s-1 was cancelled by bob: by hand. What it had done is undone.');
+    const cancelled = line(600, 'turned-back', 'The saga s-1 was cancelled by bob at the step ship: by hand. What it had done is undone.');
     expect(await became('cancel', { ...RUNNING, status: 'compensating' }, cancelled)).toBe('dropped');
     expect(await became('cancel', RUNNING)).toBe('waits');
   });

@@ -129,6 +129,11 @@ export function stoppedStep({ at, parked }: Pick<SagaProgress, 'at' | 'parked'>)
   return at.find(({ isStopped }) => isStopped) ?? at.find(({ step }) => step === parked?.failure.step) ?? at[0];
 }
 
+/** The steps at work, for the text of an error; `none` of one that has ended, or that nobody can read. */
+export function stepsAt({ at }: Pick<SagaProgress, 'at'>): string {
+  return at.map(({ step }) => step).join(' and ') || 'none';
+}
+
 /** What a person sees of a saga that waits for one. */
 export function parkingOf(progress: Pick<SagaProgress, 'at' | 'parked'>): SagaParking {
   return { step: stoppedStep(progress)?.step, sinceMs: progress.parked?.sinceMs };

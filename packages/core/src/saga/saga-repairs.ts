@@ -1,6 +1,7 @@
 import { hfError } from '../errors/catalogue.js';
+import type { HoldfastError } from '../errors/holdfast-error.js';
 import type { OperatorAction } from '../operations/operators.js';
-import { parkingOf, type SagaParking, type SagaProgress } from './saga-progress.js';
+import { parkingOf, type SagaParking, type SagaProgress, stepsAt } from './saga-progress.js';
 import type { SagaOperationStore } from './saga.store.port.js';
 
 /** What lets a parked saga go on, and how its history tells it. */
@@ -20,8 +21,9 @@ export function assertNamed(action: string, by: string): void {
 }
 
 /** @throws HF_SAGA_NOT_PARKED */
-export function assertParked(id: string, action: SagaRepair, { status }: SagaProgress): void {
-  if (status !== 'parked') throw hfError('HF_SAGA_NOT_PARKED', { action, id, status });
+export function assertParked(id: string, action: SagaRepair, progress: SagaProgress): void {
+  const { status } = progress;
+  if (status !== 'parked') throw hfError('HF_SAGA_NOT_PARKED', { action, id, status, step: stepsAt(progress) });
 }
 
 /** `sinceMs` undefined: however often it has parked there. @throws HF_SAGA_STANDS_ELSEWHERE */
@@ -33,7 +35,15 @@ export function assertAbout(id: string, { step, sinceMs }: SagaParking, progress
 
 /** @throws HF_SAGA_NOT_RUNNING when it is undone already, or has ended */
 export function assertForward(id: string, progress: SagaProgress): void {
-  if (!isForward(progress)) throw hfError('HF_SAGA_NOT_RUNNING', { id, status: progress.status });
+  if (!isForward(progress)) throw hfError('HF_SAGA_NOT_RUNNING', { id, status: progress.status, step: stepsAt(progress) });
+}
+
+/** Why a saga turns back that somebody cancels. The step is the one that its history has the turn at. */
+export function cancelledError(
+  id: string,
+  { by, reason, step = 'none' }: { by: string; reason: string; step: string | undefined },
+): HoldfastError {
+  return hfError('HF_SAGA_CANCELLED', { id, by, reason, step });
 }
 
 /** Whether a saga goes forward, or would if it were not parked. */

@@ -40,7 +40,7 @@ export async function startSaga(
   const { definition, outline } = runnable;
   const { name: saga, version, timeoutMs } = definition;
   const state = JSON.parse(begun.state) as object;
-  const decision = begin(definition, { state, random });
+  const decision = begin(definition, { id: begun.id, state, random });
   // What ends as it begins holds nothing.
   const lock = decision.progress.status === 'running' ? await lockOf(store, tx, { runnable, id: begun.id, state }) : undefined;
   const progress: SagaProgress = { ...decision.progress, lock };

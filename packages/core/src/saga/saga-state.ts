@@ -10,6 +10,8 @@ const DEPTH = 64;
 export interface StateOwner {
   readonly saga: string;
   readonly id: string;
+  /** Where it stands; `none`: at its start, or its end. */
+  readonly step: string;
 }
 
 /** A state as it is stored. @throws HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */

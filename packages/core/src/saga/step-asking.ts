@@ -45,7 +45,7 @@ export class StepAsking implements SagaAsking {
   async start({ saga, state, id, parent }: SagaChild): Promise<void> {
     const { units, store, register, random } = this.parts;
     const runnable = register.of(saga);
-    const text = encodeState(state, { saga: runnable.definition.name, id });
+    const text = encodeState(state, { saga: runnable.definition.name, id, step: 'none' });
     const unit = units.current();
     await unit?.inTurn(async (tx) => {
       const {

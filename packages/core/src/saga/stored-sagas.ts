@@ -3,6 +3,7 @@ import { hfError } from '../errors/catalogue.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
 import { unstorable } from '../message/storable.js';
 import { emit } from '../monitoring/events.js';
+import type { Logger } from '../monitoring/logger.js';
 import type { OperatorAction, Page, Paged } from '../operations/operators.js';
 import { type Duration, toMs } from '../time/duration.js';
 import type { Clock } from '../time/clock.js';
@@ -10,13 +11,22 @@ import type { Random } from '../time/random.js';
 import type { Scheduler } from '../time/scheduler.js';
 import type { UnitEngine, UnitInScope } from '../unit-of-work/unit-engine.js';
 import type { SagaDefinition } from './saga-definition.js';
-import { changedError, SagaCourse } from './saga-course.js';
+import { changedUnder, SagaCourse } from './saga-course.js';
 import type { SagaEvent } from './saga-event.js';
-import { isPastPivot, parkingOf, type SagaParking } from './saga-progress.js';
+import { isPastPivot, parkingOf, type SagaParking, stepsAt } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
 import { type BeginningSaga, startSaga } from './saga-start.js';
-import { assertAbout, assertForward, assertNamed, assertParked, purgeSaga, REPAIRED, type SagaRepair } from './saga-repairs.js';
+import {
+  assertAbout,
+  assertForward,
+  assertNamed,
+  assertParked,
+  cancelledError,
+  purgeSaga,
+  REPAIRED,
+  type SagaRepair,
+} from './saga-repairs.js';
 import { decodeState, encodeState } from './saga-state.js';
 import type { OperatorChange, SagaStore, StoredSaga } from './saga.store.port.js';
 import type { StepsElsewhere } from './steps-elsewhere.js';
@@ -46,6 +56,7 @@ export interface StoredSagasParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
+  readonly logger: Logger;
   /** True inside any unit of work, a broker's too. */
   readonly isInUnit: () => boolean;
   /** Refuses what a database keeps where none commits. @throws HF_UOW_KAFKA_DATABASE */
@@ -82,7 +93,7 @@ export class StoredSagas extends Sagas {
     const { definition } = runnable;
     const reason = unstorable(id, ID_LENGTH);
     if (reason !== undefined) throw hfError('HF_SAGA_ID', { saga: definition.name, reason, limit: ID_LENGTH });
-    const text = encodeState(state, { saga: definition.name, id });
+    const text = encodeState(state, { saga: definition.name, id, step: 'none' });
     const begun = { runnable, id, state: text };
     if (units.current(dataSource) !== undefined) return this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun);
     return units.run({ dataSource }, () => this.startIn(units.current(dataSource) as UnitInScope<Outgoing>, begun));
@@ -142,7 +153,7 @@ export class StoredSagas extends Sagas {
         const outcome = outcomeOf(id, found);
         if (outcome !== undefined) return outcome;
         const leftMs = untilMs - clock.monotonicMs();
-        if (leftMs <= 0) throw hfError('HF_SAGA_RESULT_TIMEOUT', { id, timeoutMs });
+        if (leftMs <= 0) throw hfError('HF_SAGA_RESULT_TIMEOUT', { id, timeoutMs, step: stepsAt(found.progress) });
         await this.wokenWithin(woken, Math.min(lookMs, leftMs));
       } finally {
         woken.forget();
@@ -176,8 +187,8 @@ export class StoredSagas extends Sagas {
     const { by, reason = 'no reason given' } = action;
     return this.operate(id, { ...action, name: 'cancel' }, ({ progress }, definition) => {
       assertForward(id, progress);
-      if (isPastPivot(definition, progress)) throw hfError('HF_SAGA_PAST_PIVOT', { id });
-      return { kind: 'cancelled', error: hfError('HF_SAGA_CANCELLED', { id, by, reason }) };
+      if (isPastPivot(definition, progress)) throw hfError('HF_SAGA_PAST_PIVOT', { id, step: stepsAt(progress) });
+      return { kind: 'cancelled', error: cancelledError(id, { by, reason, step: progress.at[0]?.step }) };
     });
   }
 
@@ -208,14 +219,15 @@ export class StoredSagas extends Sagas {
     action: OperatorAction & { readonly name: string },
     eventOf: (saga: StoredSaga, definition: SagaDefinition) => SagaEvent,
   ): Promise<void> {
-    const { store, register, random, runner, elsewhere } = this.parts;
+    const { store, register, random, runner, elsewhere, logger } = this.parts;
     this.assertOperator(id, action);
     let told: SagaCourse | undefined;
     const change: OperatorChange = async (saga) => {
       const runnable = register.find(saga.saga, saga.version);
-      if (runnable === undefined) throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version });
+      if (runnable === undefined)
+        throw hfError('HF_SAGA_NOT_KEPT', { id, saga: saga.saga, version: saga.version, step: stepsAt(saga.progress) });
       const { definition, outline } = runnable;
-      if (saga.outline !== outline) throw changedError(saga, outline);
+      if (saga.outline !== outline) throw changedUnder(saga, outline);
       const course = new SagaCourse(saga, runnable, random);
       const event = eventOf(saga, definition);
       const step = event.kind === 'skipped' ? course.elsewhere() : undefined;
@@ -225,7 +237,7 @@ export class StoredSagas extends Sagas {
       return course.change(() => false);
     };
     if (!(await store.operations.operate(id, action, change))) throw hfError('HF_SAGA_UNKNOWN', { id });
-    told?.tell(undefined, undefined);
+    told?.tell(logger);
     this.ended(id);
     runner()?.nudge();
   }
@@ -269,9 +281,9 @@ type Found = Pick<StoredSaga, 'saga' | 'version' | 'state' | 'progress'>;
 function outcomeOf(id: string, { saga, version, state, progress }: Found): SagaOutcome<never> | undefined {
   const { status, failure, parked, unread } = progress;
   if (status === 'running' || status === 'compensating') return undefined;
-  const kept = decodeState(state, { saga, id }) as never;
+  const kept = decodeState(state, { saga, id, step: stepsAt(progress) }) as never;
   if (status === 'completed') return { status, state: kept };
   const stopped = parked?.failure ?? failure;
-  if (stopped === undefined && unread !== undefined) throw hfError('HF_SAGA_PROGRESS', { saga, version });
+  if (stopped === undefined && unread !== undefined) throw hfError('HF_SAGA_PROGRESS', { saga, id, version });
   return stopped && { status, state: kept, failure: stopped };
 }

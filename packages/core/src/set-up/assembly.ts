@@ -224,7 +224,7 @@ export class Assembly {
   }
 
   private sagasOf({ sagas, transactions }: Store, units: UnitEngine<Outgoing>, isInUnit: () => boolean): StoredSagas {
-    const { clock, random, scheduler } = this.runtime;
+    const { clock, random, scheduler, logger } = this.runtime;
     return new StoredSagas({
       store: sagas,
       units,
@@ -233,6 +233,7 @@ export class Assembly {
       clock,
       random,
       scheduler,
+      logger,
       isInUnit,
       assertDatabase: (call) => this.kafkaUnits.assertNone(call),
       elsewhere: this.elsewhere,

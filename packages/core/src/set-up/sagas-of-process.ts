@@ -46,6 +46,7 @@ export function sagaRunnerOf(
     random,
     scheduler,
     inHand,
+    logger: runtime.logger,
     asking: stepAsking,
     elsewhere,
     nudge: () => runner.nudge(),

@@ -22,12 +22,12 @@ export const PARTICIPANT_ERRORS = {
   HF_COMPENSATION_EXPIRED: {
     category: 'permanent',
     sentence:
-      '{subscription} is to undo the request {request}, which is older than {step} remembers ({ttlMs} ms), so nobody can tell whether it ran.',
+      '{subscription} is to undo the request {request} of the saga {sagaId}, which is older than {step} remembers ({ttlMs} ms), so nobody can tell whether it ran.',
     fix: 'Find out: if it ran, redrive this, which calls the handler; if not, discard it. A longer ttl of both handlers avoids this.',
   },
   HF_COMPENSATION_UNGUARDED: {
     category: 'contract',
-    sentence: '{subscription} is to undo the request {request}, and does not undo such requests: {reason}.',
+    sentence: '{subscription} is to undo the request {request} ({type}) of the saga {sagaId}, and does not undo such requests: {reason}.',
     fix: 'Put @Compensate(TheCommand) on its handler, in the service that handles TheCommand, and redrive this; or let the saga send another command.',
   },
 } as const satisfies ErrorRows;

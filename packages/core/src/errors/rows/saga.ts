@@ -55,12 +55,12 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_STATE: {
     category: 'permanent',
-    sentence: 'The state of the saga {saga} {id} cannot be kept: {reason}.',
+    sentence: 'The state of the saga {saga} {id} (step: {step}) cannot be kept: {reason}.',
     fix: 'Keep an object of plain JSON in it: texts, numbers, booleans, lists and objects.',
   },
   HF_SAGA_STATE_TOO_LARGE: {
     category: 'permanent',
-    sentence: 'The state of the saga {saga} {id} has {bytes} bytes as JSON, the limit is {limit}.',
+    sentence: 'The state of the saga {saga} {id} (step: {step}) has {bytes} bytes as JSON, the limit is {limit}.',
     fix: 'Keep large things in a table of your own, and their ids in the state.',
   },
   HF_SAGA_STEP_TIMEOUT: {
@@ -70,22 +70,22 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_REPLY_TIMEOUT: {
     category: 'transient',
-    sentence: 'The step {step} of the saga {saga} got no reply to its request {id} of {type} in time.',
+    sentence: 'The step {step} of the saga {saga} {id} got no reply to its request {request} of {type} in time.',
     fix: 'Look whether the service that handles it is at work, or give the step a longer timeout; the same request is sent again with each attempt.',
   },
   HF_SAGA_WAIT_TIMEOUT: {
     category: 'permanent',
-    sentence: 'The step {step} of the saga {saga} waited for {type} with the key {key}, and none came in time.',
+    sentence: 'The step {step} of the saga {saga} {id} waited for {type} with the key {key}, and none came in time.',
     fix: 'Publish it with that key, or give waitFor a longer timeout.',
   },
   HF_SAGA_SIGNAL: {
     category: 'permanent',
-    sentence: 'No saga can wait for {type}: {problem}.',
+    sentence: '{waiting} cannot wait for {type}: {problem}.',
     fix: 'List its class under signals in @Saga, and publish it with the key that the saga waits for.',
   },
   HF_SAGA_FIRST_OF: {
     category: 'permanent',
-    sentence: 'The first of several was asked for with {found} among them.',
+    sentence: 'The step {step} of the saga {id} asked for the first of several with {found} among them.',
     fix: 'Give firstOf what sleep and waitFor return; a request, or another saga, needs a step of its own.',
   },
   HF_SAGA_OUTCOME_DROPPED: {
@@ -96,8 +96,8 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_CHILD_COMPENSATED: {
     category: 'permanent',
-    sentence: 'The saga {id} was undone: {reason}.',
-    fix: 'Look at its history for the step that failed.',
+    sentence: 'The step {step} of the saga {saga} {id} has failed, because the saga {child} that it had started was undone: {reason}.',
+    fix: 'Look at the history of {child} for the step that failed.',
   },
   HF_SAGA_LOCK_KEY: {
     category: 'permanent',
@@ -121,43 +121,42 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_STEP_UNKNOWN: {
     category: 'permanent',
-    sentence: 'An instance of the saga {saga} version {version} is at the step {step} with {done} done, which is no place in: {here}.',
+    sentence: 'The saga {saga} {id} of version {version} is at the step {step} with {done} done, which is no place in: {here}.',
     fix: 'Deploy the code it was started with, then resume the saga; a changed saga needs a new version.',
   },
   HF_SAGA_PROGRESS: {
     category: 'permanent',
-    sentence: 'Where an instance of the saga {saga} version {version} stands cannot be read: what is stored of it is damaged.',
+    sentence: 'Where the saga {saga} {id} of version {version} stands cannot be read: what is stored of it is damaged.',
     fix: 'Correct the column `progress` of its row: what was found there is in its field `unread`. Then resume the saga.',
   },
   HF_SAGA_CHANGED: {
     category: 'configuration',
-    sentence:
-      'The saga {saga} version {version} was changed under instances that have not ended: they were started as [{found}], and here it is [{here}].',
+    sentence: 'The saga {saga} version {version} was changed under {instances}: started as [{found}], and here it is [{here}].',
     fix: 'Give the changed saga a new version, and keep a process of the old one until its instances have ended; what is parked for this resumes there.',
   },
   HF_SAGA_BRANCH_TIMEOUT: {
     category: 'permanent',
-    sentence: 'The branch of the saga {saga} that begins with {branch} took longer than {timeoutMs} ms.',
+    sentence: 'The branch of the saga {saga} {id} that begins with {branch} took longer than {timeoutMs} ms, and is at the step {step}.',
     fix: 'Look at its history for the step that held it up, or give the branch a longer branchTimeout.',
   },
   HF_SAGA_TIMEOUT: {
     category: 'permanent',
-    sentence: 'The saga {saga} {id} took longer than {timeoutMs} ms.',
+    sentence: 'The saga {saga} {id} took longer than {timeoutMs} ms, and is at the step {step}.',
     fix: 'Look at its history for the step that held it up, or give the saga a longer timeout.',
   },
   HF_SAGA_CANCELLED: {
     category: 'permanent',
-    sentence: 'The saga {id} was cancelled by {by}: {reason}.',
+    sentence: 'The saga {id} was cancelled by {by} at the step {step}: {reason}.',
     fix: 'What it had done is undone.',
   },
   HF_SAGA_PAST_PIVOT: {
     category: 'permanent',
-    sentence: 'The saga {id} cannot be cancelled: its pivot is done, or may be, and there is no way back.',
+    sentence: 'The saga {id} (step: {step}) cannot be cancelled: its pivot is done, or may be, and there is no way back.',
     fix: 'Let it go on; if it is parked, repair what stopped it and resume it. While the pivot waits for a saga that it has started, that one can be cancelled.',
   },
   HF_SAGA_NOT_PARKED: {
     category: 'permanent',
-    sentence: '{action} is for a parked saga, and {id} is {status}.',
+    sentence: '{action} is for a parked saga, and {id} is {status} (step: {step}).',
     fix: 'Look at it again with sagas.get(); somebody else may have repaired it.',
   },
   HF_SAGA_STANDS_ELSEWHERE: {
@@ -167,12 +166,12 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_NOT_RUNNING: {
     category: 'permanent',
-    sentence: 'The saga {id} cannot be cancelled: it is {status}.',
+    sentence: 'The saga {id} cannot be cancelled: it is {status} (step: {step}).',
     fix: 'Look at it again with sagas.get(); what has ended or turned back already cannot be cancelled.',
   },
   HF_SAGA_NOT_KEPT: {
     category: 'permanent',
-    sentence: 'The saga {id} cannot be changed here: this process has no definition of {saga} version {version}.',
+    sentence: 'The saga {id} (step: {step}) cannot be changed here: this process has no definition of {saga} version {version}.',
     fix: 'Do it in a process that has it: whatever comes next is decided by the definition.',
   },
   HF_SAGA_IN_WORK: {
@@ -208,7 +207,7 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_RESULT_TIMEOUT: {
     category: 'transient',
-    sentence: 'The saga {id} did not end within {timeoutMs} ms.',
+    sentence: 'The saga {id} did not end within {timeoutMs} ms, and is at the step {step}.',
     fix: 'It goes on: ask again later, or give a longer timeout.',
   },
   HF_SAGA_RESULT_IN_TRANSACTION: {

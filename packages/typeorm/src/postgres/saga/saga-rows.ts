@@ -125,7 +125,7 @@ export function instanceOf(row: SagaRow, history: readonly HistoryRow[]): SagaIn
 }
 
 /** Of one that nobody has worked on since it was damaged: so it is not parked yet. */
-function unreadFailure({ saga, version }: SagaRow): SagaFailure {
-  const { code, message } = hfError('HF_SAGA_PROGRESS', { saga, version });
+function unreadFailure({ id, saga, version }: SagaRow): SagaFailure {
+  const { code, message } = hfError('HF_SAGA_PROGRESS', { saga, id, version });
   return { step: '', code, message };
 }

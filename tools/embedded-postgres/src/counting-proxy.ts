@@ -5,7 +5,12 @@ export interface RoundTrip {
   sent: string;
   /** Whether it left the connection within a transaction. */
   isWithin: boolean;
+  /** Times that the server has said that it has committed. */
+  commits: number;
 }
+
+/** The server's word that a COMMIT is done: its CommandComplete. */
+const COMMITTED = 'C\0\0\0\x0bCOMMIT\0';
 
 /** A proxy in front of a database that tells round trips apart: each begins when the client speaks after it was answered. */
 export interface CountingProxy {
@@ -24,9 +29,10 @@ export async function countingProxy(url: string, isCut: (sent: string) => boolea
     const upstream = connect(Number(port || 5432), hostname);
     const roundTrips: RoundTrip[] = [];
     let isAnswered = true;
+    let tail = '';
     conversations.push(roundTrips);
     client.on('data', (chunk) => {
-      if (isAnswered) roundTrips.push({ sent: '', isWithin: false });
+      if (isAnswered) roundTrips.push({ sent: '', isWithin: false, commits: 0 });
       isAnswered = false;
       (roundTrips.at(-1) as RoundTrip).sent += chunk.toString('latin1');
       upstream.write(chunk);
@@ -34,6 +40,9 @@ export async function countingProxy(url: string, isCut: (sent: string) => boolea
     upstream.on('data', (chunk) => {
       isAnswered = true;
       const last = roundTrips.at(-1);
+      const said = tail + chunk.toString('latin1');
+      tail = said.slice(1 - COMMITTED.length);
+      if (last !== undefined) last.commits += said.split(COMMITTED).length - 1;
       // ReadyForQuery: its last byte is the state of the transaction.
       if (last !== undefined && chunk.toString('latin1', chunk.length - 6, chunk.length - 1) === 'Z\0\0\0\x05')
         last.isWithin = chunk.at(-1) !== 'I'.charCodeAt(0);
@@ -61,4 +70,26 @@ export async function countingProxy(url: string, isCut: (sent: string) => boolea
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/** A transaction as its client said it, or what was said outside any. */
+export interface SpokenTransaction {
+  readonly sent: string;
+  readonly roundTrips: number;
+  readonly commits: number;
+}
+
+/** What was said over one connection, a transaction each. */
+export function transactionsIn(roundTrips: readonly RoundTrip[]): SpokenTransaction[] {
+  const transactions: SpokenTransaction[] = [];
+  let begun: readonly RoundTrip[] = [];
+  for (const one of roundTrips) {
+    begun = [...begun, one];
+    if (one.isWithin) continue;
+    const sent = begun.map((each) => each.sent).join('');
+    const commits = begun.reduce((sum, each) => sum + each.commits, 0);
+    transactions.push({ sent, roundTrips: begun.length, commits });
+    begun = [];
+  }
+  return transactions;
 }
