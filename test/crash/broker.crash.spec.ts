@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { describeWithOwnRabbit, OwnRabbit } from '@holdfast-internal/test-support';
+import { describeWithOwnRabbit, measured, OwnRabbit } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -24,9 +24,8 @@ const LOAD = {
 const BROKEN_AFTER = 40;
 /** Messages that a broker has when its memory ends. */
 const EARLY = 40;
-/** How late the first effect may be after the broker lets a client in, and what a busy machine may add. */
+/** How late the first effect may be after the broker lets a client in. */
 const RECOVERY_MS = 2000;
-const SLACK_MS = 6000;
 
 describeWithOwnRabbit('a broker that breaks under load', () => {
   let rabbit: OwnRabbit;
@@ -44,35 +43,48 @@ describeWithOwnRabbit('a broker that breaks under load', () => {
     subscriptions: SUBSCRIPTIONS,
   });
 
+  /** Breaks it so often under load, and accounts for all of it. How late the first effect was each time. */
+  async function breakUnderLoad(how: 'stopped' | 'killed', times: number, exchange: string): Promise<readonly number[]> {
+    const arena = await openArena();
+    const options = optionsOf(arena, exchange);
+    const programs = (await Promise.all([new Program(options).ready(), new Program(options).ready()])) as [Program, Program];
+    const tookMs: number[] = [];
+    for (let time = 0; time < times; time += 1) {
+      const load = Promise.all(programs.map((program) => program.publish(LOAD)));
+      await acknowledged(programs, BROKEN_AFTER);
+      await (how === 'stopped' ? rabbit.stop() : rabbit.kill());
+      await pause(300);
+      await rabbit.start();
+      const flows = firstEffectMs(arena);
+      // Also when the load is over.
+      await programs[0].publish({ count: 5, rollbackShare: 0 });
+      tookMs.push(await flows);
+      await load;
+    }
+    const { faults } = await account(arena, programs, { ...PROMISES, minimum: 200, brokerSays: () => rabbit.queues() });
+    expect(faults).toEqual([]);
+    if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`first effects ${tookMs.join(', ')} ms after a client was let in`);
+    for (const program of programs) expect((await program.stop()).code).toBe(0);
+    await arena.close();
+    return tookMs;
+  }
+
   it.each([
     ['stopped', 1],
     ['killed', 2],
   ] as const)(
     'is %s and started again: nothing is lost, doubled or out of order, and it goes on within two seconds',
     async (how, times) => {
-      const arena = await openArena();
-      const options = optionsOf(arena, how);
-      const programs = (await Promise.all([new Program(options).ready(), new Program(options).ready()])) as [Program, Program];
-      const tookMs: number[] = [];
-      for (let time = 0; time < times; time += 1) {
-        const load = Promise.all(programs.map((program) => program.publish(LOAD)));
-        await acknowledged(programs, BROKEN_AFTER);
-        await (how === 'stopped' ? rabbit.stop() : rabbit.kill());
-        await pause(300);
-        await rabbit.start();
-        const flows = firstEffectMs(arena);
-        // Also when the load is over.
-        await programs[0].publish({ count: 5, rollbackShare: 0 });
-        tookMs.push(await flows);
-        await load;
-      }
-      const { faults } = await account(arena, programs, { ...PROMISES, minimum: 200, brokerSays: () => rabbit.queues() });
-      expect(faults).toEqual([]);
-      if (process.env.HOLDFAST_CRASH_FIGURES) console.info(`first effects ${tookMs.join(', ')} ms after a client was let in`);
-      for (const ms of tookMs) expect(ms).toBeLessThan(RECOVERY_MS + SLACK_MS);
-      for (const program of programs) expect((await program.stop()).code).toBe(0);
-      await arena.close();
+      let runs = 0;
+      const run = () => {
+        runs += 1;
+        return breakUnderLoad(how, times, `${how}-${runs}`);
+      };
+      const isKept = (tookMs: readonly number[]) => tookMs.every((ms) => ms < RECOVERY_MS);
+      const tookMs = await measured(run, isKept);
+      expect(tookMs.filter((ms) => ms >= RECOVERY_MS)).toEqual([]);
     },
+    1_200_000,
   );
 
   it('has no memory left: publishing waits in the database, handlers go on, and all of it arrives when it has some again', async () => {

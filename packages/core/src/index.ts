@@ -355,6 +355,7 @@ export type {
 export { consoleLogger, type LogFields, type Logger, silentLogger } from './monitoring/logger.js';
 
 export type { Health, HealthOptions } from './monitoring/health.js';
+export type { SubscriptionLag } from './monitoring/subscription-lag.js';
 
 // testing
 export { armFailpoint, type FailpointAction, FailpointError, type FailpointName, FAILPOINTS, failpoint } from './testing/failpoints.js';

@@ -3,6 +3,7 @@ import type { CheckedUnit } from '../half-message/half-message.store.port.js';
 import type { SagaFailure } from '../saga/saga-definition.js';
 import type { BranchFailure, BranchOperation } from '../try-confirm-cancel/branch-decisions.js';
 import type { ParkedReason } from '../operations/operators.js';
+import type { SubscriptionLag } from './subscription-lag.js';
 
 /** Which message an event is about. */
 export interface MessageFacts {
@@ -266,6 +267,8 @@ export interface HoldfastEvents {
 
   /** A subscription gets deliveries from a queue of the broker, or as a member of a group: at the start, and again each time after it was interrupted. */
   'subscription:consuming': { readonly subscription: string; readonly queue: string };
+  /** It was counted how far a subscription is behind at its broker: by each process that has it, as often as its transport does that. */
+  'subscription:lag': SubscriptionLag;
   /** A subscription lost its queue, or the way to it; what it had in hand is delivered again. It is tried again after `delayMs`. */
   'subscription:interrupted': { readonly subscription: string; readonly queue: string; readonly error: unknown; readonly delayMs: number };
 
@@ -346,6 +349,7 @@ export const EVENT_NAMES = Object.keys({
   'subscription:resumed': true,
   'subscription:missing': true,
   'subscription:consuming': true,
+  'subscription:lag': true,
   'subscription:interrupted': true,
   'broker:connected': true,
   'broker:disconnected': true,

@@ -14,8 +14,8 @@ export interface Health {
   readonly problems: readonly string[];
   /** Undefined without a store. */
   readonly store: { readonly description: string; readonly isReachable: boolean } | undefined;
-  /** The default one; `name`: as its package calls it. */
-  readonly transport: TransportHealth & { readonly name: string };
+  /** The default one, without its `lags`; `name`: as its package calls it. */
+  readonly transport: Omit<TransportHealth, 'lags'> & { readonly name: string };
   /** All of them, the default first; `name`: that of the options, `kind`: as its package calls it. */
   readonly transports: readonly (TransportHealth & { readonly name: string; readonly kind: string })[];
   /** Milliseconds since the oldest message was written that is not sent, or on the database transport not handled, by everyone; undefined when not known. */

@@ -75,6 +75,15 @@ describe('a bus', () => {
     ]);
   });
 
+  it('has the lags of its subscriptions with each transport that counts them', async () => {
+    const lags = [{ subscription: 'billing.charge', messages: 3, most: { place: 'orders/1', messages: 2 }, unknown: 0, at: new Date(0) }];
+    const health = await healthOf({ transport: { ...UP, lags }, further: { events: UP } });
+    expect(health.transports.map((each) => each.lags)).toEqual([lags, undefined]);
+    expect(health).toMatchObject({ status: 'up', problems: [] });
+    expect(JSON.parse(JSON.stringify(health)).transports[0].lags[0]).toMatchObject({ messages: 3, at: '1970-01-01T00:00:00.000Z' });
+    expect(health.transport).toEqual({ name: 'rabbitmq', ...UP });
+  });
+
   it('tells which subscription has paused by itself', async () => {
     const { paused } = await healthOf({ failing: ['a', 'b'], paused: ['b'] });
     expect(paused).toEqual([

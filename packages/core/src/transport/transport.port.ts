@@ -1,5 +1,6 @@
 import type { Intake } from '../delivery/intake.port.js';
 import type { Logger } from '../monitoring/logger.js';
+import type { SubscriptionLag } from '../monitoring/subscription-lag.js';
 import type { Envelope } from '../message/envelope.js';
 import type { ReceivedReply } from '../reply/received-reply.js';
 import type { Store } from '../store/store.port.js';
@@ -101,6 +102,8 @@ export interface TransportHealth {
   readonly status: 'up' | 'blocked' | 'down';
   /** Why it is not up, for a person. */
   readonly problem: string | undefined;
+  /** How far each subscription of this process was behind when it was counted last; left out: this transport does not count it, or has not yet. */
+  readonly lags?: readonly SubscriptionLag[] | undefined;
 }
 
 /** Carries messages between services. A delivery is settled exactly once; a settle after its connection died does nothing. */

@@ -19,6 +19,7 @@ import type { KafkaDriver } from './client.port.js';
 import { ConfluentClient } from './confluent-client.js';
 import { confluentLibrary } from './confluent-library.js';
 import { KafkajsClient } from './kafkajs-client.js';
+import { LagWatch } from './lag-watch.js';
 import { Names } from './names.js';
 import { setFirst } from './first-positions.js';
 import { ProducerSlots } from './producer-slots.js';
@@ -72,6 +73,7 @@ class KafkaTransport implements Transport {
   private readonly publisher: Publisher;
   private readonly slots: ProducerSlots;
   private readonly consumers: Consumer[] = [];
+  private readonly lag: LagWatch;
   private replies: Replies | undefined;
   private readonly terms: StartTerms;
   private isStarted = false;
@@ -96,6 +98,7 @@ class KafkaTransport implements Transport {
     });
     this.slots = new ProducerSlots(settings.transactionalProducers);
     this.publisher = new Publisher({ context, settings, logger, client: this.client, names: this.names, topics: this.topics });
+    this.lag = new LagWatch({ context, settings, client: this.client, names: this.names });
     this.terms = { timeoutMs: settings.startTimeoutMs, isFinal };
   }
 
@@ -103,8 +106,13 @@ class KafkaTransport implements Transport {
     return this.publisher.isBusy || this.consumers.some((consumer) => consumer.isBusy);
   }
 
-  /** The first part that is not up. */
   get health(): TransportHealth {
+    const { lags } = this.lag;
+    return lags === undefined ? this.standing : { ...this.standing, lags };
+  }
+
+  /** The first part that is not up. */
+  private get standing(): TransportHealth {
     const { problem } = this.publisher;
     if (problem !== undefined) return { status: 'down', problem: `the producer at ${this.settings.address}: ${problem}` };
     return this.consumers.map(({ health }) => health).find(({ status }) => status !== 'up') ?? { status: 'up', problem: undefined };
@@ -133,6 +141,7 @@ class KafkaTransport implements Transport {
     this.consumers.push(consumer);
     try {
       await consumer.start(this.terms);
+      this.lag.add(spec);
     } catch (error) {
       this.consumers.splice(this.consumers.indexOf(consumer), 1);
       await consumer.stop();
@@ -161,6 +170,7 @@ class KafkaTransport implements Transport {
 
   async drain(timeoutMs: number): Promise<void> {
     this.isDraining = true;
+    void this.lag.stop();
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
     await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));
@@ -171,7 +181,11 @@ class KafkaTransport implements Transport {
     this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
-    await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
+    await atMost(
+      this.context,
+      goodbyeMs,
+      Promise.all([this.publisher, this.replies, this.lag, ...this.consumers].map((each) => each?.stop())),
+    );
     this.client.drop();
   }
 

@@ -4,6 +4,7 @@ const DEFAULT_CONFIRM: Duration = '30s';
 const DEFAULT_REQUEST: Duration = '10s';
 const DEFAULT_START: Duration = '30s';
 const DEFAULT_SESSION: Duration = '10s';
+const DEFAULT_LAG: Duration = '30s';
 const DEFAULT_PARTITIONS = 8;
 const DEFAULT_TRANSACTIONAL_PRODUCERS = 64;
 /** Name of the transport, for events and the start-up line. */
@@ -68,6 +69,11 @@ export interface KafkaOptions {
    */
   sessionTimeout?: Duration;
   /**
+   * Between two counts of how far the subscriptions of a process are behind (`health()`, `subscription:lag`); default '30s'. Each asks the brokers for the ends of
+   * their topics and where their groups stand.
+   */
+  lagInterval?: Duration;
+  /**
    * Begin of the ids of the producers of `protocol: 'kafka'`, of which each partition that is read has one: `<this>-<group>/<topic>/<partition>`; default: the name
    * of the service. All processes of a service say the same: by the id the broker knows whom to shut out.
    */
@@ -78,6 +84,8 @@ export interface KafkaOptions {
    */
   transactionalProducers?: number;
 }
+
+type TimeName = 'confirmTimeout' | 'requestTimeout' | 'startTimeout' | 'sessionTimeout' | 'lagInterval';
 
 /** Options with their defaults, checked. */
 export interface Settings {
@@ -99,6 +107,7 @@ export interface Settings {
   readonly requestTimeoutMs: number;
   readonly startTimeoutMs: number;
   readonly sessionTimeoutMs: number;
+  readonly lagIntervalMs: number;
   readonly transactionalId: string | undefined;
   readonly transactionalProducers: number;
 }
@@ -118,7 +127,7 @@ export function settingsFrom(options: KafkaOptions): Settings {
   for (const [name, count] of Object.entries({ partitions, replicationFactor, transactionalProducers }))
     if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= MOST_PARTITIONS))
       problems.push(`kafka({ ${name} }) is ${printable(count)}; use a whole number from 1 to ${MOST_PARTITIONS}`);
-  const ms = (name: 'confirmTimeout' | 'requestTimeout' | 'startTimeout' | 'sessionTimeout', byDefault: Duration): number => {
+  const ms = (name: TimeName, byDefault: Duration): number => {
     try {
       const value = toMs(options[name] ?? byDefault, `kafka({ ${name} })`);
       if (value === 0) problems.push(`kafka({ ${name} }) is 0; give it some time`);
@@ -134,6 +143,7 @@ export function settingsFrom(options: KafkaOptions): Settings {
     requestTimeoutMs: ms('requestTimeout', DEFAULT_REQUEST),
     startTimeoutMs: ms('startTimeout', DEFAULT_START),
     sessionTimeoutMs: ms('sessionTimeout', DEFAULT_SESSION),
+    lagIntervalMs: ms('lagInterval', DEFAULT_LAG),
   };
   if (times.sessionTimeoutMs >= times.startTimeoutMs)
     problems.push(

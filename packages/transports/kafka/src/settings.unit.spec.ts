@@ -33,6 +33,7 @@ describe('options of kafka', () => {
       requestTimeoutMs: 10_000,
       startTimeoutMs: 30_000,
       sessionTimeoutMs: 10_000,
+      lagIntervalMs: 30_000,
     });
   });
 
@@ -53,6 +54,7 @@ describe('options of kafka', () => {
     [{ transactionalProducers: 0 }, /transactionalProducers }\) is 0; use a whole number from 1/],
     [{ confirmTimeout: 0 }, /confirmTimeout/],
     [{ sessionTimeout: 'soon' }, /sessionTimeout/],
+    [{ lagInterval: 0 }, /lagInterval/],
     [{ sessionTimeout: '30s' }, /sessionTimeout }\) is not below startTimeout/],
     [{ driver: 'java' }, /driver }\) is java; use 'kafkajs' or 'confluent'/],
     [{ driver: 'confluent', groupProtocol: 'share' }, /groupProtocol }\) is share; use 'classic' or 'consumer'/],

@@ -3,6 +3,8 @@ import { type BlackHole, Catcher, openBlackHole, openRabbit, type RabbitArea, sp
 import {
   type EventName,
   type HoldfastEvents,
+  type LogFields,
+  type Logger,
   silentLogger,
   type Store,
   subscribe,
@@ -22,6 +24,8 @@ export const LETS_GO_SOON = { requestTimeout: '2s' } as const;
 /** Transports on a real broker, behind a way that can be cut. */
 export class Scene {
   readonly transports: Transport[] = [];
+  /** What was logged as a warning, with its details. */
+  readonly warnings: { readonly text: string; readonly fields: LogFields | undefined }[] = [];
   private readonly stops: (() => void)[] = [];
   readonly exchange: string;
 
@@ -38,7 +42,8 @@ export class Scene {
 
   transport(options: Partial<RabbitmqOptions> = {}, nodeId: string = randomUUID(), store?: Store): Transport {
     const all = { url: this.way.url, exchange: this.exchange, confirmTimeout: CONFIRM_MS, ...options } as const;
-    const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger: silentLogger };
+    const logger: Logger = { ...silentLogger, warn: (text, fields) => void this.warnings.push({ text, fields }) };
+    const ports = { clock: systemClock, random: systemRandom, scheduler: systemScheduler, logger };
     const transport = rabbitmq(all).create({ service: 'scene', nodeId, store, ...ports });
     this.transports.push(transport);
     return transport;

@@ -98,7 +98,7 @@ class RabbitmqTransport implements Transport {
     private readonly settings: Settings,
   ) {
     const { service, nodeId, logger } = context;
-    this.topology = new Topology(settings, service);
+    this.topology = new Topology(settings, service, logger);
     const link = (connection: 'publish' | 'consume') =>
       new Link({
         context,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -14,6 +15,12 @@ import {
 } from '@holdfast-internal/test-support';
 import { type Store, subscribe } from '@holdfast/core';
 import { Scene } from './rabbit-scene.spec.js';
+
+/** Takes from a user of this file the right to configure, and leaves him those to read and to write. */
+function mayNotConfigure(url: string): void {
+  const { username, pathname } = new URL(url);
+  execFileSync('rabbitmqctl', ['-q', 'set_permissions', '-p', decodeURIComponent(pathname.slice(1)), username, '^$', '.*', '.*']);
+}
 
 describeWithRabbit('a start', () => {
   let area: RabbitArea;
@@ -151,6 +158,84 @@ describeWithRabbit('a start', () => {
       expect(error?.message).toContain(text);
     expect(await errorOf({}, 'reader', 'other')).toBeUndefined();
     expect(await errorOf({ topology: 'check' }, 'reader', 'other')).toBeUndefined();
+  });
+
+  it.each<[string, { readonly exchange?: string; readonly own?: object; readonly dead?: object }, (of: Scene) => string]>([
+    [
+      'an exchange of another type',
+      { exchange: 'direct' },
+      ({ exchange }) => `the exchange ${exchange}: type is 'direct' there, and has to be 'topic'`,
+    ],
+    [
+      'a classic queue',
+      { own: { 'x-queue-type': 'classic' } },
+      (of) => `the queue ${of.queueOf()}: x-queue-type is 'classic' there, and has to be 'quorum'`,
+    ],
+    [
+      'a queue that puts nothing into its queue for dead letters',
+      { own: { 'x-dead-letter-exchange': undefined, 'x-dead-letter-routing-key': undefined } },
+      (of) => `the queue ${of.queueOf()}: x-dead-letter-exchange is none there, and has to be ''`,
+    ],
+    [
+      'a queue that puts it somewhere else',
+      { own: { 'x-dead-letter-routing-key': 'else' } },
+      (of) => `the queue ${of.queueOf()}: x-dead-letter-routing-key is 'else' there, and has to be '${of.deadLettersOf()}'`,
+    ],
+    [
+      'a queue for dead letters that deletes them',
+      { dead: { 'x-message-ttl': 1000 } },
+      (of) => `the queue ${of.deadLettersOf()}: x-message-ttl is '1000' there, and has to be none`,
+    ],
+  ])("with topology 'check' is refused by %s, as with 'assert'", async (_, { exchange = 'topic', own, dead }, text) => {
+    await area.as(async (admin) => {
+      await admin.assertExchange(scene.exchange, exchange, { durable: true });
+      await admin.assertQueue(scene.deadLettersOf(), { durable: true, arguments: { ...scene.quorum, ...dead } });
+      await admin.assertQueue(scene.queueOf(), { durable: true, arguments: { ...scene.argumentsOf(), ...own } });
+    });
+    for (const topology of ['check', 'assert'] as const)
+      expect(await errorOf({ topology }, 'reader')).toMatchObject({ code: 'HF_BROKER_TOPOLOGY', details: { problems: [text(scene)] } });
+  });
+
+  it("with topology 'check' is refused by a partition from which several may take, and starts when only one may", async () => {
+    const store = { leases: { declare: async () => 1 } } as unknown as Store;
+    const partition = `${scene.exchange}/scene:0/reader`;
+    queues.push(partition);
+    const start = () =>
+      scene.transport({ topology: 'check' }, randomUUID(), store).start({ subscriptions: [specOf('reader', { ordering: 'key' })] });
+    const make = (also: object) =>
+      area.as(async (admin) => {
+        await admin.assertExchange(scene.exchange, 'topic', { durable: true });
+        await admin.assertQueue(scene.deadLettersOf(), { durable: true, arguments: scene.quorum });
+        await admin.assertQueue(partition, { durable: true, arguments: { ...scene.argumentsOf(), ...also } });
+      });
+    await make({});
+    await expect(start()).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      message: expect.stringContaining(`the queue ${partition}: x-single-active-consumer is none there, and has to be 'true'`),
+    });
+    await area.as((admin) => admin.deleteQueue(partition));
+    await make({ 'x-single-active-consumer': true });
+    await start();
+  });
+
+  it("with topology 'check' starts for a user who may not configure, and says once what it could not compare", async () => {
+    expect(await errorOf({}, 'reader')).toBeUndefined();
+    const url = area.writingTo?.('.*');
+    if (url === undefined) return;
+    mayNotConfigure(url);
+    const transport = scene.transport({ topology: 'check', url });
+    await transport.start({ subscriptions: [specOf('reader')] });
+    const catcher = new Catcher(1);
+    await transport.subscribe(specOf('reader'), catcher);
+    expect(await transport.publish([envelopeOf('a')])).toEqual(['confirmed']);
+    await eventually(
+      () => catcher.texts,
+      (texts) => texts.includes('a'),
+    );
+    const what = [`the exchange ${scene.exchange}`, `the queue ${scene.deadLettersOf()}`, `the queue ${scene.queueOf()}`].join(', ');
+    expect(scene.warnings.filter(({ text }) => text.includes('may not declare it'))).toEqual([
+      { text: expect.any(String), fields: { what, right: 'configure' } },
+    ]);
   });
 
   it("with topology 'none' takes for granted that all is there, and a subscription without a queue is refused all the same", async () => {

@@ -1,4 +1,4 @@
-import { hfError, isHoldfastError, type SubscriptionSpec } from '@holdfast/core';
+import { hfError, isHoldfastError, type Logger, type SubscriptionSpec } from '@holdfast/core';
 import type { Channel } from 'amqplib';
 import type { Connection } from './connection.js';
 import type { ForeignSource } from './foreign-source.js';
@@ -10,6 +10,8 @@ import { bindingKeyOf, routeOf, routingKeyOf } from './wire.js';
 const NAME_BYTES = 255;
 /** Answers of the broker that asking again does not change: no right, not there, different, not allowed. */
 const FINAL = new Set([403, 404, 406, 530]);
+/** The user has no right to that. */
+const ACCESS_REFUSED = 403;
 
 /** Asks the broker for one thing. Each has the time of an answer for itself: how many there are says nothing about whether the broker is still there. */
 type Ask = <T>(request: (channel: Channel) => Promise<T>) => Promise<T>;
@@ -18,6 +20,8 @@ type Ask = <T>(request: (channel: Channel) => Promise<T>) => Promise<T>;
 interface Need {
   readonly what: string;
   readonly see: (ask: Ask) => Promise<unknown>;
+  /** What was seen is declared as it has to be: that makes nothing, and the broker refuses it where it is different. */
+  readonly compare?: (ask: Ask) => Promise<unknown>;
 }
 
 /** A subscription by its name. */
@@ -43,10 +47,13 @@ const WAS_ORDERED =
  */
 export class Topology {
   private readonly partitions = new Map<string, number>();
+  /** What this user may not declare: only that it is there is known. */
+  private readonly uncompared = new Set<string>();
 
   constructor(
     private readonly settings: Settings,
     private readonly service: string,
+    private readonly logger: Logger,
   ) {}
 
   /** Name of a subscription's queue. The parts are told apart by a sign that the first two do not have, so that no two services share a name. */
@@ -83,10 +90,10 @@ export class Topology {
   async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { topology, exchange } = this.settings;
     if (topology === 'none') return;
-    if (topology === 'check') return this.see(connection, this.checks(subscriptions));
+    if (topology === 'check') return this.see(connection, this.checks(connection.version, subscriptions));
     await this.see(connection, [...this.foreignChecks(subscriptions), ...subscriptions.map((spec) => this.leftOver(spec))]);
     await this.see(connection, [
-      { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.assertExchange(exchange, 'topic', { durable: true })) },
+      { what: `the exchange ${exchange}`, see: (ask) => this.assertExchange(ask) },
       ...subscriptions.flatMap((spec) => this.assertions(connection.version, spec)),
     ]);
   }
@@ -101,31 +108,36 @@ export class Topology {
   async restore(connection: Connection, spec: SubscriptionSpec, only?: string): Promise<void> {
     const { topology } = this.settings;
     if (topology === 'none') return;
-    if (topology === 'check') return this.see(connection, this.checks([spec], only));
+    if (topology === 'check') return this.see(connection, this.checks(connection.version, [spec], only));
     await this.see(connection, this.foreignChecks([spec]));
-    await this.see(connection, [...this.checks([]), ...this.assertions(connection.version, spec, only)]);
+    await this.see(connection, [this.exchangeCheck(), ...this.assertions(connection.version, spec, only)]);
   }
 
   /** Whether the exchange is there. @throws HF_BROKER_TOPOLOGY */
   async checkExchange(connection: Connection): Promise<void> {
-    if (this.settings.topology !== 'none') await this.see(connection, this.checks([]));
+    if (this.settings.topology !== 'none') await this.see(connection, [this.exchangeCheck()]);
   }
 
   private async see(connection: Connection, needs: readonly Need[]): Promise<void> {
     const problems: string[] = [];
-    for (const { what, see } of needs) {
-      // A channel each: the one on which something is refused is closed by that.
-      const channel = await connection.openChannel();
-      try {
-        await see((request) => channel.answer(what, request(channel.channel)));
-      } catch (error) {
-        const problem = problemIn(error, what);
-        if (problem === undefined) throw error;
-        problems.push(problem);
-      } finally {
-        await channel.end();
-      }
+    const uncompared: string[] = [];
+    for (const { what, see, compare } of needs) {
+      const problem = await problemWith(connection, what, see);
+      if (problem !== undefined) problems.push(problem.text);
+      if (problem !== undefined || compare === undefined || this.uncompared.has(what)) continue;
+      const difference = await problemWith(connection, what, compare);
+      if (difference?.code === ACCESS_REFUSED) uncompared.push(what);
+      else if (difference !== undefined) problems.push(difference.text);
     }
+    if (uncompared.length > 0)
+      this.logger.warn(
+        'what is at the broker is there, but whether it is as it has to be is not known: the user of this service may not declare it',
+        {
+          what: uncompared.join(', '),
+          right: 'configure',
+        },
+      );
+    for (const what of uncompared) this.uncompared.add(what);
     if (problems.length > 0) throw hfError('HF_BROKER_TOPOLOGY', { problems });
   }
 
@@ -179,13 +191,21 @@ export class Topology {
     }));
   }
 
-  private checks(subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
+  private exchangeCheck(): Need {
     const { exchange } = this.settings;
+    return { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.checkExchange(exchange)) };
+  }
+
+  /** A passive look sees that something has this name, and nothing else of it. */
+  private checks(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
+    const queues = subscriptions.flatMap((spec) => [this.deadLetterQueue(version, spec), ...this.declared(version, spec, only)]);
     return [
-      { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.checkExchange(exchange)) },
-      ...subscriptions
-        .flatMap((spec) => [this.deadLettersOf(spec), ...this.queues(spec, only).map(({ name }) => name)])
-        .map((queue) => ({ what: `the queue ${queue}`, see: (ask: Ask) => ask((channel) => channel.checkQueue(nameOf(queue))) })),
+      { ...this.exchangeCheck(), compare: (ask) => this.assertExchange(ask) },
+      ...queues.map((queue) => ({
+        what: `the queue ${queue.name}`,
+        see: (ask: Ask) => ask((channel) => channel.checkQueue(nameOf(queue.name))),
+        compare: (ask: Ask) => assertQueue(ask, queue),
+      })),
       ...this.foreignChecks(subscriptions),
     ];
   }
@@ -203,30 +223,64 @@ export class Topology {
   }
 
   private assertions(version: string, spec: SubscriptionSpec, only?: string): readonly Need[] {
-    const deadLetters = this.deadLettersOf(spec);
+    const deadLetters = this.deadLetterQueue(version, spec);
     return [
-      {
-        what: `the queue ${deadLetters}`,
-        see: (ask) => ask((channel) => channel.assertQueue(nameOf(deadLetters), { durable: true, arguments: argumentsFor(version) })),
-      },
-      ...this.queues(spec, only).map((queue) => ({
+      { what: `the queue ${deadLetters.name}`, see: (ask) => assertQueue(ask, deadLetters) },
+      ...this.declared(version, spec, only).map((queue) => ({
         what: `the queue ${queue.name}`,
-        see: (ask: Ask) => this.assert(ask, { spec, queue, version }),
+        see: (ask: Ask) => this.assert(ask, spec, queue),
       })),
     ];
   }
 
-  private async assert(
-    ask: Ask,
-    { spec, queue: own, version }: { readonly spec: SubscriptionSpec; readonly queue: OwnQueue; readonly version: string },
-  ): Promise<void> {
-    const queue = nameOf(own.name);
+  private deadLetterQueue(version: string, spec: Named): OwnQueue {
+    return { name: this.deadLettersOf(spec), routingKeys: [], arguments: argumentsFor(version) };
+  }
+
+  /** Its own queues, with all of their arguments. */
+  private declared(version: string, spec: SubscriptionSpec, only: string | undefined): readonly OwnQueue[] {
     const deadLetters = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': this.deadLettersOf(spec) };
-    const terms = { durable: true, arguments: { ...argumentsFor(version), ...deadLetters, ...own.arguments } };
-    await ask((channel) => channel.assertQueue(queue, terms));
+    return this.queues(spec, only).map((queue) => ({
+      ...queue,
+      arguments: { ...argumentsFor(version), ...deadLetters, ...queue.arguments },
+    }));
+  }
+
+  private async assertExchange(ask: Ask): Promise<void> {
+    await ask((channel) => channel.assertExchange(this.settings.exchange, 'topic', { durable: true }));
+  }
+
+  private async assert(ask: Ask, spec: SubscriptionSpec, own: OwnQueue): Promise<void> {
+    const queue = nameOf(own.name);
+    await assertQueue(ask, own);
     for (const key of own.routingKeys) await ask((channel) => channel.bindQueue(queue, this.settings.exchange, key));
     for (const { exchange, routingKey = '#' } of this.foreignOf(spec))
       if (exchange !== undefined) await ask((channel) => channel.bindQueue(queue, exchange, routingKey));
+  }
+}
+
+async function assertQueue(ask: Ask, queue: OwnQueue): Promise<void> {
+  await ask((channel) => channel.assertQueue(nameOf(queue.name), { durable: true, arguments: queue.arguments }));
+}
+
+/** What stands in the way of something, as the broker says it. */
+interface Problem {
+  readonly text: string;
+  readonly code: unknown;
+}
+
+/** On a channel of its own: the one on which something is refused is closed by that. Undefined: nothing stands in its way. */
+async function problemWith(connection: Connection, what: string, work: Need['see']): Promise<Problem | undefined> {
+  const channel = await connection.openChannel();
+  try {
+    await work((request) => channel.answer(what, request(channel.channel)));
+    return undefined;
+  } catch (error) {
+    const text = problemIn(error, what);
+    if (text === undefined) throw error;
+    return { text, code: (error as { readonly code?: unknown }).code };
+  } finally {
+    await channel.end();
   }
 }
 

@@ -39,7 +39,7 @@ export class GrpcClient implements RocketmqClient {
   async openProducer(): Promise<RocketmqProducer> {
     const producer = new QuietProducer({ ...this.options, maxAttempts: 1 });
     const line = new Line(this.parts, producer);
-    await line.begin(() => producer.reach(`${this.parts.settings.prefix}${NO_TOPIC}`));
+    await line.begin('a producer', () => producer.reach(`${this.parts.settings.prefix}${NO_TOPIC}`));
     return {
       lost: line.lost,
       end: () => line.end(),
@@ -48,13 +48,12 @@ export class GrpcClient implements RocketmqClient {
   }
 
   async openConsumer({ group, topic, tag = '*' }: ConsumerOptions): Promise<RocketmqConsumer> {
-    const { requestTimeoutMs, awaitMs, invisibleMs } = this.parts.settings;
+    const { awaitMs, invisibleMs } = this.parts.settings;
     const subscriptions = new Map([[topic, tag]]);
     const options = { ...this.options, consumerGroup: group, subscriptions, awaitDuration: awaitMs, maxRetryAttempts: 1 };
     const consumer = new QuietConsumer(options);
     const line = new Line(this.parts, consumer);
-    const request = `a consumer of ${group}`;
-    await line.begin(() => within(this.parts.scheduler, { request, timeoutMs: 2 * requestTimeoutMs }, consumer.reach(topic)));
+    await line.begin(`a consumer of ${group}`, () => consumer.reach(topic));
     return {
       lost: line.lost,
       end: () => line.end(),
@@ -106,13 +105,20 @@ class Line {
     void client.fence.failed.then((error) => this.lose(this.refusal(error)));
   }
 
-  /** Starts it; what cannot be reached is let go of. */
-  async begin(reach: () => Promise<void>): Promise<void> {
+  /** Starts it, in the time of two answers, and of two more to reach the proxy; what cannot be reached is let go of. */
+  async begin(request: string, reach: () => Promise<void>): Promise<void> {
+    const { scheduler, settings } = this.parts;
+    const inTime = (answer: Promise<void>) => within(scheduler, { request, timeoutMs: 2 * settings.requestTimeoutMs }, answer);
+    const started = this.client.startup();
+    let isStarted = false;
     try {
-      await this.client.startup();
-      await Promise.race([reach(), this.lost.then((error) => Promise.reject(error))]);
+      await inTime(started);
+      isStarted = true;
+      await Promise.race([inTime(reach()), this.lost.then((error) => Promise.reject(error))]);
     } catch (error) {
       await this.end();
+      // One that has started after its end has timers again.
+      if (!isStarted) void started.then(() => this.client.shutdown()).catch(() => undefined);
       throw this.refusal(error);
     }
   }
