@@ -1,7 +1,7 @@
 // Makes a fresh clone runnable: checks Node, installs the dependencies when they are missing or not those of the lockfile.
 // Imported by the other scripts before they import anything else; nothing here needs a dependency.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -9,7 +9,10 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 export function ensureInstalled() {
   checkNode();
-  if (isInstalled()) return;
+  if (isInstalled()) {
+    linkOwn();
+    return;
+  }
   console.log('Installing dependencies (npm ci) …');
   const command = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   // Without warnings: nobody who runs this can do anything about the engines and deprecations of dependencies.
@@ -47,6 +50,16 @@ function isInstalled() {
     if (!path.includes('node_modules/') || entry.optional || entry.devOptional || entry.peer) return true;
     return installed[path]?.version === entry.version;
   });
+}
+
+/** A package of ours that came with a pull needs a link, and no installation. */
+function linkOwn() {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  for (const [path, { link, resolved }] of Object.entries(packages)) {
+    if (!link || existsSync(join(root, path))) continue;
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    symlinkSync(join(root, resolved), join(root, path), 'junction');
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) ensureInstalled();

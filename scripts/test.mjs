@@ -3,25 +3,36 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { ensureInstalled, root } from './ensure-installed.mjs';
 import { failedTests } from './failed-tests.mjs';
+import { provenTests } from './proven-tests.mjs';
 import { bin, build, runNode } from './run.mjs';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
 const failures = [];
+/** Of all stages, what the table of promises is made of. */
+const tests = [];
 /** More of them is one cause, or a broken machine. */
 const MOST_FAILURES = 20;
 
 ensureInstalled();
 const args = process.argv.slice(2);
-if (args.length > 0) quick();
-else everything();
+if (args.length > 0) await quick();
+else await everything();
 
-function quick() {
+async function quick() {
   if (!build()) console.error('The build failed; the tests run on the sources all the same.');
-  process.exit(runNode([bin.jest, ...args]) ? 0 : 1);
+  // Who asks for the contracts wants their table.
+  const wantsTable = args.some((arg) => arg.includes('contracts')) && !args.some((arg) => /^--(json|outputFile)/.test(arg));
+  const report = wantsTable ? reportFile('some tests') : undefined;
+  const ok = runNode([bin.jest, ...args, ...(report ? ['--json', `--outputFile=${report}`] : [])]);
+  if (report && existsSync(report)) {
+    tests.push(...provenTests(JSON.parse(readFileSync(report, 'utf8')), root));
+    await tellPromises();
+  }
+  process.exit(ok ? 0 : 1);
 }
 
-function everything() {
+async function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
   // These wait a good part of their time, for a broker, a lease or a time-out: a third worker keeps both cores of a small machine busy.
@@ -38,6 +49,7 @@ function everything() {
     check('test/api with TypeScript 5.9', () => runNode([bin.tsc5, '-p', 'test/api/tsconfig.json']));
   }
   if (existsSync(join(root, 'test/packages/check.mjs'))) packages();
+  await tellPromises();
   tellFailures();
   console.log(`\n${lines.join('\n')}\n`);
   console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
@@ -52,6 +64,7 @@ function check(name, run) {
 function jest(name, patterns, env = {}) {
   const result = runWithReport(name, [bin.jest, '--json', '--passWithNoTests', ...patterns], env, '--outputFile=');
   if (!result) return;
+  tests.push(...provenTests(result, root));
   failures.push(...failedTests(result, root).map((failure) => `${name}: ${failure}`));
   count(name, {
     passed: result.numPassedTests,
@@ -70,13 +83,27 @@ function packages() {
 }
 
 function runWithReport(name, command, env, option) {
-  const file = join(root, '.cache', `report-${name.replaceAll(/\W+/g, '-')}.json`);
-  mkdirSync(join(root, '.cache'), { recursive: true });
-  rmSync(file, { force: true });
+  const file = reportFile(name);
   const ok = runNode([...command, `${option}${file}`], { env: { ...process.env, ...env } });
   if (existsSync(file)) return { ok, ...JSON.parse(readFileSync(file, 'utf8')) };
   fail(`${name}: ended without a result`);
   return undefined;
+}
+
+/** Where a program writes what came of it; nothing is there yet. */
+function reportFile(name) {
+  const file = join(root, '.cache', `report-${name.replaceAll(/\W+/g, '-')}.json`);
+  mkdirSync(join(root, '.cache'), { recursive: true });
+  rmSync(file, { force: true });
+  return file;
+}
+
+/** Transport × promise, of what has run. */
+async function tellPromises() {
+  // Loaded late: they need the dependencies that are installed first.
+  const [{ Project }, { resultsOf }] = await Promise.all([import('./docs/project.mjs'), import('./docs/guarantees.mjs')]);
+  const table = resultsOf(new Project(root), tests);
+  if (table !== undefined) console.log(`\nWhat is promised, and how many tests of this run have proven it:\n\n${table}`);
 }
 
 function fail(name) {

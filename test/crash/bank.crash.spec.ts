@@ -1,5 +1,5 @@
 // The bank: three services that move money by sagas, tries and choreography all at once, and are killed at random.
-import { EmbeddedPostgres, describeWithOwnRabbit, OwnRabbit } from '@holdfast-internal/test-support';
+import { EmbeddedPostgres, describeWithOwnRabbit, EmbeddedRabbitmq } from '@holdfast-internal/test-support';
 import type { Carrier } from './programs/carriers.js';
 import { openArena } from './support/arena.js';
 import { liveThrough, NOT_MENDED } from './support/bank.js';
@@ -69,10 +69,10 @@ describe('a bank whose services are killed at random, and its database server', 
 });
 
 describeWithOwnRabbit('a bank whose services are killed at random, and its RabbitMQ', () => {
-  let rabbit: OwnRabbit | undefined;
+  let rabbit: EmbeddedRabbitmq | undefined;
   beforeAll(async () => {
     buildPrograms();
-    rabbit = await OwnRabbit.start();
+    rabbit = await EmbeddedRabbitmq.start();
   });
   afterAll(async () => {
     await killPrograms();
@@ -80,7 +80,7 @@ describeWithOwnRabbit('a bank whose services are killed at random, and its Rabbi
   });
 
   keepsItsMoney(() => {
-    const broker = rabbit as OwnRabbit;
+    const broker = rabbit as EmbeddedRabbitmq;
     const outage = async () => {
       await broker.kill();
       await broker.start();

@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { describeWithOwnRabbit, measured, OwnRabbit } from '@holdfast-internal/test-support';
+import { describeWithOwnRabbit, EmbeddedRabbitmq, measured } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -28,10 +28,10 @@ const EARLY = 40;
 const RECOVERY_MS = 2000;
 
 describeWithOwnRabbit('a broker that breaks under load', () => {
-  let rabbit: OwnRabbit;
+  let rabbit: EmbeddedRabbitmq;
   beforeAll(async () => {
     buildPrograms();
-    rabbit = await OwnRabbit.start();
+    rabbit = await EmbeddedRabbitmq.start();
   });
   afterEach(killPrograms);
   afterAll(() => rabbit.remove());

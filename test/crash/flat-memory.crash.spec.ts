@@ -1,5 +1,5 @@
 // Heavy messages over a RabbitMQ of its own: whatever the broker and the consumers do, what waits is not kept in memory.
-import { describeWithOwnRabbit, OwnRabbit } from '@holdfast-internal/test-support';
+import { describeWithOwnRabbit, EmbeddedRabbitmq } from '@holdfast-internal/test-support';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
@@ -15,10 +15,10 @@ const WARM = 120;
 const MOST_GROWN_MIB = 40;
 
 describeWithOwnRabbit('memory stays flat over RabbitMQ', () => {
-  let rabbit: OwnRabbit;
+  let rabbit: EmbeddedRabbitmq;
   beforeAll(async () => {
     buildPrograms();
-    rabbit = await OwnRabbit.start();
+    rabbit = await EmbeddedRabbitmq.start();
   });
   afterEach(killPrograms);
   afterAll(() => rabbit.remove());

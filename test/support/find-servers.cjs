@@ -31,61 +31,6 @@ async function dropStaleDatabases(url) {
   }
 }
 
-/** The RabbitMQ of the machine: HOLDFAST_TEST_RABBITMQ, or one on the default port that lets `guest` in. With it, why there is none. */
-async function findRabbit() {
-  const named = process.env.HOLDFAST_TEST_RABBITMQ;
-  const url = named ?? 'amqp://guest:guest@127.0.0.1:5672';
-  try {
-    const { connect } = require('amqplib');
-    const connection = await connect(url, { timeout: 5_000 });
-    connection.on('error', () => undefined);
-    const { version } = connection.connection.serverProperties;
-    await connection.close();
-    return { url, version };
-  } catch (cause) {
-    if (named) throw new Error(`HOLDFAST_TEST_RABBITMQ (${named}) does not answer: ${cause.message}`, { cause });
-    return { reason: `no RabbitMQ: ${cause.message || cause.code}; name one with HOLDFAST_TEST_RABBITMQ` };
-  }
-}
-
-/** The Kafka of this run: HOLDFAST_TEST_KAFKA, or one that can be started here. With neither, why there is none. */
-async function findKafka() {
-  const named = process.env.HOLDFAST_TEST_KAFKA;
-  if (!named) {
-    const missing = require('@holdfast-internal/embedded-kafka').missingTools();
-    return missing ? { reason: `no Kafka: ${missing}; name one with HOLDFAST_TEST_KAFKA` } : {};
-  }
-  const { Kafka, logLevel } = require('kafkajs');
-  const admin = new Kafka({ brokers: [named], logLevel: logLevel.NOTHING, retry: { retries: 1 } }).admin();
-  try {
-    await admin.connect();
-    await admin.disconnect();
-    return { address: named };
-  } catch (cause) {
-    throw new Error(`HOLDFAST_TEST_KAFKA (${named}) does not answer: ${cause.message}`, { cause });
-  }
-}
-
-/**
- * The RocketMQ of this run: HOLDFAST_TEST_ROCKETMQ (`<endpoint>,<name server>`), or one that can be started here. With neither, why there is none.
- */
-async function findRocketmq() {
-  const named = process.env.HOLDFAST_TEST_ROCKETMQ;
-  const { invoke, missingTools } = require('@holdfast-internal/embedded-rocketmq');
-  if (!named) {
-    const missing = missingTools();
-    return missing ? { reason: `no RocketMQ: ${missing}; name one with HOLDFAST_TEST_ROCKETMQ` } : {};
-  }
-  const [endpoint, nameServer] = named.split(',');
-  try {
-    const { body } = await invoke(nameServer, { code: 106 });
-    const [broker] = /[\d.]+:\d+/.exec(body);
-    return { endpoint, nameServer, broker };
-  } catch (cause) {
-    throw new Error(`HOLDFAST_TEST_ROCKETMQ (${named}) does not answer: ${cause.message}`, { cause });
-  }
-}
-
 async function query(url, sql) {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
   await client.connect();
@@ -96,4 +41,4 @@ async function query(url, sql) {
   }
 }
 
-module.exports = { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq };
+module.exports = { describeServer, dropStaleDatabases, findExternalServer };

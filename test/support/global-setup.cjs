@@ -2,18 +2,20 @@
 const { execFileSync } = require('node:child_process');
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
+const { BrokerStarter } = require('./broker-starter.cjs');
 
 const root = join(__dirname, '..', '..');
 
-module.exports = async function globalSetup() {
+module.exports = async function globalSetup({ testPathPatterns } = {}) {
   if (globalThis.holdfastTestServer) return;
-  const built = ['tools/embedded-postgres', 'tools/embedded-kafka', 'tools/embedded-rocketmq'];
+  const built = ['tools/embedded-postgres', 'tools/embedded-kafka', 'tools/embedded-rabbitmq', 'tools/embedded-rocketmq'];
   if (!built.every((tool) => existsSync(join(root, tool, 'dist/index.js'))))
     execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...built], { cwd: root, stdio: 'inherit' });
   const { EmbeddedPostgres } = require('@holdfast-internal/embedded-postgres');
-  const { describeServer, dropStaleDatabases, findExternalServer, findKafka, findRabbit, findRocketmq } = require('./find-servers.cjs');
+  const { describeServer, dropStaleDatabases, findExternalServer } = require('./find-servers.cjs');
+  const { findBrokers } = require('./find-brokers.cjs');
+  const { skippedSuites, specFiles } = require('./skipped-suites.cjs');
   const { findMemory, removeStaleServers } = require('./memory.cjs');
-  const { BrokerStarter } = require('./broker-starter.cjs');
   removeStaleServers();
   // Tests kill processes, not the machine, so nothing that was written is lost without a flush.
   const embedded = await EmbeddedPostgres.start({
@@ -30,33 +32,31 @@ module.exports = async function globalSetup() {
     ...(external ? [{ ...external, isEmbedded: false }] : []),
   ];
   process.env.HOLDFAST_TEST_SERVERS = JSON.stringify(servers);
-  const rabbit = await findRabbit();
-  if (rabbit.reason) process.stderr.write(`\nsuites that need a RabbitMQ are skipped, or with CI=true fail: ${rabbit.reason}\n`);
-  const kafka = await findKafka();
-  if (kafka.reason) process.stderr.write(`\nsuites that need a Kafka are skipped, or with CI=true fail: ${kafka.reason}\n`);
-  const rocketmq = await findRocketmq();
-  if (rocketmq.reason) process.stderr.write(`\nsuites that need a RocketMQ are skipped, or with CI=true fail: ${rocketmq.reason}\n`);
-  // Started when the first suite asks for it: most runs have none that does.
+  const brokers = await findBrokers();
+  const missing = (tool) => require(`@holdfast-internal/embedded-${tool}`).missingTools();
+  const skipped = skippedSuites({ found: brokers, missing, files: specFiles(root, testPathPatterns?.patterns) });
+  for (const line of skipped) process.stderr.write(`\n${line}\n`);
   const starters = {
-    kafka:
-      kafka.reason || kafka.address
-        ? undefined
-        : await BrokerStarter.open(
-            () => require('@holdfast-internal/embedded-kafka').EmbeddedKafka.start(),
-            ({ address }) => ({ address }),
-          ),
-    rocketmq:
-      rocketmq.reason || rocketmq.endpoint
-        ? undefined
-        : await BrokerStarter.open(
-            () => require('@holdfast-internal/embedded-rocketmq').EmbeddedRocketmq.start(),
-            ({ endpoint, nameServer, broker }) => ({ endpoint, nameServer, broker }),
-          ),
+    rabbit: await starterOf(brokers.rabbit, {
+      start: () => require('@holdfast-internal/embedded-rabbitmq').EmbeddedRabbitmq.start(),
+      placeOf: ({ place }) => place,
+    }),
+    kafka: await starterOf(brokers.kafka, {
+      start: () => require('@holdfast-internal/embedded-kafka').EmbeddedKafka.start(),
+      placeOf: ({ address }) => ({ address }),
+    }),
+    rocketmq: await starterOf(brokers.rocketmq, {
+      start: () => require('@holdfast-internal/embedded-rocketmq').EmbeddedRocketmq.start(),
+      placeOf: ({ endpoint, nameServer, broker }) => ({ endpoint, nameServer, broker }),
+    }),
   };
   globalThis.holdfastBrokerStarters = Object.values(starters);
-  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify({
-    rabbit,
-    kafka: { ...kafka, starter: starters.kafka?.port },
-    rocketmq: { ...rocketmq, starter: starters.rocketmq?.port },
-  });
+  process.env.HOLDFAST_TEST_BROKERS = JSON.stringify(
+    Object.fromEntries(Object.entries(brokers).map(([name, found]) => [name, { ...found, starter: starters[name]?.port }])),
+  );
 };
+
+/** Where none was found and there is no reason why none can be started: started when the first suite asks for it, as most runs have none that does. */
+function starterOf(found, { start, placeOf }) {
+  return Object.keys(found).length > 0 ? undefined : BrokerStarter.open(start, placeOf);
+}

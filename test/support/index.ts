@@ -11,7 +11,6 @@ export {
 export { eventually, measured, PATIENCE_MS, PATIENTLY, pause, until } from './eventually.js';
 export { ears, type Hear } from './hear.js';
 export { embeddedServer, externalServer, servers, type TestServer } from './servers.js';
-export { describeWithOwnRabbit, OwnRabbit } from './own-rabbit.js';
 export {
   describeWithConfluent,
   describeWithKafka,
@@ -31,7 +30,7 @@ export {
   type RocketmqPlace,
   rocketmqAreaAt,
 } from './rocketmq.js';
-export { type Admin, describeWithRabbit, openRabbit, type RabbitArea } from './rabbit.js';
+export { type Admin, describeWithOwnRabbit, describeWithRabbit, EmbeddedRabbitmq, openRabbit, type RabbitArea } from './rabbit.js';
 export { readsOf } from './reads.js';
 export { borrowTestDatabase, createStoreDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
 export { KafkaProxy, type Loss } from './kafka-proxy.js';

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { missingTools } from '@holdfast-internal/embedded-kafka';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { type FoundBroker, describeUnless, foundBroker, startedBroker } from './started-broker.js';
+import { type FoundBroker, describeUnless, describeUnlessMissing, foundBroker, startedBroker } from './started-broker.js';
 
 /** Where it is. */
 interface Place {
@@ -36,12 +36,9 @@ export function describeWithKafka(title: string, suite: () => void): void {
   describeUnless(reason, { broker: 'Kafka', title, suite });
 }
 
-/** A suite that breaks a Kafka of its own (`EmbeddedKafka`). Where one is named that nobody may break, it may also be missing with `CI=true`. */
+/** A suite that breaks a Kafka of its own (`EmbeddedKafka`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
 export function describeWithOwnKafka(title: string, suite: () => void): void {
-  const missing = missingTools();
-  const reason = missing && `no Kafka can be started here: ${missing}`;
-  if (reason !== undefined && foundKafka().address !== undefined) describe.skip(`${title} (${reason})`, suite);
-  else describeUnless(reason, { broker: 'Kafka', title, suite });
+  describeUnlessMissing(missingTools(), { broker: 'Kafka', title, suite, others: foundKafka() });
 }
 
 /**

@@ -1,8 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { EmbeddedRabbitmq, missingTools, type RabbitmqPlace } from '@holdfast-internal/embedded-rabbitmq';
 import { type Channel, connect } from 'amqplib';
+import { describeUnless, describeUnlessMissing, type FoundBroker, foundBroker, startedBroker } from './started-broker.js';
 
-/** What the run found on this machine (find-servers.cjs). */
-type Found = { readonly url: string; readonly version: string } | { readonly reason: string };
+/** Where one is. One that this run did not start is asked with the machine's own `rabbitmqctl`. */
+type Place = Pick<RabbitmqPlace, 'url' | 'version'> & Partial<Pick<RabbitmqPlace, 'ctl'>>;
+/** Tells the broker something with `rabbitmqctl`. */
+type Ctl = (...args: readonly string[]) => void;
 
 /** A part of a RabbitMQ that belongs to one file of tests. */
 export interface RabbitArea {
@@ -34,29 +38,23 @@ let made = 0;
 
 /** A suite that needs a RabbitMQ. Where there is none it is skipped with the reason, and with `CI=true` it fails with it. */
 export function describeWithRabbit(title: string, suite: () => void): void {
-  const found = foundRabbit();
-  if (!('reason' in found)) describe(title, suite);
-  else if (mayBeMissing(process.env.CI)) describe.skip(`${title} (${found.reason})`, suite);
-  else
-    it(`${title}: has a RabbitMQ`, () => {
-      throw new Error(`${found.reason}. Without CI=true it would be skipped.`);
-    });
+  describeUnless(foundRabbit().reason, { broker: 'RabbitMQ', title, suite });
 }
 
-/** Whether a broker that is not there is no failure. @param ci what the environment says: empty, `0` and `false` mean no */
-export function mayBeMissing(ci: string | undefined): boolean {
-  return ci === undefined || ['', '0', 'false'].includes(ci.toLowerCase());
+/** A suite that breaks a RabbitMQ of its own (`EmbeddedRabbitmq`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
+export function describeWithOwnRabbit(title: string, suite: () => void): void {
+  describeUnlessMissing(missingTools(), { broker: 'RabbitMQ', title, suite, others: foundRabbit() });
 }
 
-/** Makes an area of the RabbitMQ of this machine. */
+/** Makes an area of the RabbitMQ of this machine, or of this run, which the first one starts. */
 export async function openRabbit(): Promise<RabbitArea> {
-  const found = foundRabbit();
-  if ('reason' in found) throw new Error(found.reason);
+  const found = await startedBroker(foundRabbit());
+  const ctl = ctlOf(found.ctl);
   made += 1;
   const vhost = `holdfast_test_${Date.now().toString(36)}_${process.pid}_${made}`;
   const url = new URL(found.url);
   if (url.port === '') url.port = '5672';
-  const isOurs = await makeVhost(vhost, url);
+  const isOurs = await makeVhost(ctl, vhost, url);
   if (isOurs) url.pathname = `/${vhost}`;
   const exchanges: string[] = [];
   const users: string[] = [];
@@ -99,10 +97,8 @@ export async function openRabbit(): Promise<RabbitArea> {
   };
 }
 
-function foundRabbit(): Found {
-  const text = process.env.HOLDFAST_TEST_BROKERS;
-  if (!text) throw new Error('No brokers: name the file .int.spec.ts, .e2e.spec.ts or .crash.spec.ts, so that Jest looks for them');
-  return (JSON.parse(text) as { readonly rabbit: Found }).rabbit;
+function foundRabbit(): FoundBroker<Place> {
+  return foundBroker<Place>('rabbit');
 }
 
 async function asAdmin<T>(url: string, work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -118,7 +114,7 @@ async function asAdmin<T>(url: string, work: (admin: Admin) => Promise<T>): Prom
 }
 
 /** False where it cannot be made: without the right to, or because this machine's `rabbitmqctl` is that of another server. */
-async function makeVhost(vhost: string, server: URL): Promise<boolean> {
+async function makeVhost(ctl: Ctl, vhost: string, server: URL): Promise<boolean> {
   try {
     ctl('add_vhost', vhost);
   } catch {
@@ -136,6 +132,9 @@ async function makeVhost(vhost: string, server: URL): Promise<boolean> {
   }
 }
 
-function ctl(...args: readonly string[]): void {
-  execFileSync('rabbitmqctl', ['-q', ...args], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 30_000 });
+function ctlOf({ program, environment }: RabbitmqPlace['ctl'] = { program: 'rabbitmqctl', environment: {} }): Ctl {
+  const env = { ...process.env, ...environment };
+  return (...args) => void execFileSync(program, ['-q', ...args], { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: 30_000 });
 }
+
+export { EmbeddedRabbitmq };

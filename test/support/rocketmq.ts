@@ -1,5 +1,5 @@
 import { EmbeddedRocketmq, invoke, missingTools } from '@holdfast-internal/embedded-rocketmq';
-import { describeUnless, type FoundBroker, foundBroker, startedBroker } from './started-broker.js';
+import { describeUnless, describeUnlessMissing, type FoundBroker, foundBroker, startedBroker } from './started-broker.js';
 
 /** Where one is. */
 export interface RocketmqPlace {
@@ -32,12 +32,9 @@ export function describeWithRocketmq(title: string, suite: () => void): void {
   describeUnless(foundRocketmq().reason, { broker: 'RocketMQ', title, suite });
 }
 
-/** A suite that breaks a RocketMQ of its own (`EmbeddedRocketmq`). Where one is named that nobody may break, it may also be missing with `CI=true`. */
+/** A suite that breaks a RocketMQ of its own (`EmbeddedRocketmq`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
 export function describeWithOwnRocketmq(title: string, suite: () => void): void {
-  const missing = missingTools();
-  const reason = missing && `no RocketMQ can be started here: ${missing}`;
-  if (reason !== undefined && foundRocketmq().endpoint !== undefined) describe.skip(`${title} (${reason})`, suite);
-  else describeUnless(reason, { broker: 'RocketMQ', title, suite });
+  describeUnlessMissing(missingTools(), { broker: 'RocketMQ', title, suite, others: foundRocketmq() });
 }
 
 /** Makes an area of the RocketMQ of this run, which the first one starts. */

@@ -1,8 +1,7 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { mayBeMissing } from './rabbit.js';
 
-/** What the run found: a broker that was named, one that is started when it is asked for, or why there is none. */
+/** What the run found: a broker that was named or is on the default port, one that is started when it is asked for, or why there is none. */
 export type FoundBroker<Place> = Partial<Place> & {
   /** Port of the `BrokerStarter`. */
   readonly starter?: number;
@@ -26,7 +25,22 @@ export function describeUnless(reason: string | undefined, { broker, title, suit
     });
 }
 
-export function foundBroker<Place>(name: 'kafka' | 'rocketmq'): FoundBroker<Place> {
+/**
+ * A suite that breaks a broker of its own. Where none can be started it is as above; but where the others have a broker that nobody may break, it may also be missing with
+ * `CI=true`.
+ */
+export function describeUnlessMissing(missing: string | undefined, suite: Suite & { readonly others: FoundBroker<unknown> }): void {
+  const reason = missing && `no ${suite.broker} can be started here: ${missing}`;
+  if (reason !== undefined && suite.others.reason === undefined) describe.skip(`${suite.title} (${reason})`, suite.suite);
+  else describeUnless(reason, suite);
+}
+
+/** Whether a broker that is not there is no failure. @param ci what the environment says: empty, `0` and `false` mean no */
+export function mayBeMissing(ci: string | undefined): boolean {
+  return ci === undefined || ['', '0', 'false'].includes(ci.toLowerCase());
+}
+
+export function foundBroker<Place>(name: 'rabbit' | 'kafka' | 'rocketmq'): FoundBroker<Place> {
   const found = process.env.HOLDFAST_TEST_BROKERS;
   if (!found) throw new Error('No brokers: name the file .int.spec.ts, .e2e.spec.ts or .crash.spec.ts, so that Jest looks for them');
   return (JSON.parse(found) as Readonly<Record<string, FoundBroker<Place>>>)[name] as FoundBroker<Place>;

@@ -15,6 +15,7 @@ import { rabbitmqConsume, rabbitmqPublish } from './rabbitmq-alone.js';
 import { rabbitmqIdleLatency } from './rabbitmq-idle-latency.js';
 import { kafkaOrderToPayment, rabbitmqOrderToPayment } from './broker-order-to-payment.js';
 import { rabbitmqPublishMode } from './rabbitmq-publish-mode.js';
+import { rabbitmqRecovery } from './rabbitmq-recovery.js';
 import { recovery } from './recovery.js';
 import { rocketmqReceive, rocketmqSend } from './rocketmq-alone.js';
 import { rocketmqRecovery } from './rocketmq-recovery.js';
@@ -46,6 +47,7 @@ export const CASES: readonly Case[] = [
   rabbitmqConsume,
   rabbitmqIdleLatency,
   rabbitmqPublishMode,
+  rabbitmqRecovery,
   rabbitmqSaga,
   halfMessage,
   ...kafkaOrderToPayment,

@@ -1,138 +1,26 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedKafka, missingTools } from '@holdfast-internal/embedded-kafka';
 import { Partitioners } from 'kafkajs';
-import type { Bench, Case } from '../runner/bench.js';
+import type { Case } from '../runner/bench.js';
 import { clientOf, type KafkaPlace, makeTopics } from '../runner/kafka.js';
 import { Skipped } from '../runner/rabbit.js';
-import { atMostAbove } from '../runner/result.js';
-import { median } from '../runner/statistics.js';
-import { until } from '../runner/wait.js';
-import { NestShop } from '../shop/nest-shop.js';
-import { Ledger } from '../shop/shop.js';
+import { Arrivals, recoveryOf, throughTheBus, type Traffic } from './broker-recovery.js';
 
-/** Between two orders, and two messages by hand. */
-const PACE_MS = 50;
-/** The broker is away for so long: at least as long as it takes both sides to notice. */
-const AWAY_MS = 3000;
-const TIMEOUT_MS = 120_000;
-
-/** What goes on while the broker is killed. */
-interface Traffic {
-  readonly arrivals: Arrivals;
-  close(): Promise<void>;
-}
-
-/** What was sent on one side, and when it arrived. */
-class Arrivals {
-  private readonly sentMs = new Map<string, number>();
-  private readonly arrivedMs = new Map<string, number>();
-  private isOver = false;
-
-  /** Of those whose sending was begun after this moment, when the first one arrived; undefined: none yet. */
-  firstAfter(ms: number): number | undefined {
-    const times = [...this.arrivedMs].flatMap(([id, arrivedMs]) => ((this.sentMs.get(id) ?? 0) >= ms ? [arrivedMs] : []));
-    return times.length === 0 ? undefined : Math.min(...times);
-  }
-
-  get missing(): readonly string[] {
-    return [...this.sentMs.keys()].filter((id) => !this.arrivedMs.has(id));
-  }
-
-  arrived(id: string): void {
-    if (!this.arrivedMs.has(id)) this.arrivedMs.set(id, performance.now());
-  }
-
-  /** Sends one after another until it is over; what fails is not sent again. */
-  async send(one: (id: string) => Promise<unknown>): Promise<void> {
-    await this.again(async () => {
-      const id = randomUUID();
-      this.sentMs.set(id, performance.now());
-      await one(id);
-    });
-  }
-
-  /** Does something again and again until it is over. */
-  async again(work: () => Promise<unknown>): Promise<void> {
-    for (; !this.isOver; await sleep(PACE_MS)) await work().catch(() => undefined);
-  }
-
-  stop(): void {
-    this.isOver = true;
-  }
-}
-
-/**
- * The broker is killed with -9 under traffic of both sides and comes back. How long after it answers again the first order that is placed then is paid, through outbox, relay
- * and inbox, beside the first message that a producer and a consumer of kafkajs by hand get through.
- */
+/** After kill -9 of a Kafka, beside a producer and a consumer of kafkajs. */
 export const kafkaRecovery: Case = {
   name: 'kafka-recovery',
   async run(bench) {
     const missing = missingTools();
     if (missing !== undefined) throw new Skipped(`no Kafka can be started to be killed (${missing})`);
-    const rounds = bench.size(5, 3);
     const broker = await EmbeddedKafka.start();
     try {
       const place: KafkaPlace = { brokers: [broker.address], prefix: `recovery-${process.pid}.` };
-      const sides = { ours: await throughTheBus(bench, place), raw: await byHand(place) };
-      const seconds = { ours: [] as number[], raw: [] as number[] };
-      for (let round = 0; round < rounds; round += 1) {
-        const took = await oneRound(broker, sides);
-        bench.note(`back to work after ${took.ours.toFixed(2)} s, by hand after ${took.raw.toFixed(2)} s`);
-        seconds.ours.push(took.ours);
-        seconds.raw.push(took.raw);
-      }
-      await Promise.all([sides.ours.close(), sides.raw.close()]);
-      const measured = { value: median(seconds.ours), reference: median(seconds.raw), unit: 's' };
-      return [atMostAbove(2, { name: 'Kafka: back to work after kill -9 of the broker', ...measured })];
+      const sides = { ours: await throughTheBus(bench, { kafka: place }), raw: await byHand(place) };
+      return [await recoveryOf(bench, 'Kafka', { broker, sides })];
     } finally {
       await broker.remove();
     }
   },
 };
-
-/** Seconds of both sides, from the moment at which the broker answers to the first arrival of what was sent since it was killed. */
-async function oneRound(
-  broker: EmbeddedKafka,
-  { ours, raw }: Readonly<Record<'ours' | 'raw', Traffic>>,
-): Promise<{ ours: number; raw: number }> {
-  const arrived = (ms: number) => [ours, raw].map(({ arrivals }) => arrivals.firstAfter(ms));
-  const allArrived = (ms: number) => arrived(ms).every((each) => each !== undefined);
-  const begunMs = performance.now();
-  await until('traffic on both sides', TIMEOUT_MS, () => allArrived(begunMs));
-  await broker.kill();
-  const killedMs = performance.now();
-  await sleep(AWAY_MS);
-  await broker.start();
-  const backMs = performance.now();
-  await until('both sides to be back', TIMEOUT_MS, () => allArrived(killedMs));
-  const [oursMs = 0, rawMs = 0] = arrived(killedMs);
-  return { ours: Math.max(0, oursMs - backMs) / 1000, raw: Math.max(0, rawMs - backMs) / 1000 };
-}
-
-/** One order after another is placed, sent through the outbox, and paid. */
-async function throughTheBus(bench: Bench, place: KafkaPlace): Promise<Traffic> {
-  const url = await bench.database();
-  const ledger = new Ledger(url);
-  await ledger.createTables();
-  const shop = await NestShop.open({ url, kafka: place, payments: {} });
-  const arrivals = new Arrivals();
-  const look = async () => {
-    const paid = 'select order_id as id from payment where order_id = any($1::uuid[])';
-    for (const { id } of await ledger.query<{ id: string }>(paid, [arrivals.missing])) arrivals.arrived(id);
-  };
-  const going = Promise.all([arrivals.send((id) => shop.place({ id, total: 42 })), arrivals.again(look)]);
-  return {
-    arrivals,
-    close: async () => {
-      arrivals.stop();
-      await going;
-      await shop.close();
-      await ledger.close();
-    },
-  };
-}
 
 /** The same with a producer and a consumer that a careful developer has set up. */
 async function byHand(place: KafkaPlace): Promise<Traffic> {

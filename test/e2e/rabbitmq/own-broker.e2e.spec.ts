@@ -1,5 +1,5 @@
-// What only a broker of one's own can do: take no message above a size, and be short of memory.
-import { describeWithOwnRabbit, eventually, OwnRabbit } from '@holdfast-internal/test-support';
+// What only a broker of one's own can do: take no message above a size, be short of memory, and hang.
+import { describeWithOwnRabbit, eventually, EmbeddedRabbitmq } from '@holdfast-internal/test-support';
 import { type EventName, type HoldfastEvents, subscribe } from '@holdfast/core';
 import { numbers, OrderPlaced, Shop } from './support/shop.js';
 
@@ -9,12 +9,12 @@ const EACH = 50;
 const TOO_LARGE = 1000;
 
 describeWithOwnRabbit('a broker with limits', () => {
-  let rabbit: OwnRabbit;
+  let rabbit: EmbeddedRabbitmq;
   let shop: Shop;
   const stops: (() => void)[] = [];
 
   beforeAll(async () => {
-    rabbit = await OwnRabbit.start([`max_message_size = ${LARGEST_BYTES}`]);
+    rabbit = await EmbeddedRabbitmq.start([`max_message_size = ${LARGEST_BYTES}`]);
   });
   afterAll(() => rabbit.remove());
   afterEach(async () => {
@@ -108,5 +108,39 @@ describeWithOwnRabbit('a broker with limits', () => {
       ({ length }) => length >= 21,
     );
     expect(await shop.effectsOf('k')).toEqual(numbers(21));
+  });
+
+  it('is frozen: health says that it is gone, and what was published meanwhile is handled once and in order when it goes on', async () => {
+    shop = await Shop.open({ url: rabbit.url, exchange: 'frozen', confirmTimeout: '2s' });
+    const bus = await shop.booking(undefined, { concurrency: 1 });
+    const publish = async (count: number, first: number) => {
+      for (const n of numbers(count, first)) await bus.bus.publish(new OrderPlaced(n), { key: 'k' });
+    };
+    await publish(5, 1);
+    await eventually(
+      () => shop.effects(),
+      ({ length }) => length >= 5,
+    );
+    rabbit.freeze();
+    try {
+      await publish(20, 6);
+      const frozen = await eventually(
+        () => bus.health(),
+        ({ transport }) => transport.status === 'down',
+      );
+      expect(frozen.problems.join()).toContain('the transport rabbitmq');
+      expect(await shop.effectsOf('k')).toEqual(numbers(5));
+    } finally {
+      rabbit.thaw();
+    }
+    await eventually(
+      () => bus.health(),
+      ({ status }) => status === 'up',
+    );
+    await eventually(
+      () => shop.effects(),
+      ({ length }) => length >= 25,
+    );
+    expect(await shop.effectsOf('k')).toEqual(numbers(25));
   });
 });

@@ -1,5 +1,5 @@
 // A broker that is spoken to over TLS only, and asks every client for a certificate.
-import { Authority, describeWithOwnRabbit, eventually, freePort, OwnRabbit } from '@holdfast-internal/test-support';
+import { Authority, describeWithOwnRabbit, eventually, freePort, EmbeddedRabbitmq } from '@holdfast-internal/test-support';
 import { type Duration, Holdfast, Message, silentLogger } from '@holdfast/core';
 import { type BrokerTlsOptions, rabbitmq } from '@holdfast/transport-rabbitmq';
 
@@ -17,7 +17,7 @@ const describeOverTls = Authority.isPossible ? describeWithOwnRabbit : describe.
 
 describeOverTls('a broker over TLS', () => {
   let authority: Authority;
-  let rabbit: OwnRabbit;
+  let rabbit: EmbeddedRabbitmq;
   let url: string;
   /** What a service proves itself with. */
   let own: Required<Pick<BrokerTlsOptions, 'cert' | 'key'>>;
@@ -29,7 +29,7 @@ describeOverTls('a broker over TLS', () => {
     own = { cert, key };
     const { certFile, keyFile } = authority.certificateFor('localhost');
     const port = await freePort();
-    rabbit = await OwnRabbit.start([
+    rabbit = await EmbeddedRabbitmq.start([
       `listeners.ssl.1 = 127.0.0.1:${port}`,
       `ssl_options.cacertfile = ${authority.certFile}`,
       `ssl_options.certfile = ${certFile}`,

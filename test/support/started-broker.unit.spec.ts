@@ -1,4 +1,4 @@
-import { mayBeMissing } from './rabbit.js';
+import { mayBeMissing } from './started-broker.js';
 
 describe('a broker that is not there', () => {
   it.each(['true', '1', 'TRUE', 'yes'])('is a failure with CI=%s', (ci) => {

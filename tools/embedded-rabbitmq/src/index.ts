@@ -1,0 +1,1 @@
+export { EmbeddedRabbitmq, missingTools, type RabbitmqPlace } from './embedded-rabbitmq.js';
