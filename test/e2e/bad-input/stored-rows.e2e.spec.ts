@@ -40,7 +40,7 @@ const ROWS: readonly Row[] = [
     'what its schema refuses',
     {},
     '{"total":-1}',
-    `The data of shop.order-placed is not valid: \n  - orderId: must be a text; it is missing\n  - total: must be above 0; it is -1\n${FIT_CLASS}`,
+    `The data of shop.order-placed is not valid: \n  - orderId: must be a text\n  - total: must be above 0; it is -1\n${FIT_CLASS}`,
   ],
   [
     'another type',

@@ -132,8 +132,8 @@ export class UnitHandling implements MessageHandling {
   }
 
   private async inUnit(tx: Transaction, intake: Intake, state: HandOverState): Promise<void> {
-    // The unit may be run again: nothing of its first run counts then.
-    Object.assign(state, freshState(state.limit, tx));
+    // The unit may be run again: nothing of its first run counts then, except that there was one, if this one does not come as far.
+    Object.assign(state, { ...freshState(state.limit, tx), taken: state.taken, opened: state.opened });
     const taken = await intake.take(tx, state.limit);
     state.taken = taken;
     failpoint('unit:after-take');
@@ -154,7 +154,7 @@ export class UnitHandling implements MessageHandling {
     }
     const held = this.gate.isOrdered ? await this.held(tx, opened) : NO_MESSAGES;
     const { admitted, unattempted } = this.sort(opened, held);
-    const known = await this.tellApart(tx, admitted, state);
+    const known = await this.tellApart(tx, { taken, admitted }, state);
     this.tellLater(known);
     await this.run(tx, known.fresh, state);
     await this.answering.drop(tx, known.ofAbortedSagas, abortedError);
@@ -168,12 +168,16 @@ export class UnitHandling implements MessageHandling {
   }
 
   /** Tells what is handled now from what is not. The messages are certainly ours from the moment the place is confirmed. */
-  private async tellApart(tx: Transaction, admitted: readonly ReadableMessage[], state: HandOverState): Promise<Known> {
+  private async tellApart(
+    tx: Transaction,
+    { taken, admitted }: { readonly taken: Taken; readonly admitted: readonly ReadableMessage[] },
+    state: HandOverState,
+  ): Promise<Known> {
     const { fresh: unguarded, repeated } = await this.remember(tx, admitted);
     const { calls: wanted, needless, keys } = await this.guard.admit(tx, unguarded, true);
     state.remembered = unguarded.flatMap(({ key }) => key ?? []);
     state.freed = keys;
-    await state.taken?.confirm?.();
+    await taken.confirm?.();
     state.isConfirmed = true;
     const { kept: fresh, ofAbortedSagas, repeated: recorded } = await this.recordParts(tx, wanted);
     return { fresh, repeated: [...repeated, ...recorded], needless, ofAbortedSagas };

@@ -47,7 +47,7 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
     refuse: async () => undefined,
   };
   const time = new VirtualTime();
-  const server = { isDown: false, isCutOff: false, isMoved: false };
+  const server = { isDown: false, isCutOff: false, isMoved: false, isConflicting: false };
   let tellings: (() => void)[] = [];
   const tx = {
     isCutOff: false,
@@ -63,7 +63,11 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       tellings = [];
       try {
         tx.isCutOff = false;
-        const value = await work(tx as unknown as Transaction);
+        let value = await work(tx as unknown as Transaction);
+        if (server.isConflicting) {
+          server.isConflicting = false;
+          value = await work(tx as unknown as Transaction);
+        }
         if (server.isDown) throw new Error('the COMMIT failed');
         if (server.isCutOff) {
           server.isCutOff = false;
@@ -289,6 +293,22 @@ describe('a COMMIT whose outcome is unknown', () => {
     server.isCutOff = true;
     expect(await handle()).toBe('worked');
     expect(transcript.slice(0, 3)).toEqual(['handled 1', 'closed 1', 'ack']);
+  });
+});
+
+describe('a unit that is run again', () => {
+  it('and comes to its end before it has its messages has had an attempt all the same', async () => {
+    const { transcript, server, handleFrom } = scene([]);
+    server.isConflicting = true;
+    const messages = [messageOf('1', 'k')];
+    let looks = 0;
+    const take = async (): Promise<Taken> => {
+      looks += 1;
+      if (looks === 2) throw new Error('the connection broke');
+      return { messages, hasMore: false, isMoved: true, isSuspect: false, hasStored: false };
+    };
+    expect(await handleFrom(take)).toBe('worked');
+    expect(transcript).toEqual(['1 retry', 'ack']);
   });
 });
 

@@ -56,24 +56,27 @@ function issueText({ message, path }: Issue, data: unknown): string {
   return value === undefined ? text : `${text.replace(/\.$/, '')}; it is ${value}`;
 }
 
-/** Longest value that is shown, in characters. */
+/** Longest number that is shown, in characters. */
 const SHOWN = 80;
 
-/** Names of what may not be read in a log. */
-const SECRET = /pass(word|phrase|code|wd)|secret|token|credential|api_?key|authori[sz]ation|\b(cvc|cvv|pin|ssn|iban)\b|card_?number/i;
+/** Names of what may not be read in a log, with their words apart. */
+const SECRET = /pass|secret|token|credential|key|auth|pin|pwd|cvc|cvv|ssn|iban|otp|card|account/i;
 
-/** What stands at a path, for a person: a short value as JSON, of anything else its kind. Never more than one value, never one that its name calls a secret. */
+/**
+ * What stands at a path, for a person: a number or a truth value as it is, of anything else its kind. Texts are never shown, because a rule may complain of one
+ * that is a secret or a person's; nor is what a name on its path calls a secret. Nothing where there is nothing, for a schema may name what it makes of the data.
+ */
 function foundAt(data: unknown, path: readonly PropertyKey[]): string | undefined {
   let value = data;
   for (const key of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return 'missing';
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
     value = readProperty(value, key);
   }
-  if (value === undefined) return 'missing';
   if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'string') return `a text of ${value.length}`;
   if (typeof value === 'object' && value !== null) return path.length === 0 ? undefined : 'an object';
-  if (path.some((key) => SECRET.test(String(key)))) return `not shown (${typeof value})`;
-  return typeof value === 'string' ? printable(JSON.stringify(value.slice(0, SHOWN)), SHOWN) : printable(value, SHOWN);
+  if (value === undefined) return undefined;
+  return path.some((key) => SECRET.test(String(key))) ? `a ${typeof value}` : printable(value, SHOWN);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

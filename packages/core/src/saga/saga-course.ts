@@ -328,7 +328,7 @@ function tellEnd(
   if (parked !== undefined) {
     const { failure } = parked;
     emit('saga:parked', () => ({ ...facts, failure }));
-    logger.error('a saga is parked: a person has to look at it, and resume, retry, skip or cancel it', {
+    logger.error('a saga is parked: a person has to look at it', {
       ...facts,
       step: stoppedStep({ at, parked })?.step,
       while: parked.while,

@@ -96,7 +96,7 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_CHILD_COMPENSATED: {
     category: 'permanent',
-    sentence: 'The step {step} of the saga {saga} {id} has failed, because the saga {child} that it had started was undone: {reason}.',
+    sentence: 'The saga {child} was undone: {reason}; so the step {step} of the saga {saga} {id}, which started it, has failed.',
     fix: 'Look at the history of {child} for the step that failed.',
   },
   HF_SAGA_LOCK_KEY: {
