@@ -3,17 +3,12 @@ import { describeWithRabbit, EmbeddedPostgres, openRabbit, type RabbitArea } fro
 import type { RabbitmqOptions } from '@holdfast/transport-rabbitmq';
 import { Client } from 'pg';
 import type { ProgramOptions } from './programs/options.js';
-import { account, pause } from './support/account.js';
-import { type Arena, openArena } from './support/arena.js';
-import { endure, firstEffectMs, publishing, SUBSCRIPTIONS } from './support/endure.js';
+import { account } from './support/account.js';
+import { openArena } from './support/arena.js';
+import { endSessions, FLOWS_AGAIN_MS, killServer, outlive, SUBSCRIPTIONS } from './support/endure.js';
 import { stopped } from './support/frozen.js';
 import { buildPrograms, killPrograms, Program } from './support/program.js';
 import { SHIFTS, workByWrongClock } from './support/wrong-clock.js';
-
-/** Until messages have effects again; the most of it is for a busy machine. */
-const FLOWS_AGAIN_MS = 20_000;
-
-const SESSIONS = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
 
 describeWithRabbit('over RabbitMQ', () => {
   let area: RabbitArea;
@@ -28,19 +23,6 @@ describeWithRabbit('over RabbitMQ', () => {
   });
 
   const brokerOf = (): RabbitmqOptions => ({ url: area.url, exchange: area.name(), heartbeat: '2s', partitions: 2 });
-
-  const breaks = async (arena: Arena, faults: (programs: readonly Program[]) => Promise<void>): Promise<void> => {
-    let flowsAfterMs = Number.POSITIVE_INFINITY;
-    const result = await endure(arena, { broker: brokerOf() }, async (programs) => {
-      await faults(programs);
-      const flows = firstEffectMs(arena);
-      await programs[0]?.publish({ untilAcknowledged: 5 });
-      flowsAfterMs = await flows;
-    });
-    expect(result).toMatchObject({ faults: [], codes: [0, 0] });
-    expect(flowsAfterMs).toBeLessThan(FLOWS_AGAIN_MS);
-    await arena.close();
-  };
 
   it.concurrent('writers frozen in their transaction, and a stranger who leaves one open, delay nobody; what a frozen one commits in the end arrives, and what it does not is nowhere', async () => {
     const arena = await openArena();
@@ -91,28 +73,12 @@ describeWithRabbit('over RabbitMQ', () => {
   );
 
   it('a database server that is killed under load loses, doubles and disorders nothing', async () => {
-    await breaks(await openArena(await postgres.createDatabase('killed')), async (programs) => {
-      for (let kill = 0; kill < 2; kill += 1) {
-        await publishing(programs, 20);
-        await postgres.kill();
-        await pause(200);
-        await postgres.start();
-      }
-    });
+    const arena = await openArena(await postgres.createDatabase('killed'));
+    await outlive(arena, { broker: brokerOf() }, (programs) => killServer(postgres, programs));
   });
 
   it('sessions of the database that end under load, all of them and one after the other, lose, double and disorder nothing', async () => {
     const arena = await openArena();
-    await breaks(arena, async (programs) => {
-      await publishing(programs, 20);
-      for (let cut = 0; cut < 5; cut += 1) {
-        await pause(300);
-        await arena.look(SESSIONS);
-      }
-      for (let cut = 0; cut < 15; cut += 1) {
-        await pause(100);
-        await arena.look(`${SESSIONS} order by random() limit 1`);
-      }
-    });
+    await outlive(arena, { broker: brokerOf() }, (programs) => endSessions(arena, programs));
   });
 });

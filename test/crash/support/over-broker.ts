@@ -1,10 +1,11 @@
-import { PATIENCE_MS } from '@holdfast-internal/test-support';
+import { EmbeddedPostgres, PATIENCE_MS } from '@holdfast-internal/test-support';
 import type { Carrier } from '../programs/carriers.js';
 import type { ProgramOptions, Subscribing } from '../programs/options.js';
 import { account, pause, rowsLeftBy } from './account.js';
 import { type Arena, openArena, openArenaWithStore } from './arena.js';
 import { type Chain, die, type Scene } from './deaths.js';
 import { acknowledged } from './endure.js';
+import { endSessions, killServer, outlive } from './endure.js';
 import { untilAtWork } from './frozen.js';
 import { Program, Supervised } from './program.js';
 import { killAFewTimes } from './selling.js';
@@ -174,5 +175,21 @@ export function killSagasOver(carrier: () => Carrier): void {
     const arena = await openArena();
     expect(await killAFewTimes(arena, carrier())).toEqual({ wrong: [], ended: 36, hasCompleted: true, faultsOfTries: [] });
     await arena.close();
+  });
+}
+
+/** What breaks at the database under a bus over a broker. @param carrier as above */
+export function breakStoreUnder(carrier: () => Carrier): void {
+  it.concurrent('a database server that is killed under load, and sessions of it that end, lose, double and disorder nothing', async () => {
+    const postgres = await EmbeddedPostgres.start();
+    try {
+      const arena = await openArena(await postgres.createDatabase('killed'));
+      await outlive(arena, carrier(), async (programs) => {
+        await killServer(postgres, programs);
+        await endSessions(arena, programs);
+      });
+    } finally {
+      await postgres.remove();
+    }
   });
 }

@@ -221,7 +221,7 @@ describe('an operator', () => {
     await sagas.cancel('o1', BY);
     const outcome = await sagas.result('o1');
     expect(outcome).toMatchObject({ status: 'compensated', failure: { code: 'HF_SAGA_CANCELLED' } });
-    expect(outcome.status === 'compensated' && outcome.failure.message).toContain('cancelled by ann: the test');
+    expect(outcome.status === 'compensated' && outcome.failure.message).toContain('cancelled by ann at the step wait: the test');
     await expect(sagas.cancel('o1', BY)).rejects.toMatchObject({ code: 'HF_SAGA_NOT_RUNNING' });
     await expect(sagas.cancel('o9', BY)).rejects.toMatchObject({ code: 'HF_SAGA_UNKNOWN' });
     hold.isClosed = false;
