@@ -1,9 +1,11 @@
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import net, { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 /** A way to a server on which connections can vanish without a word: neither side hears of it. */
 export interface BlackHole {
   /** The server's address by this way. */
   readonly url: string;
+  /** How many are open. */
+  readonly connections: number;
   /** From now on nothing passes on the connections that are open; new ones work. */
   swallow(): void;
   /** From now on what the server says is lost on the connections that are open, while it still hears everything. */
@@ -84,6 +86,9 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
   here.port = String((server.address() as AddressInfo).port);
   return {
     url: here.toString(),
+    get connections() {
+      return pairs.size;
+    },
     swallow: () => {
       for (const [near, far] of pairs) {
         near.unpipe(far).pause();
@@ -120,4 +125,24 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/**
+ * One before a RocketMQ, for all clients of this process: where a message goes is told by RocketMQ's proxy, and it tells its own address, so it is the way
+ * there that is changed, until the hole is closed.
+ */
+export async function holeBeforeRocketmq(endpoint: string): Promise<BlackHole> {
+  const hole = await openBlackHole(`http://${endpoint}`);
+  const way = { host: '127.0.0.1', port: Number(new URL(hole.url).port) };
+  const original = net.connect as (...args: readonly unknown[]) => Socket;
+  net.connect = ((target: unknown, ...rest: readonly unknown[]) => {
+    const { host, port } = target as { readonly host?: string; readonly port?: number };
+    return original(`${host}:${port}` === endpoint ? way : target, ...rest);
+  }) as typeof net.connect;
+  const { close } = hole;
+  hole.close = async () => {
+    net.connect = original as typeof net.connect;
+    await close();
+  };
+  return hole;
 }

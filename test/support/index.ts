@@ -1,6 +1,6 @@
 export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
-export { type BlackHole, openBlackHole } from './black-hole.js';
+export { type BlackHole, holeBeforeRocketmq, openBlackHole } from './black-hole.js';
 export {
   countingProxy,
   EmbeddedPostgres,

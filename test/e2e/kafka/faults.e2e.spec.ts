@@ -6,6 +6,7 @@ import {
   eventually,
   type KafkaArea,
   kafkaDriver,
+  KafkaProxy,
   openKafka,
   pause,
 } from '@holdfast-internal/test-support';
@@ -84,6 +85,27 @@ describeWithKafka('over Kafka', () => {
     }
     await load.stop();
     await expectAll(shop, load);
+  });
+
+  it('every order has one effect, in order: all connections are cut again and again under load', async () => {
+    const proxy = await KafkaProxy.before(area.address);
+    const through = await over({ brokers: [proxy.address], prefix, sessionTimeout: Math.max(3000, area.sessionMs) });
+    try {
+      await through.booking(undefined, ORDERED);
+      await through.booking(undefined, ORDERED);
+      const load = new Load(through, await through.publishing());
+      await hasGrown(through);
+      for (let cut = 0; cut < 10; cut += 1) {
+        await pause(300);
+        proxy.cut();
+      }
+      await hasGrown(through);
+      await load.stop();
+      await expectAll(through, load);
+    } finally {
+      await through.close();
+      await proxy.close();
+    }
   });
 
   it('a body nobody can read, of another producer, is parked with the reason, and the next one is handled', async () => {

@@ -5,6 +5,7 @@ import {
   describeWithRocketmq,
   EmbeddedRocketmq,
   eventually,
+  holeBeforeRocketmq,
   openRocketmq,
   pause,
   type RocketmqArea,
@@ -134,6 +135,26 @@ describeWithRocketmq('over RocketMQ', () => {
     }
     await load.stop();
     await expectAll(shop, load);
+  });
+
+  it('every order has one effect, in order: all connections are cut again and again under load', async () => {
+    const hole = await holeBeforeRocketmq(area.endpoint);
+    try {
+      await shop.booking(undefined, ORDERED);
+      await shop.booking(undefined, ORDERED);
+      const load = new Load(shop, await shop.publishing());
+      await untilGrownBy(shop, 30);
+      expect(hole.connections).toBeGreaterThan(0);
+      for (let cut = 0; cut < 10; cut += 1) {
+        await pause(300);
+        hole.cut();
+      }
+      await untilGrownBy(shop, 30);
+      await load.stop();
+      await expectAll(shop, load);
+    } finally {
+      await hole.close();
+    }
   });
 
   it('a group that is deleted under a subscription is made by the broker with the next receive and misses nothing, and the next start refuses it', async () => {

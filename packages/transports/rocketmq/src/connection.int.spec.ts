@@ -1,5 +1,4 @@
-import net from 'node:net';
-import { type BlackHole, describeWithRocketmq, envelopeOf, openBlackHole, eventually } from '@holdfast-internal/test-support';
+import { type BlackHole, describeWithRocketmq, envelopeOf, eventually, holeBeforeRocketmq } from '@holdfast-internal/test-support';
 import type { Transport } from '@holdfast/core';
 import { Fence } from './fence.js';
 import { eachInScene, type Scene } from './rocketmq-scene.spec.js';
@@ -13,16 +12,7 @@ describeWithRocketmq('a connection to RocketMQ that vanishes without a word', ()
     scene = opened;
   });
   beforeEach(async () => {
-    const { endpoint } = scene.area;
-    hole = await openBlackHole(`http://${endpoint}`);
-    const way = { host: '127.0.0.1', port: Number(new URL(hole.url).port) };
-    // Where a message goes is told by the proxy, and it tells its own address: so the way there is changed, not the address.
-    const connect = net.connect as (...args: readonly unknown[]) => net.Socket;
-    const byTheHole = (target: unknown, ...rest: readonly unknown[]) => {
-      const { host, port } = target as { readonly host?: string; readonly port?: number };
-      return connect(`${host}:${port}` === endpoint ? way : target, ...rest);
-    };
-    jest.spyOn(net, 'connect').mockImplementation(byTheHole as typeof net.connect);
+    hole = await holeBeforeRocketmq(scene.area.endpoint);
   });
   afterEach(async () => {
     jest.restoreAllMocks();
