@@ -21,6 +21,9 @@ const LIMITS = limitsFrom();
 const STEP: Duration = '10s';
 /** How often: longer than the attempts of a step last, with its time-outs and the waits between. */
 const STEPS = 60;
+/** Until a process looks for sagas again: a step that could not be tried, as on a busy machine, is tried then. */
+const LOOK: Duration = '1s';
+const LOOKS = 3;
 /** It has not ended, and waits for no person. */
 const OPEN: readonly SagaInstance['status'][] = ['running', 'waiting', 'compensating'];
 
@@ -114,14 +117,16 @@ export class RecordedSagaScript<State> implements SagaScript<State> {
     return this.sent.filter(({ envelope }) => !this.silenced.has(envelope.id));
   }
 
-  /** Lets the saga work; while it is silent on purpose, the clock moves on. */
+  /** Lets the saga work; while it is silent on purpose, the clock moves on, and a little where it is at work and nobody works on it. */
   private async waited(isEnough: () => boolean): Promise<SagaInstance | undefined> {
     for (let step = 0; ; step += 1) {
       await this.parts.settled();
       const instance = await this.parts.engine.sagas.get(this.id);
       const isOpen = instance !== undefined && OPEN.includes(instance.status);
-      if (isEnough() || !isOpen || step === STEPS || this.silenced.size === 0) return instance;
-      await this.parts.clock.advance(STEP);
+      if (isEnough() || !isOpen) return instance;
+      const isSilent = this.silenced.size > 0;
+      if (isSilent ? step === STEPS : instance.status === 'waiting' || step === LOOKS) return instance;
+      await this.parts.clock.advance(isSilent ? STEP : LOOK);
     }
   }
 
