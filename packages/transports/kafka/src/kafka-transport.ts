@@ -98,7 +98,7 @@ class KafkaTransport implements Transport {
     });
     this.slots = new ProducerSlots(settings.transactionalProducers);
     this.publisher = new Publisher({ context, settings, logger, client: this.client, names: this.names, topics: this.topics });
-    this.lag = new LagWatch({ context, settings, client: this.client, names: this.names });
+    this.lag = new LagWatch({ context, settings, intervalMs: settings.lagIntervalMs, client: this.client, names: this.names });
     this.terms = { timeoutMs: settings.startTimeoutMs, isFinal };
   }
 
