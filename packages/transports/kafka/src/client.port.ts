@@ -121,7 +121,10 @@ export interface KafkaAdmin {
   partitions(topics: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Makes topics; one that is there already stays as it is. */
   create(plans: readonly TopicPlan[]): Promise<void>;
-  /** The first and the next offset of each partition: one without a leader keeps nobody from knowing those of the others. */
+  /**
+   * The first and the next offset of each partition. Of one without a leader librdkafka tells that, with those of the others; kafkajs learns nothing of its topic then, and
+   * this rejects.
+   */
   ends(topic: string): Promise<readonly (PartitionEnds | LeaderlessPartition)[]>;
   /** Where a group stands in these; not in the answer: nowhere. Rejects when that is not known of one of them. */
   positions(group: string, places: readonly Place[]): Promise<readonly Position[]>;

@@ -60,6 +60,7 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
     try {
       await this.handles.setPositions(group, positions);
     } catch {
+      this.handles.assertKept();
       await super.setPositions(group, positions);
     }
   }
@@ -91,6 +92,12 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
   }
 
   async administer<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
+    this.handles.assertKept();
+    return this.handles.untilDropped(this.withAdmin(work));
+  }
+
+  /** What is asked when it is let go of is answered, or has timed out, before the admin is: it must not go while a thread looks into it. */
+  private async withAdmin<T>(work: (admin: KafkaAdmin) => Promise<T>): Promise<T> {
     const { library, settings, scheduler } = this.parts;
     const admin = new library.KafkaJS.Kafka({ ...this.config, log_level: 0 }).admin();
     const parts = {
@@ -102,6 +109,7 @@ export class ConfluentClient extends BaseDriver<ConfluentParts> implements Kafka
     };
     try {
       await admin.connect();
+      this.handles.assertKept();
       return await this.answer('an admin', work(new ConfluentAdmin(admin, parts)));
     } finally {
       await admin.disconnect().catch(() => undefined);

@@ -17,6 +17,8 @@ const UNSTABLE = 'UNSTABLE_OFFSET_COMMIT';
 /** Kafka's number for a group that it does not know. */
 const NO_GROUP = 69;
 
+const LET_GO = 'the client was let go of';
+
 /** Whether the place of a group is asked for as it is, or when transactions that move it have ended. */
 type Isolation = 'read_uncommitted' | 'read_committed';
 
@@ -31,6 +33,8 @@ export class ConfluentHandles {
   private readonly uses = new Set<Promise<unknown>>();
   private timer: Timer | undefined;
   private isDropped = false;
+  /** Tell those who wait that they are let go of. */
+  private readonly waiting = new Set<(error: Error) => void>();
 
   constructor(
     private readonly make: (group: string, isolation: Isolation) => NativeConsumer,
@@ -40,8 +44,21 @@ export class ConfluentHandles {
   /** Does something with the handle of a group, which is kept. */
   async use<T>(group: string, work: (handle: NativeConsumer) => Promise<T>): Promise<T> {
     const handle = this.isDropped ? undefined : await this.handleOf(group);
-    if (handle === undefined || this.isDropped) throw new Error('the client was let go of');
+    if (handle === undefined || this.isDropped) throw new Error(LET_GO);
     return this.inUse(work(handle));
+  }
+
+  /** @throws once they are let go of */
+  assertKept(): void {
+    if (this.isDropped) throw new Error(LET_GO);
+  }
+
+  /** Its answer, or the news that they are let go of, behind which it ends by itself. */
+  untilDropped<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.waiting.add(reject);
+      void answer.then(resolve, reject).finally(() => this.waiting.delete(reject));
+    });
   }
 
   /** Where a group stands, whatever is under way. */
@@ -60,11 +77,12 @@ export class ConfluentHandles {
         .then(() => {
           isAnswered = true;
         });
-      // What the broker says comes with a look.
-      while (!isAnswered) {
-        await called((done) => handle.consume(1, done)).catch(() => undefined);
+      // What the broker says comes with a look, of which there is none into one that is let go of.
+      while (!isAnswered && !this.isDropped) {
+        await calledOn([handle], (done) => handle.consume(1, done)).catch(() => undefined);
         await Promise.race([answered, this.parts.scheduler.sleep(AGAIN_MS)]);
       }
+      this.assertKept();
       await commit;
     });
   }
@@ -75,9 +93,10 @@ export class ConfluentHandles {
     return position;
   }
 
-  /** Lets go of all of them, as soon as they are not in use, and nothing is under way in them. */
+  /** Lets go of all of them, as soon as they are not in use, and nothing is under way in them. Whoever waits for one that is for that alone, waits no more. */
   drop(): void {
     this.isDropped = true;
+    for (const tell of this.waiting) tell(new Error(LET_GO));
     this.timer?.cancel();
     const unused = Promise.allSettled(this.uses);
     for (const handle of this.kept.values())
@@ -89,9 +108,15 @@ export class ConfluentHandles {
 
   /** With a handle for that alone. */
   private async once<T>(group: string, work: (handle: NativeConsumer) => Promise<T>): Promise<T> {
+    this.assertKept();
     const handle = this.make(group, 'read_uncommitted');
+    return this.untilDropped(this.workAlone(handle, work));
+  }
+
+  private async workAlone<T>(handle: NativeConsumer, work: (handle: NativeConsumer) => Promise<T>): Promise<T> {
     try {
       await connected(handle, this.parts);
+      this.assertKept();
       return await work(handle);
     } finally {
       await disconnected(handle, this.parts);

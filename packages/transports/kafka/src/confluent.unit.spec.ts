@@ -423,6 +423,54 @@ describe('the driver confluent', () => {
     await expect(handles.settledPosition('g', placeOf(0))).rejects.toThrow('the client was let go of');
   });
 
+  it('lets go of what was made for one question too, asks no more for it, and makes nothing any more', async () => {
+    const { handles, puppets, time, late } = handlesOf(() => undefined);
+    const problems: unknown[] = [];
+    handles.positions('g', [placeOf(0)]).catch(({ message }: Error) => problems.push(message));
+    handles.setPositions('g', [{ ...placeOf(0), offset: 1n }]).catch(({ message }: Error) => problems.push(message));
+    await time.advance('100ms');
+    handles.drop();
+    await time.advance('100ms');
+    expect(problems).toEqual(Array(2).fill('the client was let go of'));
+    const looks = puppets.map((puppet) => puppet.looks);
+    for (const callBack of late.splice(0)) callBack();
+    await time.advance('1s');
+    expect(puppets.map(({ isThere }) => isThere)).toEqual([false, false]);
+    expect(puppets.map((puppet) => puppet.looks)).toEqual(looks);
+    expect(late).toEqual([]);
+    await expect(handles.positions('g', [placeOf(0)])).rejects.toThrow('the client was let go of');
+    expect(puppets).toHaveLength(2);
+  });
+
+  it('lets nobody wait for an admin once it is let go of, and opens none', async () => {
+    const time = new VirtualTime();
+    const calls: string[] = [];
+    const native = { connect: async () => void calls.push('connect'), disconnect: async () => void calls.push('disconnect') };
+    class Kafka {
+      readonly admin = () => native;
+    }
+    const library = { KafkaJS: { Kafka }, IsolationLevel: { READ_UNCOMMITTED: 0 } } as unknown as ConfluentLibrary;
+    const settings = settingsFrom({ brokers: ['a:1'], driver: 'confluent' });
+    const client = new ConfluentClient({ library, settings, scheduler: time, clock: time, logger: silentLogger, clientId: 'c' });
+    let end: () => void = () => undefined;
+    const working = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const problems: string[] = [];
+    client.administer(() => working).catch(({ message }: Error) => problems.push(message));
+    await time.advance(0);
+    client.drop();
+    await time.advance(0);
+    expect(problems).toEqual(['the client was let go of']);
+    expect(calls).toEqual(['connect']);
+    end();
+    await time.advance(0);
+    expect(calls).toEqual(['connect', 'disconnect']);
+    await expect(client.administer(async () => undefined)).rejects.toThrow('the client was let go of');
+    await expect(client.setPositions('g', [{ ...placeOf(0), offset: 1n }])).rejects.toThrow('the client was let go of');
+    expect(calls).toEqual(['connect', 'disconnect']);
+  });
+
   it('lets go of no handle while a thread of the library may look into it, however long nobody waits for that any more', async () => {
     const { handles, puppets, time, late } = handlesOf(() => undefined);
     const asked = Promise.allSettled([

@@ -73,7 +73,7 @@ class KafkaTransport implements Transport {
   private readonly publisher: Publisher;
   private readonly slots: ProducerSlots;
   private readonly consumers: Consumer[] = [];
-  private readonly lag: LagWatch;
+  private readonly lag: LagWatch | undefined;
   private replies: Replies | undefined;
   private readonly terms: StartTerms;
   private isStarted = false;
@@ -98,7 +98,9 @@ class KafkaTransport implements Transport {
     });
     this.slots = new ProducerSlots(settings.transactionalProducers);
     this.publisher = new Publisher({ context, settings, logger, client: this.client, names: this.names, topics: this.topics });
-    this.lag = new LagWatch({ context, settings, client: this.client, names: this.names });
+    const { lagIntervalMs: intervalMs } = settings;
+    this.lag =
+      intervalMs === undefined ? undefined : new LagWatch({ context, settings, intervalMs, client: this.client, names: this.names });
     this.terms = { timeoutMs: settings.startTimeoutMs, isFinal };
   }
 
@@ -107,7 +109,7 @@ class KafkaTransport implements Transport {
   }
 
   get health(): TransportHealth {
-    const { lags } = this.lag;
+    const lags = this.lag?.lags;
     return lags === undefined ? this.standing : { ...this.standing, lags };
   }
 
@@ -141,7 +143,7 @@ class KafkaTransport implements Transport {
     this.consumers.push(consumer);
     try {
       await consumer.start(this.terms);
-      this.lag.add(spec);
+      this.lag?.add(spec);
     } catch (error) {
       this.consumers.splice(this.consumers.indexOf(consumer), 1);
       await consumer.stop();
@@ -170,7 +172,7 @@ class KafkaTransport implements Transport {
 
   async drain(timeoutMs: number): Promise<void> {
     this.isDraining = true;
-    void this.lag.stop();
+    void this.lag?.stop();
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
     await atMost(this.context, timeoutMs - goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.drain())));
     await atMost(this.context, goodbyeMs, Promise.all(this.consumers.map((consumer) => consumer.stop())));

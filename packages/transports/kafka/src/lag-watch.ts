@@ -6,9 +6,17 @@ import type { Settings } from './settings.js';
 /** What a watch works with. */
 export interface LagWatchParts {
   readonly context: Pick<TransportContext, 'clock' | 'random' | 'scheduler' | 'logger'>;
-  readonly settings: Pick<Settings, 'lagIntervalMs' | 'requestTimeoutMs'>;
+  readonly settings: Pick<Settings, 'requestTimeoutMs'>;
+  /** Between two rounds. */
+  readonly intervalMs: number;
   readonly client: Pick<KafkaClient, 'administer'>;
   readonly names: Names;
+}
+
+/** A subscription that could not be counted, and why. */
+interface Failure {
+  readonly subscription: string;
+  readonly error: unknown;
 }
 
 /**
@@ -25,9 +33,9 @@ export class LagWatch {
   private isFailing = false;
 
   constructor(private readonly parts: LagWatchParts) {
-    const { context, settings } = parts;
+    const { context, intervalMs } = parts;
     const failed = (error: unknown) => this.failed(error);
-    this.loop = new Loop({ scheduler: context.scheduler, pollMs: settings.lagIntervalMs, work: () => this.round(), failed });
+    this.loop = new Loop({ scheduler: context.scheduler, pollMs: intervalMs, work: () => this.round(), failed });
   }
 
   /** As they were counted last, by name; undefined as long as none was. */
@@ -50,40 +58,60 @@ export class LagWatch {
 
   /** The first one waits for a part of the interval: processes start together, and have other things to do then. */
   private async round(): Promise<boolean | number> {
-    const { context, settings, client } = this.parts;
+    const { context, intervalMs } = this.parts;
     if (this.isFirst) {
       this.isFirst = false;
-      return context.random.next() * settings.lagIntervalMs;
+      return context.random.next() * intervalMs;
     }
     try {
-      await client.administer((admin) => this.countAll(admin));
-      this.isFailing = false;
+      const [failure] = await this.countAll();
+      if (failure === undefined) this.isFailing = false;
+      else this.failed(failure.error, failure.subscription);
     } catch (error) {
       this.failed(error);
     }
     return false;
   }
 
-  private async countAll(admin: KafkaAdmin): Promise<void> {
-    const { context, settings } = this.parts;
+  /**
+   * An admin of kafkajs asks with each topic for all those before it, and of one partition without a leader it learns nothing of any of them: so behind a failure comes another admin.
+   *
+   * @throws what keeps an admin from being opened, and nothing that is to do with a single subscription: a driver begins with another broker then
+   */
+  private async countAll(): Promise<readonly Failure[]> {
+    const { context, settings, client } = this.parts;
     const endMs = context.clock.monotonicMs() + settings.requestTimeoutMs;
-    const failures: unknown[] = [];
-    for (const spec of [...this.specs]) {
-      if (this.isStopped || context.clock.monotonicMs() > endMs) break;
-      this.specs.push(this.specs.shift() as SubscriptionSpec);
+    const left = [...this.specs];
+    const failures: Failure[] = [];
+    const isOver = () => this.isStopped || context.clock.monotonicMs() > endMs;
+    const next = () => (isOver() ? undefined : left.shift());
+    while (left.length > 0 && !isOver()) {
+      const failure = await client.administer((admin) => this.countUntilFailure(admin, next));
+      if (failure !== undefined) failures.push(failure);
+    }
+    return failures;
+  }
+
+  private async countUntilFailure(admin: KafkaAdmin, next: () => SubscriptionSpec | undefined): Promise<Failure | undefined> {
+    for (let spec = next(); spec !== undefined; spec = next()) {
+      this.specs.push(...this.specs.splice(this.specs.indexOf(spec), 1));
       try {
         await this.count(admin, spec);
       } catch (error) {
-        failures.push(error);
+        return { subscription: spec.name, error };
       }
     }
-    if (failures.length > 0) throw failures[0];
+    return undefined;
   }
 
   private async count(admin: KafkaAdmin, spec: SubscriptionSpec): Promise<void> {
     const { context, names } = this.parts;
     const ends: (PartitionEnds | LeaderlessPartition)[] = [];
-    for (const topic of names.topicsOf(spec)) ends.push(...(await admin.ends(topic)));
+    for (const topic of names.topicsOf(spec)) {
+      if (this.isStopped) return;
+      ends.push(...(await admin.ends(topic)));
+    }
+    if (this.isStopped) return;
     const positions = await admin.positions(
       names.groupOf(spec),
       ends.filter(hasEnds).map(({ topic, partition }) => ({ topic, partition })),
@@ -93,9 +121,9 @@ export class LagWatch {
     emit('subscription:lag', lag);
   }
 
-  private failed(error: unknown): void {
+  private failed(error: unknown, subscription?: string): void {
     if (!this.isFailing && !this.isStopped)
-      this.parts.context.logger.warn('how far subscriptions are behind could not be counted; it is tried again', { error });
+      this.parts.context.logger.warn('how far subscriptions are behind could not be counted; it is tried again', { subscription, error });
     this.isFailing = true;
   }
 }

@@ -52,9 +52,23 @@ describe('a watch of lags', () => {
     const time = new VirtualTime();
     const warnings: unknown[] = [];
     const asked: string[] = [];
-    const broker = { isAway: false, hangs: false, admins: 0, stands: new Map<string, bigint>() };
-    const admin = {
-      ends: async (topic: string) => [{ topic, partition: 0, first: 0n, next: 10n }],
+    const broker = {
+      isAway: false,
+      hangs: false,
+      admins: 0,
+      failed: 0,
+      leaderless: '',
+      isAsked: () => {},
+      stands: new Map<string, bigint>(),
+    };
+    /** As one of kafkajs: of all topics that it was asked for it asks anew. */
+    const openAdmin = (topics: string[] = []): Partial<KafkaAdmin> => ({
+      ends: async (topic) => {
+        broker.isAsked();
+        topics.push(topic);
+        if (topics.includes(broker.leaderless)) throw new Error('There is no leader for this topic-partition');
+        return [{ topic, partition: 0, first: 0n, next: 10n }];
+      },
       positions: async (group: string, places: readonly Place[]) => {
         asked.push(group);
         await time.sleep(takesMs);
@@ -62,19 +76,24 @@ describe('a watch of lags', () => {
         const offset = broker.stands.get(group);
         return offset === undefined ? [] : places.map((place) => ({ ...place, offset }));
       },
-    } as unknown as KafkaAdmin;
+    });
     const watch = new LagWatch({
       context: {
         clock: time,
         scheduler: time,
         random: seededRandom(1),
-        logger: { info: () => undefined, warn: (text) => void warnings.push(text), error: () => undefined },
+        logger: { info: () => undefined, warn: (text, fields) => void warnings.push({ text, ...fields }), error: () => undefined },
       },
-      settings: { lagIntervalMs: 30_000, requestTimeoutMs: 10_000 },
+      settings: { requestTimeoutMs: 10_000 },
+      intervalMs: 30_000,
       client: {
-        administer: (work) => {
+        administer: async (work) => {
           broker.admins += 1;
-          return broker.hangs ? new Promise(() => undefined) : work(admin);
+          if (broker.hangs) return new Promise(() => undefined);
+          return work(openAdmin() as KafkaAdmin).catch((error: unknown) => {
+            broker.failed += 1;
+            throw error;
+          });
         },
       },
       names: new Names(settingsFrom({ brokers: ['a:1'] }), 'shop'),
@@ -105,13 +124,36 @@ describe('a watch of lags', () => {
     broker.isAway = true;
     await time.advance('3m');
     expect(watch.lags).toEqual(before);
-    expect(warnings).toEqual(['how far subscriptions are behind could not be counted; it is tried again']);
+    expect(warnings).toMatchObject([{ text: 'how far subscriptions are behind could not be counted; it is tried again' }]);
     broker.isAway = false;
     await time.advance('30s');
     expect(watch.lags?.[0]?.at).not.toEqual(before?.[0]?.at);
     broker.isAway = true;
     await time.advance('30s');
     expect(warnings).toHaveLength(2);
+  });
+
+  it('counts the others when one cannot be counted, for which no broker is to blame', async () => {
+    const { watch, time, broker, warnings } = watching();
+    for (const name of ['a', 'b', 'c']) watch.add(specOf(name, { types: [`${name}.happened`] }));
+    broker.leaderless = 'holdfast.b.happened';
+    await time.advance('30s');
+    expect(watch.lags?.map(({ subscription }) => subscription)).toEqual(['a', 'c']);
+    expect(broker).toMatchObject({ admins: 2, failed: 0 });
+    expect(warnings).toMatchObject([{ subscription: 'b', error: { message: expect.stringContaining('no leader') } }]);
+    broker.leaderless = '';
+    await time.advance('30s');
+    expect(watch.lags?.map(({ subscription }) => subscription)).toEqual(['a', 'b', 'c']);
+    expect(broker.admins).toBe(3);
+  });
+
+  it('asks nothing more once it is stopped', async () => {
+    const { watch, time, broker, asked } = watching();
+    watch.add(specOf('reader'));
+    broker.isAsked = () => void watch.stop();
+    await time.advance('5m');
+    expect(broker.admins).toBe(1);
+    expect(asked).toEqual([]);
   });
 
   it('takes no longer for a round than a request may take, and counts the others in the next one', async () => {

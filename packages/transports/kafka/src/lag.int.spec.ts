@@ -77,7 +77,7 @@ describeWithKafka('the lag of a subscription', () => {
     const parts = { ...context, settings, clientId: 'a watch' };
     const client =
       settings.driver === 'confluent' ? new ConfluentClient({ ...parts, library: confluentLibrary() }) : new KafkajsClient(parts);
-    const watch = new LagWatch({ context, settings, client, names: new Names(settings, 'scene') });
+    const watch = new LagWatch({ context, settings, intervalMs: 200, client, names: new Names(settings, 'scene') });
     watch.add(specOf('nobody'));
     const lags = await eventually(
       () => watch.lags,

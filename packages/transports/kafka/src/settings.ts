@@ -69,10 +69,10 @@ export interface KafkaOptions {
    */
   sessionTimeout?: Duration;
   /**
-   * Between two counts of how far the subscriptions of a process are behind (`health()`, `subscription:lag`); default '30s'. Each asks the brokers for the ends of
-   * their topics and where their groups stand.
+   * Between two counts of how far the subscriptions of a process are behind (`health()`, `subscription:lag`); default '30s'; with `driver: 'confluent'` it is false, which counts
+   * nothing. Each asks the brokers for the ends of their topics and where their groups stand, for which librdkafka opens a client for each subscription, each time.
    */
-  lagInterval?: Duration;
+  lagInterval?: false | Duration;
   /**
    * Begin of the ids of the producers of `protocol: 'kafka'`, of which each partition that is read has one: `<this>-<group>/<topic>/<partition>`; default: the name
    * of the service. All processes of a service say the same: by the id the broker knows whom to shut out.
@@ -107,7 +107,8 @@ export interface Settings {
   readonly requestTimeoutMs: number;
   readonly startTimeoutMs: number;
   readonly sessionTimeoutMs: number;
-  readonly lagIntervalMs: number;
+  /** Undefined: nothing is counted. */
+  readonly lagIntervalMs: number | undefined;
   readonly transactionalId: string | undefined;
   readonly transactionalProducers: number;
 }
@@ -127,9 +128,9 @@ export function settingsFrom(options: KafkaOptions): Settings {
   for (const [name, count] of Object.entries({ partitions, replicationFactor, transactionalProducers }))
     if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= MOST_PARTITIONS))
       problems.push(`kafka({ ${name} }) is ${printable(count)}; use a whole number from 1 to ${MOST_PARTITIONS}`);
-  const ms = (name: TimeName, byDefault: Duration): number => {
+  const ms = (name: TimeName, given: Duration): number => {
     try {
-      const value = toMs(options[name] ?? byDefault, `kafka({ ${name} })`);
+      const value = toMs(given, `kafka({ ${name} })`);
       if (value === 0) problems.push(`kafka({ ${name} }) is 0; give it some time`);
       return value;
     } catch (error) {
@@ -138,12 +139,13 @@ export function settingsFrom(options: KafkaOptions): Settings {
       return 0;
     }
   };
+  const lagInterval = options.lagInterval ?? (driver === 'confluent' ? false : DEFAULT_LAG);
   const times = {
-    confirmTimeoutMs: ms('confirmTimeout', DEFAULT_CONFIRM),
-    requestTimeoutMs: ms('requestTimeout', DEFAULT_REQUEST),
-    startTimeoutMs: ms('startTimeout', DEFAULT_START),
-    sessionTimeoutMs: ms('sessionTimeout', DEFAULT_SESSION),
-    lagIntervalMs: ms('lagInterval', DEFAULT_LAG),
+    confirmTimeoutMs: ms('confirmTimeout', options.confirmTimeout ?? DEFAULT_CONFIRM),
+    requestTimeoutMs: ms('requestTimeout', options.requestTimeout ?? DEFAULT_REQUEST),
+    startTimeoutMs: ms('startTimeout', options.startTimeout ?? DEFAULT_START),
+    sessionTimeoutMs: ms('sessionTimeout', options.sessionTimeout ?? DEFAULT_SESSION),
+    lagIntervalMs: lagInterval === false ? undefined : ms('lagInterval', lagInterval),
   };
   if (times.sessionTimeoutMs >= times.startTimeoutMs)
     problems.push(

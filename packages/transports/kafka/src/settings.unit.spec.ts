@@ -55,6 +55,7 @@ describe('options of kafka', () => {
     [{ confirmTimeout: 0 }, /confirmTimeout/],
     [{ sessionTimeout: 'soon' }, /sessionTimeout/],
     [{ lagInterval: 0 }, /lagInterval/],
+    [{ lagInterval: true }, /lagInterval/],
     [{ sessionTimeout: '30s' }, /sessionTimeout }\) is not below startTimeout/],
     [{ driver: 'java' }, /driver }\) is java; use 'kafkajs' or 'confluent'/],
     [{ driver: 'confluent', groupProtocol: 'share' }, /groupProtocol }\) is share; use 'classic' or 'consumer'/],
@@ -65,6 +66,12 @@ describe('options of kafka', () => {
     const problems = problemsOf(options);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(problem);
+  });
+
+  it('count no lag where that is switched off, and with the second driver where it is not switched on', () => {
+    expect(settingsFrom({ brokers, lagInterval: false }).lagIntervalMs).toBeUndefined();
+    expect(settingsFrom({ brokers, driver: 'confluent' }).lagIntervalMs).toBeUndefined();
+    expect(settingsFrom({ brokers, driver: 'confluent', lagInterval: '1m' }).lagIntervalMs).toBe(60_000);
   });
 
   it('are refused all together, and passwords are not shown', () => {

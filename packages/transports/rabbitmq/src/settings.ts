@@ -34,8 +34,8 @@ export interface RabbitmqOptions {
   exchange?: string;
   /**
    * What happens with exchange and queues at the start and after each reconnect; default 'assert'. `assert` makes what is missing, `check` refuses
-   * when something is missing; both refuse what is there with other arguments (`check` as far as the user may configure, else it warns; bindings cannot be seen and are not
-   * checked). `none` takes for granted that all is there.
+   * when something is missing; both refuse what is there with other arguments (`check` at the start alone, and as far as the user may configure, else it warns; bindings cannot be
+   * seen and are not checked). `none` takes for granted that all is there.
    */
   topology?: 'assert' | 'check' | 'none';
   /** Where messages of other producers come from: exchanges and queues that are not ours; default: none. What is no CloudEvents is read by `readForeign`. */

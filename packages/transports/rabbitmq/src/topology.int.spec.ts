@@ -238,6 +238,31 @@ describeWithRabbit('a start', () => {
     ]);
   });
 
+  it("with topology 'check' comes back to a queue that has changed since the start, and does not make one that was deleted", async () => {
+    const queue = scene.queueOf();
+    expect(await errorOf({}, 'reader')).toBeUndefined();
+    const transport = scene.transport({ topology: 'check' });
+    await transport.start({ subscriptions: [specOf('reader')] });
+    await area.as(async (admin) => {
+      await admin.deleteQueue(queue);
+      await admin.assertQueue(queue, { durable: true, arguments: { ...scene.argumentsOf(), 'x-max-length': 1000 } });
+    });
+    const consuming = scene.hear('subscription:consuming');
+    await transport.subscribe(specOf('reader'), new Catcher(1));
+    scene.way.cut();
+    await eventually(
+      () => consuming,
+      ({ length }) => length === 2,
+    );
+    const interrupted = scene.hear('subscription:interrupted');
+    await area.as((admin) => admin.deleteQueue(queue));
+    await eventually(
+      () => interrupted,
+      (heard) => heard.some(({ error }) => `${String(error)}`.includes('no queue')),
+    );
+    expect(await codeOf((admin) => admin.checkQueue(queue))).toBe(404);
+  });
+
   it("with topology 'none' takes for granted that all is there, and a subscription without a queue is refused all the same", async () => {
     const transport = scene.transport({ topology: 'none' });
     await transport.start({ subscriptions: [specOf('reader')] });

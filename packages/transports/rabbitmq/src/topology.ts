@@ -20,8 +20,12 @@ type Ask = <T>(request: (channel: Channel) => Promise<T>) => Promise<T>;
 interface Need {
   readonly what: string;
   readonly see: (ask: Ask) => Promise<unknown>;
+}
+
+/** Something that has to be at the broker as it would be made. */
+interface ComparedNeed extends Need {
   /** What was seen is declared as it has to be: that makes nothing, and the broker refuses it where it is different. */
-  readonly compare?: (ask: Ask) => Promise<unknown>;
+  readonly compare: (ask: Ask) => Promise<unknown>;
 }
 
 /** A subscription by its name. */
@@ -47,8 +51,6 @@ const WAS_ORDERED =
  */
 export class Topology {
   private readonly partitions = new Map<string, number>();
-  /** What this user may not declare: only that it is there is known. */
-  private readonly uncompared = new Set<string>();
 
   constructor(
     private readonly settings: Settings,
@@ -90,7 +92,7 @@ export class Topology {
   async ensure(connection: Connection, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
     const { topology, exchange } = this.settings;
     if (topology === 'none') return;
-    if (topology === 'check') return this.see(connection, this.checks(connection.version, subscriptions));
+    if (topology === 'check') return this.seeAndCompare(connection, subscriptions);
     await this.see(connection, [...this.foreignChecks(subscriptions), ...subscriptions.map((spec) => this.leftOver(spec))]);
     await this.see(connection, [
       { what: `the exchange ${exchange}`, see: (ask) => this.assertExchange(ask) },
@@ -101,6 +103,9 @@ export class Topology {
   /**
    * For what comes back later: makes or checks what a subscription needs, but for the exchange, which has to be there. With one that was deleted went the
    * bindings of all subscriptions, and what is published once it is there again is lost to those that have not been bound again. So a start makes it.
+   *
+   * With 'check' it is looked at, and not compared: the broker may be of another version by now, and what would be declared anew another queue, which stops
+   * nobody who takes from the one that is there.
    *
    * @param only of its own queues, this one
    * @throws HF_BROKER_TOPOLOGY
@@ -120,25 +125,32 @@ export class Topology {
 
   private async see(connection: Connection, needs: readonly Need[]): Promise<void> {
     const problems: string[] = [];
-    const uncompared: string[] = [];
-    for (const { what, see, compare } of needs) {
+    for (const { what, see } of needs) {
       const problem = await problemWith(connection, what, see);
-      if (problem !== undefined) problems.push(problem.text);
-      if (problem !== undefined || compare === undefined || this.uncompared.has(what)) continue;
-      const difference = await problemWith(connection, what, compare);
-      if (difference?.code === ACCESS_REFUSED) uncompared.push(what);
-      else if (difference !== undefined) problems.push(difference.text);
+      if (problem !== undefined) problems.push(problem);
     }
+    if (problems.length > 0) throw hfError('HF_BROKER_TOPOLOGY', { problems });
+  }
+
+  /** What is compared was seen a moment ago, on the same channel: what is deleted later is not made by that, without its bindings. */
+  private async seeAndCompare(connection: Connection, subscriptions: readonly SubscriptionSpec[]): Promise<void> {
+    const uncompared: string[] = [];
+    const needs = this.compared(connection.version, subscriptions).map(({ what, see, compare }) => ({
+      what,
+      see: async (ask: Ask) => {
+        await see(ask);
+        await compare(ask).catch((error: { readonly code?: unknown }) => {
+          if (error.code !== ACCESS_REFUSED) throw error;
+          uncompared.push(what);
+        });
+      },
+    }));
+    await this.see(connection, [...needs, ...this.foreignChecks(subscriptions)]);
     if (uncompared.length > 0)
       this.logger.warn(
         'what is at the broker is there, but whether it is as it has to be is not known: the user of this service may not declare it',
-        {
-          what: uncompared.join(', '),
-          right: 'configure',
-        },
+        { what: uncompared.join(', '), right: 'configure' },
       );
-    for (const what of uncompared) this.uncompared.add(what);
-    if (problems.length > 0) throw hfError('HF_BROKER_TOPOLOGY', { problems });
   }
 
   private foreignOf({ name }: SubscriptionSpec): readonly ForeignSource[] {
@@ -196,8 +208,12 @@ export class Topology {
     return { what: `the exchange ${exchange}`, see: (ask) => ask((channel) => channel.checkExchange(exchange)) };
   }
 
-  /** A passive look sees that something has this name, and nothing else of it. */
   private checks(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly Need[] {
+    return [...this.compared(version, subscriptions, only), ...this.foreignChecks(subscriptions)];
+  }
+
+  /** A passive look sees that something has this name, and nothing else of it. */
+  private compared(version: string, subscriptions: readonly SubscriptionSpec[], only?: string): readonly ComparedNeed[] {
     const queues = subscriptions.flatMap((spec) => [this.deadLetterQueue(version, spec), ...this.declared(version, spec, only)]);
     return [
       { ...this.exchangeCheck(), compare: (ask) => this.assertExchange(ask) },
@@ -206,7 +222,6 @@ export class Topology {
         see: (ask: Ask) => ask((channel) => channel.checkQueue(nameOf(queue.name))),
         compare: (ask: Ask) => assertQueue(ask, queue),
       })),
-      ...this.foreignChecks(subscriptions),
     ];
   }
 
@@ -263,22 +278,16 @@ async function assertQueue(ask: Ask, queue: OwnQueue): Promise<void> {
   await ask((channel) => channel.assertQueue(nameOf(queue.name), { durable: true, arguments: queue.arguments }));
 }
 
-/** What stands in the way of something, as the broker says it. */
-interface Problem {
-  readonly text: string;
-  readonly code: unknown;
-}
-
-/** On a channel of its own: the one on which something is refused is closed by that. Undefined: nothing stands in its way. */
-async function problemWith(connection: Connection, what: string, work: Need['see']): Promise<Problem | undefined> {
+/** What stands in the way of something, as the broker says it; undefined: nothing. On a channel of its own: the one on which something is refused is closed by that. */
+async function problemWith(connection: Connection, what: string, work: Need['see']): Promise<string | undefined> {
   const channel = await connection.openChannel();
   try {
     await work((request) => channel.answer(what, request(channel.channel)));
     return undefined;
   } catch (error) {
-    const text = problemIn(error, what);
-    if (text === undefined) throw error;
-    return { text, code: (error as { readonly code?: unknown }).code };
+    const problem = problemIn(error, what);
+    if (problem === undefined) throw error;
+    return problem;
   } finally {
     await channel.end();
   }

@@ -30,28 +30,41 @@ describe('bindings that nobody needs', () => {
   });
 });
 
-/** A connection to a broker of a version, which refuses what it is told to; with what was declared on it, by name. */
+/** A connection to a broker of a version, which refuses what it is told to; with what was declared on it, by name, and all that was asked on each channel. */
 function brokerOf(version: string, refusals: Readonly<Record<string, number>> = {}) {
   const declared = new Map<string, unknown>();
+  const channels: string[][] = [];
   const refuse = (call: string) => {
     const code = refusals[call];
     if (code !== undefined) throw Object.assign(new Error(`with message "refused ${call}"`), { code });
   };
-  const channel = {
-    checkExchange: async () => refuse('checkExchange'),
-    checkQueue: async () => refuse('checkQueue'),
-    assertExchange: async (name: string) => {
-      refuse('assertExchange');
-      declared.set(name, undefined);
-    },
-    assertQueue: async (name: string, options: { readonly arguments: unknown }) => {
-      refuse('assertQueue');
-      declared.set(name, options.arguments);
-    },
-    bindQueue: async () => undefined,
+  const open = async () => {
+    const calls: string[] = [];
+    channels.push(calls);
+    const channel = {
+      checkExchange: async (name: string) => {
+        calls.push(`see ${name}`);
+        refuse('checkExchange');
+      },
+      checkQueue: async (name: string) => {
+        calls.push(`see ${name}`);
+        refuse('checkQueue');
+      },
+      assertExchange: async (name: string) => {
+        calls.push(`declare ${name}`);
+        refuse('assertExchange');
+        declared.set(name, undefined);
+      },
+      assertQueue: async (name: string, options: { readonly arguments: unknown }) => {
+        calls.push(`declare ${name}`);
+        refuse('assertQueue');
+        declared.set(name, options.arguments);
+      },
+      bindQueue: async () => undefined,
+    };
+    return { channel, answer: (_: string, answered: Promise<unknown>) => answered, end: async () => undefined };
   };
-  const opened = { channel, answer: (_: string, answered: Promise<unknown>) => answered, end: async () => undefined };
-  return { declared, connection: { version, openChannel: async () => opened } as unknown as Connection };
+  return { declared, channels, connection: { version, openChannel: open } as unknown as Connection };
 }
 
 const topologyWith = (topology: 'assert' | 'check' | 'none', logger: Logger = silentLogger) =>
@@ -93,27 +106,40 @@ describe("topology 'check'", () => {
     expect(declared.size).toBe(0);
   });
 
-  it('goes on where it may not declare, says so once, and does not try it again', async () => {
+  it('compares what it has just seen, on the same channel, at the start alone', async () => {
+    const { connection, channels } = brokerOf('4.0.0');
+    const topology = topologyWith('check');
+    await topology.ensure(connection, [specOf('reader')]);
+    const names = ['holdfast', 'holdfast/shop:dead/reader', 'holdfast/shop/reader'];
+    expect(channels).toEqual(names.map((name) => [`see ${name}`, `declare ${name}`]));
+    channels.length = 0;
+    await topology.restore(connection, specOf('reader'));
+    expect(channels).toEqual(names.map((name) => [`see ${name}`]));
+  });
+
+  it('goes on where it may not declare, and says so', async () => {
     const warnings: unknown[] = [];
     const { connection } = brokerOf('4.0.0', { assertQueue: 403 });
     const topology = topologyWith('check', { ...silentLogger, warn: (_, fields) => void warnings.push(fields) });
     await topology.ensure(connection, [specOf('reader')]);
     await topology.restore(connection, specOf('reader'));
     expect(warnings).toEqual([{ what: 'the queue holdfast/shop:dead/reader, the queue holdfast/shop/reader', right: 'configure' }]);
-    const other = brokerOf('4.0.0');
-    await topology.restore(other.connection, specOf('reader'));
-    expect([...other.declared.keys()]).toEqual(['holdfast']);
   });
 
-  it('is refused where what is there is different, also when it comes back', async () => {
-    const { connection } = brokerOf('4.0.0', { assertQueue: 406 });
-    for (const see of [
-      (topology: Topology) => topology.ensure(connection, [specOf('reader')]),
-      (topology: Topology) => topology.restore(connection, specOf('reader')),
-    ])
-      await expect(see(topologyWith('check'))).rejects.toMatchObject({
-        code: 'HF_BROKER_TOPOLOGY',
-        details: { problems: [expect.stringContaining('refused assertQueue'), expect.stringContaining('refused assertQueue')] },
-      });
+  it('is refused where what is there is different, and goes on when it comes back to it', async () => {
+    const { connection, declared } = brokerOf('4.0.0', { assertQueue: 406 });
+    await expect(topologyWith('check').ensure(connection, [specOf('reader')])).rejects.toMatchObject({
+      code: 'HF_BROKER_TOPOLOGY',
+      details: { problems: [expect.stringContaining('refused assertQueue'), expect.stringContaining('refused assertQueue')] },
+    });
+    declared.clear();
+    await topologyWith('check').restore(connection, specOf('reader'));
+    expect(declared.size).toBe(0);
+  });
+
+  it('makes nothing again that was deleted since the start', async () => {
+    const { connection, declared } = brokerOf('4.0.0', { checkQueue: 404 });
+    await expect(topologyWith('check').restore(connection, specOf('reader'))).rejects.toMatchObject({ code: 'HF_BROKER_TOPOLOGY' });
+    expect(declared.size).toBe(0);
   });
 });
