@@ -1,7 +1,7 @@
 // Makes a fresh clone runnable: checks Node, installs the dependencies when they are missing or not those of the lockfile.
 // Imported by the other scripts before they import anything else; nothing here needs a dependency.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -58,6 +58,8 @@ function linkOwn() {
   for (const [path, { link, resolved }] of Object.entries(packages)) {
     if (!link || existsSync(join(root, path))) continue;
     mkdirSync(dirname(join(root, path)), { recursive: true });
+    // A link to where the package was before is in the way. Not rmSync: that of Node 24 leaves it there (nodejs/node#61020).
+    if (lstatSync(join(root, path), { throwIfNoEntry: false })) unlinkSync(join(root, path));
     symlinkSync(join(root, resolved), join(root, path), 'junction');
   }
 }

@@ -28,8 +28,9 @@ async function quick() {
   if (report && existsSync(report)) {
     tests.push(...provenTests(JSON.parse(readFileSync(report, 'utf8')), root));
     await tellPromises();
+    tellFailures();
   }
-  process.exit(ok ? 0 : 1);
+  process.exit(ok && totals.failed === 0 ? 0 : 1);
 }
 
 async function everything() {
@@ -98,12 +99,16 @@ function reportFile(name) {
   return file;
 }
 
-/** Transport × promise, of what has run. */
+/** Transport × promise, of what has run. A table that cannot be made is a failure, and must not cost the lines that follow it. */
 async function tellPromises() {
-  // Loaded late: they need the dependencies that are installed first.
-  const [{ Project }, { resultsOf }] = await Promise.all([import('./docs/project.mjs'), import('./docs/guarantees.mjs')]);
-  const table = resultsOf(new Project(root), tests);
-  if (table !== undefined) console.log(`\nWhat is promised, and how many tests of this run have proven it:\n\n${table}`);
+  try {
+    // Loaded late: they need the dependencies that are installed first.
+    const [{ Project }, { resultsOf }] = await Promise.all([import('./docs/project.mjs'), import('./docs/guarantees.mjs')]);
+    const table = resultsOf(new Project(root), tests);
+    if (table !== undefined) console.log(`\nWhat is promised, and how many tests of this run have proven it:\n\n${table}`);
+  } catch (error) {
+    fail(`the table of promises: ${String(error?.message ?? error).split('\n')[0]}`);
+  }
 }
 
 function fail(name) {

@@ -1,5 +1,5 @@
 import { measured, openKafka, openRabbit, openRocketmq } from '@holdfast-internal/test-support';
-import { runSample } from './run-sample.js';
+import { runSample, runSampleWith } from './run-sample.js';
 
 /** Every order has ended in one of three ways, each of which is there. */
 function expectBalance(lastLine: string): void {
@@ -32,9 +32,8 @@ describe('samples/01-order-payment-stock', () => {
   const rabbit = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rabbit":{"reason":"nobody has looked"}}').rabbit;
   (rabbit.reason === undefined ? it : it.skip)('does the same over RabbitMQ, and leaves nothing behind there', async () => {
     const area = await openRabbit();
-    process.env.RABBITMQ_URL = area.url;
     const args = ['--transport', 'rabbitmq', '--orders', '60', '--within', '120'];
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
+    const { exitCode, output, lastLine } = await runSampleWith({ RABBITMQ_URL: area.url }, '01-order-payment-stock', ...args);
     await area.drop();
     expectBalance(lastLine);
     expect(output).toContain('RabbitMQ between them');
@@ -44,9 +43,9 @@ describe('samples/01-order-payment-stock', () => {
   const kafka = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"kafka":{"reason":"nobody has looked"}}').kafka;
   (kafka.reason === undefined ? it : it.skip)('does the same over Kafka', async () => {
     // The first time on a machine it is fetched.
-    await openKafka();
+    const { address } = await openKafka();
     const args = ['--transport', 'kafka', '--orders', '60', '--within', '120'];
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
+    const { exitCode, output, lastLine } = await runSampleWith({ KAFKA_BROKERS: address }, '01-order-payment-stock', ...args);
     expectBalance(lastLine);
     expect(output).toContain('Kafka between them');
     expect(exitCode).toBe(0);
@@ -55,11 +54,14 @@ describe('samples/01-order-payment-stock', () => {
   const rocketmq = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rocketmq":{"reason":"nobody has looked"}}').rocketmq;
   (rocketmq.reason === undefined ? it : it.skip)('does the same over RocketMQ', async () => {
     const area = await openRocketmq();
-    process.env.ROCKETMQ_ENDPOINT = area.endpoint;
-    process.env.ROCKETMQ_NAME_SERVER = area.nameServer;
+    const { endpoint, nameServer, prefix } = area.options();
+    const env = { ROCKETMQ_ENDPOINT: endpoint, ROCKETMQ_NAME_SERVER: nameServer, ROCKETMQ_PREFIX: prefix };
     const args = ['--transport', 'rocketmq', '--orders', '60', '--within', '120'];
-    const { exitCode, output, lastLine } = await runSample('01-order-payment-stock', ...args);
-    await area.clear('sample-');
+    const { exitCode, output, lastLine } = await runSampleWith(env, '01-order-payment-stock', ...args);
+    // The sample leaves them there; a RocketMQ that was only found has those of others, too.
+    const made = await area.topics(prefix);
+    await area.clear(prefix);
+    expect(made).not.toEqual([]);
     expectBalance(lastLine);
     expect(output).toContain('RocketMQ between them');
     expect(exitCode).toBe(0);

@@ -16,8 +16,8 @@ export function runSample(name: string, ...args: string[]): Promise<Ending> {
 }
 
 /** The same, with variables of the environment. */
-export function runSampleWith(env: Readonly<Record<string, string>>, name: string): Promise<Ending> {
-  return run([join(repository, 'samples', name, 'dist/main.js')], env);
+export function runSampleWith(env: Readonly<Record<string, string>>, name: string, ...args: string[]): Promise<Ending> {
+  return run([join(repository, 'samples', name, 'dist/main.js'), ...args], env);
 }
 
 /** Runs a program of the repository. */

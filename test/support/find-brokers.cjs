@@ -33,7 +33,7 @@ function findRocketmq({ HOLDFAST_TEST_ROCKETMQ: named }, { places = '127.0.0.1:8
 async function find({ broker, variable, named, byDefault, ask, tools }) {
   if (named)
     try {
-      return await ask(named, NAMED_MS);
+      return { ...(await ask(named, NAMED_MS)), isNamed: true };
     } catch (cause) {
       throw new Error(`${variable} (${named}) does not answer: ${said(cause)}`, { cause });
     }

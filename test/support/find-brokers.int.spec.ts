@@ -27,7 +27,7 @@ describeWithRabbit('a RabbitMQ', () => {
     await area.drop();
     expect(found).toEqual([
       { url, version },
-      { url, version },
+      { url, version, isNamed: true },
     ]);
     expect(others).toEqual([{}, {}]);
   });
@@ -36,7 +36,10 @@ describeWithRabbit('a RabbitMQ', () => {
 describeWithKafka('a Kafka', () => {
   it(AS_SUCH, async () => {
     const { address } = await openKafka();
-    expect([await findKafka({}, { address }), await findKafka({ HOLDFAST_TEST_KAFKA: address })]).toEqual([{ address }, { address }]);
+    expect([await findKafka({}, { address }), await findKafka({ HOLDFAST_TEST_KAFKA: address })]).toEqual([
+      { address },
+      { address, isNamed: true },
+    ]);
     const others = [findRabbit({}, { url: `amqp://${address}`, tools }), findRocketmq({}, { places: `${address},${address}`, tools })];
     expect(await Promise.all(others)).toEqual([{}, {}]);
   });
@@ -52,7 +55,10 @@ describeWithRocketmq('a RocketMQ', () => {
     const { endpoint, nameServer, broker } = area;
     const places = `${endpoint},${nameServer}`;
     const place = { endpoint, nameServer, broker };
-    expect([await findRocketmq({}, { places }), await findRocketmq({ HOLDFAST_TEST_ROCKETMQ: places })]).toEqual([place, place]);
+    expect([await findRocketmq({}, { places }), await findRocketmq({ HOLDFAST_TEST_ROCKETMQ: places })]).toEqual([
+      place,
+      { ...place, isNamed: true },
+    ]);
     const others = [findKafka({}, { address: nameServer, tools }), findRabbit({}, { url: `amqp://${endpoint}`, tools })];
     expect(await Promise.all(others)).toEqual([{}, {}]);
   });

@@ -36,7 +36,7 @@ export function describeWithKafka(title: string, suite: () => void): void {
   describeUnless(reason, { broker: 'Kafka', title, suite });
 }
 
-/** A suite that breaks a Kafka of its own (`EmbeddedKafka`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
+/** A suite that breaks a Kafka of its own (`EmbeddedKafka`). Where the environment names one, which nobody may break, it may also be missing with `CI=true`. */
 export function describeWithOwnKafka(title: string, suite: () => void): void {
   describeUnlessMissing(missingTools(), { broker: 'Kafka', title, suite, others: foundKafka() });
 }

@@ -25,8 +25,8 @@ export interface RabbitArea {
   clear(queues: string[]): Promise<void>;
   /** Ends all connections in the server's name; undefined when this machine cannot. */
   readonly closeConnections: (() => void) | undefined;
-  /** Its address for a user who may write only to what this expression says; undefined when this machine cannot make one. */
-  readonly writingTo: ((expression: string) => string) | undefined;
+  /** Its address for a user who may write only to what this expression says, and configure all, or what the second one says; undefined when this machine cannot make one. */
+  readonly writingTo: ((expression: string, configure?: string) => string) | undefined;
   /** Deletes it with all that is in it. `queues`: what was made, for a server whose virtual host is not ours. */
   drop(queues?: readonly string[]): Promise<void>;
 }
@@ -41,7 +41,7 @@ export function describeWithRabbit(title: string, suite: () => void): void {
   describeUnless(foundRabbit().reason, { broker: 'RabbitMQ', title, suite });
 }
 
-/** A suite that breaks a RabbitMQ of its own (`EmbeddedRabbitmq`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
+/** A suite that breaks a RabbitMQ of its own (`EmbeddedRabbitmq`). Where the environment names one, which nobody may break, it may also be missing with `CI=true`. */
 export function describeWithOwnRabbit(title: string, suite: () => void): void {
   describeUnlessMissing(missingTools(), { broker: 'RabbitMQ', title, suite, others: foundRabbit() });
 }
@@ -73,11 +73,11 @@ export async function openRabbit(): Promise<RabbitArea> {
       }),
     closeConnections: isOurs ? () => void ctl('close_all_connections', '--vhost', vhost, 'a test') : undefined,
     writingTo: isOurs
-      ? (expression) => {
+      ? (expression, configure = '.*') => {
           const user = `${vhost}_${users.length}`;
           ctl('add_user', user, user);
           users.push(user);
-          ctl('set_permissions', '-p', vhost, user, '.*', expression, '.*');
+          ctl('set_permissions', '-p', vhost, user, configure, expression, '.*');
           const theirs = new URL(url);
           theirs.username = theirs.password = user;
           return theirs.href;

@@ -32,7 +32,7 @@ export function describeWithRocketmq(title: string, suite: () => void): void {
   describeUnless(foundRocketmq().reason, { broker: 'RocketMQ', title, suite });
 }
 
-/** A suite that breaks a RocketMQ of its own (`EmbeddedRocketmq`). Where one was found that nobody may break, it may also be missing with `CI=true`. */
+/** A suite that breaks a RocketMQ of its own (`EmbeddedRocketmq`). Where the environment names one, which nobody may break, it may also be missing with `CI=true`. */
 export function describeWithOwnRocketmq(title: string, suite: () => void): void {
   describeUnlessMissing(missingTools(), { broker: 'RocketMQ', title, suite, others: foundRocketmq() });
 }

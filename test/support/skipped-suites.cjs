@@ -17,7 +17,7 @@ const BROKERS = [
  */
 function skippedSuites({ found, missing, files }) {
   return BROKERS.flatMap(({ name, found: key, tool, shared, own }) => {
-    const { reason } = found[key];
+    const { reason, isNamed } = found[key];
     const cannotStart = missing(tool);
     return [
       ...lineOf({ what: `a ${name}`, reason, files, pattern: shared, inCi: 'or with CI=true fail' }),
@@ -26,7 +26,7 @@ function skippedSuites({ found, missing, files }) {
         reason: cannotStart && `none can be started here: ${cannotStart}`,
         files,
         pattern: own,
-        inCi: reason === undefined ? 'also with CI=true' : 'or with CI=true fail',
+        inCi: isNamed ? 'also with CI=true' : 'or with CI=true fail',
       }),
     ];
   });

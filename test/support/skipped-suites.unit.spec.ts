@@ -2,7 +2,7 @@ import { join } from 'node:path';
 
 const { skippedSuites, specFiles } = require('./skipped-suites.cjs') as {
   skippedSuites(options: {
-    readonly found: Readonly<Record<'rabbit' | 'kafka' | 'rocketmq', { readonly reason?: string }>>;
+    readonly found: Readonly<Record<'rabbit' | 'kafka' | 'rocketmq', { readonly reason?: string; readonly isNamed?: boolean }>>;
     readonly missing: (tool: string) => string | undefined;
     readonly files: readonly { readonly path: string; readonly text: string }[];
   }): readonly string[];
@@ -32,9 +32,12 @@ describe('what a run says of suites that miss their broker', () => {
     ]);
   });
 
-  it('is that those with one of their own are skipped with CI=true too, where the others have one', () => {
-    expect(skippedSuites({ found: nothing, missing: () => 'no tools', files: FILES })).toEqual([
-      expect.stringMatching(/^1 files of tests that need a RabbitMQ of their own are skipped, also with CI=true/),
+  it.each([
+    [', also with CI=true', 'is named for the others', { isNamed: true }],
+    [', or with CI=true fail', 'was only found', {}],
+  ])('is that those with one of their own are skipped%s, where one %s', (inCi, _, rabbit) => {
+    expect(skippedSuites({ found: { ...nothing, rabbit }, missing: () => 'no tools', files: FILES })).toEqual([
+      expect.stringMatching(`^1 files of tests that need a RabbitMQ of their own are skipped${inCi}: none can be started here: no tools`),
     ]);
   });
 

@@ -33,11 +33,11 @@ it.each([
 
 it('@OnMessage refuses to be two subscriptions of one method, and a method that is not there', async () => {
   const name = 'billing.charge';
-  expect(await sentenceOf(() => decorate(OnMessage(OrderPlaced, { name }), 'missing'))).toMatch(
-    /^HF_DECORATOR_TARGET: @OnMessage cannot stand on Reports\.missing: /,
+  expect(await sentenceOf(() => decorate(OnMessage(OrderPlaced, { name }), 'missing'))).toBe(
+    'HF_DECORATOR_TARGET: @OnMessage cannot stand on Reports.missing: it is a property, and a function in it is made anew for each instance; write a method. Put it on an async method of a class.',
   );
   decorate(OnMessage(OrderPlaced, { name }), 'handle');
-  expect(await sentenceOf(() => decorate(OnMessage(OrderPlaced, { name: 'billing.again' }), 'handle'))).toMatch(
-    /^HF_DECORATOR_TARGET: @OnMessage cannot stand on Reports\.handle: /,
+  expect(await sentenceOf(() => decorate(OnMessage(OrderPlaced, { name: 'billing.again' }), 'handle'))).toBe(
+    'HF_DECORATOR_TARGET: @OnMessage cannot stand on Reports.handle: it is there already, and which of the two counts would depend on their order. Put it on an async method of a class.',
   );
 });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describeWithOwnRabbit, eventually } from '@holdfast-internal/test-support';
@@ -47,7 +47,10 @@ describeWithOwnRabbit('EmbeddedRabbitmq', () => {
     await rabbit[end]();
     expect(rabbit.pid).toBeUndefined();
     await expect(take()).rejects.toThrow();
-    await rabbit.start();
+    const started = rabbit.start();
+    // That of the process before it may be the number of another one by now.
+    expect(rabbit.pid).toBeUndefined();
+    await started;
     expect(await eventually(take, (text) => text !== undefined)).toBe(end);
   });
 
@@ -76,6 +79,18 @@ describeWithOwnRabbit('EmbeddedRabbitmq', () => {
       () => [isThere(pid), existsSync(folder)],
       (each) => !each.includes(true),
     );
+  });
+
+  it('says at once that it has ended, and why, where it does not start, and starts when that is mended', async () => {
+    await rabbit.kill();
+    const file = join(rabbit.folder, 'rabbitmq.conf');
+    const configuration = readFileSync(file, 'utf8');
+    writeFileSync(file, `${configuration}no.such.setting = 1\n`);
+    await expect(rabbit.start()).rejects.toThrow(/^RabbitMQ did not start: it has ended\. .*no\.such\.setting/s);
+    expect(rabbit.pid).toBeUndefined();
+    writeFileSync(file, configuration);
+    await rabbit.start();
+    expect(isThere(rabbit.pid as number)).toBe(true);
   });
 });
 

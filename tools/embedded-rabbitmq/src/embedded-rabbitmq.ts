@@ -11,8 +11,13 @@ const PATIENCE_MS = 90_000;
 const SCRIPT = 'rabbitmq-server';
 /** Where packages put it, if that is not in the path. */
 const ELSEWHERE = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin'];
-/** Ends with the process that started it, whatever becomes of that one, and takes its files along; also when it is frozen. */
-const WATCHED = '"$0" & read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"; kill -9 0';
+/**
+ * Says when the broker ends by itself, whose script hides with which exit code. Ends with the process that started it, whatever becomes of that one, and takes its files
+ * along; also when it is frozen.
+ */
+const WATCHED = '{ "$0" >"$1/console" 2>&1; echo ended; } & read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"; kill -9 0';
+/** Of what a broker said that did not start: Erlang says why first, and then a page of where. */
+const LAST_LINES = 60;
 
 /** Where one is, also for processes that did not start it. */
 export interface RabbitmqPlace {
@@ -32,6 +37,8 @@ export function missingTools(): string | undefined {
 /**
  * A real RabbitMQ in a temporary folder, owned by this process: it can be stopped, killed, frozen and put short of memory, and started again on the same data and ports,
  * and it does not survive the process, however that ends. What it has confirmed is on its disk.
+ *
+ * **Not promised:** Erlang's `epmd`, by which nodes of a machine find each other, is started with the first one, is shared with all others, and stays: on loopback.
  */
 export class EmbeddedRabbitmq {
   private server: ChildProcess | undefined;
@@ -67,20 +74,17 @@ export class EmbeddedRabbitmq {
       RABBITMQ_PID_FILE: at('pid'),
       RABBITMQ_CONFIG_FILE: at('rabbitmq.conf'),
       RABBITMQ_ENABLED_PLUGINS_FILE: at('enabled_plugins'),
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      ERL_CRASH_DUMP: at('erl_crash.dump'),
     };
     const rabbit = new EmbeddedRabbitmq(`amqp://guest:guest@127.0.0.1:${port}`, folder, { scripts, environment });
-    try {
-      await rabbit.start();
-    } catch (error) {
-      await rabbit.kill();
-      throw error;
-    }
+    await rabbit.start();
     return rabbit;
   }
 
   /** Process id of the broker, undefined while it is down. */
   get pid(): number | undefined {
-    return this.server && Number(readFileSync(join(this.folder, 'pid'), 'utf8'));
+    return this.server && (Number(this.read('pid')) || undefined);
   }
 
   /** Where others find it. */
@@ -89,21 +93,26 @@ export class EmbeddedRabbitmq {
     return { url: this.url, version: this.version, ctl: { program: join(scripts, 'rabbitmqctl'), environment } };
   }
 
-  /** Starts it on the data and the ports it had; resolves when it lets a client in. */
+  /** Starts it on the data and the ports it had; resolves when it lets a client in. @throws with what it said when it does not start; its files stay then */
   async start(): Promise<void> {
     const { scripts, environment } = this.installed;
+    // Of the process before it, whose number may be another's by now.
+    rmSync(join(this.folder, 'pid'), { force: true });
     const server = spawn('/bin/sh', ['-c', WATCHED, join(scripts, SCRIPT), this.folder], {
       env: { ...process.env, ...environment },
       detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     server.unref();
     // A pipe is a socket, which can be unref'd, but its type does not say so.
-    (server.stdin as (NodeJS.WritableStream & { unref?: () => void }) | null)?.unref?.();
+    for (const pipe of [server.stdin, server.stdout]) (pipe as { unref?: () => void }).unref?.();
     this.server = server;
-    for (const end = performance.now() + PATIENCE_MS; !(await this.isOpen()); await sleep(50))
-      if (server.exitCode !== null || server.signalCode !== null || performance.now() > end)
-        throw new Error(`RabbitMQ did not start; its log is in ${this.folder}`);
+    try {
+      await this.opened(server);
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
   }
 
   /** Ends it in good order. The data stays. */
@@ -154,6 +163,26 @@ export class EmbeddedRabbitmq {
   private signal(signal: NodeJS.Signals): void {
     const { pid } = this;
     if (pid !== undefined) process.kill(pid, signal);
+  }
+
+  private async opened(server: ChildProcess): Promise<void> {
+    let end: string | undefined;
+    server.stdout?.once('data', () => {
+      end = 'it has ended';
+    });
+    for (const late = performance.now() + PATIENCE_MS; !(await this.isOpen()); await sleep(50)) {
+      if (server.exitCode !== null || server.signalCode !== null) end ??= 'it was killed';
+      const why = end ?? (performance.now() > late ? `it let nobody in for ${PATIENCE_MS} ms` : undefined);
+      if (why === undefined) continue;
+      const said = this.read('console').trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+      throw new Error(`RabbitMQ did not start: ${why}. Its logs are in ${this.folder}, and the last it said is:\n${said}`);
+    }
+  }
+
+  /** What is in a file of it, if it is there. */
+  private read(name: string): string {
+    const file = join(this.folder, name);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
   private async isOpen(): Promise<boolean> {

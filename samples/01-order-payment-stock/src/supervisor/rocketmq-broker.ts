@@ -1,7 +1,10 @@
 import { EmbeddedRocketmq, missingTools } from '@holdfast-internal/embedded-rocketmq';
 import type { Broker } from './broker.js';
 
-/** The RocketMQ of a run: the one at ROCKETMQ_ENDPOINT, with topics and groups of this run, which stay there; else one that is started for it. */
+/**
+ * The RocketMQ of a run: the one at ROCKETMQ_ENDPOINT, with topics and groups of this run, which stay there, and begin with ROCKETMQ_PREFIX where that is set; else one
+ * that is started for it.
+ */
 export class RocketmqBroker implements Broker {
   readonly environment;
 
@@ -12,7 +15,7 @@ export class RocketmqBroker implements Broker {
     this.environment = {
       ROCKETMQ_ENDPOINT: place.endpoint,
       ...(place.nameServer === undefined ? {} : { ROCKETMQ_NAME_SERVER: place.nameServer }),
-      ROCKETMQ_PREFIX: `sample-${process.pid}-${Date.now().toString(36)}_`,
+      ROCKETMQ_PREFIX: process.env.ROCKETMQ_PREFIX ?? `sample-${process.pid}-${Date.now().toString(36)}_`,
     };
   }
 
