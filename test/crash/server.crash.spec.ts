@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import type { ProgramOptions } from './programs/options.js';
 import { account, pause } from './support/account.js';
 import { type Arena, openArena } from './support/arena.js';
-import { endure, PROMISES, publishing, SUBSCRIPTIONS } from './support/endure.js';
+import { endAllSessions, endure, PROMISES, publishing, SUBSCRIPTIONS } from './support/endure.js';
 import { killPrograms, Program } from './support/program.js';
 
 /** How long a stranger's transaction stays open: past two rounds of trimming the log, and the longest that one of ours may be idle. */
@@ -110,9 +110,7 @@ describe('under a service', () => {
     const result = await endure(arena, {}, async () => {
       for (let cut = 0; cut < 12; cut += 1) {
         await pause(350);
-        await arena.look(
-          `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
-        );
+        await endAllSessions(arena);
       }
     });
     expect(result).toMatchObject({ faults: [], codes: [0, 0] });

@@ -66,10 +66,9 @@ async function scheduledRows(_: Bench, __: NestShop, ledger: Ledger): Promise<()
 }
 
 async function blockedKey(_: Bench, shop: NestShop, ledger: Ledger): Promise<() => Promise<void>> {
-  const behind = BLOCKED;
-  await fill(behind + 1, (orders) => shop.placeAll(orders, () => 'blocked'));
+  await fill(BLOCKED + 1, (orders) => shop.placeAll(orders, () => 'blocked'));
   const stored = async () => Number((await ledger.query<{ n: string }>('select count(*) as n from holdfast_delivery'))[0]?.n);
-  await until('all messages of the key to wait', 300_000, async () => (await stored()) >= behind + 1);
+  await until('all messages of the key to wait', 300_000, async () => (await stored()) >= BLOCKED + 1);
   return async () => undefined;
 }
 

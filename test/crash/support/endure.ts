@@ -62,12 +62,17 @@ export async function killServer(postgres: EmbeddedPostgres, programs: readonly 
   }
 }
 
+/** Those of the programs, and not the one that looks. */
+export async function endAllSessions(arena: Arena): Promise<void> {
+  await arena.look(SESSIONS);
+}
+
 /** Under load: all sessions end, some times, and then many of them one after another. */
 export async function endSessions(arena: Arena, programs: readonly Program[]): Promise<void> {
   await publishing(programs, 20);
   for (let cut = 0; cut < 5; cut += 1) {
     await pause(300);
-    await arena.look(SESSIONS);
+    await endAllSessions(arena);
   }
   for (let cut = 0; cut < 15; cut += 1) {
     await pause(100);

@@ -2,6 +2,7 @@ import { type Recorded, recordParts } from '../choreography/parts.js';
 import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { isHoldfastError } from '../errors/holdfast-error.js';
+import { whenReady } from '../message/schema.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { InboxKey } from '../inbox/inbox.store.port.js';
@@ -146,7 +147,8 @@ export class UnitHandling implements MessageHandling {
     const begun = taken.messages.some(isFromBroker)
       ? await this.context.store.deliveries.begin(tx, this.subscription.spec.id as number)
       : taken;
-    const opened = await this.others.mark(tx, await openMessages(this.context, this.opening, taken.messages));
+    const opening = openMessages(this.context, this.opening, taken.messages);
+    const opened = await whenReady(opening, (messages) => this.others.mark(tx, messages));
     state.opened = opened;
     if (taken.isSuspect) {
       state.hasStored = true;
@@ -177,7 +179,7 @@ export class UnitHandling implements MessageHandling {
     const { calls: wanted, needless, keys } = await this.guard.admit(tx, unguarded, true);
     state.remembered = unguarded.flatMap(({ key }) => key ?? []);
     state.freed = keys;
-    await taken.confirm?.();
+    if (taken.confirm) await taken.confirm();
     state.isConfirmed = true;
     const { kept: fresh, ofAbortedSagas, repeated: recorded } = await this.recordParts(tx, wanted);
     return { fresh, repeated: [...repeated, ...recorded], needless, ofAbortedSagas };
