@@ -2,6 +2,7 @@ import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import type { Envelope } from '../message/envelope.js';
+import type { DeliveryFacts } from '../monitoring/event-table.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import { ageMsOf, isStepRequest } from '../participant/undo-rules.js';
@@ -54,12 +55,13 @@ export class FailureRecorder {
     const record = isReadable(message) ? this.failed(message, error) : this.unread(message);
     if (record === 'refused') return this.refused(tx, message as ReadableMessage, error);
     failpoint('failure:before-record');
-    await this.context.store.deliveries.record(tx, [record]);
+    const written = await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
     await this.freeKeys(tx, [record]);
     await this.tellSender(tx, record, error);
     this.context.afterCommit(() => {
-      this.tell(record, error);
+      if (written.length > 0) this.tell(record, error);
+      else emit('delivery:duplicate', () => this.factsOf(record));
       // One that was not attempted (its key is held, it cannot be read) says nothing of the handler.
       if (record.attempts > message.incoming.attempts) this.context.failures.failed(nameOf(message), error);
     });
@@ -79,10 +81,10 @@ export class FailureRecorder {
 
   /** Writes what was decided of messages that are not attempted. */
   async recordUnattempted(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
-    await this.context.store.deliveries.record(tx, records);
+    const written = new Set(await this.context.store.deliveries.record(tx, records));
     await this.freeKeys(tx, records);
     for (const record of records.filter(isEnded)) await this.tellSender(tx, record, record.error);
-    const told = records.filter(({ state }) => state !== 'waiting');
+    const told = records.filter((record) => record.state !== 'waiting' && written.has(record));
     if (told.length > 0)
       this.context.afterCommit(() => {
         for (const record of told) this.tell(record, record.error);
@@ -222,14 +224,16 @@ export class FailureRecorder {
     return { subscriptionId: spec.id as number, message: storedForm(message), identity: identityOf(message), key: envelope?.key, envelope };
   }
 
-  private tell({ state, attempts, delayMs, message, failure, identity, key }: DeliveryRecord, error: unknown): void {
+  private factsOf({ identity, message, key, attempts }: DeliveryRecord): DeliveryFacts {
+    const subscription = this.subscription.spec.name;
+    return { id: identity?.id ?? '', source: identity?.source ?? '', type: message.type, key, subscription, attempt: attempts };
+  }
+
+  private tell(record: DeliveryRecord, error: unknown): void {
+    const { state, attempts, delayMs, message, failure, identity } = record;
     const subscription = this.subscription.spec.name;
     const { code, message: reason, fingerprint } = failure ?? describeFailure(error);
-    const facts = () => {
-      const about = { id: identity?.id ?? '', source: identity?.source ?? '', type: message.type, key, subscription, attempt: attempts };
-      const why = { code, category: classify(error).category, fingerprint, error };
-      return { ...about, ...why };
-    };
+    const facts = () => ({ ...this.factsOf(record), code, category: classify(error).category, fingerprint, error });
     if (state === 'retry') {
       emit('delivery:retry-scheduled', () => ({ ...facts(), delayMs }));
       return;

@@ -49,7 +49,10 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined,
     release: note('release'),
   };
   const deliveries = {
-    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => void transcript.push(...records.map(({ state }) => state)),
+    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
+      transcript.push(...records.map(({ state }) => state));
+      return records;
+    },
     close: note('close'),
   };
   const context = {

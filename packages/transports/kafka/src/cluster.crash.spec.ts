@@ -14,16 +14,21 @@ import type { PublishOutcome, Transport } from '@holdfast/core';
 import type { KafkaOptions } from './index.js';
 import { Scene } from './kafka-scene.spec.js';
 
-const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
-
-/** Sends one message after another in each key, and the same one again until it is confirmed, as the relay does. */
+/**
+ * Sends one message after another in each key, and the same one again until it is confirmed, as the relay does. Each load has keys of its own: what was sent to
+ * a broker that hung arrives whenever that wakes, also when the load is over.
+ */
 class Load {
-  readonly confirmed = new Map(KEYS.map((key) => [key, 0]));
+  readonly confirmed: Map<string, number>;
   private isOver = false;
   private readonly running: Promise<unknown>;
 
-  constructor(private readonly transport: Transport) {
-    this.running = Promise.all(KEYS.map((key) => this.run(key)));
+  constructor(
+    private readonly transport: Transport,
+    readonly keys: readonly string[],
+  ) {
+    this.confirmed = new Map(keys.map((key) => [key, 0]));
+    this.running = Promise.all(keys.map((key) => this.run(key)));
   }
 
   get total(): number {
@@ -87,7 +92,7 @@ describeWithOwnKafka('a cluster of Kafka that loses brokers', () => {
 
   it('is read on while the leader of some partitions hangs, as soon as there is another one', async () => {
     const { transport, catcher } = await scene.consuming(all, specOf('other'));
-    const load = new Load(transport);
+    const load = new Load(transport, ['a', 'b', 'c', 'd', 'e', 'f']);
     await load.grow(60);
     // Without the group's coordinator, or the controller, Kafka itself goes on only after half a minute.
     const others = [...(await leadersOf('__consumer_offsets')), controllerOf(brokers)];
@@ -97,7 +102,7 @@ describeWithOwnKafka('a cluster of Kafka that loses brokers', () => {
     try {
       const confirmed = new Map(load.confirmed);
       await eventually(
-        () => KEYS.filter((key) => lastOf(catcher.texts, key) < (confirmed.get(key) ?? 0) + 5),
+        () => load.keys.filter((key) => lastOf(catcher.texts, key) < (confirmed.get(key) ?? 0) + 5),
         (behind) => behind.length === 0,
         25_000,
       );
@@ -111,7 +116,7 @@ describeWithOwnKafka('a cluster of Kafka that loses brokers', () => {
     const spec = specOf('reader', { ordering: 'key', concurrency: 4 });
     const catcher = new Catcher(spec.batchSize);
     const { transport } = await scene.consuming(all, spec, catcher);
-    const load = new Load(transport);
+    const load = new Load(transport, ['g', 'h', 'i', 'j', 'k', 'l']);
     await load.grow(100);
     for (const [n, broker] of brokers.entries()) {
       if (n === 0) broker.freeze();
@@ -127,10 +132,10 @@ describeWithOwnKafka('a cluster of Kafka that loses brokers', () => {
     }
     await load.stop();
     await eventually(
-      () => KEYS.filter((key) => firstOf(catcher.texts, key).length < (load.confirmed.get(key) ?? 0)),
+      () => load.keys.filter((key) => firstOf(catcher.texts, key).length < (load.confirmed.get(key) ?? 0)),
       (behind) => behind.length === 0,
     );
-    for (const key of KEYS) {
+    for (const key of load.keys) {
       const seen = firstOf(catcher.texts, key);
       expect(seen).toEqual(seen.map((_, at) => at + 1));
     }
