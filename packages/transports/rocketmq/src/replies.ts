@@ -1,11 +1,14 @@
 import { emit, Keeper, type Logger, type ReceivedReply, type StartTerms, type TransportContext } from '@holdfast/core';
 import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
 import type { Names } from './names.js';
+import type { Settings } from './settings.js';
 import type { RocketmqTopology } from './topology.js';
 import { fromMessage } from './wire.js';
 
 /** Of one receive. */
 const MOST_RECEIVED = 32;
+/** A stop waits for the receive that is on its way. */
+const MOST_AWAIT_MS = 1000;
 /** Before a broker that wants to be left alone for a while is asked again. */
 const AGAIN_MS = 300;
 
@@ -14,6 +17,7 @@ export interface RepliesParts {
   readonly context: TransportContext;
   readonly logger: Logger;
   readonly client: RocketmqClient;
+  readonly settings: Settings;
   readonly names: Names;
   readonly topology: RocketmqTopology;
   readonly receive: (reply: ReceivedReply) => void;
@@ -29,6 +33,8 @@ export class Replies {
   private readonly keeper: Keeper;
   private readonly topic: string;
   private readonly group: string;
+  private receiving: Promise<void> = Promise.resolve();
+  private isDraining = false;
 
   constructor(private readonly parts: RepliesParts) {
     const { context, names, logger } = parts;
@@ -50,6 +56,12 @@ export class Replies {
     return this.keeper.start(terms);
   }
 
+  /** Asks for nothing any more, and waits for what it has asked for: a receive that the broker still has when the group is removed makes it again as it ends. */
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    await this.receiving;
+  }
+
   /** Nobody waits any more. */
   async stop(): Promise<void> {
     await this.keeper.stop();
@@ -57,11 +69,12 @@ export class Replies {
   }
 
   private async open(signal: AbortSignal): Promise<RocketmqConsumer> {
-    const { client, topology, context } = this.parts;
+    const { client, settings, topology, context } = this.parts;
     await topology.haveReplies(this.topic, this.group);
-    const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId });
+    const awaitMs = Math.min(MOST_AWAIT_MS, settings.awaitMs);
+    const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId, awaitMs });
     // A request that comes behind the removal of the group would make it again.
-    if (!signal.aborted) void this.receive(consumer);
+    if (!signal.aborted) this.receiving = this.receive(consumer);
     return consumer;
   }
 
@@ -70,7 +83,7 @@ export class Replies {
     void consumer.lost.then(() => {
       isLost = true;
     });
-    while (!isLost) {
+    while (!isLost && !this.isDraining) {
       try {
         for (const message of await consumer.receive(MOST_RECEIVED)) this.received(consumer, message);
       } catch {

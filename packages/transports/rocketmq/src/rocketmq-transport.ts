@@ -134,8 +134,8 @@ class RocketmqTransport implements Transport {
 
   async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
     if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a place for replies' });
-    const { context, client, names, topology } = this;
-    const replies = new Replies({ context, logger: context.logger, client, names, topology, receive });
+    const { context, client, settings, names, topology } = this;
+    const replies = new Replies({ context, logger: context.logger, client, settings, names, topology, receive });
     // A close that comes meanwhile ends it too.
     this.replies = replies;
     try {
@@ -162,7 +162,7 @@ class RocketmqTransport implements Transport {
     this.isDraining = true;
     this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    await atMost(this.context, timeoutMs - goodbyeMs, this.publisher.drain());
+    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all([this.publisher.drain(), this.replies?.drain()]));
     await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
   }
 
