@@ -11,6 +11,8 @@ const lines = [];
 const failures = [];
 /** Of all stages, what the table of promises is made of. */
 const tests = [];
+/** What knows TypeORM, or PostgreSQL: versions are tested by a diagonal, the older of both together. */
+const ON_OLD_VERSIONS = ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', 'test/log/.*int', 'test/cli/(schema|typeorm-runner)'];
 /** More of them is one cause, or a broken machine. */
 const MOST_FAILURES = 20;
 
@@ -37,13 +39,11 @@ async function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
   // These wait a good part of their time, for a broker, a lease or a time-out: a third worker keeps both cores of a small machine busy.
-  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=3']);
+  jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=3'], { HOLDFAST_TEST_TYPEORM: '1' });
   // Their cases are several processes each, and bounded in time.
   jest('crash tests', ['--selectProjects', 'crash']);
   if (hasSpecs('packages/typeorm/src'))
-    jest('tests on TypeORM 0.3', ['packages/typeorm', 'test/e2e/unit-of-work', 'toolchain', '--maxWorkers=3'], {
-      HOLDFAST_TEST_TYPEORM: '0.3',
-    });
+    jest('tests on TypeORM 0.3', [...ON_OLD_VERSIONS, '--maxWorkers=3'], { HOLDFAST_TEST_TYPEORM: '0.3' });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));
   if (existsSync(join(root, 'test/api/tsconfig.json'))) {
     check('test/api with TypeScript 7', () => runNode([bin.tsc, '-p', 'test/api/tsconfig.json']));

@@ -13,13 +13,14 @@ export interface TestServer {
 }
 
 /**
- * The servers of this run: the embedded one always, the one of the machine when it answered. Of the two, the tests on TypeORM 0.3 get that of the machine: versions are tested by a
- * diagonal. Synchronous, for `describe.each(servers())`.
+ * The servers of this run: the embedded one, and the one of the machine when it answered. Where the run says which TypeORM it is about, it gets one of the two, since versions are
+ * tested by a diagonal: TypeORM 1 the embedded one, TypeORM 0.3 that of the machine. Synchronous, for `describe.each(servers())`.
  */
 export function servers(): readonly TestServer[] {
   const found = foundServers();
-  const others = found.filter(({ isEmbedded }) => !isEmbedded);
-  return process.env.HOLDFAST_TEST_TYPEORM === '0.3' && others.length > 0 ? others : found;
+  const typeorm = process.env.HOLDFAST_TEST_TYPEORM;
+  if (typeorm === undefined || found.length === 1) return found;
+  return found.filter(({ isEmbedded }) => isEmbedded === (typeorm === '1'));
 }
 
 /** PostgreSQL 18, started for this run. */
