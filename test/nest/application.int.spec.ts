@@ -15,6 +15,7 @@ import {
 import { database as databaseTransport } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { type DynamicModule, Inject, Injectable, Module, type Provider, type Type, UseGuards } from '@nestjs/common';
+import { HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DataSource } from 'typeorm';
 import { silent } from './support/recording-engine.js';
@@ -35,8 +36,12 @@ afterEach(async () => {
 
 const options = (service = 'shop'): HoldfastOptions => ({ service, transport: databaseTransport(), store: typeorm() });
 
-async function start(providers: Provider[], holdfast: DynamicModule = HoldfastModule.forRoot(options())): Promise<TestingModule> {
-  const app = await Test.createTestingModule({ imports: [...orm(database.url), holdfast], providers })
+async function start(
+  providers: Provider[],
+  holdfast: DynamicModule = HoldfastModule.forRoot(options()),
+  others: Type[] = [],
+): Promise<TestingModule> {
+  const app = await Test.createTestingModule({ imports: [...orm(database.url), holdfast, ...others], providers })
     .setLogger(silent)
     .compile();
   apps.push(app);
@@ -107,6 +112,25 @@ describe('an application', () => {
     const drained = app.get(Holdfast).drain();
     expect(await health.isHealthy('bus')).toMatchObject({ bus: { status: 'down', problems: ['it is stopping'] } });
     await drained;
+  });
+
+  it('is one line of a check by terminus, and takes the process out of service when it stops', async () => {
+    const app = await start([Orders, Charges], HoldfastModule.forRoot(options()), [TerminusModule]);
+    const check = () => app.get(HealthCheckService).check([() => app.get(HoldfastHealthIndicator).isHealthy('bus')]);
+    expect(await check()).toMatchObject({ status: 'ok', details: { bus: { status: 'up', problems: [] } }, error: {} });
+    const drained = app.get(Holdfast).drain();
+    const refusal = { status: 'error', error: { bus: { status: 'down', problems: ['it is stopping'] } } };
+    await expect(check()).rejects.toMatchObject({ status: 503, response: refusal });
+    await drained;
+  });
+
+  it('keeps to the limits of its options, and what does not is undone with its unit', async () => {
+    const app = await start([Orders, Charges], HoldfastModule.forRoot({ ...options(), limits: { bodyBytes: 40 } }));
+    const tooLarge = { code: 'HF_MESSAGE_TOO_LARGE', message: expect.stringContaining('40') };
+    await expect(app.get(Orders).place('o'.repeat(41))).rejects.toMatchObject(tooLarge);
+    await app.get(Orders).place('o-1');
+    await charged(app, 1);
+    expect((await app.get(Orders).rows.find()).map(({ id }) => id)).toEqual(['o-1']);
   });
 
   it('talks to another one in the same process over one database, as two services do', async () => {
