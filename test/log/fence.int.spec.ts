@@ -1,5 +1,5 @@
 import { laneOfSlot, slotOf } from '@holdfast/core';
-import { createStoreDatabase, ears, servers, type TestDatabase } from '@holdfast-internal/test-support';
+import { createStoreDatabase, ears, embeddedServer, servers, type TestDatabase } from '@holdfast-internal/test-support';
 import { HandRelay } from './support/hand-relay.js';
 import { type LaneScene, openScene } from './support/lane-scene.js';
 import type { RawTransaction } from './support/raw-transaction.js';
@@ -142,40 +142,39 @@ describe.each(servers())('the fence on $name', (server) => {
   });
 });
 
-describe.each(servers().filter(({ maxPreparedTransactions }) => maxPreparedTransactions > 0))(
-  'the fence and prepared transactions on $name',
-  (server) => {
-    let database: TestDatabase;
-    let scene: LaneScene;
-    const gid = `fence-${process.pid}`;
+// Off, as a rule, on the server of a machine.
+const preparing = servers().filter(({ maxPreparedTransactions }) => maxPreparedTransactions > 0);
+describe.each(preparing.length > 0 ? preparing : [embeddedServer()])('the fence and prepared transactions on $name', (server) => {
+  let database: TestDatabase;
+  let scene: LaneScene;
+  const gid = `fence-${process.pid}`;
 
-    beforeEach(async () => {
-      database = await createStoreDatabase(1, server);
-      scene = await openScene(database.url);
-      const writer = await scene.inFlight('slow');
-      await scene.publish('quick');
-      await scene.take();
-      expect(await scene.fence()).toBe(0);
-      await writer.prepare(gid);
-      expect(await scene.fence()).toBe(0);
-    });
+  beforeEach(async () => {
+    database = await createStoreDatabase(1, server);
+    scene = await openScene(database.url);
+    const writer = await scene.inFlight('slow');
+    await scene.publish('quick');
+    await scene.take();
+    expect(await scene.fence()).toBe(0);
+    await writer.prepare(gid);
+    expect(await scene.fence()).toBe(0);
+  });
 
-    afterEach(async () => {
-      await scene.query(`rollback prepared '${gid}'`).catch(() => undefined);
-      await scene.close();
-      await database.drop();
-    });
+  afterEach(async () => {
+    await scene.query(`rollback prepared '${gid}'`).catch(() => undefined);
+    await scene.close();
+    await database.drop();
+  });
 
-    it('keep a hole until COMMIT PREPARED, which delivers it', async () => {
-      await scene.query(`commit prepared '${gid}'`);
-      expect(await scene.fence()).toBe(0);
-      expect(await scene.take()).toEqual(['slow']);
-    });
+  it('keep a hole until COMMIT PREPARED, which delivers it', async () => {
+    await scene.query(`commit prepared '${gid}'`);
+    expect(await scene.fence()).toBe(0);
+    expect(await scene.take()).toEqual(['slow']);
+  });
 
-    it('keep a hole until ROLLBACK PREPARED, which lets it go', async () => {
-      await scene.query(`rollback prepared '${gid}'`);
-      expect(await scene.fence()).toBe(1);
-      expect((await scene.cursor()).holes).toBe('{}');
-    });
-  },
-);
+  it('keep a hole until ROLLBACK PREPARED, which lets it go', async () => {
+    await scene.query(`rollback prepared '${gid}'`);
+    expect(await scene.fence()).toBe(1);
+    expect((await scene.cursor()).holes).toBe('{}');
+  });
+});
