@@ -33,8 +33,6 @@ export interface ConsumerOptions {
   readonly topic: string;
   /** Only messages with this one; default: all. */
   readonly tag?: string;
-  /** A receive waits at most so long for a message; default: the setting. */
-  readonly awaitMs?: number;
 }
 
 /**

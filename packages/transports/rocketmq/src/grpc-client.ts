@@ -47,8 +47,8 @@ export class GrpcClient implements RocketmqClient {
     };
   }
 
-  async openConsumer({ group, topic, tag = '*', awaitMs = this.parts.settings.awaitMs }: ConsumerOptions): Promise<RocketmqConsumer> {
-    const { invisibleMs } = this.parts.settings;
+  async openConsumer({ group, topic, tag = '*' }: ConsumerOptions): Promise<RocketmqConsumer> {
+    const { awaitMs, invisibleMs } = this.parts.settings;
     const subscriptions = new Map([[topic, tag]]);
     const options = { ...this.options, consumerGroup: group, subscriptions, awaitDuration: awaitMs, maxRetryAttempts: 1 };
     const consumer = new QuietConsumer(options);

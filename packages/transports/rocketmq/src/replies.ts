@@ -1,14 +1,12 @@
 import { emit, Keeper, type Logger, type ReceivedReply, type StartTerms, type TransportContext } from '@holdfast/core';
 import type { ReceivedMessage, RocketmqClient, RocketmqConsumer } from './client.port.js';
 import type { Names } from './names.js';
-import type { Settings } from './settings.js';
+import type { Publisher } from './publisher.js';
 import type { RocketmqTopology } from './topology.js';
 import { fromMessage } from './wire.js';
 
 /** Of one receive. */
 const MOST_RECEIVED = 32;
-/** A stop waits for the receive that is on its way. */
-const MOST_AWAIT_MS = 1000;
 /** Before a broker that wants to be left alone for a while is asked again. */
 const AGAIN_MS = 300;
 
@@ -17,9 +15,9 @@ export interface RepliesParts {
   readonly context: TransportContext;
   readonly logger: Logger;
   readonly client: RocketmqClient;
-  readonly settings: Settings;
   readonly names: Names;
   readonly topology: RocketmqTopology;
+  readonly publisher: Publisher;
   readonly receive: (reply: ReceivedReply) => void;
 }
 
@@ -56,9 +54,22 @@ export class Replies {
     return this.keeper.start(terms);
   }
 
-  /** Asks for nothing any more, and waits for what it has asked for: a receive that the broker still has when the group is removed makes it again as it ends. */
+  /**
+   * Asks for nothing any more, and waits for the receive that is on its way: one that the broker still has when the group is removed makes it again as it ends.
+   * A message ends it at once, which else takes until its time is over.
+   */
   async drain(): Promise<void> {
     this.isDraining = true;
+    const { topic, parts } = this;
+    const message = {
+      topic,
+      group: parts.context.nodeId,
+      tag: parts.context.nodeId,
+      body: Buffer.alloc(1),
+      properties: new Map(),
+      keys: [],
+    };
+    void parts.publisher.put(message);
     await this.receiving;
   }
 
@@ -69,10 +80,9 @@ export class Replies {
   }
 
   private async open(signal: AbortSignal): Promise<RocketmqConsumer> {
-    const { client, settings, topology, context } = this.parts;
+    const { client, topology, context } = this.parts;
     await topology.haveReplies(this.topic, this.group);
-    const awaitMs = Math.min(MOST_AWAIT_MS, settings.awaitMs);
-    const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId, awaitMs });
+    const consumer = await client.openConsumer({ group: this.group, topic: this.topic, tag: context.nodeId });
     // A request that comes behind the removal of the group would make it again.
     if (!signal.aborted) this.receiving = this.receive(consumer);
     return consumer;
@@ -94,8 +104,11 @@ export class Replies {
   }
 
   private received(consumer: RocketmqConsumer, message: ReceivedMessage): void {
-    const { attributes, body } = fromMessage(message);
-    this.parts.receive({ attributes, body });
+    // Nobody waits for a reply now, and this may be none.
+    if (!this.isDraining) {
+      const { attributes, body } = fromMessage(message);
+      this.parts.receive({ attributes, body });
+    }
     // Where that is lost it is received again, and nobody waits for it.
     consumer.ack(message).catch(() => undefined);
   }

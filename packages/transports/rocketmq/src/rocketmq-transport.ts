@@ -134,8 +134,8 @@ class RocketmqTransport implements Transport {
 
   async openReplies(receive: (reply: ReceivedReply) => void): Promise<string> {
     if (this.isClosed) throw hfError('HF_STOPPING', { activity: 'a place for replies' });
-    const { context, client, settings, names, topology } = this;
-    const replies = new Replies({ context, logger: context.logger, client, settings, names, topology, receive });
+    const { context, client, names, topology, publisher } = this;
+    const replies = new Replies({ context, logger: context.logger, client, names, topology, publisher, receive });
     // A close that comes meanwhile ends it too.
     this.replies = replies;
     try {
@@ -162,7 +162,9 @@ class RocketmqTransport implements Transport {
     this.isDraining = true;
     this.isClosed = true;
     const goodbyeMs = Math.min(GOODBYE_MS, timeoutMs / 2);
-    await atMost(this.context, timeoutMs - goodbyeMs, Promise.all([this.publisher.drain(), this.replies?.drain()]));
+    // The first sends something to end sooner.
+    const drained = Promise.resolve(this.replies?.drain()).then(() => this.publisher.drain());
+    await atMost(this.context, timeoutMs - goodbyeMs, drained);
     await atMost(this.context, goodbyeMs, Promise.all([this.publisher, this.replies, ...this.consumers].map((each) => each?.stop())));
   }
 

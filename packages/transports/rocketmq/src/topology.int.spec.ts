@@ -187,17 +187,19 @@ describeWithRocketmq('topics and groups of RocketMQ', () => {
     ).rejects.toMatchObject({ code: 'HF_STOPPING' });
   });
 
-  it('of replies are removed with the process, its group at least', async () => {
-    const transport = scene.transport();
+  it('of replies are removed with the process, its group at least, without waiting for what it still receives', async () => {
+    const transport = scene.transport({ awaitDuration: 5000, invisibleDuration: 10_000 });
     await transport.start({ subscriptions: [] });
     await transport.openReplies(
       () => undefined,
       () => undefined,
     );
     expect(await scene.area.groups(`${scene.options.prefix}-r_`)).toHaveLength(1);
-    await scene.leave(transport);
-    // As long as a receive of it may still have waited.
-    await quiet(1000);
+    const beganMs = performance.now();
+    await scene.leave(transport, 20_000);
+    expect(performance.now() - beganMs).toBeLessThan(4000);
+    // As long as a receive of it would have waited.
+    await quiet(5000);
     expect(await scene.area.groups(`${scene.options.prefix}-r_`)).toEqual([]);
   });
 });
