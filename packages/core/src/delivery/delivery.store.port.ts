@@ -66,13 +66,8 @@ export interface DeliveryStore extends KeyStore {
    * and is closed when it is tried again
    */
   begin(tx: Transaction, subscriptionId: number): Promise<{ readonly hasStored: boolean }>;
-  /**
-   * Writes records in `tx`: new rows, or the row a message came from. Of a copy of what is stored already, to be tried, waiting or dead, no second row is made
-   * to be tried or to wait; what is for a person always is, since it may tell something new.
-   *
-   * @returns those that were written
-   */
-  record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<readonly DeliveryRecord[]>;
+  /** Writes records in `tx`: new rows, or the row a message came from. */
+  record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void>;
   /** Closes the stored deliveries of messages that succeeded, and frees their keys. */
   close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void>;
   /**

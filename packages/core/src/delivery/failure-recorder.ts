@@ -2,7 +2,6 @@ import { hfError } from '../errors/catalogue.js';
 import { classify } from '../errors/classify.js';
 import { describeFailure } from '../errors/describe-failure.js';
 import type { Envelope } from '../message/envelope.js';
-import type { DeliveryFacts } from '../monitoring/event-table.js';
 import { emit } from '../monitoring/events.js';
 import { failpoint } from '../testing/failpoints.js';
 import { ageMsOf, isStepRequest } from '../participant/undo-rules.js';
@@ -55,13 +54,12 @@ export class FailureRecorder {
     const record = isReadable(message) ? this.failed(message, error) : this.unread(message);
     if (record === 'refused') return this.refused(tx, message as ReadableMessage, error);
     failpoint('failure:before-record');
-    const written = await this.context.store.deliveries.record(tx, [record]);
+    await this.context.store.deliveries.record(tx, [record]);
     failpoint('failure:after-record');
     await this.freeKeys(tx, [record]);
     await this.tellSender(tx, record, error);
     this.context.afterCommit(() => {
-      if (written.length > 0) this.tell(record, error);
-      else emit('delivery:duplicate', () => this.factsOf(record));
+      this.tell(record, error);
       // One that was not attempted (its key is held, it cannot be read) says nothing of the handler.
       if (record.attempts > message.incoming.attempts) this.context.failures.failed(nameOf(message), error);
     });
@@ -81,10 +79,10 @@ export class FailureRecorder {
 
   /** Writes what was decided of messages that are not attempted. */
   async recordUnattempted(tx: Transaction, records: readonly Unattempted[]): Promise<void> {
-    const written = new Set(await this.context.store.deliveries.record(tx, records));
+    await this.context.store.deliveries.record(tx, records);
     await this.freeKeys(tx, records);
     for (const record of records.filter(isEnded)) await this.tellSender(tx, record, record.error);
-    const told = records.filter((record) => record.state !== 'waiting' && written.has(record));
+    const told = records.filter(({ state }) => state !== 'waiting');
     if (told.length > 0)
       this.context.afterCommit(() => {
         for (const record of told) this.tell(record, record.error);
@@ -224,16 +222,14 @@ export class FailureRecorder {
     return { subscriptionId: spec.id as number, message: storedForm(message), identity: identityOf(message), key: envelope?.key, envelope };
   }
 
-  private factsOf({ identity, message, key, attempts }: DeliveryRecord): DeliveryFacts {
-    const subscription = this.subscription.spec.name;
-    return { id: identity?.id ?? '', source: identity?.source ?? '', type: message.type, key, subscription, attempt: attempts };
-  }
-
-  private tell(record: DeliveryRecord, error: unknown): void {
-    const { state, attempts, delayMs, message, failure, identity } = record;
+  private tell({ state, attempts, delayMs, message, failure, identity, key }: DeliveryRecord, error: unknown): void {
     const subscription = this.subscription.spec.name;
     const { code, message: reason, fingerprint } = failure ?? describeFailure(error);
-    const facts = () => ({ ...this.factsOf(record), code, category: classify(error).category, fingerprint, error });
+    const facts = () => {
+      const about = { id: identity?.id ?? '', source: identity?.source ?? '', type: message.type, key, subscription, attempt: attempts };
+      const why = { code, category: classify(error).category, fingerprint, error };
+      return { ...about, ...why };
+    };
     if (state === 'retry') {
       emit('delivery:retry-scheduled', () => ({ ...facts(), delayMs }));
       return;

@@ -18,11 +18,7 @@ function scene(onDeadLetter: Subscription['onDeadLetter'] = 'block') {
   const transcript: string[] = [];
   const stored: DeliveryRecord[] = [];
   const deliveries = {
-    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
-      const written = records.filter(({ identity }) => identity?.id !== 'stored');
-      stored.push(...written);
-      return written;
-    },
+    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => void stored.push(...records),
     free: async (_tx: Transaction, { keys }: KeyLock) => void transcript.push(`freed ${keys.join(' ')}`),
   };
   const warn: Logger['warn'] = (text, fields) => void transcript.push(`${text}: ${String(fields?.code)}`);
@@ -30,17 +26,11 @@ function scene(onDeadLetter: Subscription['onDeadLetter'] = 'block') {
   const context = {
     store: { deliveries },
     logger: { warn },
-    random: { next: () => 0.5, bytes: (length: number) => new Uint8Array(length) },
-    failures: { failed: () => undefined },
     afterCommit: (then: () => void) => void tellings.push(then),
     replies: { refuse: async () => undefined },
     receipts: { give: async () => undefined },
   } as unknown as HandlingContext;
-  const subscription = {
-    spec: { id: 1, name: 'reader' },
-    retry: { attempts: LIMIT, delayMs: () => 7 },
-    onDeadLetter,
-  } as unknown as Subscription;
+  const subscription = { spec: { id: 1, name: 'reader' }, retry: { attempts: LIMIT }, onDeadLetter } as unknown as Subscription;
   const commit = () => {
     transcript.push('COMMIT');
     for (const tell of tellings) tell();
@@ -88,23 +78,6 @@ describe('a message whose key another call holds', () => {
     const message = { ...messageOf({ attempts: 1, isCounted }, 'k'), data: {} } as unknown as OpenedMessage;
     await recorder.record(tx, message, hfError('HF_IDEMPOTENT_IN_PROGRESS', { key: 'm1' }));
     expect(stored).toMatchObject([{ state: 'retry', attempts: 1, isSuspect: isCounted }]);
-  });
-});
-
-describe('a copy of what is stored', () => {
-  it('is told as a repeat and not as an attempt to come, however it failed', async () => {
-    const { recorder, commit } = scene();
-    const told: string[] = [];
-    const names = ['delivery:duplicate', 'delivery:retry-scheduled', 'delivery:dead-lettered'] as const;
-    const stops = names.map((name) => subscribe(name, ({ id, attempt }) => told.push(`${name} ${id} ${attempt}`)));
-    const message = messageOf({ attempts: 0 });
-    const copy = { ...message, envelope: { ...message.envelope, id: 'stored' }, data: {} } as unknown as OpenedMessage;
-    await recorder.record(tx, copy, new Error('the bank is closed'));
-    await recorder.recordUnattempted(tx, [recorder.dead(copy, new Error('too old'))]);
-    expect(told).toEqual([]);
-    commit();
-    for (const stop of stops) stop();
-    expect(told).toEqual(['delivery:duplicate stored 1']);
   });
 });
 
@@ -173,10 +146,7 @@ async function asking({ error, recalled, isUndoable = false, deliveryId = 'd1', 
     store: {
       inbox: { recall: async () => recalled, guard: async () => 'none', refuse: async () => undefined },
       deliveries: {
-        record: async (_: Transaction, records: readonly DeliveryRecord[]) => {
-          end.stored.push(...records.map(({ state }) => state));
-          return records;
-        },
+        record: async (_: Transaction, records: readonly DeliveryRecord[]) => void end.stored.push(...records.map(({ state }) => state)),
         close: async (_: Transaction, _rule: unknown, messages: readonly SucceededMessage[]) =>
           void end.closed.push(...messages.filter(({ isDropped }) => isDropped).map((each) => each.deliveryId)),
       },

@@ -49,10 +49,7 @@ function scene(renew: () => Promise<void>, commit: () => void = () => undefined,
     release: note('release'),
   };
   const deliveries = {
-    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => {
-      transcript.push(...records.map(({ state }) => state));
-      return records;
-    },
+    record: async (_tx: Transaction, records: readonly DeliveryRecord[]) => void transcript.push(...records.map(({ state }) => state)),
     close: note('close'),
   };
   const context = {

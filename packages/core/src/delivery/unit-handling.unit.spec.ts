@@ -32,7 +32,6 @@ function scene(messages: readonly Incoming[], policies: Partial<HandlerPolicies<
       deliveries.failures -= 1;
       if (deliveries.failures >= 0) throw deliveries.failsWith;
       for (const { state, identity, isSuspect } of records) transcript.push(`${identity?.id} ${state}${isSuspect ? ' suspect' : ''}`);
-      return records;
     },
     close: async (_tx: Transaction, _rule: KeyRule, closed: readonly { readonly id: string }[]) =>
       void transcript.push(`closed ${closed.map(({ id }) => id).join(' ')}`),

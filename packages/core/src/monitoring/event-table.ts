@@ -193,10 +193,7 @@ export interface HoldfastEvents {
   'delivery:dead-lettered': DeliveryFacts & FailureFacts;
   /** A handler refused a request, and whoever asked has that as the answer: it has its end, and nothing waits for a person. */
   'delivery:refused': DeliveryFacts & FailureFacts;
-  /**
-   * A message was recognised as handled before, or as a request that was refused for good, and dropped; whoever waits for it is told as before. Or it failed, and
-   * is a copy of what is stored to be tried again, or dead: it is not stored twice.
-   */
+  /** A message was recognised as handled before, or as a request that was refused for good, and dropped; whoever waits for it is told as before. */
   'delivery:duplicate': DeliveryFacts;
   /** A compensation had nothing to undo, because its request never ran: it was answered, and its handler not called. */
   'delivery:needless': DeliveryFacts;

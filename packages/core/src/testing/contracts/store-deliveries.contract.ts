@@ -151,28 +151,6 @@ export const DELIVERY_FACTS = factsOf('stored deliveries', scene, {
       assert.deepEqual(await takeIds(one, second), ['2']);
       assert.deepEqual(await takeIds(one, first), ['1']);
     },
-  'have no second row of a copy of what is to be tried, waits or is dead, unless it is for a person': async ({
-    store,
-    record,
-    takeOne,
-    otherId,
-  }) => {
-    const written = async (...records: readonly DeliveryRecord[]) =>
-      (await store(...records)).map(({ identity, state }) => `${identity?.id} ${state}`);
-    const later = { delayMs: 60_000 };
-    await store(record('0'));
-    assert.deepEqual(await written(record('0', { ...later, message: await takeOne() })), ['0 retry']);
-    assert.deepEqual(await written(record('1', later), record('1', later)), ['1 retry']);
-    assert.deepEqual(await written(record('1', { state: 'waiting' }), record('2', { state: 'dead' }), record('2')), ['2 dead']);
-    assert.deepEqual(await written(record('1', { state: 'dead' }), record('2', { state: 'invalid' })), ['1 dead', '2 invalid']);
-    const changed = record('1', { message: messageOf('1', { body: Uint8Array.from([7]) }) });
-    const elsewhere = record('1', { subscriptionId: otherId });
-    const stranger = record('1', { identity: { source: 'elsewhere', id: '1' } });
-    const unknown = record('1', { identity: undefined });
-    assert.equal((await written(changed, elsewhere, stranger, unknown, unknown)).length, 5);
-    await store(record('3', { state: 'invalid' }));
-    assert.deepEqual(await written(record('3')), ['3 retry']);
-  },
   'are recorded again in their own row': async ({ store, record, takeOne, one, intake }) => {
     await store(record('1'));
     const first = await takeOne();

@@ -48,10 +48,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     this.insert = prepared(
       `insert into ${t.delivery} (subscription_id, state, source, message_id, type, key, attempts, next_attempt_at, is_suspect, has_consent, written_at,
          error_code, error_type, error_message, error_stack, fingerprint, attributes, body)
-       select $1::int, $2::text, $3::text, $4::text, $5::text, $6::text, $7::int, ${due('$8::float8')}, $9::boolean, $10::boolean, $11::timestamptz,
-         $12::text, $13::text, $14::text, $15::text, $16::text, $17::text, $18::bytea
-       where $2::text not in ('retry', 'waiting') or not exists (select from ${t.delivery} d where d.subscription_id = $1 and d.message_id = $4
-         and d.source = $3 and d.type = $5 and d.body = $18 and d.state <> 'invalid')`,
+       values ($1, $2, $3, $4, $5, $6, $7, ${due('$8')}, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
     );
     this.update = prepared(
       `update ${t.delivery} set state = $2, attempts = $3, next_attempt_at = ${due('$4')}, is_suspect = $5, counted_by = null,
@@ -107,17 +104,15 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
     return begun;
   }
 
-  async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<readonly DeliveryRecord[]> {
+  async record(tx: Transaction, records: readonly DeliveryRecord[]): Promise<void> {
     const sql = sqlOf(tx);
     const ahead = this.context.clock.aheadOfDatabaseMs();
-    const written: DeliveryRecord[] = [];
-    for (const record of records) {
-      const { subscriptionId, message, identity, key, state, attempts, delayMs, failure, isSuspect } = record;
+    for (const { subscriptionId, message, identity, key, state, attempts, delayMs, failure, isSuspect } of records) {
       const error = [failure?.code, failure?.errorType, failure?.message, failure?.stack, failure?.fingerprint].map(
         (value) => value ?? null,
       );
       const due = delayMs + ahead;
-      const { rowCount } = await sql.run(
+      await sql.run(
         message.deliveryId === undefined
           ? this.insert(
               subscriptionId,
@@ -137,9 +132,7 @@ export class PostgresDeliveryStore extends PostgresKeyStore implements DeliveryS
             )
           : this.update(message.deliveryId, state, attempts, due, isSuspect, ...error),
       );
-      if (message.deliveryId !== undefined || rowCount === 1) written.push(record);
     }
-    return written;
   }
 
   async close(tx: Transaction, rule: KeyRule, messages: readonly SucceededMessage[]): Promise<void> {
