@@ -9,11 +9,28 @@ import { runContract } from './run-contract.js';
 const PARTITIONS = 3;
 const PARTS = ['', ':dead', ...Array.from({ length: PARTITIONS }, (_, n) => `:${n}`)];
 
-/** Facts that a way to publish could break; consuming is the same after both. */
-const OF_PUBLISHING = /^(a message|a delayed message|half messages|with ordering|without a store)/;
+/** How facts begin that a way to publish could break; consuming, dead letters and options are the same after both. */
+const OF_PUBLISHING = [
+  'a message reaches',
+  'a message arrives',
+  'a message that was rolled back',
+  'a message has one effect',
+  'a delayed message comes',
+  'half messages',
+  "with ordering: 'key', messages of a key are",
+  "with ordering: 'key' over several",
+  'without a store, a message reaches',
+  'without a store, a message of a handler is one',
+  'without a store, a message that nobody takes',
+  'without a store, a message is finished',
+  'without a store, a request is answered',
+];
 const MODES = [
   { publishMode: 'confirm', cases: transportContract(RABBITMQ_CAPABILITIES) },
-  { publishMode: 'tx', cases: transportContract(RABBITMQ_CAPABILITIES).filter(({ name }) => OF_PUBLISHING.test(name)) },
+  {
+    publishMode: 'tx',
+    cases: transportContract(RABBITMQ_CAPABILITIES).filter(({ name }) => OF_PUBLISHING.some((begin) => name.startsWith(begin))),
+  },
 ] as const;
 
 // An area each: a broker with few file handles does not hold the queues of both.

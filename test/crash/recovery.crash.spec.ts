@@ -18,7 +18,7 @@ async function effects(arena: Arena): Promise<number> {
 }
 
 async function untilEffects(arena: Arena, count: number): Promise<void> {
-  while ((await effects(arena)) < count) await new Promise((resolve) => setTimeout(resolve, 20));
+  while ((await effects(arena)) < count) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** Time without an effect from `since` to the last one, beyond the short rests of every work. */

@@ -24,7 +24,7 @@ describe('samples/01-order-payment-stock', () => {
   const rabbit = JSON.parse(process.env.HOLDFAST_TEST_BROKERS ?? '{"rabbit":{"reason":"nobody has looked"}}').rabbit;
   (rabbit.reason === undefined ? it : it.skip)('does the same over RabbitMQ, and leaves nothing behind there', async () => {
     const area = await openRabbit();
-    const args = ['--transport', 'rabbitmq', '--orders', '60', '--within', '120'];
+    const args = ['--transport', 'rabbitmq', '--orders', '30', '--within', '120'];
     const { exitCode, output, lastLine } = await runSampleWith({ RABBITMQ_URL: area.url }, '01-order-payment-stock', ...args);
     await area.drop();
     expectBalance(lastLine);
@@ -36,7 +36,7 @@ describe('samples/01-order-payment-stock', () => {
   (kafka.reason === undefined ? it : it.skip)('does the same over Kafka', async () => {
     // The first time on a machine it is fetched.
     const { address } = await openKafka();
-    const args = ['--transport', 'kafka', '--orders', '60', '--within', '120'];
+    const args = ['--transport', 'kafka', '--orders', '30', '--within', '120'];
     const { exitCode, output, lastLine } = await runSampleWith({ KAFKA_BROKERS: address }, '01-order-payment-stock', ...args);
     expectBalance(lastLine);
     expect(output).toContain('Kafka between them');
@@ -48,7 +48,7 @@ describe('samples/01-order-payment-stock', () => {
     const area = await openRocketmq();
     const { endpoint, nameServer, prefix } = area.options();
     const env = { ROCKETMQ_ENDPOINT: endpoint, ROCKETMQ_NAME_SERVER: nameServer, ROCKETMQ_PREFIX: prefix };
-    const args = ['--transport', 'rocketmq', '--orders', '60', '--within', '120'];
+    const args = ['--transport', 'rocketmq', '--orders', '30', '--within', '120'];
     const { exitCode, output, lastLine } = await runSampleWith(env, '01-order-payment-stock', ...args);
     // The sample leaves them there; a RocketMQ that was only found has those of others, too.
     const made = await area.topics(prefix);
@@ -61,8 +61,8 @@ describe('samples/01-order-payment-stock', () => {
 
   it('gives up when its time is over, and says what was missing', async () => {
     const startMs = performance.now();
-    const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '15');
-    expect(lastLine).toMatch(/^Error: not done within 15 s, still waiting for .+\. The machine is slow or busy, or something hangs$/);
+    const { exitCode, lastLine } = await runSample('01-order-payment-stock', '--orders', '5000', '--within', '8');
+    expect(lastLine).toMatch(/^Error: not done within 8 s, still waiting for .+\. The machine is slow or busy, or something hangs$/);
     expect(exitCode).toBe(1);
     expect(performance.now() - startMs).toBeLessThan(60_000);
   });

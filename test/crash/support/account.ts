@@ -51,7 +51,7 @@ export async function account(arena: Arena, programs: readonly Program[], promis
   const subscriptions = [...(promises.once ?? []), ...(promises.atLeastOnce ?? [])];
   const never = promises.never ?? [];
   const deadline = started + (promises.patienceMs ?? PATIENCE_MS);
-  while ((await missing(arena, subscriptions, never)).length > 0 && performance.now() < deadline) await pause(50);
+  while ((await missing(arena, subscriptions, never)).length > 0 && performance.now() < deadline) await pause(150);
   const waitedMs = Math.round(performance.now() - started);
   // What would be one too many comes late.
   await pause(300);

@@ -57,7 +57,7 @@ describeOverTls('a broker over TLS', () => {
     return bus;
   };
   const refusalOf = (tls?: BrokerTlsOptions): Promise<string> =>
-    busWith(tls, '15s')
+    busWith(tls, '5s')
       .start()
       .then(
         () => 'started',

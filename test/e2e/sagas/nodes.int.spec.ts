@@ -112,7 +112,7 @@ it('a store that keeps no prepared statements works on sagas too', async () => {
 it('two processes race for instances, and each step has one effect', async () => {
   const [one, other] = [await counted(), await counted()];
   // Enough that they are not all done by one of them before the other looks again.
-  const ids = Array.from({ length: 600 }, (_, n) => `o${n}`);
+  const ids = Array.from({ length: 250 }, (_, n) => `o${n}`);
   const done: string[] = [];
   const stop = subscribe('saga:step-done', ({ id, step }) => void done.push(`${id} ${step}`));
   // In a transaction of the user nobody takes them with the commit: both look for them.
@@ -129,9 +129,9 @@ it('two processes race for instances, and each step has one effect', async () =>
   expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(0);
 });
 
-it('a unit that starts a thousand sagas takes on no more of them than its process works on at once; the others find theirs', async () => {
+it('a unit that starts hundreds of sagas takes on no more of them than its process works on at once; the others find theirs', async () => {
   const [one, other] = [await counted(), await counted()];
-  const ids = Array.from({ length: 1000 }, (_, n) => `o${n}`);
+  const ids = Array.from({ length: 400 }, (_, n) => `o${n}`);
   await one.process.bus.unitOfWork.run({ timeout: '80s' }, async () => {
     for (const id of ids) await one.sagas.start(one.saga, { id }, { id });
     const [taken] = await one.process.dataSource.query('select count(*) as n from holdfast_saga where worker is not null');
@@ -139,7 +139,7 @@ it('a unit that starts a thousand sagas takes on no more of them than its proces
   });
   for (const id of ids) await one.sagas.result(id, { timeout: '60s' });
   expect(Math.max(one.most(), other.most())).toBeLessThanOrEqual(MOST_AT_ONCE);
-  expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(100);
+  expect(Math.min(one.steps.length, other.steps.length)).toBeGreaterThan(40);
   expect(one.steps.length + other.steps.length).toBe(2 * ids.length);
 });
 

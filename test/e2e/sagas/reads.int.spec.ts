@@ -2,7 +2,7 @@ import { EmbeddedPostgres, readsOf, until } from '@holdfast-internal/test-suppor
 import { Command, defineSaga, Message, subscribe } from '@holdfast/core';
 import { openShop, type Order, type Shop, type ShopProcess } from './support/shop.js';
 
-const COUNT = 400;
+const COUNT = 200;
 const ASKED = 100;
 /** Index entries and rows for a saga of one step: its start, its step, and what is read of it while it is looked for. */
 const FEW = 80;

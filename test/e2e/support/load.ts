@@ -4,7 +4,7 @@ import { numbers, OrderPlaced, type Shop } from './shop.js';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
 /** Orders of a key that are published before the first of them has its effect: what is behind after an outage does not depend on the machine. */
-const AHEAD = 40;
+const AHEAD = 12;
 
 /** Publishes orders of all keys, one after another in each and never far ahead of the effects, until it is stopped. */
 export class Load {
@@ -30,7 +30,7 @@ export class Load {
   }
 
   private async run(key: string): Promise<void> {
-    for (let n = 1; !this.isStopping; await pause(60)) {
+    for (let n = 1; !this.isStopping; await pause(120)) {
       if (n > (this.booked.get(key) ?? 0) + AHEAD) continue;
       await this.till.bus.publish(new OrderPlaced(n), { key });
       this.counts.set(key, n);

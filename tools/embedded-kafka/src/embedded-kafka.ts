@@ -117,7 +117,7 @@ export class EmbeddedKafka {
 
   async #startEmpty(library: string): Promise<void> {
     this.#library = library;
-    await promisify(execFile)('java', this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
+    await promisify(execFile)('java', [...JVM, ...this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c')]);
     await this.start();
   }
 

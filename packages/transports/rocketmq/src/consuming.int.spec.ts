@@ -92,7 +92,7 @@ describeWithRocketmq('consuming from RocketMQ', () => {
       await publish('slow');
       const both = () => [...slow.texts, ...catcher.texts];
       await eventually(both, ({ length }) => length === 1);
-      await quiet(3 * invisibleDuration);
+      await quiet(2 * invisibleDuration);
       late.open();
       await quiet();
       expect(both()).toEqual(['slow']);

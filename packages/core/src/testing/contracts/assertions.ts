@@ -3,7 +3,9 @@ import { inspect } from 'node:util';
 
 /** How long anything is waited for, on a busy machine or one that stalls. */
 export const PATIENCE_MS = 120_000;
+/** Between two looks, the first and the longest: what comes late may be seen a little later. */
 const LOOK_MS = 20;
+const LONGEST_LOOK_MS = 80;
 
 /** Fails unless `actual` has the fields of `expected`, deeply, whatever else it has. */
 export function assertFields(actual: unknown, expected: object): void {
@@ -30,11 +32,12 @@ export function assertBetween(
 
 /** Looks again and again until it is so; throws with what it saw last. */
 export async function eventually<T>(look: () => Promise<T> | T, isGood: (value: T) => boolean, forMs = PATIENCE_MS): Promise<T> {
-  for (const end = Date.now() + forMs; ; ) {
+  const end = Date.now() + forMs;
+  for (let waitMs = LOOK_MS; ; waitMs = Math.min(LONGEST_LOOK_MS, waitMs * 1.3)) {
     const value = await look();
     if (isGood(value)) return value;
     if (Date.now() > end) throw new Error(`Still not so after ${forMs} ms; last seen: ${inspected(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 }
 

@@ -5,7 +5,7 @@ import { type DatabaseParts, SimulatedDatabase } from './database.spec.js';
 import { SimulatedProcess } from './process.spec.js';
 
 /** Rounds of the event loop between two timers: nothing here waits for anything but promises. */
-const SETTLE_ROUNDS = 2;
+const SETTLE_ROUNDS = 1;
 const START = new Date('2026-01-01T00:00:00Z');
 
 /** How rough it is, each from 0 to 1. */
