@@ -41,9 +41,8 @@ const BROKER = {
   mappedFileSizeCommitLog: 67_108_864,
   mappedFileSizeConsumeQueue: 600_000,
   diskMaxUsedSpaceRatio: 98,
-  // Nothing here is delayed by the broker, nor refused because it is busy: both look all the time, which takes half a processor by default.
-  timerWheelEnable: false,
-  brokerFastFailureEnable: false,
+  // By default its wheel of delayed messages is written every second, which takes half a processor.
+  timerFlushIntervalMs: 60_000,
   transactionCheckInterval: 1000,
   transactionTimeOut: 1000,
   transactionOpBatchInterval: 100,
