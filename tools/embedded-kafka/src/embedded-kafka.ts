@@ -84,7 +84,7 @@ export class EmbeddedKafka {
   /** Starts it on the data and the ports it had; resolves when it answers. Does nothing when it runs. */
   async start(): Promise<void> {
     if (this.pid !== undefined) return;
-    this.#server.start([...JVM, ...this.#java('kafka.Kafka')]);
+    this.#server.start(this.#java('kafka.Kafka'));
     await this.#untilItAnswers();
   }
 
@@ -117,7 +117,7 @@ export class EmbeddedKafka {
 
   async #startEmpty(library: string): Promise<void> {
     this.#library = library;
-    await promisify(execFile)('java', [...JVM, ...this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c')]);
+    await promisify(execFile)('java', this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
     await this.start();
   }
 
@@ -126,7 +126,7 @@ export class EmbeddedKafka {
   }
 
   #java(main: string, ...args: readonly string[]): string[] {
-    return ['-cp', join(this.#library, '*'), main, ...args, this.#at('server.properties')];
+    return [...JVM, '-cp', join(this.#library, '*'), main, ...args, this.#at('server.properties')];
   }
 
   /** An open port is not enough: after kill -9 it is open long before anything is answered. */

@@ -5,19 +5,7 @@ import type { InboxClaim } from '../../inbox/inbox.store.port.js';
 import type { Transaction } from '../../unit-of-work/transaction.port.js';
 import { assertBetween } from './assertions.js';
 import { factsOf } from './store-fact.js';
-import {
-  answerBehind,
-  begin,
-  codeOf,
-  declare,
-  inTransaction,
-  messageOf,
-  recordOf,
-  register,
-  type StoreFixture,
-  start,
-  takeIds,
-} from './store-kit.js';
+import { answerBehind, begin, codeOf, declare, inTransaction, recordOf, register, type StoreFixture, start, takeIds } from './store-kit.js';
 
 const KEEP_MS = 60_000;
 const REFUSED = '{"refusal":{"code":"NO_MONEY"}}';
@@ -240,13 +228,8 @@ export const REQUEST_FACTS = factsOf('the memory of a request', scene, {
     assert.deepEqual([await refuse(), await guard(), (await recall()).result], ['HF_INVARIANT', 'done', undefined]);
   },
   'goes with its stored deliveries: those that nobody has in work are withdrawn, with their keys': async ({ one, ids, store }) => {
-    let made = 0;
-    // Of one identity and different contents: copies have one row.
-    const named = (key: string | undefined, also: Partial<DeliveryRecord> = {}) => {
-      made += 1;
-      const message = messageOf('r', { body: Uint8Array.from([made]) });
-      return recordOf(ids[0], 'r', { message, identity: { source: 'orders', id: 'r' }, key, ...also });
-    };
+    const named = (key: string | undefined, also: Partial<DeliveryRecord> = {}) =>
+      recordOf(ids[0], 'r', { identity: { source: 'orders', id: 'r' }, key, ...also });
     await store(named('k', { state: 'dead' }), named(undefined, { state: 'waiting' }), named('l', { delayMs: 60_000 }));
     await store(recordOf(ids[0], 'another'), recordOf(ids[1], 'r'), named('m', { identity: { source: 'billing', id: 'r' } }));
     const withdraw = (tx: Transaction) =>
