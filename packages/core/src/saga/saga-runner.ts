@@ -7,7 +7,7 @@ import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Clock } from '../time/clock.js';
 import type { Scheduler } from '../time/scheduler.js';
-import type { SagaAttempts } from './saga-attempt.js';
+import type { AttemptEnd, SagaAttempts } from './saga-attempt.js';
 import type { SagaStore, SagaVersion } from './saga.store.port.js';
 
 /** Between two looks for instances that are due: what others left behind is found by them alone. */
@@ -142,32 +142,33 @@ export class SagaRunner {
 
   private launch(id: string): void {
     if (this.working.has(id)) return;
-    const work = this.inOwnContext(() => this.work(id)).then((isEnded) => {
+    const work = this.inOwnContext(() => this.work(id)).then((end) => {
       this.working.delete(id);
-      if (isEnded) this.parts.ended(id);
+      if (end === 'ended') this.parts.ended(id);
       this.fill();
-      if (this.isMore && this.ahead.length === 0 && this.phase === 'running') this.loop.nudge();
+      // It may be ours all the same, with another step, or its row was locked by a look of our own: the next look tells.
+      const isOpen = end === 'left' || (this.isMore && this.ahead.length === 0);
+      if (isOpen && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }
 
-  /** Never rejects; true when the instance has ended. */
-  private async work(id: string): Promise<boolean> {
+  /** Never rejects; undefined: the attempt could not be made. */
+  private async work(id: string): Promise<AttemptEnd | undefined> {
     const { attempts, permits, logger } = this.parts;
     this.owed.add(id);
     try {
       for (;;) {
         const end = await permits.run(() => attempts.next(id));
         if (end === 'next') continue;
-        // It may be ours all the same, with another step: the next look tells.
         if (end !== 'left') this.owed.delete(id);
         // Its time is known to the database: the next look tells when that is.
         if (end === 'waits' && this.phase === 'running') this.loop.nudge();
-        return end === 'ended';
+        return end;
       }
     } catch (error) {
       if (!isHoldfastError(error, 'HF_STOPPING')) logger.warn('a step of a saga could not be tried; it is tried again', { id, error });
-      return false;
+      return undefined;
     }
   }
 }
