@@ -58,7 +58,7 @@ const SAGAS_OVER = 'sagas over two services';
 const SAGA_DEATHS = {
   'database()': [
     'test/crash/sagas.crash.spec.ts',
-    'test/crash/sagas-elsewhere.crash.spec.ts#whose processes are killed at every step all end',
+    'test/crash/sagas-elsewhere.crash.spec.ts#whose processes are killed at every failpoint all end',
     'test/crash/sagas-elsewhere.crash.spec.ts#go on where they stood when the database server is killed',
   ],
   'rabbitmq()': ['test/crash/sagas-elsewhere.crash.spec.ts#over RabbitMQ, whose processes are killed'],

@@ -8,17 +8,35 @@ import { Program } from './program.js';
 import { accountOfTries, faultsOf, triedEach, tryEach } from './tries.js';
 
 /** Where the two ends of sagas are in one round. */
-export interface SellingDeath {
+interface SellingDeath {
   readonly shop: `${FailpointName}=kill@${number}`;
   readonly bank: `${FailpointName}=kill@${number}`;
 }
 
-export const SELLING_DEATHS: readonly SellingDeath[] = [
+/** What is one commit at either end, before and after it. */
+const DEATHS_AT_STEPS: readonly SellingDeath[] = [
   { shop: 'saga:after-lock=kill@12', bank: 'inbox:after-insert=kill@7' },
   { shop: 'saga:after-call=kill@15', bank: 'handler:after=kill@9' },
   { shop: 'unit:before-commit=kill@30', bank: 'guard:after-write=kill@2' },
   { shop: 'unit:after-commit=kill@30', bank: 'unit:before-commit=kill@14' },
   { shop: 'saga:after-step=kill@15', bank: 'unit:after-commit=kill@14' },
+];
+
+/** Wherever else they pass, whatever carries the messages. */
+const DEATHS_BETWEEN: readonly SellingDeath[] = [
+  { shop: 'saga:after-claim=kill@2', bank: 'failure:before-record=kill@1' },
+  { shop: 'unit:after-take=kill@6', bank: 'failure:after-record=kill@2' },
+  { shop: 'unit:after-handling=kill@6', bank: 'unit:after-take=kill@8' },
+  { shop: 'unit:before-outbox=kill@12', bank: 'unit:after-handling=kill@8' },
+  { shop: 'unit:after-outbox=kill@12', bank: 'unit:before-outbox=kill@8' },
+  { shop: 'handler:after=kill@6', bank: 'unit:after-outbox=kill@8' },
+];
+
+/** And between the log and a broker. */
+const DEATHS_OF_RELAYS: readonly SellingDeath[] = [
+  { shop: 'relay:after-read=kill@3', bank: 'relay:after-read=kill@3' },
+  { shop: 'relay:after-publish=kill@3', bank: 'relay:after-publish=kill@3' },
+  { shop: 'relay:after-advance=kill@3', bank: 'relay:after-advance=kill@3' },
 ];
 
 /** For a broker whose consumers take seconds to join again. */
@@ -29,12 +47,15 @@ const FEW_DEATHS: readonly SellingDeath[] = [
 
 const HOWS: readonly Selling['how'][] = ['well', 'declined', 'no van'];
 const EACH = 4;
-/** How long a round is given: who has not died by then is killed. */
-const ROUND_MS = 5000;
+/** Each round begins so many. */
+const PER_ROUND = 2 * HOWS.length * EACH;
+/** How long one of both is given, once the other is dead: who has not died by then is killed. */
+const ROUND_MS = 10_000;
 
 /** Sagas over two services whose processes are killed again and again; what is wrong when all have ended. */
 export function killBoth(arena: Arena, carrier: Carrier) {
-  return killAgainAndAgain(arena, carrier, { deaths: SELLING_DEATHS });
+  const others = carrier.broker === undefined ? DEATHS_BETWEEN : DEATHS_OF_RELAYS;
+  return killAgainAndAgain(arena, carrier, { deaths: [...DEATHS_AT_STEPS, ...others] });
 }
 
 /** The same a few times, of sagas and tries at once; what is wrong with either. */
@@ -53,27 +74,34 @@ async function killAgainAndAgain(
   const bank = { ...options, service: 'bank', selling: 'bank' } as const;
   // Both have their queues before anything is sent.
   for (const each of [bank, shop]) await (await new Program(each).ready()).stop();
+  const survivors: string[] = [];
   for (const [round, death] of deaths.entries()) {
     const both = [new Program(shop, { failpoint: death.shop }), new Program(bank, { failpoint: death.bank })] as const;
     // What waits from the round before may kill one while it starts.
     await Promise.all(both.map((program) => Promise.race([program.ready().catch(() => undefined), program.ended])));
     start(both[0], `round ${round}`);
     if (hasTries) tryEach(both[0], `tried in round ${round}`);
+    await Promise.race([...both.map(({ ended }) => ended), sleep(ROUND_MS)]);
+    const heirs = [both[0].hasEnded && new Program(shop), both[1].hasEnded && new Program(bank)].filter((heir) => heir !== false);
+    await Promise.all(heirs.map((heir) => heir.ready()));
+    start(both[0].hasEnded ? (heirs[0] as Program) : both[0], `round ${round}, again`);
     await Promise.race([Promise.all(both.map(({ ended }) => ended)), sleep(ROUND_MS)]);
-    for (const program of both) await program.kill();
+    survivors.push(...both.flatMap(({ hasEnded }, n) => (hasEnded ? [] : [n === 0 ? death.shop : death.bank])));
+    for (const program of [...both, ...heirs]) await program.kill();
   }
   const last = await Promise.all([new Program(shop).ready(), new Program(bank).ready()]);
-  for (const round of deaths.keys()) start(last[0], `round ${round}`);
-  await untilEnded(arena, deaths.length * HOWS.length * EACH);
+  for (const round of deaths.keys()) for (const prefix of [`round ${round}`, `round ${round}, again`]) start(last[0], prefix);
+  await untilEnded(arena, deaths.length * PER_ROUND);
   // By now both are known to be at work.
   start(last[0], 'undisturbed');
   if (hasTries) {
     tryEach(last[0], 'tried undisturbed');
     await triedEach(last[0], 'tried undisturbed');
   }
-  const outcome = await accountOfSelling(arena, (deaths.length + 1) * HOWS.length * EACH);
+  const total = deaths.length * PER_ROUND + HOWS.length * EACH;
+  const { ended, ...outcome } = await accountOfSelling(arena, total);
   for (const program of last) await program.stop();
-  return outcome;
+  return { ...outcome, survivors, open: total - ended };
 }
 
 function start(program: Program, prefix: string): void {
