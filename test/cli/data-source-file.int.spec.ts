@@ -111,7 +111,9 @@ describe('a DataSource file that cannot be used', () => {
     const silent = await runHoldfast(['status', '-d', fixture('named.cjs')], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' });
     expect(silent.error).toMatch(/^holdfast: The DataSource of .*named\.cjs could not connect: .*ECONNREFUSED.*\. Check its address/);
     expect(silent.code).toBe(1);
-    const missing = await runHoldfast(['migrate', '-d', fixture('named.cjs')], { DATABASE_URL: `${database.url}_not` });
+    const missing = await runHoldfast(['migrate', '-d', fixture('named.cjs')], {
+      DATABASE_URL: database.url.replace(database.name, 'missing'),
+    });
     expect(missing.error).toMatch(/could not connect: .*does not exist/);
     expect(missing.code).toBe(1);
   });

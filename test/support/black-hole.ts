@@ -84,6 +84,7 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
   const here = new URL(url);
   here.hostname = '127.0.0.1';
   here.port = String((server.address() as AddressInfo).port);
+  here.searchParams.delete('host');
   return {
     url: here.toString(),
     get connections() {

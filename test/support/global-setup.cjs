@@ -21,6 +21,7 @@ module.exports = async function globalSetup({ testPathPatterns } = {}) {
   const embedded = await EmbeddedPostgres.start({
     fsync: false,
     parentDirectory: findMemory(),
+    hasUnixSocket: true,
     // Of each worker three cases at a time, each with several processes and their pools.
     settings: { max_connections: 600, full_page_writes: false },
   });

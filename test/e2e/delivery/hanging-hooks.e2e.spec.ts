@@ -36,7 +36,8 @@ it.each(['afterCommit', 'afterRollback'] as const)(
     };
     bus.on(OrderPlaced, pay, { name: 'billing.charge', transactional: true, concurrency: 1, timeout: '20s', retry: { attempts: 1 } });
     await bus.start();
-    for (const id of ['hangs', 'next']) await bus.bus.publish(new OrderPlaced(id, 1), { key: 'k' });
+    for (const id of ['hangs', 'next'])
+      await bus.unitOfWork.run(() => bus.bus.publish(new OrderPlaced(id, 1), { key: 'k' }), { timeout: '20s' });
     await eventually(async () => (handled.length >= 2 ? true : undefined), 20_000);
     expect(handled).toEqual(['hangs', 'next']);
   },

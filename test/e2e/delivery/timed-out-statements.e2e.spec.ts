@@ -31,6 +31,7 @@ async function openWayWithLateCancels(url: string): Promise<string> {
   const way = new URL(url);
   way.hostname = '127.0.0.1';
   way.port = String((server.address() as AddressInfo).port);
+  way.searchParams.delete('host');
   return way.toString();
 }
 

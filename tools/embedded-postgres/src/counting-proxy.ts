@@ -62,6 +62,7 @@ export async function countingProxy(url: string, isCut: (sent: string) => boolea
   const here = new URL(url);
   here.hostname = '127.0.0.1';
   here.port = String((server.address() as AddressInfo).port);
+  here.searchParams.delete('host');
   return {
     url: here.toString(),
     conversations,

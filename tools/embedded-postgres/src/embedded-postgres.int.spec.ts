@@ -47,6 +47,23 @@ describe('EmbeddedPostgres', () => {
     expect(row).toEqual({ major: 18, prepared: '64', wal: 'logical', fsync: 'on' });
   });
 
+  it('is reached by its port, and by a Unix socket where that was asked for, also after kill -9', async () => {
+    const byPort = 'SELECT inet_server_port() AS port';
+    expect(await query(await postgres.createDatabase('by_port'), byPort)).toEqual([{ port: postgres.port }]);
+    const other = await EmbeddedPostgres.start({ hasUnixSocket: true });
+    try {
+      const url = await other.createDatabase('by_socket');
+      await other.kill();
+      await other.start();
+      expect(await query(url, byPort)).toEqual([{ port: null }]);
+      const address = new URL(url);
+      address.searchParams.delete('host');
+      expect(await query(address.href, byPort)).toEqual([{ port: other.port }]);
+    } finally {
+      await other.remove();
+    }
+  });
+
   it('keeps what was committed through kill -9 of the whole server', async () => {
     const url = await postgres.createDatabase('survivor');
     await query(url, 'CREATE TABLE note (id int)');

@@ -21,11 +21,15 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** Its own directory is made in this one, default the temporary directory of the system. */
   readonly parentDirectory?: string;
+  /**
+   * Its addresses name a Unix socket too (`?host=`), which clients of PostgreSQL prefer: a round trip costs a third less. Default `false`: what stands
+   * between client and server in a test takes the port. Not on Windows, nor in a directory whose name is too long for it.
+   */
+  readonly hasUnixSocket?: boolean;
 }
 
 const DEFAULT_SETTINGS = {
   listen_addresses: '127.0.0.1',
-  unix_socket_directories: '',
   max_connections: 300,
   max_prepared_transactions: 64,
   wal_level: 'logical',
@@ -52,6 +56,7 @@ export class EmbeddedPostgres {
   readonly #binaries: PostgresBinaries & { readonly temporaryDirectory?: string };
   readonly #user: UnprivilegedUser | undefined;
   readonly #settings: Readonly<Record<string, string | number | boolean>>;
+  readonly #socketDirectory: string | undefined;
   readonly #watchdog: ChildProcess;
   #server: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
@@ -59,8 +64,10 @@ export class EmbeddedPostgres {
   private constructor(port: number, options: EmbeddedPostgresOptions) {
     this.port = port;
     this.#user = unprivilegedUser();
-    this.#settings = { ...DEFAULT_SETTINGS, fsync: options.fsync ?? true, ...options.settings, port };
     this.#directory = mkdtempSync(join(options.parentDirectory ?? tmpdir(), 'holdfast-postgres-'));
+    this.#socketDirectory = options.hasUnixSocket && canHaveSocket(this.#directory) ? this.#directory : undefined;
+    const sockets = { unix_socket_directories: this.#socketDirectory ?? '' };
+    this.#settings = { ...DEFAULT_SETTINGS, ...sockets, fsync: options.fsync ?? true, ...options.settings, port };
     this.dataDirectory = join(this.#directory, 'data');
     this.#watchdog = startWatchdog();
     this.#binaries = findBinaries({ runsAsOtherUser: this.#user !== undefined });
@@ -88,7 +95,8 @@ export class EmbeddedPostgres {
 
   /** Address of a database of this server, whether it exists or not. */
   urlOf(database: string): string {
-    return `postgres://postgres@127.0.0.1:${this.port}/${database}`;
+    const host = this.#socketDirectory && `?host=${encodeURIComponent(this.#socketDirectory)}`;
+    return `postgres://postgres@127.0.0.1:${this.port}/${database}${host ?? ''}`;
   }
 
   /** Creates a database and answers its address. `name` is a plain identifier: letters, digits, underscores. */
@@ -195,6 +203,11 @@ export class EmbeddedPostgres {
     const remains: Remains = { pid: this.#server?.pid, directories: this.#directories() };
     this.#watchdog.stdin?.write(`${JSON.stringify(remains)}\n`);
   }
+}
+
+/** The name of a socket has 107 bytes at most, and this one ends with a port. */
+function canHaveSocket(directory: string): boolean {
+  return process.platform !== 'win32' && Buffer.byteLength(directory) < 90;
 }
 
 function startWatchdog(): ChildProcess {
