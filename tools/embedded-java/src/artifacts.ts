@@ -61,7 +61,8 @@ ${dependencies.join('')}  </dependencies>
 `;
 }
 
-function libraryFolder({ name, version }: Artifacts): string {
+/** Where they are, or will be. */
+export function libraryFolder({ name, version }: Artifacts): string {
   return join(cacheFolder(), `${name.toLowerCase()}-${version}`);
 }
 
@@ -70,5 +71,11 @@ function cacheFolder(): string {
 }
 
 function isInPath(program: string): boolean {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
+  return findInPath(program) !== undefined;
+}
+
+/** The file that is run when a program is called by its name. */
+export function findInPath(program: string): string | undefined {
+  const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
+  return places.find((place) => existsSync(place));
 }

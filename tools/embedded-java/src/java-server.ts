@@ -55,8 +55,8 @@ export class JavaServer {
   }
 
   /** Ends it in good order, and with kill -9 when that takes too long. */
-  async stop(): Promise<void> {
-    const late = setTimeout(() => this.signal('SIGKILL'), STOP_MS);
+  async stop(patienceMs = STOP_MS): Promise<void> {
+    const late = setTimeout(() => this.signal('SIGKILL'), patienceMs);
     await this.#end('SIGTERM');
     clearTimeout(late);
   }

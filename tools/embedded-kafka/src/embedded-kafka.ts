@@ -1,20 +1,41 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { findArtifacts, JavaServer, missingTools as missingToolsFor, Watchdog } from '@holdfast-internal/embedded-java';
+import {
+  classPathOf,
+  findArtifacts,
+  findPrepared,
+  type JavaSetup,
+  JavaServer,
+  keepArchive,
+  missingTools as missingToolsFor,
+  recordingFlags,
+  sharingFlags,
+  Watchdog,
+} from '@holdfast-internal/embedded-java';
 import { freePort } from '@holdfast-internal/embedded-postgres';
 import { Kafka, logLevel } from 'kafkajs';
 import { accessOf, type EmbeddedKafkaOptions, hostOf, type NodePorts, type Place, propertiesOf } from './broker-settings.js';
+import { copyFormatted } from './formatted.js';
 
 /** Another one is for runs by hand: it has to start without ZooKeeper. */
 const VERSION = process.env.HOLDFAST_TEST_KAFKA_VERSION || '4.3.1';
-const KAFKA = { name: 'Kafka', version: VERSION, needed: [`org.apache.kafka:kafka_2.13:${VERSION}`, 'org.slf4j:slf4j-simple:1.7.36'] };
+/** What it is made of. */
+export const KAFKA = {
+  name: 'Kafka',
+  version: VERSION,
+  needed: [`org.apache.kafka:kafka_2.13:${VERSION}`, 'org.slf4j:slf4j-simple:1.7.36'],
+};
 
 /** A start after kill -9 on a busy machine takes half a minute. */
 const PATIENCE_MS = 120_000;
+/** The archive of its classes is written when it ends, which takes some seconds on an idle machine. */
+const RECORDING_MS = 90_000;
+/** In what is prepared. */
+const FORMATTED = 'formatted';
 /** Any id will do. */
 const CLUSTER_ID = 'AAAAAAAAAAAAAAAAAAAAAQ';
 const JVM = ['-Xms128m', '-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
@@ -34,12 +55,12 @@ export class EmbeddedKafka {
   readonly #folder: string;
   readonly #watchdog: Watchdog;
   readonly #server: JavaServer;
-  #library = '';
   #wasComplete = false;
 
   private constructor(
     private readonly place: Place,
     private readonly options: EmbeddedKafkaOptions,
+    private readonly setup: JavaSetup,
   ) {
     const { node, nodes } = place;
     this.address = `${hostOf(options)}:${nodes[node]?.clients}`;
@@ -58,17 +79,36 @@ export class EmbeddedKafka {
 
   /** The same with several brokers that know each other: what is made has a copy on each, and one of them may be missing. */
   static async startCluster(size: number, options: EmbeddedKafkaOptions = {}): Promise<readonly EmbeddedKafka[]> {
-    const library = await findArtifacts(KAFKA);
-    const nodes: NodePorts[] = [];
-    for (let n = 0; n < size; n += 1) nodes.push({ clients: await freePort(), controller: await freePort() });
-    const brokers = nodes.map((_, node) => new EmbeddedKafka({ node, nodes }, options));
+    const setup = { flags: JVM, classPath: classPathOf(await findArtifacts(KAFKA)) };
+    const prepared = await findPrepared({ artifacts: KAFKA, setup, prepare: (folder) => EmbeddedKafka.#prepare(setup, folder) });
+    const sharing = prepared === undefined ? [] : sharingFlags(prepared);
+    const nodes = await freeNodes(size);
+    const brokers = nodes.map((_, node) => new EmbeddedKafka({ node, nodes }, options, { ...setup, flags: [...JVM, ...sharing] }));
     try {
-      await Promise.all(brokers.map((broker) => broker.#startEmpty(library)));
+      await Promise.all(brokers.map((broker) => broker.#startEmpty(prepared)));
     } catch (error) {
       await Promise.all(brokers.map((broker) => broker.remove()));
       throw error;
     }
     return brokers;
+  }
+
+  /** What all starts have in common: a folder that is formatted, and an archive of the classes, without which a broker starts too. */
+  static async #prepare(setup: JavaSetup, folder: string): Promise<void> {
+    const recording = { ...setup, flags: [...setup.flags, ...recordingFlags(folder)] };
+    const broker = new EmbeddedKafka({ node: 0, nodes: await freeNodes(1) }, {}, recording);
+    try {
+      await broker.#format(setup);
+      cpSync(broker.#at('data'), join(folder, FORMATTED), { recursive: true });
+      const record = async () => {
+        await broker.start();
+        await broker.#server.stop(RECORDING_MS);
+        await keepArchive(folder, setup);
+      };
+      await record().catch(() => undefined);
+    } finally {
+      await broker.remove();
+    }
   }
 
   /** Process id of the broker, undefined while it is down. */
@@ -84,7 +124,7 @@ export class EmbeddedKafka {
   /** Starts it on the data and the ports it had; resolves when it answers. Does nothing when it runs. */
   async start(): Promise<void> {
     if (this.pid !== undefined) return;
-    this.#server.start(this.#java('kafka.Kafka'));
+    this.#server.start(this.#java(this.setup, 'kafka.Kafka'));
     await this.#untilItAnswers();
   }
 
@@ -115,18 +155,22 @@ export class EmbeddedKafka {
     this.#watchdog.end();
   }
 
-  async #startEmpty(library: string): Promise<void> {
-    this.#library = library;
-    await promisify(execFile)('java', this.#java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
+  async #startEmpty(prepared: string | undefined): Promise<void> {
+    if (prepared === undefined) await this.#format(this.setup);
+    else copyFormatted(join(prepared, FORMATTED), this.#at('data'), { id: this.place.node + 1 });
     await this.start();
+  }
+
+  async #format(setup: JavaSetup): Promise<void> {
+    await promisify(execFile)('java', this.#java(setup, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c'));
   }
 
   #at(name: string): string {
     return join(this.#folder, name);
   }
 
-  #java(main: string, ...args: readonly string[]): string[] {
-    return [...JVM, '-cp', join(this.#library, '*'), main, ...args, this.#at('server.properties')];
+  #java({ flags, classPath }: JavaSetup, main: string, ...args: readonly string[]): string[] {
+    return [...flags, '-cp', classPath, main, ...args, this.#at('server.properties')];
   }
 
   /** An open port is not enough: after kill -9 it is open long before anything is answered. */
@@ -158,4 +202,10 @@ export class EmbeddedKafka {
       await admin.disconnect().catch(() => undefined);
     }
   }
+}
+
+async function freeNodes(size: number): Promise<readonly NodePorts[]> {
+  const nodes: NodePorts[] = [];
+  for (let n = 0; n < size; n += 1) nodes.push({ clients: await freePort(), controller: await freePort() });
+  return nodes;
 }
