@@ -16,7 +16,8 @@ const ROCKETMQ = {
 
 /** A start takes ten seconds on an idle machine, and far longer on a busy one. */
 const PATIENCE_MS = 150_000;
-const SMALL = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+/** Without the figures for `jstat` and `jps` (but `jcmd` with a process id), which are taken 20 times a second. */
+const SMALL = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-XX:-UsePerfData'];
 const MEMORY = ['-Xms128m', '-Xmx384m', '-XX:MaxDirectMemorySize=512m'];
 /** Its own scripts say so too. */
 const OPENED = [
@@ -41,8 +42,13 @@ const BROKER = {
   mappedFileSizeCommitLog: 67_108_864,
   mappedFileSizeConsumeQueue: 600_000,
   diskMaxUsedSpaceRatio: 98,
-  // By default its wheel of delayed messages is written every second, which takes half a processor.
-  timerFlushIntervalMs: 60_000,
+  // By default its wheel of delayed messages is written every second, and each time takes most of that.
+  timerFlushIntervalMs: 600_000,
+  // Of each kind of thread around that wheel there are three by default, which ask for work every few milliseconds.
+  timerGetMessageThreadNum: 1,
+  timerPutMessageThreadNum: 1,
+  // Each of the 18 levels of the old kind of delay is looked at ten times a second; what comes through the proxy says when.
+  messageDelayLevel: '1s',
   transactionCheckInterval: 1000,
   transactionTimeOut: 1000,
   transactionOpBatchInterval: 100,
