@@ -47,7 +47,8 @@ module.exports = async function globalSetup({ testPathPatterns } = {}) {
       placeOf: ({ address }) => ({ address }),
     }),
     rocketmq: await starterOf(brokers.rocketmq, {
-      start: () => require('@holdfast-internal/embedded-rocketmq').EmbeddedRocketmq.start(),
+      // It stays until the end of the run, and most of the tests do not use it.
+      start: () => require('@holdfast-internal/embedded-rocketmq').EmbeddedRocketmq.start({ isLazy: true }),
       placeOf: ({ endpoint, nameServer, broker }) => ({ endpoint, nameServer, broker }),
     }),
   };

@@ -48,6 +48,8 @@ const SETTINGS = {
   'group.min.session.timeout.ms': 500,
   'broker.session.timeout.ms': 1500,
   'broker.heartbeat.interval.ms': 300,
+  // Twice a second it would write that there is nothing to write.
+  'metadata.max.idle.interval.ms': 0,
   'log.segment.bytes': 16_777_216,
   'log.cleaner.enable': false,
   'num.network.threads': 2,
