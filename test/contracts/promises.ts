@@ -54,16 +54,21 @@ const whileItLives = ({ persistent }: TransportCapabilities) => (persistent ? 'y
 const overProcesses = ({ sharedSubscriptions }: TransportCapabilities) => (sharedSubscriptions ? 'yes' : 'in one process');
 
 const SAGAS_OVER = 'sagas over two services';
+const BANK = 'test/crash/bank.crash.spec.ts#a bank ';
 /** Sagas do not differ by what carries their messages; the brokers repeat the deaths. */
 const SAGA_DEATHS = {
   'database()': [
     'test/crash/sagas.crash.spec.ts',
     'test/crash/sagas-elsewhere.crash.spec.ts#whose processes are killed at every failpoint all end',
     'test/crash/sagas-elsewhere.crash.spec.ts#go on where they stood when the database server is killed',
+    `${BANK}whose services are killed at random, and its database server`,
   ],
-  'rabbitmq()': ['test/crash/sagas-elsewhere.crash.spec.ts#over RabbitMQ, whose processes are killed'],
-  'kafka()': [`test/crash/over-kafka.crash.spec.ts#${SAGAS_OVER}`],
-  'rocketmq()': [`test/crash/over-rocketmq.crash.spec.ts#${SAGAS_OVER}`],
+  'rabbitmq()': [
+    'test/crash/sagas-elsewhere.crash.spec.ts#over RabbitMQ, whose processes are killed',
+    `${BANK}whose services are killed at random, and its RabbitMQ`,
+  ],
+  'kafka()': [`test/crash/over-kafka.crash.spec.ts#${SAGAS_OVER}`, `${BANK}over Kafka`],
+  'rocketmq()': [`test/crash/over-rocketmq.crash.spec.ts#${SAGAS_OVER}`, `${BANK}over RocketMQ`],
 };
 const UNDOING = 'a request is undone once';
 const undoingOver = (what: string) => [`test/crash/undoing.crash.spec.ts#over ${what}, ${UNDOING}`];
