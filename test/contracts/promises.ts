@@ -59,7 +59,7 @@ const BANK = 'test/crash/bank.crash.spec.ts#a bank ';
 const SAGA_DEATHS = {
   'database()': [
     'test/crash/sagas.crash.spec.ts',
-    'test/crash/sagas-elsewhere.crash.spec.ts#whose processes are killed at every failpoint all end',
+    'test/crash/sagas-elsewhere.crash.spec.ts#whose processes are killed at the failpoints on their way all end',
     'test/crash/sagas-elsewhere.crash.spec.ts#go on where they stood when the database server is killed',
     `${BANK}whose services are killed at random, and its database server`,
   ],

@@ -16,7 +16,7 @@ describe('sagas over two services', () => {
     await Promise.all(servers.map((each) => each.remove()));
   });
 
-  it('whose processes are killed at every failpoint all end, done once or undone once', async () => {
+  it('whose processes are killed at the failpoints on their way all end, done once or undone once', async () => {
     const arena = await openArena();
     expect(await killBoth(arena, {})).toEqual(ALL);
     await arena.close();
@@ -53,7 +53,7 @@ describeWithRabbit('sagas over two services', () => {
     await area.drop();
   });
 
-  it('over RabbitMQ, whose processes are killed at every failpoint, all end, done once or undone once', async () => {
+  it('over RabbitMQ, whose processes are killed at the failpoints on their way, all end, done once or undone once', async () => {
     const arena = await openArena();
     expect(await killBoth(arena, { broker: { url: area.url, exchange: area.name(), heartbeat: '2s' } })).toEqual(ALL);
     await arena.close();

@@ -1,4 +1,5 @@
-import net, { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { addressBy } from '@holdfast-internal/embedded-postgres';
+import net, { connect, createServer, type Socket } from 'node:net';
 
 /** A way to a server on which connections can vanish without a word: neither side hears of it. */
 export interface BlackHole {
@@ -81,12 +82,8 @@ export async function openBlackHole(url: string): Promise<BlackHole> {
     }) as typeof near.write;
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const here = new URL(url);
-  here.hostname = '127.0.0.1';
-  here.port = String((server.address() as AddressInfo).port);
-  here.searchParams.delete('host');
   return {
-    url: here.toString(),
+    url: addressBy(url, server.address()),
     get connections() {
       return pairs.size;
     },

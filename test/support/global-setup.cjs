@@ -23,7 +23,7 @@ module.exports = async function globalSetup({ testPathPatterns } = {}) {
     parentDirectory: findMemory(),
     hasUnixSocket: true,
     // Of each worker three cases at a time, each with several processes and their pools.
-    settings: { max_connections: 600, full_page_writes: false },
+    settings: { max_connections: 900, full_page_writes: false },
   });
   globalThis.holdfastTestServer = embedded;
   const external = await findExternalServer();

@@ -2,6 +2,7 @@ export { Authority, type Certificate } from './certificates.js';
 export { Catcher, envelopeOf, PausableSink, quiet, readBack, specOf, textOf } from './catcher.js';
 export { type BlackHole, holeBeforeRocketmq, openBlackHole } from './black-hole.js';
 export {
+  addressBy,
   countingProxy,
   EmbeddedPostgres,
   type EmbeddedPostgresOptions,

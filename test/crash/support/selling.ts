@@ -49,13 +49,11 @@ const HOWS: readonly Selling['how'][] = ['well', 'declined', 'no van'];
 const EACH = 4;
 /** Each round begins so many. */
 const PER_ROUND = 2 * HOWS.length * EACH;
-/** How long one of both is given, once the other is dead: who has not died by then is killed. */
-const ROUND_MS = 10_000;
 
 /** Sagas over two services whose processes are killed again and again; what is wrong when all have ended. */
 export function killBoth(arena: Arena, carrier: Carrier) {
-  const others = carrier.broker === undefined ? DEATHS_BETWEEN : DEATHS_OF_RELAYS;
-  return killAgainAndAgain(arena, carrier, { deaths: [...DEATHS_AT_STEPS, ...others] });
+  const ofRelays = carrier.broker === undefined ? [] : DEATHS_OF_RELAYS;
+  return killAgainAndAgain(arena, carrier, { deaths: [...DEATHS_AT_STEPS, ...DEATHS_BETWEEN, ...ofRelays] });
 }
 
 /** The same a few times, of sagas and tries at once; what is wrong with either. */
@@ -81,13 +79,15 @@ async function killAgainAndAgain(
     await Promise.all(both.map((program) => Promise.race([program.ready().catch(() => undefined), program.ended])));
     start(both[0], `round ${round}`);
     if (hasTries) tryEach(both[0], `tried in round ${round}`);
-    await Promise.race([...both.map(({ ended }) => ended), sleep(ROUND_MS)]);
-    const heirs = [both[0].hasEnded && new Program(shop), both[1].hasEnded && new Program(bank)].filter((heir) => heir !== false);
-    await Promise.all(heirs.map((heir) => heir.ready()));
-    start(both[0].hasEnded ? (heirs[0] as Program) : both[0], `round ${round}, again`);
-    await Promise.race([Promise.all(both.map(({ ended }) => ended)), sleep(ROUND_MS)]);
-    survivors.push(...both.flatMap(({ hasEnded }, n) => (hasEnded ? [] : [n === 0 ? death.shop : death.bank])));
-    for (const program of [...both, ...heirs]) await program.kill();
+    const patience = () => sleep(PATIENCE_MS, undefined, { ref: false });
+    await Promise.race([...both.map(({ ended }) => ended), patience()]);
+    // Whoever is left needs the other one to come to its place.
+    const [shopHeir, bankHeir] = [both[0].hasEnded ? new Program(shop) : undefined, both[1].hasEnded ? new Program(bank) : undefined];
+    await Promise.all([shopHeir?.ready(), bankHeir?.ready()]);
+    start(shopHeir ?? both[0], `round ${round}, again`);
+    await Promise.race([Promise.all(both.map(({ ended }) => ended)), patience()]);
+    survivors.push(...(await survivorsOf(both, death)));
+    for (const program of [...both, shopHeir, bankHeir]) await program?.kill();
   }
   const last = await Promise.all([new Program(shop).ready(), new Program(bank).ready()]);
   for (const round of deaths.keys()) for (const prefix of [`round ${round}`, `round ${round}, again`]) start(last[0], prefix);
@@ -102,6 +102,20 @@ async function killAgainAndAgain(
   const { ended, ...outcome } = await accountOfSelling(arena, total);
   for (const program of last) await program.stop();
   return { ...outcome, survivors, open: total - ended };
+}
+
+/** Places at which nobody was killed, with what is known of that. */
+async function survivorsOf([shop, bank]: readonly [Program, Program], death: SellingDeath): Promise<string[]> {
+  const ends = [
+    [shop, death.shop],
+    [bank, death.bank],
+  ] as const;
+  const told = ends.map(async ([program, place]) => {
+    if (!program.hasEnded) return `${place} did not come`;
+    const { signal, code } = await program.ended;
+    return signal === 'SIGKILL' ? '' : `${place} did not come: the process ended with ${code}, ${program.errors}`;
+  });
+  return (await Promise.all(told)).filter((text) => text !== '');
 }
 
 function start(program: Program, prefix: string): void {

@@ -36,6 +36,7 @@ it.each(['afterCommit', 'afterRollback'] as const)(
     };
     bus.on(OrderPlaced, pay, { name: 'billing.charge', transactional: true, concurrency: 1, timeout: '20s', retry: { attempts: 1 } });
     await bus.start();
+    // Their own default of 30 s would be as short as that of the hook.
     for (const id of ['hangs', 'next'])
       await bus.unitOfWork.run({ timeout: '20s' }, () => bus.bus.publish(new OrderPlaced(id, 1), { key: 'k' }));
     await eventually(async () => (handled.length >= 2 ? true : undefined), 20_000);

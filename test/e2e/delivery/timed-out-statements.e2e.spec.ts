@@ -1,5 +1,6 @@
 // Handlers that are given up in a statement, whose session lives on for longer than it takes to look at the place again.
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { addressBy } from '@holdfast-internal/test-support';
+import { connect, createServer, type Server } from 'node:net';
 import { eventually, letters, openScene, OrderPlaced, type Scene } from '../bad-input/support/scene.js';
 
 const RETRY = { attempts: 2, backoff: { strategy: 'fixed', delay: 10 } } as const;
@@ -28,11 +29,7 @@ async function openWayWithLateCancels(url: string): Promise<string> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const way = new URL(url);
-  way.hostname = '127.0.0.1';
-  way.port = String((server.address() as AddressInfo).port);
-  way.searchParams.delete('host');
-  return way.toString();
+  return addressBy(url, server.address());
 }
 
 beforeEach(async () => {

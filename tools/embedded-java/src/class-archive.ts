@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { JavaSetup } from './java-setup.js';
@@ -24,7 +24,12 @@ export function recordingFlags(folder: string): string[] {
 export async function keepArchive(folder: string, { flags, classPath }: JavaSetup): Promise<void> {
   const recorded = recordedIn(folder);
   const strictly = ['-Xshare:on', '-XX:+VerifySharedSpaces', `-XX:SharedArchiveFile=${recorded}`];
-  await promisify(execFile)('java', [...flags, ...strictly, '-cp', classPath, '-version'], { cwd: folder, timeout: CHECK_MS });
+  try {
+    await promisify(execFile)('java', [...flags, ...strictly, '-cp', classPath, '-version'], { cwd: folder, timeout: CHECK_MS });
+  } catch (error) {
+    rmSync(recorded, { force: true });
+    throw error;
+  }
   const file = openSync(recorded, 'r');
   fsyncSync(file);
   closeSync(file);

@@ -1,13 +1,40 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { findArtifacts } from '@holdfast-internal/embedded-java';
 import { describeWithOwnKafka, eventually } from '@holdfast-internal/test-support';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { EmbeddedKafka } from './embedded-kafka.js';
+import { EmbeddedKafka, KAFKA } from './embedded-kafka.js';
 
 describeWithOwnKafka('EmbeddedKafka', () => {
   let kafka: EmbeddedKafka;
+
+  it('makes a formatted folder and an archive of its classes for the starts that follow, and starts in a cache with damaged ones', async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'holdfast-kafka-cache-'));
+    const usual = process.env.XDG_CACHE_HOME;
+    try {
+      const library = await findArtifacts(KAFKA);
+      const folder = join(cache, 'holdfast');
+      mkdirSync(folder);
+      symlinkSync(library, join(folder, basename(library)));
+      process.env.XDG_CACHE_HOME = cache;
+      await (await EmbeddedKafka.start()).remove();
+      const prepared = readdirSync(folder).find((name) => name !== basename(library)) as string;
+      expect(readdirSync(join(folder, prepared)).sort()).toEqual([expect.stringMatching(/^classes-\d+\.jsa$/), 'formatted']);
+      for (const name of readdirSync(join(folder, prepared), { recursive: true, encoding: 'utf8' })) {
+        const place = join(folder, prepared, name);
+        chmodSync(place, 0o700);
+        if (statSync(place).isFile()) truncateSync(place, 10);
+      }
+      await (await EmbeddedKafka.start()).remove();
+    } finally {
+      if (usual === undefined) delete process.env.XDG_CACHE_HOME;
+      else process.env.XDG_CACHE_HOME = usual;
+      rmSync(cache, { recursive: true, force: true });
+    }
+  });
 
   beforeAll(async () => {
     kafka = await EmbeddedKafka.start();

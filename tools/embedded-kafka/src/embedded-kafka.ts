@@ -106,7 +106,7 @@ export class EmbeddedKafka {
         await broker.#server.stop(RECORDING_MS);
         await keepArchive(folder, setup);
       };
-      await record().catch(() => undefined);
+      await record().catch((error: unknown) => writeFileSync(join(folder, 'no-classes.txt'), String(error)));
     } finally {
       await broker.remove();
     }
@@ -157,8 +157,8 @@ export class EmbeddedKafka {
   }
 
   async #startEmpty(prepared: string | undefined): Promise<void> {
-    if (prepared === undefined) await this.#format(this.setup);
-    else copyFormatted(join(prepared, FORMATTED), this.#at('data'), { id: this.place.node + 1 });
+    const isFormatted = prepared !== undefined && copyFormatted(join(prepared, FORMATTED), this.#at('data'), { id: this.place.node + 1 });
+    if (!isFormatted) await this.#format(this.setup);
     await this.start();
   }
 

@@ -1,5 +1,16 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,14 +51,17 @@ describeWithOwnKafka('an archive of classes', () => {
     expect(sharingFlags(folder)).toEqual([]);
     await keepArchive(folder, await setup());
     expect(await sourceWith(sharingFlags(folder))).toBe('shared objects file (top)');
-    truncateSync(join(folder, readdirSync(folder)[0] as string), 1_000_000);
+    const archive = join(folder, readdirSync(folder)[0] as string);
+    // Java makes it for reading alone.
+    chmodSync(archive, 0o600);
+    truncateSync(archive, 1_000_000);
     expect(await sourceWith(sharingFlags(folder))).toContain('.jar');
   });
 
   it('is not kept when Java does not take it', async () => {
     writeFileSync(join(folder, 'recorded.jsa'), 'half of it');
     await expect(keepArchive(folder, await setup())).rejects.toThrow();
-    expect(sharingFlags(folder)).toEqual([]);
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
 
@@ -126,7 +140,7 @@ describe('a formatted folder', () => {
     writeFileSync(join(source, 'bootstrap.checkpoint'), 'features');
     const ids = [1, 2, 3].map((id) => {
       const target = join(folder, `${id}`);
-      copyFormatted(source, target, { id });
+      expect(copyFormatted(source, target, { id })).toBe(true);
       expect(readFileSync(join(target, 'bootstrap.checkpoint'), 'utf8')).toBe('features');
       const [node, directory, ...others] = readFileSync(join(target, 'meta.properties'), 'utf8').split('\n');
       expect([node, ...others]).toEqual([`node.id=${id}`, ...text.split('\n').slice(2)]);
@@ -134,5 +148,13 @@ describe('a formatted folder', () => {
     });
     expect(ids).toEqual(ids.map(() => expect.stringMatching(/^directory\.id=[\w-]{22}$/)));
     expect(new Set([...ids, text.split('\n')[1]]).size).toBe(4);
+  });
+
+  it.each([undefined, '', 'node.id=1\n'])('is not copied where its properties are not whole: %j', (text) => {
+    const [source, target] = [join(folder, 'source'), join(folder, 'target')];
+    mkdirSync(source);
+    if (text !== undefined) writeFileSync(join(source, 'meta.properties'), text);
+    expect(copyFormatted(source, target, { id: 1 })).toBe(false);
+    expect(existsSync(target)).toBe(false);
   });
 });

@@ -1,4 +1,4 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /** What the client sent before it was answered. */
 export interface RoundTrip {
@@ -18,6 +18,15 @@ export interface CountingProxy {
   /** Round trips of each connection. */
   readonly conversations: readonly (readonly RoundTrip[])[];
   close(): Promise<void>;
+}
+
+/** The address of a database by a way that stands in front of its server, past the Unix socket that it may name. */
+export function addressBy(url: string, way: ReturnType<Server['address']>): string {
+  const here = new URL(url);
+  here.hostname = '127.0.0.1';
+  here.port = String((way as AddressInfo).port);
+  here.searchParams.delete('host');
+  return here.href;
 }
 
 /** @param isCut whether the client is cut off when the server has done what it sent, before it is answered */
@@ -59,12 +68,8 @@ export async function countingProxy(url: string, isCut: (sent: string) => boolea
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const here = new URL(url);
-  here.hostname = '127.0.0.1';
-  here.port = String((server.address() as AddressInfo).port);
-  here.searchParams.delete('host');
   return {
-    url: here.toString(),
+    url: addressBy(url, server.address()),
     conversations,
     close: async () => {
       for (const socket of sockets) socket.destroy();

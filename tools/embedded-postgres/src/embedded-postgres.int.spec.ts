@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { addressBy } from './counting-proxy.js';
 import { EmbeddedPostgres } from './embedded-postgres.js';
 import { isRunning } from './process-tree.js';
 
@@ -50,17 +51,27 @@ describe('EmbeddedPostgres', () => {
   it('is reached by its port, and by a Unix socket where that was asked for, also after kill -9', async () => {
     const byPort = 'SELECT inet_server_port() AS port';
     expect(await query(await postgres.createDatabase('by_port'), byPort)).toEqual([{ port: postgres.port }]);
-    const other = await EmbeddedPostgres.start({ hasUnixSocket: true });
+    const other = await EmbeddedPostgres.start({ hasUnixSocket: true, parentDirectory: '/tmp' });
     try {
       const url = await other.createDatabase('by_socket');
       await other.kill();
       await other.start();
       expect(await query(url, byPort)).toEqual([{ port: null }]);
-      const address = new URL(url);
-      address.searchParams.delete('host');
-      expect(await query(address.href, byPort)).toEqual([{ port: other.port }]);
+      expect(await query(addressBy(url, { address: '', family: 'IPv4', port: other.port }), byPort)).toEqual([{ port: other.port }]);
     } finally {
       await other.remove();
+    }
+  });
+
+  it('is reached by its port alone in a directory whose name is too long for a socket', async () => {
+    const deep = mkdtempSync(join(parentDirectory, 'd'.repeat(80)));
+    chmodSync(deep, 0o755);
+    const other = await EmbeddedPostgres.start({ hasUnixSocket: true, parentDirectory: deep });
+    try {
+      expect(await query(other.url, 'SELECT inet_server_port() AS port')).toEqual([{ port: other.port }]);
+    } finally {
+      await other.remove();
+      rmdirSync(deep);
     }
   });
 

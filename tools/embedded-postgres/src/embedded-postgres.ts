@@ -22,8 +22,8 @@ export interface EmbeddedPostgresOptions {
   /** Its own directory is made in this one, default the temporary directory of the system. */
   readonly parentDirectory?: string;
   /**
-   * Its addresses name a Unix socket too (`?host=`), which clients of PostgreSQL prefer: a round trip costs a third less. Default `false`: what stands
-   * between client and server in a test takes the port. Not on Windows, nor in a directory whose name is too long for it.
+   * Its addresses name a Unix socket too (`?host=`), which clients of PostgreSQL prefer: a round trip costs a third less. Default `false`: whoever takes
+   * such an address apart has to know of it (`addressBy`). Not on Windows, nor in a directory whose name is too long for it.
    */
   readonly hasUnixSocket?: boolean;
 }
@@ -42,6 +42,9 @@ const DEFAULT_SETTINGS = {
   log_timezone: 'UTC',
   lc_messages: 'C',
 };
+
+/** Longest name of a Unix socket on macOS; Linux takes four bytes more. */
+const MOST_SOCKET_BYTES = 103;
 
 /**
  * A real PostgreSQL 18 in a temporary directory, owned by this process: it can be killed and started again on the same
@@ -205,9 +208,8 @@ export class EmbeddedPostgres {
   }
 }
 
-/** The name of a socket has 107 bytes at most, and this one ends with a port. */
 function canHaveSocket(directory: string): boolean {
-  return process.platform !== 'win32' && Buffer.byteLength(directory) < 90;
+  return process.platform !== 'win32' && Buffer.byteLength(join(directory, '.s.PGSQL.65535')) <= MOST_SOCKET_BYTES;
 }
 
 function startWatchdog(): ChildProcess {

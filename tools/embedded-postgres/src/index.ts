@@ -1,2 +1,2 @@
 export { EmbeddedPostgres, type EmbeddedPostgresOptions, freePort } from './embedded-postgres.js';
-export { type CountingProxy, countingProxy, type RoundTrip, type SpokenTransaction, transactionsIn } from './counting-proxy.js';
+export { addressBy, type CountingProxy, countingProxy, type RoundTrip, type SpokenTransaction, transactionsIn } from './counting-proxy.js';

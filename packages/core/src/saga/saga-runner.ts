@@ -147,8 +147,8 @@ export class SagaRunner {
       if (end === 'ended') this.parts.ended(id);
       this.fill();
       // It may be ours all the same, with another step, or its row was locked by a look of our own: the next look tells.
-      const isOpen = end === 'left' || (this.isMore && this.ahead.length === 0);
-      if (isOpen && this.phase === 'running') this.loop.nudge();
+      const needsLook = end === 'left' || (this.isMore && this.ahead.length === 0);
+      if (needsLook && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }

@@ -5,7 +5,7 @@ import type { AttemptEnd, SagaAttempts } from './saga-attempt.js';
 import type { ClaimTerms, SagaStore } from './saga.store.port.js';
 import { SagaRunner } from './saga-runner.js';
 
-/** A runner whose attempts end as the list says, in turn; the looks tell what each had in hand. */
+/** A runner whose attempts end as the list says, in turn; the looks tell what each had in hand. Behind the last of them somebody has the row locked: looks skip it. */
 function scene(ends: AttemptEnd[]) {
   const looks: (readonly string[])[] = [];
   const clock = new VirtualTime();
