@@ -45,10 +45,9 @@ async function quick() {
 async function everything() {
   check('lint', () => runNode([bin.biome, 'check', '--error-on-warnings', '.']));
   check('build', build);
-  // These wait a good part of their time, for a broker, a lease or a time-out: a third worker keeps both cores of a small machine busy.
+  // These wait a good part of their time, for a broker, a lease, a time-out or a death to be found: a third worker keeps both cores of a small machine busy.
   jest('tests', ['--selectProjects', 'unit', 'int', 'e2e', '--maxWorkers=3'], { HOLDFAST_TEST_TYPEORM: '1' });
-  // Their cases are several processes each, and bounded in time.
-  jest('crash tests', ['--selectProjects', 'crash']);
+  jest('crash tests', ['--selectProjects', 'crash', '--maxWorkers=3']);
   if (hasSpecs('packages/typeorm/src'))
     jest('tests on TypeORM 0.3', [...ON_OLD_VERSIONS, '--maxWorkers=3'], { HOLDFAST_TEST_TYPEORM: '0.3' });
   check('types of the tests', () => runNode([bin.tsc, '-p', 'test/tsconfig.json']));

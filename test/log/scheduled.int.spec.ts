@@ -56,6 +56,15 @@ describe('scheduled messages', () => {
          from holdfast_outbox o join due d using (key)) n where due_at < before limit 5`,
     );
 
+  it('are due for nobody else while one process moves them', async () => {
+    await schedule('now', { delayMs: 0 });
+    const other = await RawTransaction.open(database.url);
+    await other.client.query(`select pg_advisory_xact_lock(hashtextextended('holdfast:' || 'holdfast_scheduled', 0))`);
+    expect(await open.store.upkeep.moveScheduled(BATCH)).toEqual({ moved: 0, nextDueMs: undefined });
+    await other.rollback();
+    expect(await open.store.upkeep.moveScheduled(BATCH)).toEqual({ moved: 1, nextDueMs: undefined });
+  });
+
   it('are in the log not before their time, and then', async () => {
     await schedule('soon', { delayMs: 10_000 });
     await schedule('at', { at: new Date(Date.now() + 10_300) });

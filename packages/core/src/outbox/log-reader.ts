@@ -100,7 +100,9 @@ export class LogReader {
   private wake(cursors: readonly CursorKey[]): void {
     const others: CursorKey[] = [];
     for (const cursor of cursors) {
-      if (this.isPreferred(cursor)) this.readers.get(cursor.subscriptionId)?.wake(cursor.lane);
+      const reader = this.readers.get(cursor.subscriptionId);
+      // What comes into a lane while it is read here finds whoever is preferred for it locked out.
+      if (this.isPreferred(cursor) || reader?.isReading(cursor.lane)) reader?.wake(cursor.lane);
       else others.push(cursor);
     }
     if (others.length > 0) this.parts.scheduler.after(YIELD_MS, () => void this.wakeLeftOver(others));

@@ -236,10 +236,13 @@ export class Relay {
     const draining = new Set<number>();
     const startMs = clock.monotonicMs();
     if (lanes.length === 0 || startMs < this.parkedLookMs) return draining;
+    this.parkedLookMs = startMs + PARKED_LOOK_MS;
     const batches = await parked.due(lanes, { rows: PARKED_BATCH, bytes: this.bytesOf(lanes.length) });
     const endMs = clock.monotonicMs();
     const tookMs = endMs - startMs;
-    this.parkedLookMs = endMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
+    // Unless somebody wants another one by now (`resume`).
+    if (this.parkedLookMs > startMs)
+      this.parkedLookMs = endMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
     const resend = async (batch: ParkedBatch): Promise<boolean> => {
       const isMore = await this.resend(batch);
       if (isMore) {

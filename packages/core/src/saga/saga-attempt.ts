@@ -313,7 +313,8 @@ export class SagaAttempts {
       course.progress.status === 'running' || course.progress.status === 'compensating' ? (change.isTaken ? 'next' : 'waits') : 'ended';
     const tell = () => {
       course.tell(logger, call, end === 'ended' ? undefined : change.afterMs);
-      if (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined)) nudge();
+      const hasChild = call?.event.kind === 'waits' && call.event.waits.some(({ kind }) => kind === 'saga');
+      if (hasChild || (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined))) nudge();
     };
     return { end, tell };
   }

@@ -92,7 +92,7 @@ export class SagaRunner {
     if (this.phase === 'running' && this.working.size < this.parts.concurrency) this.launch(id);
     else {
       this.isMore = true;
-      void this.parts.store.release([id]).catch(() => undefined);
+      this.giveUp([id]);
     }
   }
 
@@ -129,6 +129,12 @@ export class SagaRunner {
     return nextDueMs ?? false;
   }
 
+  /** Whoever has a place looks for it, and that may be this process by then. */
+  private giveUp(ids: readonly string[]): void {
+    const release = this.parts.store.release(ids).catch(() => undefined);
+    void release.then(() => this.loop.nudge());
+  }
+
   /** What has waited long for a place here may find one elsewhere. */
   private async letGo(): Promise<void> {
     const { store, clock } = this.parts;
@@ -146,8 +152,9 @@ export class SagaRunner {
       this.working.delete(id);
       if (end === 'ended') this.parts.ended(id);
       this.fill();
-      // It may be ours all the same, with another step, or its row was locked by a look of our own: the next look tells.
-      const needsLook = end === 'left' || (this.isMore && this.ahead.length === 0);
+      // The next look tells: when it is due, or whether something has come for it, of one that waits; of one that was left, whether it is ours all
+      // the same, with another step, or behind a look of our own that had its row.
+      const needsLook = end === 'waits' || end === 'left' || (this.isMore && this.ahead.length === 0);
       if (needsLook && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
@@ -161,9 +168,7 @@ export class SagaRunner {
       for (;;) {
         const end = await permits.run(() => attempts.next(id));
         if (end === 'next') continue;
-        if (end !== 'left') this.owed.delete(id);
-        // Its time is known to the database: the next look tells when that is.
-        if (end === 'waits' && this.phase === 'running') this.loop.nudge();
+        this.owed.delete(id);
         return end;
       }
     } catch (error) {

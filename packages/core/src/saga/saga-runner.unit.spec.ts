@@ -30,6 +30,14 @@ function scene(ends: AttemptEnd[]) {
   return { runner, clock, looks, ended };
 }
 
+it('a saga that waits is looked at once more, as its time or what it waits for may have come by then', async () => {
+  const { runner, clock, ended } = scene(['waits', 'ended']);
+  runner.start();
+  await clock.advance(0);
+  expect(ended).toEqual(['o-1']);
+  await runner.stop();
+});
+
 describe('a saga whose row was locked by a look of its own process', () => {
   it('is looked for again at once, and not with the next poll', async () => {
     const { runner, clock, ended } = scene(['left', 'ended']);

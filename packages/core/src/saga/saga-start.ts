@@ -44,7 +44,9 @@ export async function startSaga(
   // What ends as it begins holds nothing.
   const lock = decision.progress.status === 'running' ? await lockOf(store, tx, { runnable, id: begun.id, state }) : undefined;
   const progress: SagaProgress = { ...decision.progress, lock };
-  const found = await store.start(tx, { ...begun, saga, version, outline, timeoutMs, progress, notes: decision.notes });
+  // Whoever hands on the key tells no other process of it: one that waits for it is anybody's.
+  const isTaken = begun.isTaken && lock?.isHeld !== false;
+  const found = await store.start(tx, { ...begun, isTaken, saga, version, outline, timeoutMs, progress, notes: decision.notes });
   // It was there under another key, by a start that was not to be seen yet.
   if (!found.isStarted && lock?.isHeld === true) await store.dropKey(tx, { key: lock.key, id: begun.id });
   const waits = found.isStarted && lock?.isHeld === false;

@@ -377,7 +377,11 @@ export class Node {
   /** The log's readers see a pause in the statement that takes; what a transport hands over is held back here. */
   private async lookForPauses(store: Store): Promise<void> {
     const paused = await store.subscriptions.paused();
-    for (const sink of this.sinks) sink.isPaused = paused.has(sink.subscription.spec.name);
+    const isPaused = ({ subscription }: BoundedSink) => paused.has(subscription.spec.name);
+    const isResumed = this.sinks.some((sink) => sink.isPaused && !isPaused(sink));
+    for (const sink of this.sinks) sink.isPaused = isPaused(sink);
+    // Their stored deliveries were held back until now.
+    if (isResumed) this.retries?.nudge();
   }
 
   private watch(pollMs: number, look: () => Promise<void>): Loop {

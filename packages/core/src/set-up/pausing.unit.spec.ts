@@ -22,7 +22,8 @@ const CAPABILITIES: TransportCapabilities = {
 /** A store that is slow to say what is paused, and a transport that notes whether it was told before it begins, and each look at the log. */
 function scene(paused: readonly string[], wakeups: Partial<Wakeups> = {}) {
   const seen: boolean[] = [];
-  const looks = { count: 0 };
+  const looks = { count: 0, atStored: 0 };
+  const now = new Set(paused);
   const transport = {
     capabilities: CAPABILITIES,
     isBusy: false,
@@ -44,7 +45,7 @@ function scene(paused: readonly string[], wakeups: Partial<Wakeups> = {}) {
       register: async () => [{ name: 'orders.book', id: 1, isNew: true }],
       paused: async () => {
         await new Promise((resolve) => setTimeout(resolve, 50));
-        return new Set(paused);
+        return new Set(now);
       },
     },
     log: { stranded: async () => [] },
@@ -53,7 +54,13 @@ function scene(paused: readonly string[], wakeups: Partial<Wakeups> = {}) {
       announce: async () => undefined,
       advance: async () => ({ isSwitched: false, reading: [] }),
     },
-    deliveries: { due: async () => new Map(), freeForgotten: async () => 0 },
+    deliveries: {
+      due: async () => {
+        looks.atStored += 1;
+        return new Map();
+      },
+      freeForgotten: async () => 0,
+    },
     inbox: { trim: async () => 0 },
     sagas: { operations: { trim: async () => 0, openBesides: async () => [] } },
     branches: { operations: { trim: async () => 0, openBesides: async () => [] } },
@@ -78,7 +85,7 @@ function scene(paused: readonly string[], wakeups: Partial<Wakeups> = {}) {
   const time = new VirtualTime();
   const runtime = { logger: silentLogger, scheduler: time, clock: time };
   const holdfast = new Holdfast(options, runtime).on(Placed, () => undefined, { name: 'orders.book' });
-  return { holdfast, time, seen, looks };
+  return { holdfast, time, seen, looks, resume: () => now.clear() };
 }
 
 async function subscribedWith(paused: readonly string[]): Promise<boolean[]> {
@@ -111,6 +118,20 @@ it('a process that others cannot wake looks by itself, all the time, until it he
   wake({ lanes: undefined, hasReplies: true });
   expect(looks.count).toBe(before + 1);
   expect(await looksIn(5000)).toBe(0);
+  const stopped = holdfast.stop();
+  await time.advance(60_000);
+  await stopped;
+});
+
+it('a subscription that goes on has its stored deliveries looked at as soon as that is seen', async () => {
+  const { holdfast, time, looks, resume } = scene(['orders.book']);
+  await holdfast.start();
+  resume();
+  await time.advance(1000);
+  const before = looks.atStored;
+  // The store is slow to say it, and no time passes for the other looks.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(looks.atStored).toBe(before + 1);
   const stopped = holdfast.stop();
   await time.advance(60_000);
   await stopped;

@@ -6,7 +6,7 @@ import type { Logger } from '../monitoring/logger.js';
 import { Loop } from '../outbox/loop.js';
 import { failpoint } from '../testing/failpoints.js';
 import type { Scheduler, Timer } from '../time/scheduler.js';
-import type { BranchAttempts } from './branch-attempt.js';
+import type { BranchAttemptEnd, BranchAttempts } from './branch-attempt.js';
 import type { BranchWorkStore } from './branch.store.port.js';
 
 /** Between two looks for branches that are due: what others left behind is found by them alone. */
@@ -102,19 +102,21 @@ export class BranchRunner {
     return nextDueMs ?? false;
   }
 
-  /** Whoever has a place looks for it. */
+  /** Whoever has a place looks for it, and that may be this process by then. */
   private giveBack(ids: readonly string[]): void {
     this.isMore = true;
-    void this.parts.store.release(ids).catch(() => undefined);
+    const release = this.parts.store.release(ids).catch(() => undefined);
+    void release.then(() => this.loop.nudge());
   }
 
   private launch(id: string): void {
     if (this.working.has(id)) return;
     this.busy.get(id)?.cancel();
     this.busy.delete(id);
-    const work = this.inOwnContext(() => this.work(id)).finally(() => {
+    const work = this.inOwnContext(() => this.work(id)).then((end) => {
       this.working.delete(id);
-      if (this.isMore && this.phase === 'running') this.loop.nudge();
+      // When one that waits is due, the next look tells.
+      if ((this.isMore || end === 'waits') && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }
@@ -130,8 +132,8 @@ export class BranchRunner {
     );
   }
 
-  /** Never rejects. */
-  private async work(id: string): Promise<void> {
+  /** Never rejects; undefined: the attempt could not be made. */
+  private async work(id: string): Promise<BranchAttemptEnd | undefined> {
     const { attempts, permits, logger } = this.parts;
     this.owed.add(id);
     try {
@@ -139,16 +141,15 @@ export class BranchRunner {
         const end = await permits.run(() => attempts.next(id));
         if (end === 'next') continue;
         if (end === 'busy' && this.phase === 'running') this.lookAgain(id);
-        else if (end === 'busy') return;
+        else if (end === 'busy') return end;
         this.owed.delete(id);
-        // Its time is known to the database: the next look tells when that is.
-        if (end === 'waits' && this.phase === 'running') this.loop.nudge();
-        return;
+        return end;
       }
     } catch (error) {
-      if (isHoldfastError(error, 'HF_STOPPING')) return;
+      if (isHoldfastError(error, 'HF_STOPPING')) return undefined;
       logger.warn('a branch of a try could not be ended; it is tried again', { id, error });
       if (this.phase === 'running') this.lookAgain(id);
+      return undefined;
     }
   }
 }

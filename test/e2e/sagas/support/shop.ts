@@ -1,5 +1,16 @@
 import { createStoreDatabase, type TestDatabase } from '@holdfast-internal/test-support';
-import { type Clock, Holdfast, type Logger, Message, type SagaContext, type SagaInstance, silentLogger, systemClock } from '@holdfast/core';
+import {
+  type Clock,
+  Holdfast,
+  type Logger,
+  Message,
+  type SagaContext,
+  type SagaInstance,
+  type Scheduler,
+  silentLogger,
+  systemClock,
+  systemScheduler,
+} from '@holdfast/core';
 import { database } from '@holdfast/transport-database';
 import { typeorm } from '@holdfast/typeorm';
 import { DataSource } from 'typeorm';
@@ -27,6 +38,7 @@ export interface OpenOptions {
   /** Instead of the shop's own address. */
   readonly url?: string;
   readonly clock?: Clock;
+  readonly scheduler?: Scheduler;
   readonly logger?: Logger;
 }
 
@@ -63,11 +75,12 @@ export async function openShop(place?: Pick<TestDatabase, 'url' | 'drop'>): Prom
   return {
     url: borrowed.url,
     open: async (set, options = {}) => {
-      const { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true, clock = systemClock, logger = silentLogger } = options;
+      const { poolSize = 10, service = 'shop', url = borrowed.url, prepare = true } = options;
+      const { clock = systemClock, scheduler = systemScheduler, logger = silentLogger } = options;
       const dataSource = await new DataSource({ type: 'postgres', url, poolSize }).initialize();
       const bus = new Holdfast(
         { service, transport: database(), store: typeorm({ dataSource, lanes: LANES, prepare }) },
-        { logger, clock },
+        { logger, clock, scheduler },
       );
       const told: string[] = [];
       const write = async (text: string) => void (await dataSource.query('insert into written (text) values ($1)', [text]));

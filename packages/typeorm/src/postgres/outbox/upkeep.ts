@@ -49,12 +49,14 @@ export class PostgresLogUpkeep implements LogUpkeep {
     const next = await this.nextDue(ahead);
     if (next === undefined || next > 0) return { moved: 0, nextDueMs: next };
     const move = async (sql: SqlRunner) => {
-      if (!(await lock(sql, `${this.context.tables.scheduled}`))) return 0;
+      if (!(await lock(sql, `${this.context.tables.scheduled}`))) return undefined;
       const { rowCount } = await drawingIds(this.context, () => sql.run(this.moveStatement(limit, ahead, ...this.context.marks.columns())));
       failpoint('scheduled:after-move');
       return rowCount;
     };
     const moved = await this.context.pool.transaction(move, { settings: BY_INDEX });
+    // Another process moves them. What is due would be due for us at once again, and again, until it is done.
+    if (moved === undefined) return { moved: 0, nextDueMs: undefined };
     return { moved, nextDueMs: await this.nextDue(ahead) };
   }
 
