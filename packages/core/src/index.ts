@@ -245,7 +245,17 @@ export type {
   ResultStore,
 } from './inbox/inbox.store.port.js';
 export type { Carrier, CarrierInfo, CarrierStore, CarriedSubscription, Crossing } from './outbox/carrier.store.port.js';
-export type { CursorKey, CursorStore, LogRow, LogStats, LogStore, LogUpkeep, Stranded, UnsentStats } from './outbox/log.store.port.js';
+export type {
+  CursorKey,
+  CursorStore,
+  LogRow,
+  LogStats,
+  LogStore,
+  LogUpkeep,
+  MovedRows,
+  Stranded,
+  UnsentStats,
+} from './outbox/log.store.port.js';
 export {
   type ParkedBatch,
   type ParkedStore,

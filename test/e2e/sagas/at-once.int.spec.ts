@@ -1,5 +1,5 @@
 // What sagas do at once, where nothing is found by looking: what looks once a second does so once a minute here.
-import { pause, until } from '@holdfast-internal/test-support';
+import { PATIENCE_MS, pause, until } from '@holdfast-internal/test-support';
 import { defineSaga, Message, NonRetryableError, type Scheduler, systemScheduler } from '@holdfast/core';
 import { openShop, type Shop, type ShopProcess } from './support/shop.js';
 
@@ -45,7 +45,7 @@ it('a child saga begins while another branch of its parent is at work', async ()
         'work',
         async () => {
           for (let waits = 0; !(await shop.written()).includes('packed'); waits += 1) {
-            if (waits === 200) throw new NonRetryableError('the child has not begun');
+            if (waits === 400) throw new NonRetryableError('the child has not begun');
             await pause(50);
           }
         },
@@ -78,11 +78,12 @@ it('a saga that waits for a key goes on when it is freed by another process than
     const { bus } = await open((process) =>
       process.bus.saga(saga.step('move', async ({ id }) => (id === 'holder' ? isFreed : process.write(id)))),
     );
-    return (id: string) => bus.sagas.start(saga, { account: 'a' }, { id }).then(() => bus.sagas);
+    return { bus, start: (id: string) => bus.sagas.start(saga, { account: 'a' }, { id }) };
   };
   const [one, other] = [await seller(), await seller()];
-  const sagas = await one('holder');
-  await other('next');
+  await one.start('holder');
+  await other.start('next');
+  await other.bus.settled(PATIENCE_MS);
   free();
-  for (const id of ['holder', 'next']) expect(await sagas.result(id, { timeout: SOON })).toMatchObject({ status: 'completed' });
+  for (const id of ['holder', 'next']) expect(await one.bus.sagas.result(id, { timeout: SOON })).toMatchObject({ status: 'completed' });
 });

@@ -30,6 +30,8 @@ export class RetryRunner {
   /** Subscriptions of which something was due while as much as may be was in work. */
   private readonly refused = new Set<number>();
   private isWithSuspects = false;
+  /** A look has found some while these were at work. */
+  private hasMoreSuspects = false;
   private isStopping = false;
 
   constructor(
@@ -94,10 +96,16 @@ export class RetryRunner {
    * no other one is counted with it.
    */
   private launchSuspects(ids: readonly number[]): void {
-    if (ids.length === 0 || this.isWithSuspects) return;
+    if (ids.length === 0) return;
+    if (this.isWithSuspects) {
+      this.hasMoreSuspects = true;
+      return;
+    }
     this.isWithSuspects = true;
-    this.track(this.takeTurns(ids), () => {
+    const turns = this.takeTurns(ids).then((hasWorked) => hasWorked || this.hasMoreSuspects);
+    this.track(turns, () => {
       this.isWithSuspects = false;
+      this.hasMoreSuspects = false;
     });
   }
 

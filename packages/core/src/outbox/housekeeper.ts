@@ -49,8 +49,8 @@ export interface HousekeeperContext {
   readonly stepDataSources: () => readonly string[];
   readonly scheduler: Scheduler;
   readonly logger: Logger;
-  /** Rows were moved into the log. */
-  readonly moved: () => void;
+  /** Rows were moved into these lanes of the log. */
+  readonly moved: (lanes: readonly number[]) => void;
   /** Asks what became of units with half messages; true when there may be more. */
   readonly checkBack: () => Promise<boolean>;
 }
@@ -163,8 +163,8 @@ export class Housekeeper {
   }
 
   private async moveScheduled(): Promise<boolean | number> {
-    const { moved, nextDueMs } = await this.context.store.upkeep.moveScheduled(SCHEDULED_BATCH);
-    if (moved > 0) this.context.moved();
+    const { moved, lanes, nextDueMs } = await this.context.store.upkeep.moveScheduled(SCHEDULED_BATCH);
+    if (lanes.length > 0) this.context.moved(lanes);
     return moved === SCHEDULED_BATCH ? true : (nextDueMs ?? false);
   }
 

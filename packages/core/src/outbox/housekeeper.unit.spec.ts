@@ -13,7 +13,7 @@ function storeWith(parts: object): Store {
     upkeep: {
       fence: nothing,
       raiseSequences: async () => [],
-      moveScheduled: async () => ({ moved: 0, nextDueMs: undefined }),
+      moveScheduled: async () => ({ moved: 0, lanes: [], nextDueMs: undefined }),
       trim: nothing,
     },
     inbox: { trim: nothing },

@@ -87,12 +87,21 @@ export interface CursorStore {
   lease(cursor: CursorKey, limit: number, ttlMs: number): Promise<Lease | undefined>;
 }
 
+/** Scheduled rows that are in the log now. */
+export interface MovedRows {
+  readonly moved: number;
+  /** Each once. */
+  readonly lanes: readonly number[];
+  /** Until the next one is due; undefined: there is none, or another process moves them now. */
+  readonly nextDueMs: number | undefined;
+}
+
 /** House-keeping of the log; each verb works on the lanes it can lock now and leaves the others to whoever has them. */
 export interface LogUpkeep {
   /** Looks for holes whose transactions have all ended and writes them off; how many were. */
   fence(): Promise<number>;
-  /** Moves scheduled rows that are due into their lanes, in bounded batches; how many, and how long until the next is due. */
-  moveScheduled(limit: number): Promise<{ readonly moved: number; readonly nextDueMs: number | undefined }>;
+  /** Moves scheduled rows that are due into their lanes, in bounded batches. */
+  moveScheduled(limit: number): Promise<MovedRows>;
   /** Deletes rows that everybody has passed and that are older than `retentionMs`, in bounded batches; how many. */
   trim(retentionMs: number): Promise<number>;
   /** Raises sequences that fell behind what was already read (a switch by logical replication does that); which lanes. */

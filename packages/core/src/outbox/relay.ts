@@ -236,11 +236,15 @@ export class Relay {
     const draining = new Set<number>();
     const startMs = clock.monotonicMs();
     if (lanes.length === 0 || startMs < this.parkedLookMs) return draining;
+    // Set in front of the look: a `resume` during it wants another one.
+    const beforeMs = this.parkedLookMs;
     this.parkedLookMs = startMs + PARKED_LOOK_MS;
-    const batches = await parked.due(lanes, { rows: PARKED_BATCH, bytes: this.bytesOf(lanes.length) });
+    const batches = await parked.due(lanes, { rows: PARKED_BATCH, bytes: this.bytesOf(lanes.length) }).catch((error: unknown) => {
+      this.parkedLookMs = Math.min(this.parkedLookMs, beforeMs);
+      throw error;
+    });
     const endMs = clock.monotonicMs();
     const tookMs = endMs - startMs;
-    // Unless somebody wants another one by now (`resume`).
     if (this.parkedLookMs > startMs)
       this.parkedLookMs = endMs + Math.min(MAX_PARKED_LOOK_MS, Math.max(PARKED_LOOK_MS, tookMs * PARKED_LOOK_SHARE));
     const resend = async (batch: ParkedBatch): Promise<boolean> => {

@@ -314,7 +314,10 @@ export class SagaAttempts {
     const tell = () => {
       course.tell(logger, call, end === 'ended' ? undefined : change.afterMs);
       const hasChild = call?.event.kind === 'waits' && call.event.waits.some(({ kind }) => kind === 'saga');
-      if (hasChild || (change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined))) nudge();
+      // What has come for a parked one meanwhile is taken in too, though it is not at work.
+      const isParked = course.progress.status === 'parked';
+      const isReaching = change.reach !== undefined && (change.reach.tells.length > 0 || change.reach.frees !== undefined);
+      if (isReaching || isParked || (hasChild && end === 'next')) nudge();
     };
     return { end, tell };
   }

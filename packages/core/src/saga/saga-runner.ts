@@ -37,6 +37,8 @@ export class SagaRunner {
   private readonly working = new Map<string, Promise<void>>();
   /** Claimed, and not in work: their last attempt could not be made. */
   private readonly owed = new Set<string>();
+  /** Those that were left: the next look gives back what is still ours of them. */
+  private readonly left = new Set<string>();
   /** Claimed, for the places that come free next: a look for each would cost more than a step. There are some only while all places are taken. */
   private readonly ahead: string[] = [];
   private claimedMs = 0;
@@ -120,13 +122,20 @@ export class SagaRunner {
     }
     const limit = free + concurrency;
     const inHand = [...this.working.keys(), ...this.ahead];
+    const left = [...this.left].filter((id) => !this.working.has(id));
     const { ids, nextDueMs } = await store.claim({ versions, inHand, limit });
+    for (const id of left) this.forget(id);
     if (ids.length > 0) failpoint('saga:after-claim');
     this.claimedMs = clock.monotonicMs();
     this.isMore = ids.length === limit;
     this.ahead.push(...ids);
     this.fill();
     return nextDueMs ?? false;
+  }
+
+  private forget(id: string): void {
+    this.left.delete(id);
+    if (!this.working.has(id)) this.owed.delete(id);
   }
 
   /** Whoever has a place looks for it, and that may be this process by then. */
@@ -168,7 +177,8 @@ export class SagaRunner {
       for (;;) {
         const end = await permits.run(() => attempts.next(id));
         if (end === 'next') continue;
-        this.owed.delete(id);
+        if (end === 'left') this.left.add(id);
+        else this.owed.delete(id);
         return end;
       }
     } catch (error) {

@@ -8,6 +8,7 @@ import { SagaRunner } from './saga-runner.js';
 /** A runner whose attempts end as the list says, in turn; the looks tell what each had in hand. Behind the last of them somebody has the row locked: looks skip it. */
 function scene(ends: AttemptEnd[]) {
   const looks: (readonly string[])[] = [];
+  const released: string[] = [];
   const clock = new VirtualTime();
   const store = {
     claim: async ({ inHand }: ClaimTerms) => {
@@ -15,7 +16,7 @@ function scene(ends: AttemptEnd[]) {
       const isDue = ends.length > 0 && !inHand.includes('o-1');
       return { ids: isDue ? ['o-1'] : [], nextDueMs: undefined };
     },
-    release: async () => undefined,
+    release: async (ids: readonly string[]) => void released.push(...ids),
   } as Partial<SagaStore> as SagaStore;
   const attempts = { next: async () => ends.shift() ?? 'ended' } as Partial<SagaAttempts> as SagaAttempts;
   const ended: string[] = [];
@@ -27,7 +28,7 @@ function scene(ends: AttemptEnd[]) {
     scheduler: clock,
     ended: (id) => ended.push(id),
   });
-  return { runner, clock, looks, ended };
+  return { runner, clock, looks, ended, released };
 }
 
 it('a saga that waits is looked at once more, as its time or what it waits for may have come by then', async () => {
@@ -45,6 +46,23 @@ describe('a saga whose row was locked by a look of its own process', () => {
     await clock.advance(0);
     expect(ended).toEqual(['o-1']);
     await runner.stop();
+  });
+
+  it('is given back when its process stops before it has looked again', async () => {
+    const ends: AttemptEnd[] = [];
+    const { runner, clock, released } = scene(ends);
+    let stopped: Promise<void> | undefined;
+    // It ends with 'left' when the process stops already.
+    ends.shift = () => {
+      ends.length = 0;
+      stopped = runner.stop();
+      return 'left';
+    };
+    ends.length = 1;
+    runner.start();
+    await clock.advance(0);
+    await stopped;
+    expect(released).toEqual(['o-1']);
   });
 
   it('is not looked for without end when somebody else has it', async () => {

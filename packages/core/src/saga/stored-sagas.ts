@@ -105,16 +105,17 @@ export class StoredSagas extends Sagas {
   ): Promise<{ readonly id: string; readonly started: boolean }> {
     if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
     const { name: saga, version } = runnable.definition;
-    let isStarted = false;
+    let [isStarted, isQueued] = [false, false];
     const isTaken = this.whenCommitted(unit, (isOurs) => {
       const runner = this.parts.runner();
-      if (isStarted) isOurs ? runner?.offer(id) : runner?.nudge();
+      if (isStarted) isOurs && !isQueued ? runner?.offer(id) : runner?.nudge();
     });
     const found = await unit.inTurn(async (tx) => {
       const begun = await startSaga(this.parts, tx, { runnable, id, state, isTaken });
       // As late as can be, after the hooks of users: from then on whoever has the key waits for this unit.
       if (begun.queue !== undefined) unit.beforeCommit(begun.queue);
       isStarted = begun.isStarted;
+      isQueued = begun.queue !== undefined;
       return begun;
     });
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });

@@ -324,13 +324,10 @@ export class Node {
   }
 
   private housekeeperOf(store: Store): Housekeeper {
-    const { settings, runtime, nodeId, transports, halfMessages } = this.assembly;
+    const { settings, runtime, nodeId, halfMessages } = this.assembly;
     const { scheduler, logger } = runtime;
     const checkBack = async () => (await halfMessages?.checkBack()) ?? false;
-    const moved = () => {
-      transports.nudge([]);
-      this.relays.nudge();
-    };
+    const moved = (lanes: readonly number[]) => this.committed({ lanes, hasScheduled: false, hasReplies: false });
     const { service, retentionMs, undoRetentionMs } = settings;
     const kept = { retentionMs, undoRetentionMs, stepDataSources: () => stepDataSources(this.assembly.sagaRegister) };
     return new Housekeeper({ store, service, nodeId, ...kept, scheduler, logger, moved, checkBack });

@@ -79,7 +79,7 @@ async function scene(handlerEnds: Promise<void>) {
         transcript.push('the last look ends');
       },
       raiseSequences: async () => [],
-      moveScheduled: async () => ({ moved: 0, nextDueMs: undefined }),
+      moveScheduled: async () => ({ moved: 0, lanes: [], nextDueMs: undefined }),
       trim: async () => 0,
     },
     nodes: {

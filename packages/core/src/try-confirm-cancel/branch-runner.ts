@@ -115,8 +115,8 @@ export class BranchRunner {
     this.busy.delete(id);
     const work = this.inOwnContext(() => this.work(id)).then((end) => {
       this.working.delete(id);
-      // When one that waits is due, the next look tells.
-      if ((this.isMore || end === 'waits') && this.phase === 'running') this.loop.nudge();
+      // The next look tells when one that waits is due, and whether one that was left is ours all the same.
+      if ((this.isMore || end === 'waits' || end === 'left') && this.phase === 'running') this.loop.nudge();
     });
     this.working.set(id, work);
   }

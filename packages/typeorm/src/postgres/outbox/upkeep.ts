@@ -1,4 +1,4 @@
-import { emit, failpoint, type LogUpkeep } from '@holdfast/core';
+import { emit, failpoint, type LogUpkeep, type MovedRows } from '@holdfast/core';
 import type { PostgresContext } from '../context.js';
 import { lock } from '../sql/advisory-lock.js';
 import { Fence } from './fence.js';
@@ -44,20 +44,21 @@ export class PostgresLogUpkeep implements LogUpkeep {
     return this.fences.run();
   }
 
-  async moveScheduled(limit: number): Promise<{ moved: number; nextDueMs: number | undefined }> {
+  async moveScheduled(limit: number): Promise<MovedRows> {
     const ahead = this.context.clock.aheadOfDatabaseMs();
     const next = await this.nextDue(ahead);
-    if (next === undefined || next > 0) return { moved: 0, nextDueMs: next };
+    if (next === undefined || next > 0) return { moved: 0, lanes: [], nextDueMs: next };
     const move = async (sql: SqlRunner) => {
       if (!(await lock(sql, `${this.context.tables.scheduled}`))) return undefined;
-      const { rowCount } = await drawingIds(this.context, () => sql.run(this.moveStatement(limit, ahead, ...this.context.marks.columns())));
+      const moving = () => sql.run<{ lane: number }>(this.moveStatement(limit, ahead, ...this.context.marks.columns()));
+      const { rows } = await drawingIds(this.context, moving);
       failpoint('scheduled:after-move');
-      return rowCount;
+      return rows.map(({ lane }) => lane);
     };
     const moved = await this.context.pool.transaction(move, { settings: BY_INDEX });
     // Another process moves them. What is due would be due for us at once again, and again, until it is done.
-    if (moved === undefined) return { moved: 0, nextDueMs: undefined };
-    return { moved, nextDueMs: await this.nextDue(ahead) };
+    if (moved === undefined) return { moved: 0, lanes: [], nextDueMs: undefined };
+    return { moved: moved.length, lanes: [...new Set(moved)], nextDueMs: await this.nextDue(ahead) };
   }
 
   async trim(retentionMs: number): Promise<number> {
