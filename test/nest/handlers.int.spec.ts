@@ -254,7 +254,7 @@ describe('what a test sees', () => {
       @OnMessage(OrderPlaced, { name: 'slow', timeout: '2s' })
       @Retry(false)
       async handle(event: OrderPlaced) {
-        await this.charges.rows.query('select pg_sleep(1.2)');
+        await this.charges.rows.query('select pg_sleep(0.7)');
         await this.charges.rows.insert({ orderId: `slow ${event.orderId}`, attempt: 1 });
       }
     }
@@ -268,11 +268,12 @@ describe('what a test sees', () => {
 
   it('HF_TEST_NOT_SETTLED while something is in flight', async () => {
     let release = () => {};
+    const isReleased = new Promise<void>((resolve) => (release = resolve));
     @Injectable()
     class Waiting {
       @OnMessage(OrderPlaced, { name: 'waiting' })
       async wait(_event: OrderPlaced) {
-        await new Promise<void>((resolve) => (release = resolve));
+        await isReleased;
       }
     }
     await start(Waiting);

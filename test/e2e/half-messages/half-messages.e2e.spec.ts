@@ -65,7 +65,7 @@ afterEach(async () => {
 });
 
 const connect = (url: string) =>
-  new DataSource({ type: 'postgres', url, poolSize: 8, extra: { connectionTimeoutMillis: 3000 } }).initialize();
+  new DataSource({ type: 'postgres', url, poolSize: 8, extra: { connectionTimeoutMillis: 60_000 } }).initialize();
 
 const busOn = (dataSource: DataSource) =>
   new Holdfast({ service: 'shop', transport: databaseTransport(), store: typeorm({ dataSource, lanes: 2 }) }, { logger: silentLogger });

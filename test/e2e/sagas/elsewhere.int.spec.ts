@@ -90,13 +90,19 @@ async function seller(build: (process: ShopProcess) => SagaBuilder<Trip>) {
   };
 }
 
+/** How long a step waits for its reply, and how often it asks. */
+interface Pressing {
+  readonly timeout?: '30s' | '500ms';
+  readonly attempts?: number;
+}
+
 /** Reserves, charges elsewhere, and ships. */
-const buying = (process: ShopProcess, ship = noting(process, 'shipped'), timeout: '30s' | '500ms' = '30s') =>
+const buying = (process: ShopProcess, ship = noting(process, 'shipped'), { timeout = '30s', attempts = 2 }: Pressing = {}) =>
   trip()
     .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
     .step('charge', async (saga) => saga.request(new Charge(saga.id), { into: 'payment' }), {
       timeout,
-      retry: { attempts: 2, backoff: { delay: 100 } },
+      retry: { attempts, backoff: { delay: 100 } },
       compensate: async (saga) => saga.request(new Refund(saga.id)),
     })
     .step('ship', ship, { retry: false });
@@ -147,11 +153,12 @@ it('the same request is sent again when no reply comes, and one late reply is en
       return { paymentId: `p-${orderId}` };
     },
   });
-  const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
+  const { sagas, start } = await seller((process) => buying(process, undefined, { timeout: '500ms', attempts: 1000 }));
   await start('o1');
-  await until('a second request', async () => (await sagas.get('o1'))?.history.filter(({ event }) => event === 'waiting').length === 2);
+  const hasAskedAgain = async () => ((await sagas.get('o1'))?.history.filter(({ event }) => event === 'waiting').length ?? 0) >= 2;
+  await until('a second request', hasAskedAgain);
   const sent = await shop.look<{ id: string }>(`select attributes::json->>'id' as id from holdfast_outbox where type = 'elsewhere.charge'`);
-  expect(sent).toHaveLength(2);
+  expect(sent.length).toBeGreaterThanOrEqual(2);
   expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
   free();
   expect((await sagas.result('o1')).status).toBe('completed');
@@ -168,7 +175,7 @@ describe('a compensation says which request it undoes', () => {
   };
 
   it('and nothing of whether it ran, when no answer was seen', async () => {
-    const { sagas, start } = await seller((process) => buying(process, undefined, '500ms'));
+    const { sagas, start } = await seller((process) => buying(process, undefined, { timeout: '500ms' }));
     await start('o1');
     await until('a refund', async () => (await sent())[0] !== undefined);
     const [refund, charge] = await sent();
@@ -283,7 +290,10 @@ describe('a step that waits for a message', () => {
     const { process, sagas, start } = await seller((process) =>
       trip({ signals: [Confirmed] })
         .step('wait', async (saga) =>
-          saga.firstOf(saga.waitFor(Confirmed, { key: saga.id, timeout: '1m', into: 'confirmed' }), saga.sleep('1s')),
+          saga.firstOf(
+            saga.waitFor(Confirmed, { key: saga.id, timeout: '1h', into: 'confirmed' }),
+            saga.sleep(saga.id === 'asleep' ? '1s' : '1h'),
+          ),
         )
         .step('ship', noting(process, 'shipped')),
     );

@@ -239,7 +239,7 @@ it('a key is held by nobody when the transaction of the start is rolled back', a
 });
 
 it('a saga that waits for its key leaves its place when it is cancelled, and when its time is over', async () => {
-  const { sagas, start } = await bank({ timeout: '2s' });
+  const { sagas, start } = await bank({ timeout: '8s' });
   await shop.look(`insert into holdfast_saga_lock (service, key, holder) values ('shop', 'account:a', 'somebody')`);
   for (const id of ['cancelled', 'late']) await start(id, 'a');
   await sagas.cancel('cancelled', { by: 'ann' });

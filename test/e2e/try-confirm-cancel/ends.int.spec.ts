@@ -268,7 +268,7 @@ describe('a branch that is parked', () => {
 
 describe('a unit that takes longer than its try allows', () => {
   it('is decided against by any process, and cannot commit', async () => {
-    const slow = await bank.open({ timeout: 3000 });
+    const slow = await bank.open({ timeout: 6000 });
     // What would end its branches here has stopped; units go on.
     await slow.bus.drain();
     await bank.open();
@@ -283,7 +283,7 @@ describe('a unit that takes longer than its try allows', () => {
   });
 
   it.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)('cannot commit at %s either', async (isolation) => {
-    const { bus, freeze, dataSource } = await bank.open({ timeout: 3000 });
+    const { bus, freeze, dataSource } = await bank.open({ timeout: 6000 });
     const late = bus.unitOfWork.run({ isolation }, async () => {
       await dataSource.query('select 1');
       await freeze('ann', 30);
@@ -296,7 +296,7 @@ describe('a unit that takes longer than its try allows', () => {
   });
 
   it('has all its tries cancelled, those too whose time is not up', async () => {
-    const slow = await bank.open({ timeout: 3000 });
+    const slow = await bank.open({ timeout: 6000 });
     const patient = await bank.open();
     const late = slow.bus.unitOfWork.run(async () => {
       await slow.freeze('ann', 30);

@@ -21,7 +21,7 @@ afterEach(async () => {
   // The server's side of a destroyed connection is ended over another one of the pool, and hears of it a moment later.
   const look = async () => ({ open: await units.openTransactions(), ...units.busy() });
   let seen = await look();
-  for (let looks = 0; looks < 100 && seen.open + seen.out + seen.waiting > 0; looks += 1) {
+  for (let looks = 0; looks < 1000 && seen.open + seen.out + seen.waiting > 0; looks += 1) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     seen = await look();
   }

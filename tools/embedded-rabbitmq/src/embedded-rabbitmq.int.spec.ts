@@ -18,7 +18,7 @@ describeWithOwnRabbit('EmbeddedRabbitmq', () => {
   afterAll(() => rabbit.remove());
 
   async function onChannel<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-    const connection = await connect(rabbit.url, { timeout: 1000 });
+    const connection = await connect(rabbit.url, { timeout: 60_000 });
     connection.on('error', () => undefined);
     try {
       const channel = await connection.createConfirmChannel();

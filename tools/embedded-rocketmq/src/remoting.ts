@@ -18,8 +18,8 @@ export interface RemotingAnswer {
   readonly body: string;
 }
 
-/** Far more than it takes. */
-const PATIENCE_MS = 5000;
+/** Far more than it takes, on a busy machine too. */
+const PATIENCE_MS = 60_000;
 
 /** Asks once, over a connection of its own, without a JVM. One frame: length, length of the header, header as JSON, body. */
 export function invoke(address: string, { code, fields = {}, body }: RemotingRequest): Promise<RemotingAnswer> {

@@ -263,7 +263,7 @@ export const CHOREOGRAPHY_FACTS = factsOf('choreographed sagas', scene, {
       codeOf(inTransaction(one, (second) => choreography.undone(second, 's'))),
       codeOf(deadLetters.discard({ key: 's' }, BY)),
     ]);
-    const first = await Promise.race([all, new Promise((resolve) => setTimeout(() => resolve('they wait'), 8000))]);
+    const first = await Promise.race([all, new Promise((resolve) => setTimeout(() => resolve('they wait'), 60_000).unref())]);
     await tx.rollback();
     await all;
     assert.deepEqual(first, ['HF_SAGA_BUSY', 'HF_SAGA_BUSY']);

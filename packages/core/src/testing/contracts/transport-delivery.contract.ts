@@ -99,7 +99,7 @@ export const DELIVERY_FACTS: readonly TransportFact[] = [
       await Promise.all(Array.from({ length: 50 }, () => bus.publish('a', { id: 'same' })));
       await eventually(
         () => bus.seen.filter((each) => each.startsWith('always')),
-        ({ length }) => length === 50,
+        ({ length }) => length >= 50,
       );
       await bus.holdfast.settled(30_000);
       assert.deepEqual(await bench.written(1), ['once a']);

@@ -110,7 +110,7 @@ export const WITHOUT_STORE_FACTS: readonly TransportFact[] = [
         const slow = await bus.publish('slow');
         const stuck = await bus.publish('stuck');
         await Promise.all([entered.opened, waiting.opened]);
-        await bus.holdfast.stop({ timeout: 1500 });
+        await bus.holdfast.stop({ timeout: 8000 });
         assert.deepEqual([...ends(slow.id), ...ends(stuck.id)], []);
         if (!bench.capabilities.persistent) return;
         const next = await busOf(bench);
@@ -131,7 +131,7 @@ export const WITHOUT_STORE_FACTS: readonly TransportFact[] = [
         await holdfast.on(Happened, handle, { name: 'contract.reader' }).start();
         await holdfast.bus.publish(new Happened('a'));
         await entered.opened;
-        await holdfast.stop({ timeout: '5s' });
+        await holdfast.stop({ timeout: '20s' });
         await process.close();
         assert.deepEqual(outcomes, [{ id: 'b', source: 'contract' }]);
       },

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestDatabase, createStoreDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 import { begin } from '../../../../../test/log/support/writers.js';
@@ -53,7 +54,7 @@ describe('the inbox in PostgreSQL', () => {
     const tx = await begin(open.store);
     const answer = await Promise.race([
       inbox.remember(tx, { subscriptionId, keys: [key], ttlMs: 60_000 }).catch((error: unknown) => error),
-      new Promise((resolve) => setTimeout(resolve, 6000, 'still waiting')),
+      sleep(60_000, 'still waiting', { ref: false }),
     ]);
     await finishing.commit();
     await tx.rollback();
@@ -71,7 +72,7 @@ describe('the inbox in PostgreSQL', () => {
     const finishing = await begin(open.store);
     await inbox.finish({ subscriptionId, key, token: (claim as { token: string }).token, done: { result: '1' } }, finishing);
     const claims = Promise.all(Array.from({ length: count }, () => inbox.claim(wanted).catch((error: unknown) => error)));
-    const answers = await Promise.race([claims, new Promise((resolve) => setTimeout(resolve, 9000, 'still waiting'))]);
+    const answers = await Promise.race([claims, sleep(60_000, 'still waiting', { ref: false })]);
     await finishing.commit();
     await claims;
     expect(answers).toEqual(Array(count).fill({ state: 'held', forMs: expect.any(Number) }));
