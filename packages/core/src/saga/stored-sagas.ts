@@ -16,7 +16,7 @@ import type { SagaEvent } from './saga-event.js';
 import { isPastPivot, parkingOf, type SagaParking, stepsAt } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import type { SagaRunner } from './saga-runner.js';
-import { type BeginningSaga, startSaga } from './saga-start.js';
+import { type BeginningSaga, type BegunSaga, startSaga } from './saga-start.js';
 import {
   assertAbout,
   assertForward,
@@ -105,22 +105,20 @@ export class StoredSagas extends Sagas {
   ): Promise<{ readonly id: string; readonly started: boolean }> {
     if (unit.isReadOnly) throw hfError('HF_UOW_READ_ONLY', { call: 'sagas.start()' });
     const { name: saga, version } = runnable.definition;
-    let [isStarted, isQueued] = [false, false];
+    let begun: BegunSaga | undefined;
     const isTaken = this.whenCommitted(unit, (isOurs) => {
       const runner = this.parts.runner();
-      if (isStarted) isOurs && !isQueued ? runner?.offer(id) : runner?.nudge();
+      if (begun?.isStarted) isOurs && begun.queue === undefined ? runner?.offer(id) : runner?.nudge();
     });
     const found = await unit.inTurn(async (tx) => {
-      const begun = await startSaga(this.parts, tx, { runnable, id, state, isTaken });
+      begun = await startSaga(this.parts, tx, { runnable, id, state, isTaken });
       // As late as can be, after the hooks of users: from then on whoever has the key waits for this unit.
       if (begun.queue !== undefined) unit.beforeCommit(begun.queue);
-      isStarted = begun.isStarted;
-      isQueued = begun.queue !== undefined;
       return begun;
     });
     if (found.saga !== undefined && found.saga !== saga) throw hfError('HF_SAGA_ID_TAKEN', { id, found: found.saga, saga });
-    if (isStarted) emit('saga:started', () => ({ saga, id, version }));
-    return { id, started: isStarted };
+    if (found.isStarted) emit('saga:started', () => ({ saga, id, version }));
+    return { id, started: found.isStarted };
   }
 
   /** Runs `then` after the commit; whether the instance is to be ours. In a transaction of the user's nobody tells us when that is. */
