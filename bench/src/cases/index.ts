@@ -9,7 +9,7 @@ import { kafkaRecovery } from './kafka-recovery.js';
 import { kafkaTransactions } from './kafka-transactions.js';
 import { largeLog } from './large-log.js';
 import { memory } from './memory.js';
-import { orderToPayment, orderToPaymentBatched } from './order-to-payment.js';
+import { orderToPayment, orderToPaymentBatched, orderToPaymentTypeorm } from './order-to-payment.js';
 import { producers } from './producers.js';
 import { rabbitmqConsume, rabbitmqPublish } from './rabbitmq-alone.js';
 import { rabbitmqIdleLatency } from './rabbitmq-idle-latency.js';
@@ -27,6 +27,7 @@ import { rabbitmqSaga, sagaLocal, sagaUndo } from './sagas.js';
 /** All cases, in the order in which they run. */
 export const CASES: readonly Case[] = [
   orderToPayment,
+  orderToPaymentTypeorm,
   orderToPaymentBatched,
   consuming,
   hotKey,

@@ -1,6 +1,7 @@
 import type { HandShop } from '../hand/hand-shop.js';
+import { HandTypeormShop } from '../hand/hand-typeorm-shop.js';
 import type { Case } from '../runner/bench.js';
-import { ratioAtLeast } from '../runner/result.js';
+import { ratioAtLeast, told } from '../runner/result.js';
 import { alternate } from '../runner/statistics.js';
 import { placeAndPay, type Shop } from '../shop/shop.js';
 import { handIn, oursIn, type Side } from '../shop/side.js';
@@ -24,6 +25,24 @@ export const orderToPayment: Case = {
     await ours.end();
     await hand.end();
     return [ratioAtLeast(0.8, { name: 'order → payment, one message a transaction, 32 callers', unit: UNIT, ...measured })];
+  },
+};
+
+/** How much of the distance is TypeORM: the reference within its transactions, against the reference on plain pg. */
+export const orderToPaymentTypeorm: Case = {
+  name: 'order-to-payment-typeorm',
+  async run(bench) {
+    const count = bench.size(6000, 1500);
+    const typeorm = await handIn(bench, HandTypeormShop);
+    const hand = await handIn(bench);
+    const measured = await alternate(
+      bench.size(7, 3),
+      () => handRound(typeorm, count),
+      () => handRound(hand, count),
+    );
+    await typeorm.end();
+    await hand.end();
+    return [told({ name: 'the same by hand over TypeORM, against plain pg', unit: UNIT, ...measured })];
   },
 };
 

@@ -1,8 +1,7 @@
 import { type Consumer, type KafkaMessage, Partitioners, type Producer } from 'kafkajs';
-import type { PoolClient } from 'pg';
 import { clientOf, type KafkaPlace, makeTopics, PARTITIONS } from '../runner/kafka.js';
 import { HANDLERS } from '../shop/shop.js';
-import { HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
+import { HandShop, type OutboxRow, POLL_LIMIT, SQL, type Sql } from './hand-shop.js';
 
 /**
  * The same over Kafka, on plain pg and kafkajs: the poller appends what it claimed with an idempotent producer and deletes it then; the consumer writes inbox rows and
@@ -55,7 +54,7 @@ export class HandKafkaShop extends HandShop {
     await this.producer?.disconnect();
   }
 
-  protected override async pollOnce(client: PoolClient): Promise<number> {
+  protected override async pollOnce(client: Sql): Promise<number> {
     const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [POLL_LIMIT] });
     if (rows.length === 0) return 0;
     const messages = rows.map(({ body, message_id: id }) => ({

@@ -1,10 +1,9 @@
 import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
-import type { PoolClient } from 'pg';
 import { byHand, makeQueue, queuesIn, type RabbitPlace } from '../runner/rabbit.js';
 import { inParallel } from '../runner/wait.js';
 import { HANDLERS } from '../shop/shop.js';
 import { consumeByHand } from './hand-rabbit-consumer.js';
-import { HandShop, type OutboxRow, POLL_LIMIT, SQL } from './hand-shop.js';
+import { HandShop, type OutboxRow, POLL_LIMIT, SQL, type Sql } from './hand-shop.js';
 
 /** Messages on their way to the broker and not confirmed, at most: the transport's default. */
 export const WINDOW = 256;
@@ -51,7 +50,7 @@ export class HandRabbitShop extends HandShop {
     for (const connection of this.connections) await connection.close();
   }
 
-  protected override async pollOnce(client: PoolClient): Promise<number> {
+  protected override async pollOnce(client: Sql): Promise<number> {
     const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [POLL_LIMIT] });
     if (rows.length === 0) return 0;
     const [channel, { exchange }] = [this.publishing as ConfirmChannel, this.at as RabbitPlace];

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool, type PoolClient } from 'pg';
+import { Pool } from 'pg';
 import { inParallel } from '../runner/wait.js';
 import { inTransaction } from './in-transaction.js';
 import { HANDLERS, type Order, POOL_SIZE, type Shop } from '../shop/shop.js';
@@ -30,6 +30,18 @@ export const SQL = {
   payment: { name: 'payment', text: 'insert into payment (order_id, total) values ($1, $2)' },
   delete: { name: 'delete', text: 'delete from outbox where id = any($1::bigint[])' },
 } as const;
+
+/** Statements of one open transaction. */
+export interface Sql {
+  query<Row extends object>(statement: {
+    readonly name?: string;
+    readonly text: string;
+    readonly values: unknown[];
+  }): Promise<{
+    readonly rows: Row[];
+    readonly rowCount: number | null;
+  }>;
+}
 
 /** What waits in the outbox. */
 export interface OutboxRow {
@@ -67,12 +79,13 @@ export class HandShop implements Shop {
   async placeAll(orders: readonly Order[]): Promise<void> {
     const bodies = orders.map(({ id, total }) => JSON.stringify({ orderId: id, total }));
     await this.inTransaction(async (client) => {
-      await client.query('insert into orders (id, total) select id, 42 from unnest($1::uuid[]) id', [orders.map(({ id }) => id)]);
-      await client.query(
-        `insert into outbox (message_id, type, key, body)
+      const ids = orders.map(({ id }) => id);
+      await client.query({ text: 'insert into orders (id, total) select id, 42 from unnest($1::uuid[]) id', values: [ids] });
+      await client.query({
+        text: `insert into outbox (message_id, type, key, body)
          select gen_random_uuid(), 'order.placed', key, body from unnest($1::text[], $2::text[]) row(key, body)`,
-        [orders.map(({ id }) => id), bodies],
-      );
+        values: [ids, bodies],
+      });
     });
   }
 
@@ -110,7 +123,7 @@ export class HandShop implements Shop {
     }
   }
 
-  protected async pollOnce(client: PoolClient): Promise<number> {
+  protected async pollOnce(client: Sql): Promise<number> {
     const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [POLL_LIMIT] });
     if (rows.length === 0) return 0;
     await inParallel(rows.length, HANDLERS, (index) => this.handle(rows[index] as OutboxRow));
@@ -125,7 +138,7 @@ export class HandShop implements Shop {
     });
   }
 
-  private async handleBatch(client: PoolClient, batchSize: number): Promise<number> {
+  private async handleBatch(client: Sql, batchSize: number): Promise<number> {
     const { rows } = await client.query<OutboxRow>({ ...SQL.claim, values: [batchSize] });
     if (rows.length === 0) return 0;
     const fresh = await client.query<{ message_id: string }>({ ...SQL.inboxAll, values: [CONSUMER, rows.map((row) => row.message_id)] });
@@ -143,7 +156,7 @@ export class HandShop implements Shop {
   }
 
   /** Those that are new. */
-  private async remember(client: PoolClient, ids: readonly string[]): Promise<readonly string[]> {
+  private async remember(client: Sql, ids: readonly string[]): Promise<readonly string[]> {
     if (ids.length > 1) {
       const { rows } = await client.query<{ message_id: string }>({ ...SQL.inboxAll, values: [CONSUMER, ids] });
       return rows.map(({ message_id }) => message_id);
@@ -152,13 +165,13 @@ export class HandShop implements Shop {
     return rowCount === 1 ? ids : [];
   }
 
-  protected async pay(client: PoolClient, { body }: { readonly body: string }): Promise<void> {
+  protected async pay(client: Sql, { body }: { readonly body: string }): Promise<void> {
     const { orderId, total } = JSON.parse(body) as { orderId: string; total: number };
     await client.query({ ...SQL.payment, values: [orderId, total] });
     this.handled += 1;
   }
 
-  protected inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
+  protected inTransaction<T>(work: (client: Sql) => Promise<T>): Promise<T> {
     return inTransaction(this.pool, work);
   }
 }

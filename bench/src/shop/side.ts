@@ -31,11 +31,11 @@ export async function oursIn(
   return sideOf(await NestShop.open({ url, ...options }), url, ledger);
 }
 
-/** Opens a shop by hand. */
-export async function handIn(bench: Bench): Promise<Side<HandShop>> {
+/** Opens a shop by hand, on plain pg or as `Shop` does it. */
+export async function handIn(bench: Bench, Shop: new (url: string) => HandShop = HandShop): Promise<Side<HandShop>> {
   const url = await bench.database();
   const ledger = await ledgerOf(url);
-  const shop = new HandShop(url);
+  const shop = new Shop(url);
   await shop.createTables();
   return sideOf(shop, url, ledger);
 }
