@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '@holdfast-internal/test-support';
 import { Command, type HoldfastError, Message, NonRetryableError, type UnitOptions } from '@holdfast/core';
 import { type Bank, type BankProcess, ended, openBank } from './support/bank.js';
@@ -21,6 +22,28 @@ const codeOf = (work: Promise<unknown>) =>
     () => undefined,
     (error: HoldfastError) => error.code ?? error.message,
   );
+
+/** For a cancel that does not wait to be done. */
+const LONG_ENOUGH_MS = 500;
+
+/** Whoever arrives waits until it is opened. */
+function gate() {
+  let [came, open] = [() => undefined, () => undefined] as (() => void)[];
+  const arrived = new Promise<void>((resolve) => {
+    came = resolve;
+  });
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return {
+    arrived,
+    open: () => open?.(),
+    arrive: () => {
+      came?.();
+      return opened;
+    },
+  };
+}
 
 describe('the tries of a unit of work', () => {
   it('are confirmed when it has committed, and what the try returned is there', async () => {
@@ -129,24 +152,35 @@ describe('the tries of a unit of work', () => {
   });
 
   it('that it did not wait for are cancelled, also when they are in the midst', async () => {
-    let arrived: () => void = () => undefined;
-    const isInMidst = new Promise<void>((resolve) => {
-      arrived = resolve;
-    });
-    const { bus, freeze } = await bank.open({
-      trying: () => {
-        arrived();
-        return new Promise(() => undefined);
-      },
-    });
+    const midst = gate();
+    const { bus, freeze } = await bank.open({ trying: () => midst.arrive(), timeout: '1s' });
     let floating: Promise<string | undefined> | undefined;
     await bus.unitOfWork.run(async () => {
       floating = codeOf(freeze('ann', 30));
-      await isInMidst;
+      await midst.arrived;
     });
     expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
     expect(await floating).toBe('HF_UOW_TIMEOUT');
     expect(await bank.books()).toEqual(UNTOUCHED);
+  });
+
+  it('that still run when it has failed are waited for: the cancel finds what they did', async () => {
+    const midst = gate();
+    const { bus, hold, calls } = await bank.open({ trying: () => midst.arrive() });
+    const unit = bus.unitOfWork.run(() =>
+      Promise.all([
+        hold('o-1'),
+        midst.arrived.then(() => {
+          throw new Error('no room');
+        }),
+      ]),
+    );
+    await expect(unit).rejects.toThrow('no room');
+    await sleep(LONG_ENOUGH_MS);
+    expect(await bank.branches()).toEqual([{ method: 'card.hold', status: 'trying' }]);
+    midst.open();
+    expect(await ended(bank, 1)).toEqual(['card.hold cancelled']);
+    expect(calls).toEqual(['hold o-1', 'release o-1 h-o-1']);
   });
 
   it.each(['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const)('are decided by its commit at %s', async (isolation) => {

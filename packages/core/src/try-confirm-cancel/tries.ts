@@ -13,6 +13,9 @@ import type { BranchRunner } from './branch-runner.js';
 import type { BranchStore, RegisteredBranch } from './branch.store.port.js';
 import type { RunnableTry } from './try-definition.js';
 
+/** What the end of a transaction elsewhere may take after its time-out. */
+const GRACE_MS = 5000;
+
 /** What the tries of a process work with. */
 export interface TriesParts {
   readonly store: BranchStore;
@@ -33,8 +36,6 @@ interface TryCall {
   readonly definition: RunnableTry;
   /** The calling unit has ended. */
   isOver: boolean;
-  /** The transaction of the try. */
-  own: UnitInScope<Outgoing> | undefined;
   /** The method was called. */
   hasBegun: boolean;
 }
@@ -51,7 +52,7 @@ export class Tries {
     const { name, timeoutMs } = definition;
     const unit = this.callerOf(definition, args);
     const stored = encodeArguments(args, name);
-    const call: TryCall = { id: uuidv7(clock, random), definition, isOver: false, own: undefined, hasBegun: false };
+    const call: TryCall = { id: uuidv7(clock, random), definition, isOver: false, hasBegun: false };
     let isRegistered = false;
     let noted: Promise<void> | undefined;
     const offer = async () => {
@@ -59,9 +60,8 @@ export class Tries {
       if (isRegistered) runner()?.offer(call.id);
     };
     unit.onEnd(() => {
+      // A method that still runs goes on: its transaction keeps the cancel away from what it has not done yet. The try offers it when it has ended.
       call.isOver = true;
-      // Whoever called it does not wait for it any more, and its cancel would have to.
-      call.own?.breakOff(timeoutMs);
       void offer();
     });
     const server = await store.register({ id: call.id, method: name, arguments: stored, timeoutMs });
@@ -90,16 +90,22 @@ export class Tries {
     const { name } = call.definition;
     const startedMs = clock.monotonicMs();
     this.assertGoingOn(call);
-    const result = await this.ownUnit(call, dataSource, () => this.inOwnUnit(call, method));
+    const { dataSource: elsewhere, timeoutMs } = call.definition;
+    // The transaction elsewhere ends first, so that no cancel looks there while it may still commit.
+    const longest = elsewhere === undefined ? timeoutMs : timeoutMs + GRACE_MS;
+    const result = await this.ownUnit(call, { dataSource, timeout: longest }, () => this.inOwnUnit(call, method));
     failpoint('try:after-commit');
     emit('branch:tried', () => ({ branch: call.id, method: name, durationMs: clock.monotonicMs() - startedMs }));
     return result;
   }
 
-  private async ownUnit<T>({ id, definition }: TryCall, dataSource: string, work: () => Promise<T>): Promise<T> {
-    const { name, timeoutMs } = definition;
+  private async ownUnit<T>(
+    { id, definition: { name } }: TryCall,
+    options: { readonly dataSource: string; readonly timeout: number },
+    work: () => Promise<T>,
+  ): Promise<T> {
     try {
-      return await this.parts.units.run({ dataSource, propagation: 'REQUIRES_NEW', timeout: timeoutMs }, work);
+      return await this.parts.units.run({ ...options, propagation: 'REQUIRES_NEW' }, work);
     } catch (error) {
       // Of the calling unit it is known that it does not commit.
       throw isHoldfastError(error, 'HF_UOW_COMMIT_UNKNOWN')
@@ -113,7 +119,6 @@ export class Tries {
     const { id, definition } = call;
     const { name, timeoutMs } = definition;
     const own = units.current(dataSource) as UnitInScope<Outgoing>;
-    call.own = own;
     this.assertGoingOn(call);
     this.transactions.add(own.transaction);
     if (!(await own.inTurn((tx) => store.begin(tx, id)))) throw hfError('HF_TCC_REFUSED', { method: name, id, timeoutMs });
@@ -121,7 +126,8 @@ export class Tries {
     this.assertGoingOn(call);
     call.hasBegun = true;
     const { dataSource: elsewhere } = definition;
-    const result = elsewhere === undefined ? await method() : await this.ownUnit(call, elsewhere, method);
+    const result =
+      elsewhere === undefined ? await method() : await this.ownUnit(call, { dataSource: elsewhere, timeout: timeoutMs }, method);
     const stored = encodeResult(result, name);
     failpoint('try:after-call');
     await own.inTurn((tx) => store.finish(tx, id, stored));
