@@ -13,7 +13,7 @@ export interface TypeormStoreOptions {
   schema?: string;
   /** Lanes of the log, 1 to 64; counts at the first migration only, later the tables say; default 32. More lanes let more consumers work side by side. */
   lanes?: number;
-  /** Whether the framework's statements are prepared by name; switch it off behind a pooler that does not keep prepared statements; default true. */
+  /** Whether the framework's statements are prepared by name, and INSERTs of your code that come again in units of work; switch it off behind a pooler that does not keep prepared statements; default true. */
   prepare?: boolean;
 }
 

@@ -10,7 +10,8 @@ afterEach(() => units.clean());
 
 afterAll(() => units.close());
 
-const INSERT = 'insert into account (id) values ($1)';
+/** None that is kept prepared from one unit to the next. */
+const INSERT = 'insert into account (id) select $1';
 const query = (sql: string, values?: unknown[]) => units.dataSource.query(sql, values);
 const insert = (id: string) => query(INSERT, [id]);
 const select = () => query('select id from account where id = $1', ['a']);

@@ -8,6 +8,7 @@ import {
   tellRows,
   type TextRow,
 } from '../postgres/sql/transaction-sql.js';
+import { KeptInserts, refusedAsKept } from './kept-inserts.js';
 import { type Around, isPlain, queryAround } from './pg-batch.js';
 import { type PgClient, type PgResult, transactionStatus } from './pg-client.js';
 import { canBeGrouped, type Outcome, queryGroup, repeatable } from './pg-group.js';
@@ -182,8 +183,11 @@ export abstract class PgTransaction implements Transaction {
   }
 
   /** The line goes on before anybody is told, so that whoever is told finds the connection free when it is. */
-  private async sendNow(args: QueryArgs, row?: (row: TextRow) => void): Promise<PgResult> {
+  private async sendNow(given: QueryArgs, row?: (row: TextRow) => void): Promise<PgResult> {
     const carried = this.waiting;
+    const inserts = this.insertsFor(given);
+    const insert = inserts?.named(given);
+    const args: QueryArgs = insert === undefined ? given : [insert.statement];
     try {
       this.assertOpen();
       const text = this.repeatable(args);
@@ -191,9 +195,11 @@ export abstract class PgTransaction implements Transaction {
       this.parsed = undefined;
       const result = (await this.queryAs(args, { parsed: text === parsed ? parsed : undefined, row })) as PgResult;
       this.parsed = text ?? (isNamed(args) ? parsed : undefined);
+      if (insert?.isNew) await inserts?.learn(insert.statement, this.client);
       this.notice();
       return result;
     } catch (error) {
+      if (insert?.isNew === false) refusedAsKept(insert.statement, error);
       const known = refusalOf(carried, error);
       this.failure ??= { error: known };
       throw this.reason ?? known;
@@ -207,6 +213,12 @@ export abstract class PgTransaction implements Transaction {
     const isAlone = this.pendingBegin === undefined && this.waiting.length === 0;
     const isKnown = parsed !== undefined || row !== undefined || isOurs(args);
     return isAlone && !isKnown ? this.client.query(...args) : this.around(args, { parsed, row });
+  }
+
+  /** Only where nobody else speaks over the connection. */
+  private insertsFor(args: QueryArgs): KeptInserts | undefined {
+    const mayBe = typeof args[0] === 'string' && this.place.isPreparing && this.isExclusive && canBeGrouped(this.client, args);
+    return mayBe ? KeptInserts.of(this.client) : undefined;
   }
 
   private repeatable(args: QueryArgs): string | undefined {
@@ -254,11 +266,16 @@ export abstract class PgTransaction implements Transaction {
     } catch (error) {
       return turns.map(() => ({ error }));
     }
-    const statements = turns.map(({ args }) => args);
+    const kept = turns.map(({ args }) => this.insertsFor(args)?.known(args));
+    const statements = turns.map(({ args }, at): QueryArgs => (kept[at] === undefined ? args : [kept[at]]));
     const lastUnnamed = statements.findLast((args) => !isNamed(args));
     const { parsed } = this;
     this.parsed = undefined;
     const outcomes = await queryGroup(this.client, statements, parsed).catch((error: unknown) => turns.map(() => ({ error })));
+    for (const [at, insert] of kept.entries()) {
+      const outcome = outcomes[at];
+      if (insert !== undefined && outcome !== undefined && 'error' in outcome) refusedAsKept(insert, outcome.error);
+    }
     if (outcomes.every((outcome) => outcome !== undefined && 'result' in outcome))
       this.parsed = lastUnnamed === undefined ? parsed : this.repeatable(lastUnnamed);
     return outcomes;
