@@ -58,7 +58,9 @@ export class HoldfastExplorer {
   }
 
   private isOurs(prototype: object | undefined): prototype is object {
-    return prototype !== undefined && (describeSaga(prototype.constructor) !== undefined || this.accessor.methods(prototype).length > 0);
+    // What no class made has no decorators: a prototype may have no constructor, or a value no prototype, as the namespace of a module.
+    if (typeof prototype?.constructor !== 'function') return false;
+    return describeSaga(prototype.constructor) !== undefined || this.accessor.methods(prototype).length > 0;
   }
 }
 
@@ -71,5 +73,6 @@ export function isStatic(wrapper: InstanceWrapper): boolean {
 function prototypeOf({ inject, metatype, instance }: InstanceWrapper): object | undefined {
   // A factory has no class to look at; a value has neither.
   if (metatype && !inject) return metatype.prototype as object | undefined;
-  return typeof instance === 'object' && instance !== null ? (Object.getPrototypeOf(instance) as object | undefined) : undefined;
+  if (typeof instance !== 'object' || instance === null) return undefined;
+  return (Object.getPrototypeOf(instance) as object | null) ?? undefined;
 }

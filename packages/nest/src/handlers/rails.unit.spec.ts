@@ -169,6 +169,15 @@ describe('the start is refused', () => {
 });
 
 describe('is no reason to refuse', () => {
+  it('a value without a prototype, or with one that has no constructor', async () => {
+    const bare = Object.assign(Object.create(null) as object, { key: 1 });
+    const values = [bare, Object.create(bare) as object, Object.create(Object.create(bare) as object) as object];
+    const providers = values.map((useValue, index) => ({ provide: `value-${index}`, useValue }));
+    const { app } = await recordingApp({ providers });
+    expect(app.get('value-0')).toBe(bare);
+    await app.close();
+  });
+
   it('a parameter typed by an interface, a union, a base class, or none at all', async () => {
     abstract class OrderEvent {
       abstract readonly orderId: string;

@@ -27,8 +27,8 @@ export interface MethodCall {
 
 /** A call of a handler by the engine, which has already applied the policies. */
 interface HandlerCall {
-  /** The instance; where it is not known yet, the prototype that declares the method. */
-  readonly on: object;
+  /** The prototype that declares the method which is called: one further up is reached by `super`, and has policies of its own. */
+  readonly owner: object;
   readonly name: string;
   isTaken: boolean;
 }
@@ -73,7 +73,8 @@ export class MethodHost {
   /** Calls a handler for the engine: the wrapper lets this call through, once, and applies the policies to any other. */
   callHandler(instance: object, name: string, args: unknown[]): unknown {
     const method = (instance as Record<string, (...args: unknown[]) => unknown>)[name] as (...args: unknown[]) => unknown;
-    return this.handlerCalls.run({ on: instance, name, isTaken: false }, () => method.apply(instance, args));
+    const owner = declaringPrototype(instance, name);
+    return this.handlerCalls.run({ owner, name, isTaken: false }, () => method.apply(instance, args));
   }
 
   /** Says that the engine calls this method, though `@OnMessage` does not stand on it; before `prepare`. */
@@ -83,7 +84,7 @@ export class MethodHost {
 
   /** Runs what will call such a method for the engine: as in `callHandler`, that call is let through. */
   withHandlerCall<T>(owner: object, name: string, work: () => T): T {
-    return this.handlerCalls.run({ on: owner, name, isTaken: false }, work);
+    return this.handlerCalls.run({ owner, name, isTaken: false }, work);
   }
 
   /** A direct call, as the wrapper of the method sees it. */
@@ -167,11 +168,21 @@ export class MethodHost {
 
   private takeHandlerCall({ owner, name }: MethodCall): boolean {
     const call = this.handlerCalls.get();
-    if (!call || call.isTaken || call.name !== name || !(owner === call.on || Object.prototype.isPrototypeOf.call(owner, call.on)))
-      return false;
+    if (!call || call.isTaken || call.name !== name || call.owner !== owner) return false;
     call.isTaken = true;
     return true;
   }
+}
+
+/** Where the method of an instance is declared; something put on the instance itself stands in for that one, as a spy does. */
+function declaringPrototype(instance: object, name: string): object {
+  let prototype = Object.getPrototypeOf(instance) as object;
+  while (!Object.hasOwn(prototype, name)) {
+    const next = Object.getPrototypeOf(prototype) as object | null;
+    if (next === null) break;
+    prototype = next;
+  }
+  return prototype;
 }
 
 /** A method with its policies around it, and the method as it was written: known when it is first called. */

@@ -3,6 +3,7 @@ import { Message, Retry } from '@holdfast/core';
 import { Inject, Injectable, Scope, SetMetadata } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { recordingApp } from '../../../../test/nest/support/recording-engine.js';
+import { delivery } from '../handlers/handler-scene.spec.js';
 import { Idempotent, OnMessage, Transactional } from '../index.js';
 
 @Message('order.placed')
@@ -144,6 +145,49 @@ describe('what is inherited', () => {
     await expect(app.get(One).overridden('1')).resolves.toBe('one, base');
     await expect(app.get(Two).kept('1')).resolves.toBe('kept by Two');
     expect(engine.transcript).toEqual(['start', 'idempotent({})', 'idempotent({})', 'idempotent({})']);
+    await app.close();
+  });
+
+  it('keeps its policies where a handler without any reaches it through `super`', async () => {
+    class Charging {
+      @Transactional()
+      async charge(_event: OrderPlaced) {
+        return 'charged';
+      }
+    }
+    @Injectable()
+    class Billing extends Charging {
+      @OnMessage(OrderPlaced, { name: 'billing.charge' })
+      override async charge(placed: OrderPlaced) {
+        return super.charge(placed);
+      }
+    }
+    const { app, engine } = await recordingApp({ providers: [Billing] });
+    await expect(engine.subscriptions[0]?.handler(new OrderPlaced(), delivery('m-1'))).resolves.toBe('charged');
+    expect(engine.transcript).toEqual(['start', UNIT]);
+    await app.close();
+  });
+
+  it('keeps its policies where a handler without any calls it on an instance of its base class', async () => {
+    @Injectable()
+    class Charging {
+      @Transactional()
+      async charge(_event: OrderPlaced) {
+        return this.constructor.name;
+      }
+    }
+    @Injectable()
+    class Billing extends Charging {
+      @Inject(Charging) readonly charging!: Charging;
+
+      @OnMessage(OrderPlaced, { name: 'billing.charge' })
+      override async charge(placed: OrderPlaced) {
+        return this.charging.charge(placed);
+      }
+    }
+    const { app, engine } = await recordingApp({ providers: [Billing, Charging] });
+    await expect(engine.subscriptions[0]?.handler(new OrderPlaced(), delivery('m-1'))).resolves.toBe('Charging');
+    expect(engine.transcript).toEqual(['start', UNIT]);
     await app.close();
   });
 
