@@ -151,7 +151,7 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_PAST_PIVOT: {
     category: 'permanent',
-    sentence: 'The saga {id} (step: {step}) cannot be cancelled: its pivot is done, or may be, and there is no way back.',
+    sentence: 'The saga {id} (step: {step}) cannot be cancelled: its pivot is done or left out, or may be done, and there is no way back.',
     fix: 'Let it go on; if it is parked, repair what stopped it and resume it. While the pivot waits for a saga that it has started, that one can be cancelled.',
   },
   HF_SAGA_NOT_PARKED: {
