@@ -17,6 +17,8 @@ export type SagaWait = (
       readonly id: string;
       /** CloudEvents type of the command. */
       readonly type: string;
+      /** Its type with where it goes. Undefined: it was sent under a version that did not write it down. */
+      readonly route?: string | undefined;
       /** When it was sent first, on the clock of its process: who handled it remembers it for a time. */
       readonly sentMs?: number | undefined;
       /** Field of the state for the reply. */
