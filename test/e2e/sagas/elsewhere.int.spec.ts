@@ -165,6 +165,38 @@ it('the same request is sent again when no reply comes, and one late reply is en
   expect(await shop.written()).toEqual(['o1 reserved', 'o1 charged', 'o1 shipped']);
 });
 
+describe('a step that asks for something else than before, without an answer', () => {
+  const asking = (pivot: boolean) => (process: ShopProcess) => {
+    const ask = async (saga: SagaContext<Trip>) =>
+      saga.attempt === 1 ? saga.request(new Charge(saga.id)) : saga.request(new Check(saga.id));
+    const common = { timeout: '300ms', retry: { attempts: 3, backoff: { delay: 10 } } } as const;
+    const refund = async (saga: SagaContext<Trip>) => saga.request(new Refund(saga.id));
+    return trip()
+      .step('reserve', noting(process, 'reserved'), { compensate: noting(process, 'released') })
+      .step('charge', ask, pivot ? { ...common, pivot } : { ...common, compensate: refund });
+  };
+  const sent = () =>
+    shop.look(`select type, attributes::json->>'compensatestype' as of from holdfast_outbox where type ~ '^elsewhere' order by id`);
+
+  it('turns the saga back, which undoes what was asked for first', async () => {
+    const { sagas, start } = await seller(asking(false));
+    await start('o1');
+    await until('a refund', async () => (await sent()).length === 2);
+    expect(await sent()).toEqual([
+      { type: 'elsewhere.charge', of: null },
+      { type: 'elsewhere.refund', of: 'elsewhere.charge' },
+    ]);
+    expect(await sagas.get('o1')).toMatchObject({ status: 'compensating', failure: { step: 'charge', code: 'HF_SAGA_REQUEST_CHANGED' } });
+  });
+
+  it('parks at the pivot', async () => {
+    const { sagas, start } = await seller(asking(true));
+    await start('o1');
+    expect(await sagas.result('o1')).toMatchObject({ status: 'parked', failure: { step: 'charge', code: 'HF_SAGA_REQUEST_CHANGED' } });
+    expect(await sent()).toEqual([{ type: 'elsewhere.charge', of: null }]);
+  });
+});
+
 describe('a compensation says which request it undoes', () => {
   const sent = async () => {
     const [refund] = await shop.look(

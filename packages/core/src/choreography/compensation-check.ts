@@ -32,6 +32,10 @@ export function checkCompensation(
     problem('@Compensate needs @Idempotent, because what a repeat does would be undone only once; add it to the handler');
     return;
   }
+  if (idempotency.key !== undefined)
+    problem(
+      '@Compensate is not possible with @Idempotent({ key }): what one saga has undone would be remembered by its key, and a message of another saga with it dropped as a repeat; leave the key out',
+    );
   if (idempotency.onExpired === 'handle')
     problem("@Compensate is not possible with onExpired: 'handle': what a late repeat does would be undone only once; leave it out");
   if (idempotency.ttlMs > undoRetentionMs)

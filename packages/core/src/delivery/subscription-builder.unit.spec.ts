@@ -179,6 +179,7 @@ describe('a handler with a compensation', () => {
   it.each<[string, Partial<HandlerPolicies<never>>, string]>([
     ['outside any transaction', { transactional: false }, '@Compensate needs @Transactional, because what is done'],
     ['that repeats', { idempotent: false }, '@Compensate needs @Idempotent, because what a repeat does'],
+    ['that knows repeats by a key', { idempotent: { key: () => 'k' } }, '@Compensate is not possible with @Idempotent({ key })'],
     ['that handles what may be a repeat', { idempotent: { onExpired: 'handle' } }, "@Compensate is not possible with onExpired: 'handle'"],
     [
       'that knows repeats for longer than aborts',

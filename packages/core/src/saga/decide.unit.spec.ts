@@ -151,6 +151,24 @@ describe('behind the pivot', () => {
   });
 });
 
+describe('behind a pivot that was left out', () => {
+  const definition = sagaOf({ reserve: UNDONE, pay: { retry: false, pivot: true, when: () => false }, ship: ONCE, bill: ONCE });
+  const ahead = () => given(definition).when(done).expect('run ship');
+
+  it('a step that fails parks, because nothing behind it can be undone', () => {
+    ahead()
+      .when(done, failed('no paper'))
+      .expect('park at bill: no paper')
+      .ends('parked', 'reserve done', 'pay left-out', 'ship done', 'bill failed', 'bill parked');
+  });
+
+  it('a time-out parks, and nothing can be cancelled', () => {
+    ahead().when(done, late).expect('park at bill: too late');
+    ahead().when(done, cancelled).expect().ends('running', 'reserve done', 'pay left-out', 'ship done');
+    ahead().when(declined, cancelled).expect();
+  });
+});
+
 describe('before the pivot', () => {
   it('a time-out and a cancellation turn the saga back', () => {
     given(THREE).when(done).when(late).expect('undo reserve');

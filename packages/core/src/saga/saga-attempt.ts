@@ -20,6 +20,7 @@ import type { RunnableSaga, SagaCall } from './saga-plan.js';
 import { requestOf, type SagaWait, type SentRequest, type StepAt } from './saga-progress.js';
 import { inSaga } from './saga-scope.js';
 import { decodeState, encodeState } from './saga-state.js';
+import { assertSameRequest, type RequestRoute } from './same-request.js';
 import { changesOf, withChanges } from './state-changes.js';
 import { type AskedFor, askedBy, StepOutcome } from './step-outcome.js';
 import type { StepsElsewhere } from './steps-elsewhere.js';
@@ -57,8 +58,8 @@ export interface SagaAttemptParts {
 
 /** How a step reaches beyond its process, in its unit of work. */
 export interface SagaAsking {
-  /** Leaves a request with the unit in scope; the CloudEvents type of its command. */
-  request(asked: SagaRequest): Promise<string>;
+  /** Leaves a request with the unit in scope; the CloudEvents type of its command, and where it goes. */
+  request(asked: SagaRequest): Promise<RequestRoute>;
   /** Starts a child in the unit in scope, unless it is there already. */
   start(asked: SagaChild): Promise<void>;
 }
@@ -273,9 +274,19 @@ export class SagaAttempts {
         const { into, foreign } = one.options;
         const id = keyOf(saga, entry.step, entry.way === 'running' ? 'request' : 'undo request', String(entry.round ?? 0));
         const compensates = entry.way === 'running' ? undefined : course.progress.done.find(({ step }) => step === entry.step)?.request;
-        const sentMs = requestOf(entry)?.sentMs ?? this.parts.clock.now().getTime();
-        const type = await this.parts.asking.request({ ...one, id, sagaId: saga.id, sentMs, compensates });
-        waits.push({ kind: 'request', id, type, sentMs, into, isForeign: foreign === true ? true : undefined, untilMs: nowMs + timeoutMs });
+        const before = requestOf(entry);
+        const sentMs = before?.sentMs ?? this.parts.clock.now().getTime();
+        const route = await this.parts.asking.request({ ...one, id, sagaId: saga.id, sentMs, compensates });
+        assertSameRequest(before, route, { saga: saga.saga, id: saga.id, step: entry.step });
+        waits.push({
+          kind: 'request',
+          id,
+          ...route,
+          sentMs,
+          into,
+          isForeign: foreign === true ? true : undefined,
+          untilMs: nowMs + timeoutMs,
+        });
       }
     }
     return waits;

@@ -17,6 +17,8 @@ export type SagaWait = (
       readonly id: string;
       /** CloudEvents type of the command. */
       readonly type: string;
+      /** Its type with where it goes. Undefined: it was sent under a version that did not write it down. */
+      readonly route?: string | undefined;
       /** When it was sent first, on the clock of its process: who handled it remembers it for a time. */
       readonly sentMs?: number | undefined;
       /** Field of the state for the reply. */
@@ -163,11 +165,14 @@ function hasReturned({ waits, hasReturned: isMarked }: StepAt): boolean {
   return isMarked === true || waits?.some(({ kind }) => kind !== 'request') === true;
 }
 
-/** True when the step that allows no way back is done, or nobody knows whether it is: somebody else has been asked for it, or a child is at work on it. */
-export function isPastPivot(definition: SagaDefinition, { done, at }: SagaProgress): boolean {
-  const isPivot = ({ step }: { readonly step: string }) => stepOf(definition, step)?.isPivot === true;
+/**
+ * True when the step that allows no way back is done or left out, because nothing behind it can be undone, or nobody knows whether it is done:
+ * somebody else has been asked for it, or a child is at work on it.
+ */
+export function isPastPivot(definition: SagaDefinition, { done, at, leftOut }: SagaProgress): boolean {
+  const isPivot = (step: string) => stepOf(definition, step)?.isPivot === true;
   const isElsewhere = ({ waits }: StepAt) => waits?.some(({ kind }) => kind === 'request' || kind === 'saga') === true;
-  return done.some(isPivot) || at.some((one) => isPivot(one) && isElsewhere(one));
+  return done.some(({ step }) => isPivot(step)) || leftOut.some(isPivot) || at.some((one) => isPivot(one.step) && isElsewhere(one));
 }
 
 /** The request of a step, once the step waits for it no more. */

@@ -3,6 +3,7 @@ import { type Outgoing, outgoing, type OutgoingContext } from '../bus/outgoing.j
 import { hfError } from '../errors/catalogue.js';
 import type { Envelope } from '../message/envelope.js';
 import type { Random } from '../time/random.js';
+import { routeText } from '../transport/route.js';
 import type { UnitEngine } from '../unit-of-work/unit-engine.js';
 import type { SagaAsking, SagaChild, SagaRequest } from './saga-attempt.js';
 import { sagaReplyType } from './saga-messages.js';
@@ -10,6 +11,7 @@ import type { SentRequest } from './saga-progress.js';
 import type { SagaRegister } from './saga-register.js';
 import { startSaga } from './saga-start.js';
 import { encodeState } from './saga-state.js';
+import type { RequestRoute } from './same-request.js';
 import type { SagaArrivalStore, SagaStartStore } from './saga.store.port.js';
 
 /** What steps ask with. */
@@ -26,7 +28,7 @@ export interface StepAskingParts {
 export class StepAsking implements SagaAsking {
   constructor(private readonly parts: StepAskingParts) {}
 
-  async request({ command, options, id, sagaId, sentMs, compensates }: SagaRequest): Promise<string> {
+  async request({ command, options, id, sagaId, sentMs, compensates }: SagaRequest): Promise<RequestRoute> {
     const { context, outlet } = this.parts;
     const { key, destination } = options;
     const made = await outgoing(context, command, {
@@ -38,7 +40,8 @@ export class StepAsking implements SagaAsking {
       ...(compensates && undoing(compensates)),
     });
     await leaveWith(outlet, made);
-    return made.envelope.type;
+    const { type, destination: address } = made.envelope;
+    return { type, route: routeText({ transport: made.transport, address }, type) };
   }
 
   /** @throws HF_SAGA_NOT_REGISTERED, HF_SAGA_ID_TAKEN, HF_SAGA_STATE, HF_SAGA_STATE_TOO_LARGE */

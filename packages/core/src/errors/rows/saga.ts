@@ -73,6 +73,12 @@ export const SAGA_ERRORS = {
     sentence: 'The step {step} of the saga {saga} {id} got no reply to its request {request} of {type} in time.',
     fix: 'Look whether the service that handles it is at work, or give the step a longer timeout; the same request is sent again with each attempt.',
   },
+  HF_SAGA_REQUEST_CHANGED: {
+    category: 'permanent',
+    sentence:
+      'The step {step} of the saga {saga} {id} asks for {found}, and has asked for {before} before, under the same id, which nobody has answered.',
+    fix: 'Let its method ask for the same each time: decide what to ask for in a step before it, and keep that in the state.',
+  },
   HF_SAGA_WAIT_TIMEOUT: {
     category: 'permanent',
     sentence: 'The step {step} of the saga {saga} {id} waited for {type} with the key {key}, and none came in time.',
@@ -151,7 +157,7 @@ export const SAGA_ERRORS = {
   },
   HF_SAGA_PAST_PIVOT: {
     category: 'permanent',
-    sentence: 'The saga {id} (step: {step}) cannot be cancelled: its pivot is done, or may be, and there is no way back.',
+    sentence: 'The saga {id} (step: {step}) cannot be cancelled: its pivot is done or left out, or may be done, and there is no way back.',
     fix: 'Let it go on; if it is parked, repair what stopped it and resume it. While the pivot waits for a saga that it has started, that one can be cancelled.',
   },
   HF_SAGA_NOT_PARKED: {
