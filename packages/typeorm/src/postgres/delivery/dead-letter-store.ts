@@ -15,6 +15,7 @@ import type { PostgresContext } from '../context.js';
 import { goOnWithout } from '../choreography/next-part.js';
 import { lockingOf, type OrderedKey } from './key-locks.js';
 import { turnText } from './key-turn.js';
+import { lockInTurn } from '../sql/advisory-lock.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 interface LetterRow {
@@ -158,6 +159,8 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   ): Promise<readonly ChosenRow[]> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
+      // One person at a time, before anything is read: two that redrive one key would each see only their own letters, and let both go.
+      await lockInTurn(sql, `dead letters of ${this.context.service}`);
       const { rows } = await sql.run<ChosenRow>({
         text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
         values: where.values,

@@ -1,0 +1,54 @@
+import { armFailpoint, disarmFailpoints } from '@holdfast/core';
+import { createStoreDatabase, eventually, type TestDatabase } from '@holdfast-internal/test-support';
+import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
+
+const BY = { by: 'ada', reason: 'a test' };
+
+describe('dead letters in PostgreSQL', () => {
+  let database: TestDatabase;
+  let open: OpenStore;
+
+  beforeEach(async () => {
+    database = await createStoreDatabase(8);
+    open = await openStore(database.url);
+    const [id] = await open.register('orders.reader');
+    await open.query(
+      `insert into holdfast_delivery (subscription_id, state, type, key, next_attempt_at, attributes, body)
+       select $1, 'dead', 't', 'k' || n, now(), '{}', '{}' from generate_series(1, 3) n`,
+      [id],
+    );
+  });
+
+  afterEach(async () => {
+    disarmFailpoints();
+    await open.close();
+    await database.drop();
+  });
+
+  const audit = async () =>
+    (await open.query<{ line: string }>(`select action || ' ' || target as line from holdfast_audit order by id`)).map(({ line }) => line);
+
+  it('of one ordered key go one after another also when two persons redrive them at once', async () => {
+    await open.query(`update holdfast_subscription set ordering = 'key'`);
+    await open.query(`update holdfast_delivery set key = 'k'`);
+    const ids = (await open.store.deadLetters.list({})).items.map(({ id }) => id);
+    // Neither can commit before both are at work.
+    const stranger = open.dataSource.createQueryRunner();
+    await stranger.startTransaction();
+    await stranger.query('lock table holdfast_audit in exclusive mode');
+    const redriving = Promise.all(ids.map((id) => open.store.deadLetters.redrive(id, BY)));
+    const waiting = async () =>
+      (
+        await open.query(
+          'select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())',
+        )
+      ).length;
+    await eventually(waiting, (count) => count === ids.length);
+    await stranger.commitTransaction();
+    await stranger.release();
+    expect(await redriving).toEqual(ids.map(() => 1));
+    expect(await open.query(`select state from holdfast_delivery order by id`)).toEqual(
+      ['retry', 'waiting', 'waiting'].map((state) => ({ state })),
+    );
+  });
+});
