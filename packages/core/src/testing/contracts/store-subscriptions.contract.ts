@@ -49,6 +49,9 @@ async function scene(fixture: StoreFixture) {
     take,
     pause,
     stateOf,
+    /** It was heard of for the last time an hour ago. */
+    silence: ({ nodeId }: StoreProcess) =>
+      database.execute(`update holdfast_node set seen_at = seen_at - interval '1 hour' where id = '${nodeId}'`),
     /** Whoever left did so an hour earlier. */
     age: () => database.execute(`update holdfast_taken_type set left_at = left_at - interval '1 hour'`),
     end: async () => {
@@ -217,6 +220,16 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     await one.store.cursors.create(id, 'now');
     assert.deepEqual((await take(one, id, 'a')).messages, []);
     assert.equal(await stateOf(one, 'contract.reader'), 'active');
+  },
+  'that are retired are neither paused nor resumed: that would bring them back with nobody to serve them': async ({ node, stateOf }) => {
+    const one = await node();
+    await register(one, declare('contract.reader'));
+    await one.store.nodes.leave(one.nodeId);
+    await one.store.subscriptions.setState('contract.reader', 'retired', BY);
+    for (const state of ['paused', 'active'] as const)
+      assert.equal(await codeOf(one.store.subscriptions.setState('contract.reader', state, BY)), 'HF_SUBSCRIPTION_RETIRED');
+    assert.equal(await stateOf(one, 'contract.reader'), 'retired');
+    assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
   },
   'that are retired keep their dead letters, which are redriven only when they come back': async ({ node }) => {
     const one = await node();

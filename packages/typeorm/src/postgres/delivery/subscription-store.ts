@@ -95,13 +95,14 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
   setState(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<boolean> {
     const t = this.context.tables;
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: number; nodes: string[] }>({
-        text: `select s.id, array(select n.id::text from ${t.node} n where n.id = any(s.served_by)) as nodes
+      const { rows } = await sql.run<{ id: number; is_retired: boolean; nodes: string[] }>({
+        text: `select s.id, s.state = 'retired' as is_retired, array(select n.id::text from ${t.node} n where n.id = any(s.served_by)) as nodes
                from ${t.subscription} s where s.service = $1 and s.name = $2 and s.is_handler for update`,
         values: [this.context.service, name],
       });
       const [row] = rows;
       if (row === undefined) return false;
+      if (row.is_retired && state !== 'retired') throw hfError('HF_SUBSCRIPTION_RETIRED', { name });
       if (state === 'retired' && row.nodes.length > 0) throw hfError('HF_SUBSCRIPTION_IN_USE', { name, nodes: row.nodes });
       await sql.run({ text: `update ${t.subscription} set state = $2 where id = $1`, values: [row.id, state] });
       if (state === 'retired') {
