@@ -93,7 +93,7 @@ export abstract class Subscriptions {
   abstract pause(name: string, action: OperatorAction): Promise<void>;
   /** Lets a paused subscription go on from where it stands. @throws HF_SUBSCRIPTION_RETIRED, HF_SUBSCRIPTION_UNKNOWN */
   abstract resume(name: string, action: OperatorAction): Promise<void>;
-  /** Says that a subscription without a handler is meant to be gone. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
+  /** Says that a subscription without a handler is meant to be gone. What was still to be tried becomes dead letters. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
   abstract retire(name: string, action: OperatorAction): Promise<void>;
 }
 

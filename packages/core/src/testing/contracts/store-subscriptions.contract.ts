@@ -231,6 +231,32 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     assert.equal(await stateOf(one, 'contract.reader'), 'retired');
     assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
   },
+  'that are retired leave what was still to be tried as dead letters, in its order': async ({ node }) => {
+    const one = await node();
+    const reader = declare('contract.reader', { ordering: 'key' });
+    const [id, other] = (await register(one, reader, declare('contract.other'))) as [number, number];
+    const { deadLetters, deliveries, nodes, subscriptions } = one.store;
+    await inTransaction(one, (tx) =>
+      deliveries.record(tx, [
+        recordOf(id, '1', { key: 'k', delayMs: 60_000 }),
+        recordOf(id, '2', { key: 'k', state: 'waiting' }),
+        recordOf(id, '3', { isSuspect: true }),
+        recordOf(other, '4'),
+      ]),
+    );
+    await nodes.leave(one.nodeId);
+    await subscriptions.setState('contract.reader', 'retired', BY);
+    const { items } = await deadLetters.list({});
+    assert.deepEqual(
+      items.map(({ message, error }) => [message.id, error.code]),
+      ['3', '2', '1'].map((name) => [name, 'HF_SUBSCRIPTION_RETIRED']),
+    );
+    await nodes.join(one.nodeId, JOIN_SILENT_MS);
+    await register(one, reader, declare('contract.other'));
+    assert.equal(await deadLetters.redrive({ subscription: 'contract.reader' }, BY), 3);
+    assert.deepEqual((await takeIds(one, deliveries.intake(id))).sort(), ['1', '3']);
+    assert.deepEqual(await takeIds(one, deliveries.intake(other)), ['4']);
+  },
   'that are retired keep their dead letters, which are redriven only when they come back': async ({ node }) => {
     const one = await node();
     const ids = await register(one, declare('contract.reader'), declare('contract.other'));

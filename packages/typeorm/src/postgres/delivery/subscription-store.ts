@@ -10,9 +10,9 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
-import { buryUndosOf } from '../choreography/retired-undos.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { buryDeliveriesOf } from './retired-deliveries.js';
 import { lockSubscriptions, TakenTypes, joinedTypes } from './taken-types.js';
 import type { SqlRunner } from '../sql/sql.js';
 
@@ -108,7 +108,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       if (state === 'retired') {
         // A retired subscription must not hold back the log.
         await sql.run({ text: `delete from ${t.cursor} where subscription_id = $1`, values: [row.id] });
-        await buryUndosOf(sql, this.context, { id: row.id, name });
+        await buryDeliveriesOf(sql, this.context, { id: row.id, name });
       }
       await audit(sql, this.context, { ...action, action: { active: 'resume', paused: 'pause', retired: 'retire' }[state], target: name });
       return true;
