@@ -257,6 +257,19 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     assert.deepEqual((await takeIds(one, deliveries.intake(id))).sort(), ['1', '3']);
     assert.deepEqual(await takeIds(one, deliveries.intake(other)), ['4']);
   },
+  'of processes that are silent for long are missing, and can be retired, though nobody has found those dead': async ({
+    node,
+    stateOf,
+    silence,
+  }) => {
+    const [one, operator] = [await node(), await node('stranger')];
+    await register(one, declare('contract.reader'));
+    assert.equal(await stateOf(one, 'contract.reader'), 'active');
+    await silence(one);
+    assert.equal(await stateOf(one, 'contract.reader'), 'missing');
+    assert.equal(await operator.store.subscriptions.setState('contract.reader', 'retired', BY), false);
+    assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
+  },
   'that are retired keep their dead letters, which are redriven only when they come back': async ({ node }) => {
     const one = await node();
     const ids = await register(one, declare('contract.reader'), declare('contract.other'));

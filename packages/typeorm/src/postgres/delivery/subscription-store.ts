@@ -12,6 +12,7 @@ import {
 import { audit } from '../audit.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { isLiving } from '../living.js';
 import { buryDeliveriesOf } from './retired-deliveries.js';
 import { lockSubscriptions, TakenTypes, joinedTypes } from './taken-types.js';
 import type { SqlRunner } from '../sql/sql.js';
@@ -71,7 +72,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       dead: string;
     }>({
       text: `select s.name, w.types, b.backlog, b.oldest, d.dead,
-               case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
+               case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by) and ${isLiving(this.context)}) then 'active' else 'missing' end as state
              from ${t.subscription} s
              ${joinedTypes(t)}
              cross join lateral (select count(o.id) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
@@ -96,7 +97,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
     const t = this.context.tables;
     return this.context.pool.transaction(async (sql) => {
       const { rows } = await sql.run<{ id: number; is_retired: boolean; nodes: string[] }>({
-        text: `select s.id, s.state = 'retired' as is_retired, array(select n.id::text from ${t.node} n where n.id = any(s.served_by)) as nodes
+        text: `select s.id, s.state = 'retired' as is_retired, array(select n.id::text from ${t.node} n where n.id = any(s.served_by) and ${isLiving(this.context)}) as nodes
                from ${t.subscription} s where s.service = $1 and s.name = $2 and s.is_handler for update`,
         values: [this.context.service, name],
       });
