@@ -51,4 +51,9 @@ describe('dead letters in PostgreSQL', () => {
       ['retry', 'waiting', 'waiting'].map((state) => ({ state })),
     );
   });
+
+  it('are not looked at once more, key by key, where keys have no order', async () => {
+    armFailpoint('dead-letter:before-free', 'throw');
+    expect(await open.store.deadLetters.redrive({ type: 't' }, BY)).toBe(3);
+  });
 });
