@@ -28,6 +28,18 @@ describe('dead letters in PostgreSQL', () => {
   const audit = async () =>
     (await open.query<{ line: string }>(`select action || ' ' || target as line from holdfast_audit order by id`)).map(({ line }) => line);
 
+  it('are written down by what was done, with their number, and nothing is when there was nothing to do', async () => {
+    const { deadLetters } = open.store;
+    const [first] = (await deadLetters.list({})).items;
+    expect(await deadLetters.discard('999999', BY)).toBe(0);
+    expect(await deadLetters.redrive({ key: 'nothing' }, BY)).toBe(0);
+    expect(await deadLetters.discard(first?.id as string, BY)).toBe(1);
+    expect(await deadLetters.discard(first?.id as string, BY)).toBe(0);
+    expect(await deadLetters.redrive({ type: 't' }, BY)).toBe(2);
+    expect(await deadLetters.redrive({ type: 't' }, BY)).toBe(0);
+    expect(await audit()).toEqual([`discard ${first?.id}`, 'redrive {"type":"t"} (2)']);
+  });
+
   it('of one ordered key go one after another also when two persons redrive them at once', async () => {
     await open.query(`update holdfast_subscription set ordering = 'key'`);
     await open.query(`update holdfast_delivery set key = 'k'`);

@@ -9,7 +9,7 @@ import {
   type Page,
   type Paged,
 } from '@holdfast/core';
-import { audit } from '../audit.js';
+import { audit, targetOf } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
 import { goOnWithout } from '../choreography/next-part.js';
@@ -184,8 +184,9 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
         text: `select d.id, d.subscription_id, d.key, s.ordering, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
         values: where.values,
       });
-      const chosen = rows.length === 0 ? rows : await work(sql, rows);
-      await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
+      if (rows.length === 0) return rows;
+      const chosen = await work(sql, rows);
+      await audit(sql, this.context, { ...action, action: name, target: targetOf(which, chosen.length) });
       return chosen;
     });
   }

@@ -13,7 +13,7 @@ import {
   type ReadBound,
   type Resent,
 } from '@holdfast/core';
-import { audit } from '../audit.js';
+import { audit, targetOf } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import { byLane } from './by-lane.js';
 import type { PostgresContext } from '../context.js';
@@ -149,8 +149,7 @@ export class PostgresParkedStore implements ParkedStore {
     const where = typeof which === 'string' ? conditionsOfId(which) : this.conditionsOf(which);
     return this.context.pool.transaction(async (sql: SqlRunner) => {
       const { rowCount } = await sql.run(statement(where));
-      const target = typeof which === 'string' ? which : JSON.stringify(which);
-      await audit(sql, this.context, { ...action, action: name, target });
+      if (rowCount > 0) await audit(sql, this.context, { ...action, action: name, target: targetOf(which, rowCount) });
       return rowCount;
     });
   }
