@@ -36,4 +36,10 @@ describe('parked messages in PostgreSQL', () => {
     expect(await parked.discard({ key: 'l' }, BY)).toBe(0);
     expect(await audit()).toEqual(['discard parked {"key":"l"} (1)']);
   });
+
+  it('that wait behind another one of their key are due with it when they are resumed', async () => {
+    expect(await due()).toEqual([]);
+    expect(await open.store.parked.resume({ type: 'x' }, BY)).toBe(2);
+    expect(await due()).toEqual(['first k', 'x k', 'x k']);
+  });
 });

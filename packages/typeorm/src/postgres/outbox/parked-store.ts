@@ -127,9 +127,17 @@ export class PostgresParkedStore implements ParkedStore {
   }
 
   resume(which: ParkedChoice, action: OperatorAction): Promise<number> {
-    // What is behind has no time, and goes when the one before it has gone.
+    const { parked } = this.context.tables;
+    // What is behind has no time, and goes with the first of its key.
     return this.act(which, { ...action, name: 'resume parked' }, (where) => ({
-      text: `update ${this.context.tables.parked} set next_attempt_at = case when reason <> 'behind' then clock_timestamp() end where true ${where.text}`,
+      text: `with chosen as (select id, lane, key, reason from ${parked} where true ${where.text}),
+             firsts as (
+               select f.id from (select distinct lane, key from chosen where reason = 'behind') c
+               cross join lateral (select p.id from ${parked} p where p.lane = c.lane and p.key = c.key order by p.row_id, p.id limit 1) f),
+             due as (
+               update ${parked} set next_attempt_at = clock_timestamp()
+               where reason <> 'behind' and id in (select id from chosen union select id from firsts))
+             select from chosen`,
       values: where.values,
     }));
   }
