@@ -322,6 +322,7 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
     orderedId,
     one,
     due,
+    finish,
   }) => {
     const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: name[0], ...also });
     await store(ordered('a1'), ordered('a2', { state: 'waiting' }), ordered('b1'));
@@ -332,7 +333,9 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
     assert.equal(await one.store.deadLetters.redrive({ key: 'b' }, BY), 1);
     await busy.commit();
     await one.store.deliveries.freeForgotten([{ subscriptionId: orderedId, blocksKeys: true }]);
-    assert.deepEqual((await due(orderedId)).sort(), ['a2', 'b1']);
+    const [first] = await due(orderedId);
+    await finish(orderedId, first as string);
+    assert.deepEqual([first, ...(await due(orderedId))].sort(), ['a2', 'b1']);
   },
   'are gone when they are discarded, and free what waited behind them': async ({ store, dead, orderedId, one, idOf, list, due }) => {
     await store(dead('1', { subscriptionId: orderedId, key: 'k' }), dead('2', { subscriptionId: orderedId, key: 'k', state: 'waiting' }));

@@ -254,7 +254,7 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     await nodes.join(one.nodeId, JOIN_SILENT_MS);
     await register(one, reader, declare('contract.other'));
     assert.equal(await deadLetters.redrive({ subscription: 'contract.reader' }, BY), 3);
-    assert.deepEqual((await takeIds(one, deliveries.intake(id))).sort(), ['1', '3']);
+    assert.deepEqual(await takeIds(one, deliveries.intake(id)), ['1']);
     assert.deepEqual(await takeIds(one, deliveries.intake(other)), ['4']);
   },
   'of processes that are silent for long are missing, and can be retired, though nobody has found those dead': async ({

@@ -1,4 +1,4 @@
-import { armFailpoint, disarmFailpoints } from '@holdfast/core';
+import { armFailpoint } from '@holdfast/core';
 import { createStoreDatabase, eventually, type TestDatabase } from '@holdfast-internal/test-support';
 import { openStore, type OpenStore } from '../../../../../test/log/support/open-store.js';
 
@@ -20,7 +20,6 @@ describe('dead letters in PostgreSQL', () => {
   });
 
   afterEach(async () => {
-    disarmFailpoints();
     await open.close();
     await database.drop();
   });
@@ -43,29 +42,33 @@ describe('dead letters in PostgreSQL', () => {
   it('of one ordered key go one after another also when two persons redrive them at once', async () => {
     await open.query(`update holdfast_subscription set ordering = 'key'`);
     await open.query(`update holdfast_delivery set key = 'k'`);
-    const ids = (await open.store.deadLetters.list({})).items.map(({ id }) => id);
-    // Neither can commit before both are at work.
+    const ids = (await open.store.deadLetters.list({})).items.map(({ id }) => id).sort();
+    // None can commit before all are at work, the first of the key first.
     const stranger = open.dataSource.createQueryRunner();
     await stranger.startTransaction();
     await stranger.query('lock table holdfast_audit in exclusive mode');
-    const redriving = Promise.all(ids.map((id) => open.store.deadLetters.redrive(id, BY)));
     const waiting = async () =>
       (
         await open.query(
           'select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())',
         )
       ).length;
-    await eventually(waiting, (count) => count === ids.length);
+    const redriving: Promise<number>[] = [];
+    for (const id of ids) {
+      redriving.push(open.store.deadLetters.redrive(id, BY));
+      await eventually(waiting, (count) => count === redriving.length);
+    }
     await stranger.commitTransaction();
     await stranger.release();
-    expect(await redriving).toEqual(ids.map(() => 1));
+    expect(await Promise.all(redriving)).toEqual(ids.map(() => 1));
     expect(await open.query(`select state from holdfast_delivery order by id`)).toEqual(
       ['retry', 'waiting', 'waiting'].map((state) => ({ state })),
     );
   });
 
   it('are not looked at once more, key by key, where keys have no order', async () => {
-    armFailpoint('dead-letter:before-free', 'throw');
+    const disarm = armFailpoint('dead-letter:before-free', 'throw');
     expect(await open.store.deadLetters.redrive({ type: 't' }, BY)).toBe(3);
+    disarm();
   });
 });
