@@ -147,6 +147,19 @@ describe.each(servers())('a log that is moved to a broker on $name', (server) =>
     expect(await refusal()).toBe('none');
   });
 
+  it('does not wait for a process that is silent for long, and takes none for one that serves', async () => {
+    const billing = await other('billing');
+    await billing.register('billing.charge');
+    await scene.query(`update holdfast_node set seen_at = now() - interval '1 hour' where id = $1`, [billing.nodeId]);
+    const first = await refusal();
+    expect(first).toContain('no process of billing with broker serves billing.charge (none runs at all); start one, or retire it');
+    expect(first).not.toContain('did not say');
+    await billing.store.carrier.announce(billing.nodeId, 'broker');
+    expect(await refusal()).toContain('serves billing.charge (none runs at all)');
+    await billing.store.subscriptions.setState('billing.charge', 'retired', { by: 'a test' });
+    expect(await refusal()).toBe('none');
+  });
+
   it('has no process beside it that would send it over another broker', async () => {
     await switchOver();
     const web = await other('web');

@@ -37,7 +37,12 @@ export interface SubscriptionStore {
   /** What a subscription takes, of all versions, each type as it was declared. */
   takenTypes(tx: Transaction, subscriptionId: number): Promise<ReadonlySet<string>>;
   list(): Promise<readonly SubscriptionInfo[]>;
-  /** Sets the state; false when there is no such subscription. */
+  /**
+   * Sets the state; false when there is no such subscription.
+   *
+   * @throws HF_SUBSCRIPTION_IN_USE when it is to be retired and a live node serves it
+   * @throws HF_SUBSCRIPTION_RETIRED when it is retired and is to be paused or active: only a node that declares it brings it back
+   */
   setState(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<boolean>;
   /** Names of paused subscriptions, for this service. */
   paused(): Promise<ReadonlySet<string>>;

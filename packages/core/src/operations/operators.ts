@@ -89,11 +89,11 @@ export interface SubscriptionInfo {
 /** Subscriptions as rows; inject it by this class. */
 export abstract class Subscriptions {
   abstract list(): Promise<readonly SubscriptionInfo[]>;
-  /** Stops deliveries on every node until resumed, also over restarts. @throws HF_SUBSCRIPTION_UNKNOWN */
+  /** Stops deliveries on every node until resumed, also over restarts. @throws HF_SUBSCRIPTION_RETIRED, HF_SUBSCRIPTION_UNKNOWN */
   abstract pause(name: string, action: OperatorAction): Promise<void>;
-  /** Lets a paused subscription go on from where it stands. @throws HF_SUBSCRIPTION_UNKNOWN */
+  /** Lets a paused subscription go on from where it stands. @throws HF_SUBSCRIPTION_RETIRED, HF_SUBSCRIPTION_UNKNOWN */
   abstract resume(name: string, action: OperatorAction): Promise<void>;
-  /** Says that a subscription without a handler is meant to be gone. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
+  /** Says that a subscription without a handler is meant to be gone. What was still to be tried becomes dead letters. @throws HF_SUBSCRIPTION_IN_USE while a node serves it, HF_SUBSCRIPTION_UNKNOWN */
   abstract retire(name: string, action: OperatorAction): Promise<void>;
 }
 

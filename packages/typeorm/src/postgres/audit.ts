@@ -13,3 +13,8 @@ export async function audit(
     values: [context.service, by, action, target, reason ?? null],
   });
 }
+
+/** What was chosen, as it is written down: an id, or a filter with the number of what it found. */
+export function targetOf(which: string | object, count: number): string {
+  return typeof which === 'string' ? which : `${JSON.stringify(which)} (${count})`;
+}

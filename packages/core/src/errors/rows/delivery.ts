@@ -73,6 +73,11 @@ export const DELIVERY_ERRORS = {
     sentence: 'There is no subscription named {name}.',
     fix: 'Look at subscriptions.list() for the names there are.',
   },
+  HF_SUBSCRIPTION_RETIRED: {
+    category: 'permanent',
+    sentence: 'The subscription {name} is retired: nobody takes its messages.',
+    fix: 'To have it back start a process that has its handler, and redrive its dead letters then; if it is meant to be gone, discard them.',
+  },
   HF_STOPPING: {
     category: 'cancelled',
     sentence: 'Holdfast is stopping: {activity} was given up.',

@@ -316,6 +316,27 @@ export const DEAD_LETTER_FACTS = factsOf('dead letters', scene, {
     await busy.commit();
     assert.equal(await discarding, 3);
   },
+  'are discarded, and redriven, also while one of their keys stays busy, and what waits in it is found later': async ({
+    store,
+    dead,
+    orderedId,
+    one,
+    due,
+    finish,
+  }) => {
+    const ordered = (name: string, also: Partial<DeliveryRecord> = {}) => dead(name, { subscriptionId: orderedId, key: name[0], ...also });
+    await store(ordered('a1'), ordered('a2', { state: 'waiting' }), ordered('b1'));
+    const busy = await begin(one);
+    await one.store.deliveries.lockKeys(busy, { subscriptionId: orderedId, keys: ['a'], blocksKeys: true });
+    await one.store.deliveries.record(busy, [ordered('a3', { state: 'waiting' })]);
+    assert.equal(await one.store.deadLetters.discard({ key: 'a' }, BY), 1);
+    assert.equal(await one.store.deadLetters.redrive({ key: 'b' }, BY), 1);
+    await busy.commit();
+    await one.store.deliveries.freeForgotten([{ subscriptionId: orderedId, blocksKeys: true }]);
+    const [first] = await due(orderedId);
+    await finish(orderedId, first as string);
+    assert.deepEqual([first, ...(await due(orderedId))].sort(), ['a2', 'b1']);
+  },
   'are gone when they are discarded, and free what waited behind them': async ({ store, dead, orderedId, one, idOf, list, due }) => {
     await store(dead('1', { subscriptionId: orderedId, key: 'k' }), dead('2', { subscriptionId: orderedId, key: 'k', state: 'waiting' }));
     assert.equal(await one.store.deadLetters.discard(await idOf('1'), BY), 1);

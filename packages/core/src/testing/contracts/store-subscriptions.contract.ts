@@ -49,6 +49,9 @@ async function scene(fixture: StoreFixture) {
     take,
     pause,
     stateOf,
+    /** It was heard of for the last time an hour ago. */
+    silence: ({ nodeId }: StoreProcess) =>
+      database.execute(`update holdfast_node set seen_at = seen_at - interval '1 hour' where id = '${nodeId}'`),
     /** Whoever left did so an hour earlier. */
     age: () => database.execute(`update holdfast_taken_type set left_at = left_at - interval '1 hour'`),
     end: async () => {
@@ -217,6 +220,55 @@ const OF_SUBSCRIPTIONS = factsOf('subscriptions', scene, {
     await one.store.cursors.create(id, 'now');
     assert.deepEqual((await take(one, id, 'a')).messages, []);
     assert.equal(await stateOf(one, 'contract.reader'), 'active');
+  },
+  'that are retired are neither paused nor resumed: that would bring them back with nobody to serve them': async ({ node, stateOf }) => {
+    const one = await node();
+    await register(one, declare('contract.reader'));
+    await one.store.nodes.leave(one.nodeId);
+    await one.store.subscriptions.setState('contract.reader', 'retired', BY);
+    for (const state of ['paused', 'active'] as const)
+      assert.equal(await codeOf(one.store.subscriptions.setState('contract.reader', state, BY)), 'HF_SUBSCRIPTION_RETIRED');
+    assert.equal(await stateOf(one, 'contract.reader'), 'retired');
+    assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
+  },
+  'that are retired leave what was still to be tried as dead letters, in its order': async ({ node }) => {
+    const one = await node();
+    const reader = declare('contract.reader', { ordering: 'key' });
+    const [id, other] = (await register(one, reader, declare('contract.other'))) as [number, number];
+    const { deadLetters, deliveries, nodes, subscriptions } = one.store;
+    await inTransaction(one, (tx) =>
+      deliveries.record(tx, [
+        recordOf(id, '1', { key: 'k', delayMs: 60_000 }),
+        recordOf(id, '2', { key: 'k', state: 'waiting' }),
+        recordOf(id, '3', { isSuspect: true }),
+        recordOf(other, '4'),
+      ]),
+    );
+    await nodes.leave(one.nodeId);
+    await subscriptions.setState('contract.reader', 'retired', BY);
+    const { items } = await deadLetters.list({});
+    assert.deepEqual(
+      items.map(({ message, error }) => [message.id, error.code]),
+      ['3', '2', '1'].map((name) => [name, 'HF_SUBSCRIPTION_RETIRED']),
+    );
+    await nodes.join(one.nodeId, JOIN_SILENT_MS);
+    await register(one, reader, declare('contract.other'));
+    assert.equal(await deadLetters.redrive({ subscription: 'contract.reader' }, BY), 3);
+    assert.deepEqual(await takeIds(one, deliveries.intake(id)), ['1']);
+    assert.deepEqual(await takeIds(one, deliveries.intake(other)), ['4']);
+  },
+  'of processes that are silent for long are missing, and can be retired, though nobody has found those dead': async ({
+    node,
+    stateOf,
+    silence,
+  }) => {
+    const [one, operator] = [await node(), await node('stranger')];
+    await register(one, declare('contract.reader'));
+    assert.equal(await stateOf(one, 'contract.reader'), 'active');
+    await silence(one);
+    assert.equal(await stateOf(one, 'contract.reader'), 'missing');
+    assert.equal(await operator.store.subscriptions.setState('contract.reader', 'retired', BY), false);
+    assert.equal(await one.store.subscriptions.setState('contract.reader', 'retired', BY), true);
   },
   'that are retired keep their dead letters, which are redriven only when they come back': async ({ node }) => {
     const one = await node();

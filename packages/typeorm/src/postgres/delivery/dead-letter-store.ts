@@ -9,12 +9,13 @@ import {
   type Page,
   type Paged,
 } from '@holdfast/core';
-import { audit } from '../audit.js';
+import { audit, targetOf } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import type { PostgresContext } from '../context.js';
 import { goOnWithout } from '../choreography/next-part.js';
 import { lockingOf, type OrderedKey } from './key-locks.js';
 import { turnText } from './key-turn.js';
+import { lockInTurn } from '../sql/advisory-lock.js';
 import type { SqlRunner } from '../sql/sql.js';
 
 interface LetterRow {
@@ -37,9 +38,16 @@ interface ChosenRow {
   readonly id: string;
   readonly subscription_id: number;
   readonly key: string | null;
+  readonly ordering: 'none' | 'key';
   readonly subscription: string;
   readonly is_retired: boolean;
 }
+
+/** Keys that are busy are waited for that long, all together. */
+const FREEING_MS = 2000;
+/** What that has left for a key is at least so much. */
+const LEAST_FREEING_MS = 10;
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Dead letters and invalid messages of one service, as operators see and repair them. */
 export class PostgresDeadLetterStore implements DeadLetterStore {
@@ -138,17 +146,29 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
 
   /**
    * Once more when all of it is committed, under the lock of each key: a delivery may just have been put behind what is gone now. One key at a
-   * time, because a key may be busy for long. What a process that dies leaves undone here, `freeForgotten` finds.
+   * time, because a key may be busy for as long as a handler runs; it is waited for only for a moment. What was asked for is done, so nothing of this
+   * fails it: what is left undone here, by a process that dies too, `freeForgotten` finds.
    */
   private async freeLater(keys: readonly OrderedKey[]): Promise<void> {
     const each = new Map(keys.map((key) => [`${key.subscriptionId} ${key.key}`, key]));
+    const { clock } = this.context;
+    const endMs = clock.monotonicMs() + FREEING_MS;
     for (const key of each.values()) {
       failpoint('dead-letter:before-free');
-      await this.context.pool.transaction(async (sql) => {
-        await sql.run(lockingOf(key.subscriptionId, [key.key], this.context.nodeId));
-        await this.free(sql, [key]);
-      });
+      try {
+        await this.freeWithin(Math.max(LEAST_FREEING_MS, Math.round(endMs - clock.monotonicMs())), key);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) return;
+      }
     }
+  }
+
+  private freeWithin(lockMs: number, key: OrderedKey): Promise<void> {
+    const work = async (sql: SqlRunner) => {
+      await sql.run(lockingOf(key.subscriptionId, [key.key], this.context.nodeId));
+      await this.free(sql, [key]);
+    };
+    return this.context.pool.transaction(work, { settings: `set local lock_timeout = ${lockMs}` });
   }
 
   private act(
@@ -158,12 +178,15 @@ export class PostgresDeadLetterStore implements DeadLetterStore {
   ): Promise<readonly ChosenRow[]> {
     const where = typeof which === 'string' ? this.whereId(which) : this.where(which);
     return this.context.pool.transaction(async (sql) => {
+      // One person at a time, before anything is read: two that redrive one key would each see only their own letters, and let both go.
+      await lockInTurn(sql, `dead letters of ${this.context.service}`);
       const { rows } = await sql.run<ChosenRow>({
-        text: `select d.id, d.subscription_id, d.key, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
+        text: `select d.id, d.subscription_id, d.key, s.ordering, s.name as subscription, s.state = 'retired' as is_retired ${this.from} ${where.text} order by d.id for update of d for key share of s`,
         values: where.values,
       });
-      const chosen = rows.length === 0 ? rows : await work(sql, rows);
-      await audit(sql, this.context, { ...action, action: name, target: typeof which === 'string' ? which : JSON.stringify(which) });
+      if (rows.length === 0) return rows;
+      const chosen = await work(sql, rows);
+      await audit(sql, this.context, { ...action, action: name, target: targetOf(which, chosen.length) });
       return chosen;
     });
   }
@@ -192,8 +215,11 @@ function idsOf(rows: readonly ChosenRow[]): readonly string[] {
   return rows.map(({ id }) => id);
 }
 
+/** Only those that have an order: of the others nothing waits. */
 function keysOf(rows: readonly ChosenRow[]): readonly OrderedKey[] {
-  return rows.flatMap(({ subscription_id, key }) => (key === null ? [] : [{ subscriptionId: subscription_id, key }]));
+  return rows.flatMap(({ subscription_id, key, ordering }) =>
+    key === null || ordering === 'none' ? [] : [{ subscriptionId: subscription_id, key }],
+  );
 }
 
 function readCursor(cursor: string | undefined): { at?: string; id?: string } {

@@ -10,9 +10,10 @@ import {
   type Transaction,
 } from '@holdfast/core';
 import { audit } from '../audit.js';
-import { buryUndosOf } from '../choreography/retired-undos.js';
 import { BEFORE_SWITCH } from '../outbox/before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { isLiving } from '../living.js';
+import { buryDeliveriesOf } from './retired-deliveries.js';
 import { lockSubscriptions, TakenTypes, joinedTypes } from './taken-types.js';
 import type { SqlRunner } from '../sql/sql.js';
 
@@ -71,7 +72,7 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
       dead: string;
     }>({
       text: `select s.name, w.types, b.backlog, b.oldest, d.dead,
-               case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by)) then 'active' else 'missing' end as state
+               case when s.state <> 'active' then s.state when exists (select from ${t.node} n where n.id = any(s.served_by) and ${isLiving(this.context)}) then 'active' else 'missing' end as state
              from ${t.subscription} s
              ${joinedTypes(t)}
              cross join lateral (select count(o.id) as backlog, extract(epoch from clock_timestamp() - min(o.written_at)) * 1000 as oldest
@@ -95,19 +96,20 @@ export class PostgresSubscriptionStore implements SubscriptionStore {
   setState(name: string, state: 'active' | 'paused' | 'retired', action: OperatorAction): Promise<boolean> {
     const t = this.context.tables;
     return this.context.pool.transaction(async (sql) => {
-      const { rows } = await sql.run<{ id: number; nodes: string[] }>({
-        text: `select s.id, array(select n.id::text from ${t.node} n where n.id = any(s.served_by)) as nodes
+      const { rows } = await sql.run<{ id: number; is_retired: boolean; nodes: string[] }>({
+        text: `select s.id, s.state = 'retired' as is_retired, array(select n.id::text from ${t.node} n where n.id = any(s.served_by) and ${isLiving(this.context)}) as nodes
                from ${t.subscription} s where s.service = $1 and s.name = $2 and s.is_handler for update`,
         values: [this.context.service, name],
       });
       const [row] = rows;
       if (row === undefined) return false;
+      if (row.is_retired && state !== 'retired') throw hfError('HF_SUBSCRIPTION_RETIRED', { name });
       if (state === 'retired' && row.nodes.length > 0) throw hfError('HF_SUBSCRIPTION_IN_USE', { name, nodes: row.nodes });
       await sql.run({ text: `update ${t.subscription} set state = $2 where id = $1`, values: [row.id, state] });
       if (state === 'retired') {
         // A retired subscription must not hold back the log.
         await sql.run({ text: `delete from ${t.cursor} where subscription_id = $1`, values: [row.id] });
-        await buryUndosOf(sql, this.context, { id: row.id, name });
+        await buryDeliveriesOf(sql, this.context, { id: row.id, name });
       }
       await audit(sql, this.context, { ...action, action: { active: 'resume', paused: 'pause', retired: 'retire' }[state], target: name });
       return true;

@@ -12,6 +12,7 @@ import { audit } from '../audit.js';
 import { joinedTypes } from '../delivery/taken-types.js';
 import { BEFORE_SWITCH } from './before-switch.js';
 import type { PostgresContext } from '../context.js';
+import { isLiving } from '../living.js';
 import { IS_DEFAULT } from './relay-scope.js';
 import { LogEnd } from './log-end.js';
 import { prepared, type SqlRunner } from '../sql/sql.js';
@@ -104,7 +105,7 @@ export class PostgresCarrierStore implements CarrierStore {
     });
     const { rows } = await this.context.pool.run<SubscriptionRow>({
       text: `select s.service, s.name, s.state, exists (select from ${t.cursor} c where c.subscription_id = s.id) as is_reading, b.backlog,
-               array(select distinct coalesce(n.transport, 'not said yet') from ${t.node} n where n.id = any(s.served_by) order by 1) as transports
+               array(select distinct coalesce(n.transport, 'not said yet') from ${t.node} n where n.id = any(s.served_by) and ${isLiving(this.context)} order by 1) as transports
              from ${t.subscription} s
              ${joinedTypes(t)}
              cross join lateral (select count(o.id) as backlog from ${t.cursor} c join ${t.lane} l on l.lane = c.lane
@@ -148,13 +149,14 @@ export class PostgresCarrierStore implements CarrierStore {
   /** Processes that may know nothing of an end of the log, or have no queue for a subscription. */
   private async unready(sql: SqlRunner, transport: string): Promise<readonly string[]> {
     const t = this.context.tables;
+    const isLive = isLiving(this.context);
     const silent = await sql.run<{ service: string; n: string }>({
-      text: `select service, count(*) as n from ${t.node} where transport is null group by service order by service`,
+      text: `select service, count(*) as n from ${t.node} n where transport is null and ${isLive} group by service order by service`,
     });
     const unserved = await sql.run<{ service: string; name: string; transports: string[] }>({
-      text: `select s.service, s.name, array(select distinct n.transport from ${t.node} n where n.id = any(s.served_by) and n.transport is not null order by 1) as transports
+      text: `select s.service, s.name, array(select distinct n.transport from ${t.node} n where n.id = any(s.served_by) and n.transport is not null and ${isLive} order by 1) as transports
              from ${t.subscription} s where s.is_handler and s.state <> 'retired'
-               and not exists (select from ${t.node} n where n.id = any(s.served_by) and n.transport = $1) order by s.service, s.name`,
+               and not exists (select from ${t.node} n where n.id = any(s.served_by) and n.transport = $1 and ${isLive}) order by s.service, s.name`,
       values: [transport],
     });
     const others = await this.withOtherBroker(sql, transport);

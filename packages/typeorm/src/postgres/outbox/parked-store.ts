@@ -13,7 +13,7 @@ import {
   type ReadBound,
   type Resent,
 } from '@holdfast/core';
-import { audit } from '../audit.js';
+import { audit, targetOf } from '../audit.js';
 import { Conditions, isRowId, pageLimit } from '../conditions.js';
 import { byLane } from './by-lane.js';
 import type { PostgresContext } from '../context.js';
@@ -127,9 +127,17 @@ export class PostgresParkedStore implements ParkedStore {
   }
 
   resume(which: ParkedChoice, action: OperatorAction): Promise<number> {
-    // What is behind has no time, and goes when the one before it has gone.
+    const { parked } = this.context.tables;
+    // What is behind has no time, and goes with the first of its key.
     return this.act(which, { ...action, name: 'resume parked' }, (where) => ({
-      text: `update ${this.context.tables.parked} set next_attempt_at = case when reason <> 'behind' then clock_timestamp() end where true ${where.text}`,
+      text: `with chosen as (select id, lane, key, reason from ${parked} where true ${where.text}),
+             firsts as (
+               select f.id from (select distinct lane, key from chosen where reason = 'behind') c
+               cross join lateral (select p.id from ${parked} p where p.lane = c.lane and p.key = c.key order by p.row_id, p.id limit 1) f),
+             due as (
+               update ${parked} set next_attempt_at = clock_timestamp()
+               where reason <> 'behind' and id in (select id from chosen union select id from firsts))
+             select from chosen`,
       values: where.values,
     }));
   }
@@ -149,8 +157,7 @@ export class PostgresParkedStore implements ParkedStore {
     const where = typeof which === 'string' ? conditionsOfId(which) : this.conditionsOf(which);
     return this.context.pool.transaction(async (sql: SqlRunner) => {
       const { rowCount } = await sql.run(statement(where));
-      const target = typeof which === 'string' ? which : JSON.stringify(which);
-      await audit(sql, this.context, { ...action, action: name, target });
+      if (rowCount > 0) await audit(sql, this.context, { ...action, action: name, target: targetOf(which, rowCount) });
       return rowCount;
     });
   }

@@ -8,3 +8,8 @@ export async function lock(sql: SqlRunner, name: string): Promise<boolean> {
   });
   return rows[0]?.ok === true;
 }
+
+/** The same, behind the session that has it. */
+export async function lockInTurn(sql: SqlRunner, name: string): Promise<void> {
+  await sql.run({ text: `select pg_advisory_xact_lock(hashtextextended('holdfast:' || $1, 0))`, values: [name] });
+}
