@@ -108,7 +108,6 @@ describe('an INSERT that comes again on a connection', () => {
     ['takes a numeric', 'insert into account (id) values ($1::numeric) on conflict do nothing'],
   ])('is never kept when it %s', async (_, sql) => {
     for (let time = 0; time < TIMES; time += 1) await inUnit(sql, ['1']);
-    // Its types were asked for once, under a name that is not used again.
     const parse = await parsesOf(sql, () => query(sql, ['1']));
     expect(parse).toBe(1);
   });

@@ -1,4 +1,5 @@
 import { prepared, type Statement } from '../postgres/sql/sql.js';
+import type { LastStatement } from '../postgres/sql/transaction-sql.js';
 import type { PgClient } from './pg-client.js';
 
 type QueryArgs = Parameters<PgClient['query']>;
@@ -49,7 +50,7 @@ interface Kept {
 /** An INSERT as it goes out. */
 export interface NamedInsert {
   readonly statement: Statement;
-  /** It is sent under its name for the first time, and `learn` has to follow. */
+  /** It is sent under its name for the first time, and `learning` has to follow. */
   readonly isNew: boolean;
 }
 
@@ -94,18 +95,21 @@ export class KeptInserts {
     return { statement: statement(...values), isNew: true };
   }
 
-  /** Asks of which types the parameters of a new one are. */
-  async learn({ name, text }: Statement, client: PgClient): Promise<void> {
-    const { rows } = await client.query(TYPES(name));
-    const types = (rows as { type: unknown }[]).map(({ type }) => Number(type));
-    const kept = this.kept.get(text);
-    if (kept !== undefined && types.length > 0 && types.every((type) => SAFE_TYPES.has(type))) kept.types = types;
+  /** Asks of which types the parameters of a new one are; it goes out with COMMIT. */
+  learning({ name, text }: Statement): LastStatement {
+    return {
+      ...TYPES(name),
+      answered: ([list]) => {
+        // As PostgreSQL writes a list: {23,25}
+        const types = (list ?? '{}').slice(1, -1).split(',').map(Number);
+        const kept = this.kept.get(text);
+        if (kept !== undefined && types.every((type) => SAFE_TYPES.has(type))) kept.types = types;
+      },
+    };
   }
 }
 
-/** Has a name, so that the server keeps what it has without one. */
-const TYPES = prepared(`select t.type::oid::int8::float8 as type from pg_prepared_statements p
-  cross join unnest(p.parameter_types) with ordinality t(type, at) where p.name = $1 order by t.at`);
+const TYPES = prepared('select parameter_types::oid[]::text from pg_prepared_statements where name = $1');
 
 /** The server has refused a statement that was kept: where that may be because its table has changed, this process has it parsed each time from now on. */
 export function refusedAsKept({ text }: Statement, error: unknown): void {

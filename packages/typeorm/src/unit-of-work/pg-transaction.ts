@@ -195,8 +195,8 @@ export abstract class PgTransaction implements Transaction {
       this.parsed = undefined;
       const result = (await this.queryAs(args, { parsed: text === parsed ? parsed : undefined, row })) as PgResult;
       this.parsed = text ?? (isNamed(args) ? parsed : undefined);
-      if (insert?.isNew) await inserts?.learn(insert.statement, this.client);
       this.notice();
+      if (inserts !== undefined && insert?.isNew) await this.runLast(inserts.learning(insert.statement));
       return result;
     } catch (error) {
       if (insert?.isNew === false) refusedAsKept(insert.statement, error);
