@@ -95,6 +95,17 @@ describe('an event handler of Nest', () => {
     expect(await rows()).toEqual(['o-1', 'sold o-1']);
   });
 
+  it('fails the transaction that emits nothing at all, also when nobody awaits it', async () => {
+    const { app, rows } = await start({ controllers: [Stock], providers: [Shop] });
+    const { client } = app.get(Shop);
+    const sold = app.get(UnitOfWork).run(async () => {
+      await app.get(Charges).rows.insert({ orderId: 'sold o-1', attempt: 0 });
+      client.emit('order.placed', undefined);
+    });
+    await expect(sold).rejects.toThrow('invalid data');
+    expect(await rows()).toEqual([]);
+  });
+
   it('is told of what a slow schema lets through, where nobody awaits it, and what it refuses fails the transaction', async () => {
     @Message('stock.checked', {
       schema: {

@@ -63,7 +63,7 @@ export class Node {
   private readonly watches: Loop[] = [];
   private leaveRequests: (() => void) | undefined;
   private phase: HealthParts['phase'] = 'starting';
-  private isOpen = false;
+  private opened: Promise<void> | undefined;
   private isStopped = false;
   private draining: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
@@ -84,10 +84,13 @@ export class Node {
   }
 
   /** The store takes part in the ORM, so that units of work may begin; nothing is delivered yet. */
-  async open(): Promise<void> {
+  open(): Promise<void> {
+    this.opened ??= this.openOnce();
+    return this.opened;
+  }
+
+  private async openOnce(): Promise<void> {
     const { store, gate, scopes, settings } = this.assembly;
-    if (this.isOpen) return;
-    this.isOpen = true;
     await this.openStore(store);
     if (store !== undefined && settings.outsideTransaction !== 'allow') this.leaveRequests = rootRequests(scopes);
     gate.open();

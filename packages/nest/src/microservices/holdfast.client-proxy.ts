@@ -11,7 +11,7 @@ import {
   UnitOfWork,
 } from '@holdfast/core';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { Observable, ReplaySubject } from 'rxjs';
+import { lastValueFrom, Observable, ReplaySubject } from 'rxjs';
 import { HoldfastRecord } from './holdfast-record.js';
 import { ClientProxy, type ClientAnswer, type ClientMessage } from './nest-microservices.js';
 import { typeOfPattern } from './pattern.js';
@@ -55,8 +55,8 @@ export class HoldfastClientProxy extends ClientProxy {
    */
   // biome-ignore lint/suspicious/noExplicitAny: the signature of Nest
   override emit<TResult = any, TInput = unknown>(pattern: unknown, data: TInput): Observable<TResult> {
-    if (pattern == null || data == null) return super.emit(pattern, data);
-    const sent = this.dispatchEvent<TResult>(this.messageOf(pattern, data));
+    const sent =
+      pattern == null || data == null ? this.refused<TResult>(pattern, data) : this.dispatchEvent<TResult>(this.messageOf(pattern, data));
     // Registered at once, so that a unit does not end before a message that nobody awaits is part of it.
     const isInUnit = this.unitOfWork.isActive;
     if (isInUnit) this.unitOfWork.beforeCommit(() => sent.then(() => undefined));
@@ -73,6 +73,11 @@ export class HoldfastClientProxy extends ClientProxy {
       },
     );
     return result.asObservable();
+  }
+
+  /** Nest's own refusal, which is told only to who subscribes. */
+  private refused<T>(pattern: unknown, data: unknown): Promise<T> {
+    return lastValueFrom(super.emit<T>(pattern, data));
   }
 
   protected override async dispatchEvent<T>({ pattern, data, metadata }: Outbound): Promise<T> {

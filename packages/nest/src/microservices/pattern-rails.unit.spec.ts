@@ -1,6 +1,6 @@
 import { Command, Message, Retry } from '@holdfast/core';
 import { Controller, Injectable, Logger, Module, SetMetadata, type INestApplication, type Provider, type Type } from '@nestjs/common';
-import { EventPattern, MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import { type CustomTransportStrategy, EventPattern, MessagePattern, Payload, Server, Transport } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import { problemsOf, RecordingEngine, anyOptions, silent } from '../../../../test/nest/support/recording-engine.js';
 import { Durable, HOLDFAST_TRANSPORT, HoldfastModule, HoldfastStrategy, Holdfast, OnMessage, Transactional } from '../index.js';
@@ -37,6 +37,18 @@ const refusal = async (...controllers: Type[]) => problemsOf((await connected(..
 
 /** What `connectMicroservice` is refused with. */
 const connection = (...controllers: Type[]) => connected(...controllers).catch((error: unknown) => error);
+
+/** A strategy that has nothing to do. */
+class Idle extends Server implements CustomTransportStrategy {
+  listen(started: () => void): void {
+    started();
+  }
+  close(): void {}
+  on(): void {}
+  unwrap<T>(): T {
+    return undefined as T;
+  }
+}
 
 @Message('order.placed')
 class OrderPlaced {
@@ -135,6 +147,24 @@ it('a microservice whose handlers Nest adds when it listens is served once, wher
   await app.init();
   expect(engine.subscriptions).toMatchObject([{ policies: { name: 'deferred' } }]);
   expect(engine.transcript).toEqual(['hold deferred', 'start', 'release']);
+});
+
+it('microservices that initialise the application side by side wait for the one that came first', async () => {
+  @Injectable()
+  class Late {
+    @OnMessage(OrderPlaced, { name: 'late' })
+    handle(): void {}
+  }
+  const { app, engine } = await scene([], [Late]);
+  const told: string[] = [];
+  jest.spyOn(engine, 'open').mockImplementation(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    told.push('open');
+  });
+  jest.spyOn(engine, 'start').mockImplementation(async () => void told.push('start'));
+  for (const _ of [1, 2]) app.connectMicroservice({ strategy: new Idle() }, { deferInitialization: true });
+  await app.startAllMicroservices();
+  expect(told).toEqual(['open', 'start']);
 });
 
 it('a microservice that is connected and does not listen is told of after a while', async () => {

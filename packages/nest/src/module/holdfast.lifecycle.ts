@@ -14,9 +14,9 @@ import { HOLDFAST_HOST, MethodHost } from '../policies/method-host.js';
 /** Ties the engine to the life of the application. */
 @Injectable()
 export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
-  /** A microservice that is connected with `deferInitialization` runs the hooks of the application once more. */
-  private isInitialised = false;
-  private isStarted = false;
+  /** Microservices that are connected with `deferInitialization` run the hooks of the application once more, side by side. */
+  private initialised: Promise<void> | undefined;
+  private started: Promise<void> | undefined;
 
   constructor(
     @Inject(Holdfast) private readonly holdfast: Holdfast,
@@ -26,9 +26,12 @@ export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, 
   ) {}
 
   /** All providers exist: all decorators are known, and what is wrong with them is told before the database is touched. */
-  async onModuleInit(): Promise<void> {
-    if (this.isInitialised) return;
-    this.isInitialised = true;
+  onModuleInit(): Promise<void> {
+    this.initialised ??= this.initialise();
+    return this.initialised;
+  }
+
+  private async initialise(): Promise<void> {
     this.registrar.bindInstances();
     await this.registrar.register();
     await this.holdfast.open();
@@ -37,10 +40,9 @@ export class HoldfastLifecycle implements OnModuleInit, OnApplicationBootstrap, 
   }
 
   /** All modules have initialised: handlers may be called from here on. */
-  async onApplicationBootstrap(): Promise<void> {
-    if (this.isStarted) return;
-    this.isStarted = true;
-    await this.holdfast.start();
+  onApplicationBootstrap(): Promise<void> {
+    this.started ??= this.holdfast.start();
+    return this.started;
   }
 
   /** Deliveries end here; requests that are still being answered go on using their units of work, and publish. */

@@ -190,6 +190,8 @@ export class Consumer {
 
   /** Begins to consume, or ends it, as the pause says. */
   private async adjust(opened: OpenConsumer): Promise<void> {
+    // A channel that comes back while what has begun is waited for.
+    if (this.isStopped) return;
     const { spec, sink } = this.parts;
     const isConsuming = opened.tags.length > 0;
     if (sink.isPaused && isConsuming) {

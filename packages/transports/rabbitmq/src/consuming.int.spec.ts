@@ -353,6 +353,30 @@ describeWithRabbit('consuming', () => {
     expect([...catcher.texts, ...other.catcher.texts].map(Number).sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
+  it('takes nothing more while it stops, also when its connection is lost then', async () => {
+    if (area.closeConnections === undefined) return;
+    const { transport, catcher } = await scene.consuming();
+    const leave = gate();
+    catcher.work = () => leave.opened;
+    await transport.publish([envelopeOf('0')]);
+    await eventually(
+      () => catcher.caught,
+      ({ length }) => length === 1,
+    );
+    const connected = scene.hear('broker:connected');
+    const consuming = scene.hear('subscription:consuming');
+    const draining = transport.drain(20_000);
+    area.closeConnections();
+    await eventually(
+      () => connected.length,
+      (length) => length === 2,
+    );
+    await quiet();
+    expect(consuming).toEqual([]);
+    leave.open();
+    await draining;
+  });
+
   it('stops at its deadline when a hand-over does not end or the broker is silent, and what was in hand comes again', async () => {
     const { transport, catcher } = await scene.consuming({ heartbeat: '1s' });
     catcher.work = () => new Promise(() => undefined);
