@@ -80,6 +80,14 @@ describe('an INSERT that comes again on a connection', () => {
     expect((await values()).at(-1)).toBe('01234');
   });
 
+  it('does not lose the capitals of an id when its column has changed', async () => {
+    const id = 'abcdefab-0000-4000-8000-000000000000';
+    const { sql, values, change } = await tableWith('uuid', { value: id });
+    await change('text');
+    await inUnit(sql, [id.toUpperCase()]);
+    expect((await values()).at(-1)).toBe(id.toUpperCase());
+  });
+
   it.each([
     ['text', 'a', 'int using 0', '5', '42804'],
     ['int', 1, 'bigint', 2 ** 40, '22003'],

@@ -15,8 +15,12 @@ const TIMES_BEFORE = 2;
 const MOST_TEXTS = 500;
 const MOST_KEPT = 64;
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 type IsSafe = (value: unknown) => boolean;
 const isText: IsSafe = (value) => typeof value === 'string';
+/** As PostgreSQL writes it: another form would be stored as a text in that form. */
+const isUuid: IsSafe = (value) => typeof value === 'string' && UUID.test(value);
 const isWhole: IsSafe = (value) => typeof value === 'number' || typeof value === 'bigint';
 const isBoolean: IsSafe = (value) => typeof value === 'boolean';
 /**
@@ -32,7 +36,7 @@ const SAFE_TYPES: ReadonlyMap<number, IsSafe> = new Map([
   [23, isWhole], // integer
   [25, isText], // text
   [1043, isText], // varchar
-  [2950, isText], // uuid
+  [2950, isUuid],
 ]);
 
 /** What the server says of a parameter that no longer fits its column, or of a plan that does; some of it may be the fault of a value as well. */
