@@ -112,6 +112,12 @@ describe('an INSERT that comes again on a connection', () => {
 
   it.each([
     ['selects', 'insert into account (id) select $1::text where false'],
+    ['has a text that is read when it is prepared', `insert into account (id) values (coalesce($1, 'now')) on conflict do nothing`],
+    [
+      'has a parameter behind its rows',
+      'insert into account as a (id) values ($1) on conflict (id) do update set id = excluded.id where a.id <> $1',
+    ],
+    ['answers all columns of a table', 'insert into account (id) values ($1) on conflict do nothing returning id, account.*'],
     ['answers all of its columns', 'insert into account (id) values ($1) on conflict do nothing returning *'],
     ['takes a numeric', 'insert into account (id) values ($1::numeric) on conflict do nothing'],
   ])('is never kept when it %s', async (_, sql) => {
@@ -121,7 +127,7 @@ describe('an INSERT that comes again on a connection', () => {
   });
 
   it('is not kept outside units, nor in a transaction of the user’s own', async () => {
-    const sql = `insert into account (id) values ($1) on conflict do nothing /* the user's */`;
+    const sql = `insert into account (id) values ($1) on conflict do nothing returning id as own`;
     for (let time = 0; time < TIMES; time += 1) {
       await query(sql, ['1']);
       await units.dataSource.transaction((manager) => units.engine.join(manager, () => manager.query(sql, ['1'])));

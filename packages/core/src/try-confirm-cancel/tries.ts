@@ -34,6 +34,8 @@ export interface TriesParts {
 interface TryCall {
   readonly id: string;
   readonly definition: RunnableTry;
+  /** On the monotonic clock. */
+  readonly startedMs: number;
   /** The calling unit has ended. */
   isOver: boolean;
   /** The method was called. */
@@ -52,7 +54,7 @@ export class Tries {
     const { name, timeoutMs } = definition;
     const unit = this.callerOf(definition, args);
     const stored = encodeArguments(args, name);
-    const call: TryCall = { id: uuidv7(clock, random), definition, isOver: false, hasBegun: false };
+    const call: TryCall = { id: uuidv7(clock, random), definition, startedMs: clock.monotonicMs(), isOver: false, hasBegun: false };
     let isRegistered = false;
     let noted: Promise<void> | undefined;
     const offer = async () => {
@@ -115,7 +117,7 @@ export class Tries {
   }
 
   private async inOwnUnit(call: TryCall, method: () => Promise<unknown>): Promise<unknown> {
-    const { store, units, dataSource } = this.parts;
+    const { store, units, dataSource, clock } = this.parts;
     const { id, definition } = call;
     const { name, timeoutMs } = definition;
     const own = units.current(dataSource) as UnitInScope<Outgoing>;
@@ -126,8 +128,8 @@ export class Tries {
     this.assertGoingOn(call);
     call.hasBegun = true;
     const { dataSource: elsewhere } = definition;
-    const result =
-      elsewhere === undefined ? await method() : await this.ownUnit(call, { dataSource: elsewhere, timeout: timeoutMs }, method);
+    const timeout = Math.max(1, Math.round(timeoutMs - (clock.monotonicMs() - call.startedMs)));
+    const result = elsewhere === undefined ? await method() : await this.ownUnit(call, { dataSource: elsewhere, timeout }, method);
     const stored = encodeResult(result, name);
     failpoint('try:after-call');
     await own.inTurn((tx) => store.finish(tx, id, stored));

@@ -5,9 +5,12 @@ import type { PgClient } from './pg-client.js';
 type QueryArgs = Parameters<PgClient['query']>;
 
 const INSERT = /^\s*insert\s+into\b/i;
-/** Rows of given values: PostgreSQL makes the same plan whatever they are. One of these words may also stand in a quoted text: then it is none. */
-const PLAIN = /\bvalues\b/i;
-const NOT_PLAIN = /\b(?:select|with)\b|\breturning\s+\*/i;
+/**
+ * Rows of parameters and defaults, with no parameter, no quoted text and no `*` behind them: elsewhere the type of a parameter says what is done with it, the
+ * server reads a quoted text such as 'now' when it prepares the statement, and `*` is refused when the table has got a column.
+ */
+const PLAIN =
+  /^\s*insert\s+into\s+[\w".\s]+(?:\([\w"\s,]*\)\s*)?values\s*(?:\(\s*(?:\$\d+|default)(?:\s*,\s*(?:\$\d+|default))*\s*\)\s*,?\s*)+(?:on\s+conflict\b[^$'*]*)?(?:returning\b[^$'*]*)?$/i;
 const MOST_CHARACTERS = 2000;
 /** As often as a connection has sent it without a name before. */
 const TIMES_BEFORE = 2;
@@ -40,7 +43,7 @@ const SAFE_TYPES: ReadonlyMap<number, IsSafe> = new Map([
 ]);
 
 /** What the server says of a parameter that no longer fits its column, or of a plan that does; some of it may be the fault of a value as well. */
-const STALE: ReadonlySet<unknown> = new Set(['0A000', '22003', '22P02', '26000', '42804']);
+const STALE: ReadonlySet<unknown> = new Set(['0A000', '22003', '22P02', '26000', '42804', '42883']);
 
 /** Whether an INSERT may be kept, by its text; false for good once the server has refused one that was: its table has changed under this process. */
 const keepable = new Map<string, boolean>();
@@ -124,7 +127,7 @@ function isKeepable(text: string): boolean {
   const known = keepable.get(text);
   if (known !== undefined) return known;
   if (text.length > MOST_CHARACTERS || keepable.size >= MOST_TEXTS || !INSERT.test(text)) return false;
-  const is = PLAIN.test(text) && !NOT_PLAIN.test(text);
+  const is = PLAIN.test(text);
   keepable.set(text, is);
   return is;
 }
