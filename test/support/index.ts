@@ -35,3 +35,4 @@ export { type Admin, describeWithOwnRabbit, describeWithRabbit, EmbeddedRabbitmq
 export { readsOf } from './reads.js';
 export { borrowTestDatabase, createStoreDatabase, createTestDatabase, type TestDatabase } from './test-database.js';
 export { KafkaProxy, type Loss } from './kafka-proxy.js';
+export { gate } from './gate.js';

@@ -1,15 +1,6 @@
-import { ears, until } from '@holdfast-internal/test-support';
+import { ears, until, gate } from '@holdfast-internal/test-support';
 import { type Delivery, SagaAborted } from '@holdfast/core';
-import {
-  gate,
-  HotelBooked,
-  HotelCancelled,
-  openService,
-  type Service,
-  type ServiceProcess,
-  TripRequested,
-  undoneBy,
-} from './support/trip.js';
+import { HotelBooked, HotelCancelled, openService, type Service, type ServiceProcess, TripRequested, undoneBy } from './support/trip.js';
 
 let trips: Service;
 const hear = ears();

@@ -1,8 +1,8 @@
 // Services that have nothing in common but the broker, and a trip that all of them take part in.
-import { describeWithRabbit, openRabbit, type RabbitArea, until } from '@holdfast-internal/test-support';
+import { describeWithRabbit, openRabbit, type RabbitArea, until, gate } from '@holdfast-internal/test-support';
 import { type HoldfastEvents, SagaAborted, subscribe } from '@holdfast/core';
 import { rabbitmq } from '@holdfast/transport-rabbitmq';
-import { gate, HotelBooked, openService, type Service, type ServiceProcess, TripRequested, undoneBy } from './support/trip.js';
+import { HotelBooked, openService, type Service, type ServiceProcess, TripRequested, undoneBy } from './support/trip.js';
 
 describeWithRabbit('choreographed sagas over RabbitMQ', () => {
   let area: RabbitArea;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '@holdfast-internal/test-support';
+import { gate, until } from '@holdfast-internal/test-support';
 import { Command, type HoldfastError, Message, NonRetryableError, type UnitOptions } from '@holdfast/core';
 import { type Bank, type BankProcess, ended, openBank } from './support/bank.js';
 
@@ -25,25 +25,6 @@ const codeOf = (work: Promise<unknown>) =>
 
 /** For a cancel that does not wait to be done. */
 const LONG_ENOUGH_MS = 500;
-
-/** Whoever arrives waits until it is opened. */
-function gate() {
-  let [came, open] = [() => undefined, () => undefined] as (() => void)[];
-  const arrived = new Promise<void>((resolve) => {
-    came = resolve;
-  });
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return {
-    arrived,
-    open: () => open?.(),
-    arrive: () => {
-      came?.();
-      return opened;
-    },
-  };
-}
 
 describe('the tries of a unit of work', () => {
   it('are confirmed when it has committed, and what the try returned is there', async () => {
@@ -153,11 +134,11 @@ describe('the tries of a unit of work', () => {
 
   it('that it did not wait for are cancelled, also when they are in the midst', async () => {
     const midst = gate();
-    const { bus, freeze } = await bank.open({ trying: () => midst.arrive(), timeout: '1s' });
+    const { bus, freeze } = await bank.open({ trying: () => midst.pass(), timeout: '1s' });
     let floating: Promise<string | undefined> | undefined;
     await bus.unitOfWork.run(async () => {
       floating = codeOf(freeze('ann', 30));
-      await midst.arrived;
+      await midst.reached;
     });
     expect(await ended(bank, 1)).toEqual(['points.freeze cancelled']);
     expect(await floating).toBe('HF_UOW_TIMEOUT');
@@ -166,11 +147,11 @@ describe('the tries of a unit of work', () => {
 
   it('that still run when it has failed are waited for: the cancel finds what they did', async () => {
     const midst = gate();
-    const { bus, hold, calls } = await bank.open({ trying: () => midst.arrive() });
+    const { bus, hold, calls } = await bank.open({ trying: () => midst.pass() });
     const unit = bus.unitOfWork.run(() =>
       Promise.all([
         hold('o-1'),
-        midst.arrived.then(() => {
+        midst.reached.then(() => {
           throw new Error('no room');
         }),
       ]),

@@ -190,7 +190,7 @@ export abstract class PgTransaction implements Transaction {
     const args: QueryArgs = insert === undefined ? given : [insert.statement];
     try {
       this.assertOpen();
-      const text = this.repeatable(args);
+      const text = insert === undefined ? this.repeatable(args) : undefined;
       const parsed = this.pendingBegin === undefined && carried.length === 0 ? this.parsed : undefined;
       this.parsed = undefined;
       const result = (await this.queryAs(args, { parsed: text === parsed ? parsed : undefined, row })) as PgResult;

@@ -97,24 +97,3 @@ export async function openService(
 export function undoneBy<M>(undo: (message: M, delivery: Delivery) => unknown, also: { retry?: number } = {}) {
   return { idempotent: true, transactional: true, compensate: { undo, ...also } } as const;
 }
-
-/** A door that handlers wait at until it is opened. */
-export function gate() {
-  let open: () => void = () => undefined;
-  let reach: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  const reached = new Promise<void>((resolve) => {
-    reach = resolve;
-  });
-  return {
-    /** Resolves when somebody waits. */
-    reached,
-    open: () => open(),
-    pass: async () => {
-      reach();
-      await opened;
-    },
-  };
-}
